@@ -1,0 +1,231 @@
+"""Attaching adapters to frozen modules: run-time switching, scaling, merging, exact restoration.
+
+A frozen module keeps its class, its place and its weights; only its ``forward`` is overridden on the instance, and
+detaching deletes the override. Several adapters share one override and are added with their scales.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, apply_weight, group_samples
+from portraitist.errors import BadConfig
+
+Components = Mapping[str, nn.Module]
+
+
+@dataclass
+class _Active:
+    """One adapter's part in one layer."""
+
+    layer: AdapterLayer
+    params: Parameters
+    scale: float
+    enabled: bool = True
+
+
+class _Site:
+    """A frozen module and the adapters on it; owns the module's overridden ``forward``."""
+
+    def __init__(self, spec: LayerSpec, module: nn.Module) -> None:
+        self.spec = spec
+        self.module = module
+        self.frozen_forward = module.forward
+        self.active: dict[str, _Active] = {}
+        module.forward = self.forward  # type: ignore[method-assign]
+
+    def remove(self) -> None:
+        del self.module.forward  # the class's own method shows through again
+        if self.module.forward.__func__ is not getattr(self.frozen_forward, "__func__", None):  # type: ignore[attr-defined]
+            self.module.forward = self.frozen_forward  # type: ignore[method-assign]
+
+    def forward(self, x: Tensor) -> Tensor:
+        present = [part for part in self.active.values() if part.enabled and part.scale != 0.0]
+        rebuilt = [part for part in present if part.layer.rebuilds_weight(x)]
+        y = self._rebuilt_forward(x, rebuilt) if rebuilt else self.frozen_forward(x)
+        frozen = y
+        for part in present:
+            if part.layer.rebuilds_weight(x):
+                continue
+            params = {name: value.to(y.dtype) for name, value in part.params.items()}
+            y = y + part.scale * part.layer.delta(x.to(y.dtype) if x.is_floating_point() else x, frozen, params)
+        return y
+
+    def _rebuilt_forward(self, x: Tensor, parts: list[_Active]) -> Tensor:
+        """Compute the layer once with the changed weight."""
+        weight, bias = self.module.weight, getattr(self.module, "bias", None)
+        for part in parts:
+            weight = weight + part.scale * part.layer.delta_weight(part.params).to(weight.dtype)
+            change = part.layer.delta_bias(part.params)
+            if change is not None:
+                bias = bias + part.scale * change.to(bias.dtype)
+        return _forward_with(self.module, self.spec, x, weight, bias)
+
+
+def _forward_with(module: nn.Module, spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Run a module with another weight and bias, each perhaps with a bank axis."""
+    if spec.kind is not Kind.NORM:
+        return apply_weight(spec, x, weight, bias)
+    if isinstance(module, nn.GroupNorm):
+        if weight.ndim == 1:
+            return F.group_norm(x, module.num_groups, weight, bias, module.eps)
+        y, trailing = F.group_norm(x, module.num_groups, eps=module.eps), (1,) * (x.ndim - 2)
+    else:
+        if weight.ndim == 1:
+            return F.layer_norm(x, module.normalized_shape, weight, bias, module.eps)
+        y, trailing = F.layer_norm(x, module.normalized_shape, eps=module.eps), ()
+    count = weight.shape[0]
+    middle = () if trailing else (1,) * (x.ndim - 2)
+    per_group = group_samples(y, count) * weight.reshape(count, 1, *middle, -1, *trailing)
+    if bias is not None:
+        per_group = per_group + bias.reshape(bias.shape[0] if bias.ndim == 2 else 1, 1, *middle, -1, *trailing)
+    return per_group.flatten(0, 1)
+
+
+class Attachment:
+    """The adapters attached to a set of components; several may be attached, each under its own name."""
+
+    def __init__(self, components: Components) -> None:
+        self.components = components
+        self._sites: dict[str, _Site] = {}
+        self._adapters: dict[str, Adapter] = {}
+        self._merged: dict[str, tuple[Tensor, Tensor | None]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the attached adapters."""
+        return list(self._adapters)
+
+    def attach(self, adapter: Adapter, name: str = "default", scale: float = 1.0) -> "Attachment":
+        """Add an adapter.
+
+        Raises:
+            BadConfig: If the name is taken or a layer of the adapter does not exist in the components.
+        """
+        if name in self._adapters:
+            raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
+        if self._merged:
+            raise BadConfig("adapters are merged into the base; unmerge before attaching another")
+        modules = {layer: self._module(layer) for layer in adapter.parameters}
+        for layer_name, module in modules.items():
+            layer = adapter.layers[layer_name]
+            if tuple(module.weight.shape) != layer.spec.shape:
+                raise BadConfig(
+                    f"{layer_name} has a weight of {tuple(module.weight.shape)} here but {layer.spec.shape} in the adapter"
+                )
+            site = self._sites.get(layer_name)
+            if site is None:
+                site = self._sites[layer_name] = _Site(layer.spec, module)
+            site.active[name] = _Active(layer, adapter.parameters[layer_name], scale)
+        self._adapters[name] = adapter
+        return self
+
+    def detach(self, name: str | None = None) -> None:
+        """Remove one adapter, or all; the components are then bit for bit what they were."""
+        self.unmerge()
+        for gone in [name] if name is not None else self.names:
+            self._part_names(gone)
+            for layer_name, site in list(self._sites.items()):
+                site.active.pop(gone, None)
+                if not site.active:
+                    site.remove()
+                    del self._sites[layer_name]
+            del self._adapters[gone]
+
+    def set_scale(self, scale: float, name: str = "default") -> None:
+        """Set the weight with which an adapter is added."""
+        for part in self._part_names(name):
+            part.scale = scale
+
+    def enable(self, enabled: bool = True, name: str | None = None) -> None:
+        """Switch one adapter, or all, on or off."""
+        for which in [name] if name is not None else self.names:
+            for part in self._part_names(which):
+                part.enabled = enabled
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Run the frozen components as they are for a while."""
+        states = [(part, part.enabled) for site in self._sites.values() for part in site.active.values()]
+        try:
+            for part, _ in states:
+                part.enabled = False
+            yield
+        finally:
+            for part, enabled in states:
+                part.enabled = enabled
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add the enabled adapters into the weights, so that the forward pass costs nothing extra.
+
+        Raises:
+            BadConfig: If an adapter holds a bank, which has no single weight.
+        """
+        if self._merged:
+            return
+        for layer_name, site in self._sites.items():
+            module, bias = site.module, getattr(site.module, "bias", None)
+            self._merged[layer_name] = (module.weight.data.clone(), None if bias is None else bias.data.clone())
+            for part in site.active.values():
+                if not part.enabled:
+                    continue
+                delta = part.layer.delta_weight(part.params)
+                if delta.ndim != module.weight.ndim:
+                    self.unmerge()
+                    raise BadConfig(f"{layer_name}: a bank of adapters cannot be merged; choose one of them")
+                module.weight.data += part.scale * delta.to(module.weight)
+                change = part.layer.delta_bias(part.params)
+                if change is not None and bias is not None:
+                    bias.data += part.scale * change.to(bias)
+        self._set_overrides(False)
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        """Put the frozen weights back, bit for bit, and compute with adapters again."""
+        if not self._merged:
+            return
+        for layer_name, (weight, bias) in self._merged.items():
+            module = self._sites[layer_name].module
+            module.weight.data.copy_(weight)
+            if bias is not None:
+                module.bias.data.copy_(bias)  # type: ignore[union-attr]
+        self._merged.clear()
+        self._set_overrides(True)
+
+    def _set_overrides(self, on: bool) -> None:
+        for site in self._sites.values():
+            site.module.forward = site.forward if on else site.frozen_forward  # type: ignore[method-assign]
+
+    def _part_names(self, name: str) -> list[_Active]:
+        if name not in self._adapters:
+            raise BadConfig(f"no adapter named {name!r} is attached; there are: {', '.join(self.names) or 'none'}")
+        return [site.active[name] for site in self._sites.values() if name in site.active]
+
+    def _module(self, layer: str) -> nn.Module:
+        component, _, path = layer.partition(".")
+        if component not in self.components:
+            raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {_list(self.components)}")
+        try:
+            return self.components[component].get_submodule(path)
+        except AttributeError as error:
+            raise BadConfig(f"the adapter changes {layer}, which this base has not") from error
+
+
+def _list(components: Components) -> str:
+    return ", ".join(components)
+
+
+@contextmanager
+def attached(components: Components, adapter: Adapter, scale: float = 1.0) -> Iterator[Attachment]:
+    """Attach an adapter for the length of a ``with`` block."""
+    attachment = Attachment(components).attach(adapter, scale=scale)
+    try:
+        yield attachment
+    finally:
+        attachment.detach()

@@ -1,0 +1,172 @@
+"""The contract between a method and the layers it adapts.
+
+A method computes the *change of a frozen layer's output* from parameters handed to it. The parameters may be leaves
+(training), tensors with history (a weight generator's output) or tensors read from a file; each may carry a leading
+bank axis ``[N, ...]``, and then the batch is N equal groups of samples, one adapter each.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Parameters = Mapping[str, Tensor]
+
+
+class Kind(Enum):
+    """Kinds of weight an adapter can change."""
+
+    LINEAR = "linear"
+    CONV = "conv"
+    NORM = "norm"
+    EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What a method may know about a layer without its weights.
+
+    Attributes:
+        name: Component and module path, e.g. ``unet.mid_block.attentions.0.proj_in``.
+        kind: Kind of the weight.
+        shape: Shape of the weight as torch stores it.
+        stride, padding, dilation, groups: Geometry of a convolution.
+        bias: Shape of the bias, None without one.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+    bias: tuple[int, ...] | None = None
+
+    @property
+    def out_features(self) -> int:
+        """Rows of the weight as a matrix."""
+        return self.shape[0]
+
+    @property
+    def in_features(self) -> int:
+        """Columns of the weight as a matrix: input channels of a group times kernel positions."""
+        return int(torch.Size(self.shape[1:]).numel())
+
+    @classmethod
+    def of(cls, name: str, module: nn.Module) -> "LayerSpec | None":
+        """Describe a module, or return None if no method can adapt it."""
+        if isinstance(module, nn.Linear):
+            return cls(name, Kind.LINEAR, tuple(module.weight.shape), bias=_shape(module.bias))
+        if isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
+            return cls(
+                name,
+                Kind.CONV,
+                tuple(module.weight.shape),
+                module.stride,
+                module.padding,
+                module.dilation,
+                module.groups,
+                _shape(module.bias),
+            )
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None and module.weight.ndim == 1:
+            return cls(name, Kind.NORM, tuple(module.weight.shape), bias=_shape(module.bias))
+        if isinstance(module, nn.Embedding):
+            return cls(name, Kind.EMBEDDING, tuple(module.weight.shape))
+        return None
+
+
+def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape)
+
+
+class AdapterLayer(ABC):
+    """One layer's part of an adapter: shapes, initial values, and the change of output or of weight.
+
+    A layer object holds no parameters; it is a set of formulas for one `LayerSpec` and one method configuration.
+    """
+
+    def __init__(self, spec: LayerSpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the parameters' shapes, without a bank axis."""
+
+    @abstractmethod
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return initial float32 parameters that leave the layer unchanged."""
+
+    @abstractmethod
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return the dense change of the weight at scale 1, shape ``spec.shape`` (``[N, *spec.shape]`` for a bank)."""
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the change of the layer's output at scale 1.
+
+        Args:
+            x: The layer's input.
+            y: The frozen layer's output for `x`.
+            params: Parameters in the dtype of `x`, perhaps with a bank axis.
+        """
+        return apply_weight(self.spec, x, self.delta_weight(params))
+
+    def rebuilds_weight(self, x: Tensor) -> bool:
+        """Say whether, for this input, one pass with a changed weight is cheaper than adding a change to the output."""
+        return False
+
+    def delta_bias(self, params: Parameters) -> Tensor | None:
+        """Return the change of the bias for methods that rebuild weights; None when the bias stays."""
+        return None
+
+
+def apply_weight(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply a layer's linear map with another weight, with or without a bank axis on it.
+
+    Args:
+        spec: The layer.
+        x: Input; its first axis holds N equal groups when the weight has a bank axis.
+        weight: ``spec.shape`` or ``[N, *spec.shape]``.
+        bias: Added to the output; None adds nothing. Shape of the layer's bias, or with a bank axis.
+    """
+    if weight.ndim > len(spec.shape):
+        return _apply_bank(spec, x, weight, bias)
+    if spec.kind is Kind.LINEAR:
+        return F.linear(x, weight, bias)
+    if spec.kind is Kind.CONV:
+        return F.conv2d(x, weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+    if spec.kind is Kind.EMBEDDING:
+        return F.embedding(x, weight)
+    raise TypeError(f"{spec.name}: a {spec.kind.value} layer is not linear in its input")
+
+
+def _apply_bank(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Apply one weight to each of N groups of samples."""
+    count = weight.shape[0]
+    grouped = group_samples(x, count)
+    if spec.kind is Kind.LINEAR:
+        flat = grouped.reshape(count, -1, x.shape[-1])
+        y = torch.bmm(flat, weight.transpose(1, 2))
+        if bias is not None:
+            y = y + bias.reshape(-1, 1, bias.shape[-1])
+        return y.reshape(*x.shape[:-1], spec.out_features)
+    if spec.kind is Kind.EMBEDDING:
+        offsets = torch.arange(count, device=x.device).view(-1, *(1,) * (grouped.ndim - 1)) * spec.shape[0]
+        return F.embedding((grouped + offsets).reshape(x.shape), weight.reshape(-1, spec.shape[1]))
+    biases = [None] * count if bias is None else (bias if bias.ndim == 2 else bias.expand(count, -1)).unbind(0)
+    return torch.cat([apply_weight(spec, g, w, b) for g, w, b in zip(grouped, weight, biases, strict=True)])
+
+
+def group_samples(x: Tensor, count: int) -> Tensor:
+    """Split the first axis into ``[count, samples per adapter]``.
+
+    Raises:
+        ValueError: If the samples are not N equal groups.
+    """
+    if x.shape[0] % count:
+        raise ValueError(f"a bank of {count} adapters needs a batch of {count} equal groups, got {x.shape[0]} samples")
+    return x.unflatten(0, (count, x.shape[0] // count))

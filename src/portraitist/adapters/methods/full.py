@@ -1,0 +1,64 @@
+"""Full fine-tuning: every number of a weight (and bias) may change, as in DreamBooth (arXiv 2208.12242).
+
+The parameters are the *differences* from the base, so that a full fine-tune is attached, scaled and detached like any
+other adapter. The layer is computed once with the changed weight instead of twice.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters
+from portraitist.adapters.registry import Method, MethodConfig
+
+
+@dataclass(frozen=True)
+class FullConfig(MethodConfig):
+    """Configuration of full fine-tuning.
+
+    Attributes:
+        bias: Train biases too.
+    """
+
+    bias: bool = True
+
+
+class FullLayer(AdapterLayer):
+    """All numbers of one layer: ``weight`` in the layer's shape and, where it has one, ``bias``."""
+
+    def __init__(self, spec: LayerSpec, config: FullConfig) -> None:
+        super().__init__(spec)
+        self.config = config
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the weight's shape and the bias's."""
+        shapes = {"weight": self.spec.shape}
+        if self.config.bias and self.spec.bias is not None:
+            shapes["bias"] = self.spec.bias
+        return shapes
+
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return zeros."""
+        return {name: torch.zeros(shape) for name, shape in self.shapes().items()}
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return the stored difference."""
+        return params["weight"]
+
+    def delta_bias(self, params: Parameters) -> Tensor | None:
+        """Return the stored difference of the bias."""
+        return params.get("bias")
+
+    def rebuilds_weight(self, x: Tensor) -> bool:
+        """Return True: one pass with ``W + dW`` costs half of two."""
+        return True
+
+
+FULL = Method(
+    name="full",
+    summary="every number of the adapted weights",
+    paper="arXiv 2208.12242",
+    config=FullConfig,
+    layers=dict.fromkeys(Kind, FullLayer),
+)

@@ -1,0 +1,112 @@
+"""LoRA: a low-rank change of linear and convolution weights (arXiv 2106.09685).
+
+``W' = W + alpha / rank * up @ down`` with ``down`` random and ``up`` zero at the start. A convolution's ``down`` has the
+kernel and the stride, its ``up`` is 1x1. Initial values as PEFT's ``gaussian``: ``down ~ N(0, 1/rank)`` (standard
+deviation), which is what diffusers' DreamBooth scripts use.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, apply_weight, group_samples
+from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class LoraConfig(MethodConfig):
+    """Configuration of LoRA.
+
+    Attributes:
+        rank: Rank of the change.
+        alpha: The change is scaled by alpha / rank; None means alpha = rank, that is no scaling.
+    """
+
+    rank: int = 4
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise BadConfig(f"lora: rank must be at least 1, not {self.rank}")
+        if self.alpha is not None and self.alpha <= 0:
+            raise BadConfig(f"lora: alpha must be positive, not {self.alpha}")
+
+    @property
+    def scaling(self) -> float:
+        """Return alpha / rank."""
+        return 1.0 if self.alpha is None else self.alpha / self.rank
+
+
+class _LoraLayer(AdapterLayer):
+    def __init__(self, spec: LayerSpec, config: LoraConfig) -> None:
+        super().__init__(spec)
+        self.config = config
+
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        shapes = self.shapes()
+        down = torch.randn(shapes["down"], generator=generator) / self.config.rank
+        return {"down": down, "up": torch.zeros(shapes["up"])}
+
+
+class LoraLinear(_LoraLayer):
+    """LoRA on a linear layer: ``down [rank, in]``, ``up [out, rank]``."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the factors' shapes."""
+        rank = self.config.rank
+        return {"down": (rank, self.spec.in_features), "up": (self.spec.out_features, rank)}
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return ``scaling * up(down(x))``."""
+        down, up = params["down"], params["up"]
+        if down.ndim == 2:
+            return F.linear(F.linear(x, down), up * self.config.scaling)
+        flat = group_samples(x, down.shape[0]).reshape(down.shape[0], -1, x.shape[-1])
+        change = flat @ down.transpose(1, 2) @ (up * self.config.scaling).transpose(1, 2)
+        return change.reshape(*x.shape[:-1], self.spec.out_features)
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return ``scaling * up @ down``."""
+        return params["up"] @ params["down"] * self.config.scaling
+
+
+class LoraConv(_LoraLayer):
+    """LoRA on a convolution: ``down [rank, in, kh, kw]``, ``up [out, rank, 1, 1]``; groups are not supported."""
+
+    def __init__(self, spec: LayerSpec, config: LoraConfig) -> None:
+        super().__init__(spec, config)
+        if spec.groups != 1:
+            raise BadConfig(f"{spec.name}: lora does not adapt a convolution with {spec.groups} groups")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the factors' shapes."""
+        rank = self.config.rank
+        return {"down": (rank, *self.spec.shape[1:]), "up": (self.spec.out_features, rank, 1, 1)}
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the 1x1 ``up`` of the strided ``down``."""
+        down, up = params["down"], params["up"] * self.config.scaling
+        if down.ndim == 4:
+            return F.conv2d(F.conv2d(x, down, None, self.spec.stride, self.spec.padding, self.spec.dilation), up)
+        hidden = apply_weight(self.spec, x, down)
+        count = up.shape[0]
+        mixed = torch.einsum("nor,nbrhw->nbohw", up.flatten(2), group_samples(hidden, count))
+        return mixed.flatten(0, 1)
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return the product of the factors in the convolution's shape."""
+        down, up = params["down"], params["up"]
+        product = up.flatten(-3) @ down.flatten(-3) * self.config.scaling
+        return product.unflatten(-1, self.spec.shape[1:])
+
+
+LORA = Method(
+    name="lora",
+    summary="low-rank factors on linear and convolution weights",
+    paper="arXiv 2106.09685",
+    config=LoraConfig,
+    layers={Kind.LINEAR: LoraLinear, Kind.CONV: LoraConv},
+)

@@ -1,0 +1,90 @@
+"""The registry of methods: name, configuration, layer class per kind of weight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
+from portraitist.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Base of the methods' configurations. Every field is documented, validated and JSON-able."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A parameter space.
+
+    Attributes:
+        name: Name in files and on the command line.
+        summary: One line for listings.
+        paper: Where it comes from.
+        config: Its configuration class.
+        layers: The layer class for each kind of weight it adapts; classes are called with (spec, config).
+    """
+
+    name: str
+    summary: str
+    paper: str
+    config: type[MethodConfig]
+    layers: Mapping[Kind, type[AdapterLayer]]
+
+    def layer(self, spec: LayerSpec, config: MethodConfig) -> AdapterLayer:
+        """Build the formulas for one layer.
+
+        Raises:
+            BadConfig: If the method does not adapt this kind of layer.
+        """
+        if spec.kind not in self.layers:
+            kinds = ", ".join(kind.value for kind in self.layers)
+            raise BadConfig(f"{spec.name} is a {spec.kind.value} layer; {self.name} adapts {kinds} layers only")
+        return self.layers[spec.kind](spec, config)  # type: ignore[call-arg]
+
+    def parse_config(self, values: Mapping[str, Any]) -> MethodConfig:
+        """Build the configuration from plain values.
+
+        Raises:
+            BadConfig: On an unknown name (with the nearest valid one) or a bad value.
+        """
+        known = [field.name for field in fields(self.config)]
+        for name in values:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+                raise BadConfig(f"{self.name} has no setting {name!r}; {hint}")
+        return self.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+_METHODS: dict[str, Method] = {}
+
+
+def register(method: Method) -> None:
+    """Add a method; its name must be new."""
+    if method.name in _METHODS:
+        raise ValueError(f"a method named {method.name} exists already")
+    _METHODS[method.name] = method
+
+
+def list_methods() -> list[Method]:
+    """Return all methods, in order of registration."""
+    _load()
+    return list(_METHODS.values())
+
+
+def get_method(name: str) -> Method:
+    """Return a method by name.
+
+    Raises:
+        BadConfig: If there is none, naming those there are.
+    """
+    _load()
+    if name not in _METHODS:
+        raise BadConfig(f"unknown method {name!r}; choose one of {', '.join(_METHODS)}")
+    return _METHODS[name]
+
+
+def _load() -> None:
+    import portraitist.adapters.methods  # noqa: F401 - registers the methods that ship with the package

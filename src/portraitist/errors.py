@@ -1,0 +1,52 @@
+"""What can go wrong, in one clear line each: what, where, and what to do. The command line prints the line and stops."""
+
+from pathlib import Path
+
+
+class PortraitistError(Exception):
+    """Base of every error a user is meant to read."""
+
+
+class BadConfig(PortraitistError):
+    """A setting, name or combination that cannot work."""
+
+
+class BadFile(PortraitistError):
+    """A file that is missing, damaged, foreign or dangerous."""
+
+
+class BadPhoto(PortraitistError):
+    """A picture that cannot be used."""
+
+
+class BaseMismatch(PortraitistError):
+    """An adapter made for another base."""
+
+
+class UnwritableFolder(PortraitistError):
+    """A folder that cannot be written, or a disk without room."""
+
+
+class MissingExtra(PortraitistError):
+    """An optional package that is not installed."""
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(f'this needs the package {package}; install it with: pip install "portraitist[{extra}]"')
+
+
+class TrainingInterrupted(PortraitistError):
+    """A run stopped on request, with a checkpoint written."""
+
+    def __init__(self, completed: int, steps: int, folder: Path | None) -> None:
+        kept = f"the checkpoint is in {folder}; continue with --resume" if folder else "nothing was saved"
+        super().__init__(f"stopped after step {completed} of {steps}; {kept}")
+
+
+class TrainingDiverged(PortraitistError):
+    """A loss that is no longer a finite number."""
+
+    def __init__(self, step: int, folder: Path | None) -> None:
+        kept = f"the last good checkpoint is in {folder}" if folder else "no checkpoint was kept"
+        super().__init__(
+            f"the loss is not finite at step {step}; {kept}. Try a lower learning rate, or bf16 instead of fp16"
+        )

@@ -1,0 +1,68 @@
+"""Writing files so that nothing is lost: aside first, then renamed; room and permission checked before work starts."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from portraitist.errors import UnwritableFolder
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it is renamed onto `path`, on an error removed.
+
+    Raises:
+        UnwritableFolder: If the folder cannot be created or written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise UnwritableFolder(f"cannot write {path}: {error.strerror}; choose another place with -o") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path, size: int = 0) -> None:
+    """Check, before work starts, that a folder can be written and has room for `size` bytes.
+
+    Raises:
+        UnwritableFolder: If it cannot or has not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UnwritableFolder(f"cannot write into {folder}: {error.strerror}; choose another place with -o") from error
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise UnwritableFolder(
+            f"{folder} has {free / 1e6:.0f} MB of free disk and {size / 1e6:.0f} MB are needed; make room or choose"
+            " another place with -o"
+        )
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,84 @@
+"""The one progress bar, and silence from libraries that would print over it."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(stderr=True)
+
+_PLAIN_SECONDS = 30.0
+
+
+class Track:
+    """A running progress bar; on a stream that is no terminal, a plain line every half minute."""
+
+    def __init__(self, progress: Progress | None, task: TaskID | None, description: str, total: int, done: int) -> None:
+        self._progress, self._task = progress, task
+        self._description, self._total = description, total
+        self._done = self._first = done
+        self._started = self._spoken = time.monotonic()
+
+    def advance(self, count: int = 1, **facts: float) -> None:
+        """Move on by `count`; facts such as ``loss=0.1`` are shown beside the bar."""
+        self._done += count
+        elapsed = time.monotonic() - self._started
+        rate = (self._done - self._first) / max(elapsed, 1e-9)
+        shown = " ".join([_rate(rate), *(f"{name} {value:.4g}" for name, value in facts.items())])
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, facts=shown)
+        elif time.monotonic() - self._spoken > _PLAIN_SECONDS:
+            self._spoken = time.monotonic()
+            left = (self._total - self._done) / max(rate, 1e-9)
+            console.print(
+                f"{self._description}: {self._done}/{self._total}, {shown}, {left:.0f} s left", highlight=False
+            )
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate > 0 else ""
+
+
+@contextmanager
+def track(total: int, description: str, completed: int = 0) -> Iterator[Track]:
+    """Show a progress bar with rate and remaining time for the length of a ``with`` block."""
+    if not console.is_terminal:
+        yield Track(None, None, description, total, completed)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(description, total=total, completed=completed, facts="")
+        yield Track(progress, task, description, total, completed)
+
+
+def quiet_libraries() -> None:
+    """Silence progress bars, advice and warnings of the libraries underneath."""
+    import diffusers
+    import huggingface_hub
+    import transformers
+
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    huggingface_hub.utils.disable_progress_bars()
+    warnings.filterwarnings("ignore", module=r"(torch|diffusers|transformers|accelerate|huggingface_hub)(\.|$)")

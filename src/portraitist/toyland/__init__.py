@@ -1,0 +1,1 @@
+"""Toyland: the small text-to-image model that ships with the package, and how it is made."""

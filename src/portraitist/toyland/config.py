@@ -1,0 +1,109 @@
+"""Every setting of toyland's training, read from one YAML file; ``toyland.yaml`` beside this made the shipped weights."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from portraitist.errors import BadConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WorldConfig(_Section):
+    """How many pictures are drawn, and from which seed."""
+
+    pictures: int
+    validation_pictures: int
+    captions_per_picture: int
+    seed: int
+
+
+class AutoencoderConfig(_Section):
+    """Architecture and training of the autoencoder."""
+
+    resolution: int
+    channels: tuple[int, ...]
+    layers_per_block: int
+    latent_channels: int
+    norm_groups: int
+    steps: int
+    batch_size: int
+    crop: int
+    whole_from: float
+    learning_rate: float
+    absolute_weight: float
+    divergence_weight: float
+    average_decay: float
+    seed: int
+
+
+class TextEncoderConfig(_Section):
+    """Architecture of the text encoder and its contrastive training against a small picture network."""
+
+    vocabulary: int
+    tokens: int
+    width: int
+    layers: int
+    heads: int
+    embedding: int
+    picture_channels: tuple[int, ...]
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    average_decay: float
+    seed: int
+
+
+class DenoiserConfig(_Section):
+    """Architecture and training of the denoising UNet."""
+
+    channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    head_width: int
+    layers_per_block: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: Literal["constant", "constant_with_warmup", "linear", "cosine"]
+    warmup_steps: int
+    weight_decay: float
+    min_snr_gamma: float
+    caption_dropout: float
+    average_decay: float
+    seed: int
+
+
+class ToylandConfig(_Section):
+    """All stages."""
+
+    world: WorldConfig
+    autoencoder: AutoencoderConfig
+    text_encoder: TextEncoderConfig
+    denoiser: DenoiserConfig
+
+
+SHIPPED = "toyland.yaml"
+
+
+def load_config(path: Path | None = None) -> ToylandConfig:
+    """Read a configuration file; without a path, the one that made the shipped weights.
+
+    Raises:
+        BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
+    """
+    try:
+        text = path.read_text() if path else files("portraitist.toyland").joinpath(SHIPPED).read_text()
+        return ToylandConfig.model_validate(yaml.safe_load(text))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadConfig(f"cannot read the toyland configuration {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadConfig(f"{path or SHIPPED}: {where}: {first['msg']}") from error

@@ -1,0 +1,224 @@
+"""`portraitist toyland train`: pictures, autoencoder, text encoder, denoiser, each resumable, into one pipeline folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+
+from portraitist.files import write_aside
+from portraitist.toyland.autoencoder import (
+    AutoencoderTask,
+    build_autoencoder,
+    encode_pictures,
+    reconstruction_error,
+)
+from portraitist.toyland.config import ToylandConfig
+from portraitist.toyland.denoiser import DenoiserTask, build_denoiser, build_scheduler
+from portraitist.toyland.text_encoder import (
+    ContrastiveTask,
+    PictureNetwork,
+    build_text_encoder,
+    retrieval_accuracy,
+    without_projection,
+)
+from portraitist.toyland.tokenizer import train_tokenizer
+from portraitist.toyland.world.captions import IDENTIFIERS
+from portraitist.toyland.world.dataset import Dataset, load_dataset, write_dataset
+from portraitist.training.loop import Callback, Loop, LoopConfig, Task
+
+STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folder in which toyland is made: data, one folder a stage, the finished pipeline.
+
+    Attributes:
+        folder: Where everything goes; an interrupted stage continues from here.
+        config: Every setting.
+        device: Where the networks are trained.
+        precision: ``no`` or ``bf16``.
+        workers: Processes that draw pictures.
+    """
+
+    folder: Path
+    config: ToylandConfig
+    device: str = "cpu"
+    precision: str = "no"
+    workers: int = 1
+
+    def make(self, stages: tuple[str, ...] = STAGES) -> None:
+        """Run the given stages in order; a finished stage is passed over."""
+        steps = {
+            "pictures": self.draw_pictures,
+            "autoencoder": self.train_autoencoder,
+            "text-encoder": self.train_text_encoder,
+            "denoiser": self.train_denoiser,
+        }
+        for stage in stages:
+            steps[stage]()
+
+    def draw_pictures(self) -> None:
+        """Draw the training and validation pictures."""
+        world = self.config.world
+        write_dataset(self.folder / "train", world.pictures, "train", world.seed, self.workers)
+        write_dataset(self.folder / "validation", world.validation_pictures, "validation", world.seed, self.workers)
+
+    def train_autoencoder(self) -> None:
+        """Train the autoencoder, then encode every picture."""
+        config = self.config.autoencoder
+        target = self.folder / "vae"
+        if not (target / "config.json").exists():
+            torch.manual_seed(config.seed)
+            model = build_autoencoder(config).to(self.device)
+            task = AutoencoderTask(model, self._data("train").images, config)
+            loop_config = LoopConfig(
+                steps=config.steps,
+                schedule="cosine",
+                warmup_steps=200,
+                average_decay=config.average_decay,
+                precision=self.precision,
+            )
+            self._finish(task, loop_config, "autoencoder", model)
+            model = model.to(memory_format=torch.contiguous_format).eval()
+            images = self._data("validation").images
+            self._report("autoencoder", {"validation_mse": reconstruction_error(model, images)})
+            means, _ = encode_pictures(model, self._data("train").images[:2000])
+            model.register_to_config(scaling_factor=round(float(1 / means.float().std()), 5))
+            model.save_pretrained(target)
+        self._encode_pictures(AutoencoderKL.from_pretrained(target).to(self.device).eval())
+
+    def _encode_pictures(self, model: AutoencoderKL) -> None:
+        path = self.folder / "latents.safetensors"
+        if path.exists():
+            return
+        means, deviations = encode_pictures(model, self._data("train").images)
+        scale = model.config.scaling_factor
+        with write_aside(path) as temporary:
+            save_file({"mean": means * scale, "deviation": deviations * scale}, temporary)
+
+    def train_text_encoder(self) -> None:
+        """Train the tokenizer and the text encoder."""
+        config = self.config.text_encoder
+        if (self.folder / "text_encoder" / "config.json").exists():
+            return
+        tokenizer = self._tokenizer()
+        torch.manual_seed(config.seed)
+        text = build_text_encoder(config, tokenizer).to(self.device)
+        pictures = PictureNetwork(config.picture_channels, config.embedding).to(self.device)
+        data = self._data("train")
+        task = ContrastiveTask(text, pictures, data.images, self._token_ids("train", data, tokenizer), config)
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule="cosine",
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+        )
+        both = nn.ModuleDict({"text": text, "pictures": pictures})
+        self._finish(task, loop_config, "text-encoder", both)
+        text.eval(), pictures.eval()
+        data = self._data("validation")
+        accuracy = retrieval_accuracy(text, pictures, data.images, self._token_ids("validation", data, tokenizer))
+        self._report("text-encoder", {"validation_top1_among_100": accuracy})
+        without_projection(text).save_pretrained(self.folder / "text_encoder")
+        text.save_pretrained(self.folder / "text_encoder_with_projection")
+
+    def train_denoiser(self, callbacks: tuple[Callback, ...] = ()) -> None:
+        """Train the denoiser and save the pipeline."""
+        config = self.config.denoiser
+        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        text = self._text_encoder()
+        torch.manual_seed(config.seed)
+        unet = build_denoiser(config, self.config.autoencoder, text.config.hidden_size).to(self.device)
+        stored = load_file(self.folder / "latents.safetensors")
+        data = self._data("train")
+        task = DenoiserTask(
+            unet,
+            text,
+            (stored["mean"], stored["deviation"]),
+            self._token_ids("train", data, tokenizer),
+            _tokenize(tokenizer, [""])[0],
+            config,
+        )
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule=config.schedule,
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+            log_every=100,
+        )
+        self._finish(task, loop_config, "denoiser", unet, callbacks)
+        self.save_pipeline(unet)
+
+    def save_pipeline(self, unet: UNet2DConditionModel, target: Path | None = None) -> Path:
+        """Assemble the stages into a `StableDiffusionPipeline` folder in float16 and return it."""
+        target = target or self.folder / "pipeline"
+        pipeline = StableDiffusionPipeline(
+            vae=AutoencoderKL.from_pretrained(self.folder / "vae"),
+            text_encoder=self._text_encoder().cpu(),
+            tokenizer=CLIPTokenizer.from_pretrained(self.folder / "tokenizer"),
+            unet=unet.cpu().to(memory_format=torch.contiguous_format),
+            scheduler=build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.to(dtype=torch.float16)
+        pipeline.save_pretrained(target, safe_serialization=True)
+        return target
+
+    def _finish(
+        self, task: Task, config: LoopConfig, stage: str, model: nn.Module, callbacks: tuple[Callback, ...] = ()
+    ) -> None:
+        """Run a stage to its end and leave the averaged weights in the model."""
+        loop = Loop(task, config, self.folder / stage, callbacks, description=stage)
+        outcome = loop.run(resume=True)
+        if loop.average is not None:
+            loop.average.copy_to(loop.parameters.values())
+        self._report(stage, {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses})
+
+    def _report(self, stage: str, facts: dict[str, float]) -> None:
+        path = self.folder / "report.json"
+        report = json.loads(path.read_text()) if path.exists() else {}
+        report.setdefault(stage, {}).update(facts)
+        with write_aside(path) as temporary:
+            temporary.write_text(json.dumps(report, indent=2))
+
+    def _data(self, split: str) -> Dataset:
+        return load_dataset(self.folder / split)
+
+    def _text_encoder(self) -> nn.Module:
+        path = self.folder / "text_encoder_with_projection"
+        return without_projection(CLIPTextModelWithProjection.from_pretrained(path)).to(self.device)
+
+    def _tokenizer(self) -> CLIPTokenizer:
+        folder = self.folder / "tokenizer"
+        if not folder.exists():
+            config = self.config.text_encoder
+            captions = (caption for row in self._data("train").captions for caption in row)
+            train_tokenizer(captions, IDENTIFIERS, config.vocabulary, config.tokens).save_pretrained(folder)
+        return CLIPTokenizer.from_pretrained(folder)
+
+    def _token_ids(self, split: str, data: Dataset, tokenizer: CLIPTokenizer) -> Tensor:
+        """Return the captions' tokens ``[n, captions, tokens]`` in int16, cached."""
+        path = self.folder / f"tokens-{split}.safetensors"
+        if not path.exists():
+            flat = [caption for row in data.captions for caption in row]
+            ids = _tokenize(tokenizer, flat).view(len(data.captions), -1, tokenizer.model_max_length)
+            with write_aside(path) as temporary:
+                save_file({"ids": ids}, temporary)
+        return load_file(path)["ids"]
+
+
+def _tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Tokenise to ``[n, tokens]`` in int16, padded and truncated to the model's length."""
+    ids = np.array(tokenizer(captions, padding="max_length", truncation=True).input_ids, dtype=np.int16)
+    return torch.from_numpy(ids)

@@ -1,0 +1,161 @@
+"""Second stage: the text encoder, trained contrastively against a small picture network, then frozen.
+
+Trained jointly with the denoiser from scratch a text encoder learns nothing the denoiser can follow for a long time;
+trained first so that captions find their pictures it carries subject, colour and scene from the denoiser's first step.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from portraitist.randomness import epoch_order, numpy_generator
+from portraitist.toyland.autoencoder import to_tensor
+from portraitist.toyland.config import TextEncoderConfig
+from portraitist.training.loop import ParameterGroup
+
+_INITIAL_TEMPERATURE = 0.07
+_MAX_LOGIT_SCALE = 100.0
+
+
+def build_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
+    """Build an untrained CLIP text encoder with a projection into the common space."""
+    return CLIPTextModelWithProjection(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.width,
+            intermediate_size=4 * config.width,
+            projection_dim=config.embedding,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            max_position_embeddings=config.tokens,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+class PictureNetwork(nn.Module):
+    """A small convolutional network from pictures ``[n, 3, h, w]`` to embeddings ``[n, embedding]``."""
+
+    def __init__(self, channels: Sequence[int], embedding: int) -> None:
+        super().__init__()
+        widths = [3, *channels]
+        self.stages = nn.ModuleList(_Stage(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.head = nn.Linear(2 * channels[-1], embedding)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Embed pictures; mean and maximum over positions both speak."""
+        hidden = pixels
+        for stage in self.stages:
+            hidden = stage(hidden)
+        return self.head(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1))
+
+
+class _Stage(nn.Module):
+    """Halve the resolution, then one residual block."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
+        self.norm1 = nn.GroupNorm(8, outputs)
+        self.conv1 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm2 = nn.GroupNorm(8, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = self.down(hidden)
+        change = self.conv1(F.silu(self.norm1(hidden)))
+        return hidden + self.conv2(F.silu(self.norm2(change)))
+
+
+class ContrastiveTask:
+    """Match captions and pictures of a batch (the symmetric cross-entropy of CLIP, arXiv 2103.00020)."""
+
+    def __init__(
+        self,
+        text: CLIPTextModelWithProjection,
+        pictures: PictureNetwork,
+        images: np.ndarray,
+        token_ids: Tensor,
+        config: TextEncoderConfig,
+    ) -> None:
+        """Set up the task.
+
+        Args:
+            text: The text encoder to train.
+            pictures: The picture network to train with it.
+            images: uint8 pictures ``[n, h, w, 3]``.
+            token_ids: Captions of each picture, ``[n, captions, tokens]``.
+            config: Settings of the stage.
+        """
+        self.text, self.pictures = text.train(), pictures.train()
+        self.images, self.token_ids, self.config = images, token_ids, config
+        self.device = next(text.parameters()).device
+        self.logit_scale = nn.Parameter(torch.tensor(1 / _INITIAL_TEMPERATURE, device=self.device).log())
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return matrices with weight decay and everything else without."""
+        named = {
+            **{f"text.{name}": parameter for name, parameter in self.text.named_parameters()},
+            **{f"pictures.{name}": parameter for name, parameter in self.pictures.named_parameters()},
+            "logit_scale": self.logit_scale,
+        }
+        matrices = {name: p for name, p in named.items() if p.ndim > 1 and "embedding" not in name}
+        others = {name: p for name, p in named.items() if name not in matrices}
+        rate = self.config.learning_rate
+        return [ParameterGroup(matrices, rate, self.config.weight_decay), ParameterGroup(others, rate)]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the stage's settings and the number of pictures."""
+        return {"stage": "text encoder", "pictures": len(self.images), **self.config.model_dump(mode="json")}
+
+    def after_step(self) -> None:
+        """Keep the temperature in CLIP's range."""
+        with torch.no_grad():
+            self.logit_scale.clamp_(max=float(np.log(_MAX_LOGIT_SCALE)))
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Match one batch."""
+        size, seed = self.config.batch_size, self.config.seed
+        chosen = np.sort(epoch_order(len(self.images), seed, "pictures", step * size, size))
+        which = numpy_generator(seed, "captions", step).integers(0, self.token_ids.shape[1], size)
+        pixels = F.avg_pool2d(to_tensor(self.images[chosen]), 2).to(self.device)
+        ids = self.token_ids[torch.from_numpy(chosen), torch.from_numpy(which)].long().to(self.device)
+        text = F.normalize(self.text(ids).text_embeds.float(), dim=-1)
+        picture = F.normalize(self.pictures(pixels).float(), dim=-1)
+        logits = self.logit_scale.exp() * picture @ text.T
+        target = torch.arange(size, device=self.device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        accuracy = (logits.argmax(1) == target).float().mean()
+        return {"loss": loss, "accuracy": accuracy}
+
+
+@torch.no_grad()
+def retrieval_accuracy(
+    text: CLIPTextModelWithProjection, pictures: PictureNetwork, images: np.ndarray, token_ids: Tensor, among: int = 100
+) -> float:
+    """Return how often a picture finds its own caption among `among` captions (top 1)."""
+    device = next(text.parameters()).device
+    hits = 0
+    groups = len(images) // among
+    for group in range(groups):
+        rows = slice(group * among, (group + 1) * among)
+        pixels = F.avg_pool2d(to_tensor(images[rows]), 2).to(device)
+        written = F.normalize(text(token_ids[rows, 0].long().to(device)).text_embeds, dim=-1)
+        seen = F.normalize(pictures(pixels), dim=-1)
+        hits += int(((seen @ written.T).argmax(1).cpu() == torch.arange(among)).sum())
+    return hits / (groups * among)
+
+
+def without_projection(text: CLIPTextModelWithProjection) -> CLIPTextModel:
+    """Return the plain encoder a pipeline uses, with the same weights."""
+    plain = CLIPTextModel(text.config)
+    plain.load_state_dict(text.text_model.state_dict())
+    return plain

@@ -1,0 +1,1 @@
+"""Photos to adapter: subjects, recipes, tasks and the one training loop."""
