@@ -67,8 +67,10 @@ class Workshop:
     def draw_pictures(self) -> None:
         """Draw the training and validation pictures."""
         world = self.config.world
-        write_dataset(self.folder / "train", world.pictures, "train", world.seed, self.workers)
-        write_dataset(self.folder / "validation", world.validation_pictures, "validation", world.seed, self.workers)
+        for split, count in (("train", world.pictures), ("validation", world.validation_pictures)):
+            write_dataset(
+                self.folder / split, count, split, world.seed, world.captions_per_picture, workers=self.workers
+            )
 
     def train_autoencoder(self) -> None:
         """Train the autoencoder, then encode every picture."""

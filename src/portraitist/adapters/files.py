@@ -1,0 +1,163 @@
+"""The native adapter file: one ``.safetensors`` with JSON metadata, read without trusting anything in it."""
+
+import json
+import struct
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.layer import Kind, LayerSpec
+from portraitist.adapters.registry import get_method
+from portraitist.errors import BadConfig, BadFile
+from portraitist.files import write_aside
+
+FORMAT = "portraitist-adapter-1"
+_HEADER_LIMIT = 64 * 2**20
+
+
+def save_adapter(adapter: Adapter, path: Path) -> None:
+    """Write an adapter; the file appears complete or not at all."""
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in adapter.named_parameters().items()}
+    header = {
+        "method": adapter.method.name,
+        "config": asdict(adapter.config),
+        **_pack_specs([layer.spec for layer in adapter.layers.values()]),
+        **adapter.metadata,
+    }
+    with write_aside(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": FORMAT, "portraitist": json.dumps(header)})
+
+
+def load_adapter(path: Path) -> Adapter:
+    """Read an adapter file, accounting for every key.
+
+    Raises:
+        BadFile: If the file is missing, damaged, foreign, holds tensors of other shapes than its method asks for, holds
+            values that are not finite, or holds keys that nothing would use.
+    """
+    header = read_header(path)
+    try:
+        method = get_method(header.pop("method"))
+        config = method.parse_config(header.pop("config"))
+        specs = _unpack_specs(_layer_names(path), header.pop("geometries"), header.pop("layers"))
+    except (BadConfig, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
+    layers = {spec.name: method.layer(spec, config) for spec in specs}
+    expected = {f"{name}.{key}": shape for name, layer in layers.items() for key, shape in layer.shapes().items()}
+    tensors = _read_tensors(path, expected)
+    parameters: dict[str, dict[str, Tensor]] = {
+        name: {key: nn.Parameter(tensors[f"{name}.{key}"], requires_grad=False) for key in layer.shapes()}
+        for name, layer in layers.items()
+    }
+    return Adapter(method, config, layers, parameters, header)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Read an adapter file's description without its tensors.
+
+    Raises:
+        BadFile: If the file is missing, damaged or no adapter of this package.
+    """
+    check_container(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
+    if metadata.get("format") != FORMAT:
+        raise BadFile(f"{path} is a safetensors file but no portraitist adapter")
+    try:
+        header = json.loads(metadata["portraitist"])
+    except (KeyError, ValueError) as error:
+        raise BadFile(f"{path}: the adapter's description is unreadable ({error})") from error
+    if not isinstance(header, dict):
+        raise BadFile(f"{path}: the adapter's description is unreadable")
+    return header
+
+
+def check_container(path: Path) -> None:
+    """Refuse what is plainly no safetensors file, before any library reads it.
+
+    Raises:
+        BadFile: With the reason.
+    """
+    if not path.is_file():
+        raise BadFile(f"{path} does not exist" if not path.exists() else f"{path} is a folder, not an adapter file")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        raise BadFile(f"{path} is a pickle, which can run code when opened; convert it to safetensors where it is trusted")
+    if len(start) < 8:
+        raise BadFile(f"{path} is empty or cut short ({size} bytes)")
+    header = struct.unpack("<Q", start)[0]
+    if header > min(size - 8, _HEADER_LIMIT):
+        raise BadFile(f"{path} is no safetensors file, or cut short (its header claims {header} bytes of {size})")
+
+
+def _read_tensors(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = set(file.keys())
+            if unknown := sorted(keys - expected.keys()):
+                raise BadFile(f"{path} holds {len(unknown)} tensors that its method does not use: {_some(unknown)}")
+            if missing := sorted(expected.keys() - keys):
+                raise BadFile(f"{path} lacks {len(missing)} tensors that its method needs: {_some(missing)}")
+            tensors = {}
+            for key, shape in expected.items():
+                found = tuple(file.get_slice(key).get_shape())
+                if found != shape:
+                    raise BadFile(f"{path}: {key} has shape {found} where {shape} is needed")
+                tensors[key] = file.get_tensor(key)
+    except SafetensorError as error:
+        raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise BadFile(f"{path}: {key} holds values that are not finite numbers; the run that wrote it diverged")
+    return tensors
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+
+
+def _layer_names(path: Path) -> list[str]:
+    """Return the layers a file's tensors belong to, sorted."""
+    with safe_open(path, framework="pt") as file:
+        return sorted({key.rpartition(".")[0] for key in file.keys()})  # noqa: SIM118 - safe_open is not a mapping
+
+
+def _pack_specs(specs: list[LayerSpec]) -> dict[str, Any]:
+    """Describe layers in few bytes: the distinct geometries, and which of them each layer has, in order of name.
+
+    The names themselves stand in the tensors' keys already.
+    """
+    ordered = sorted(specs, key=lambda spec: spec.name)
+    geometries = list(dict.fromkeys(_geometry(spec) for spec in ordered))
+    return {"geometries": geometries, "layers": [geometries.index(_geometry(spec)) for spec in ordered]}
+
+
+def _unpack_specs(names: list[str], geometries: list[str], layers: list[int]) -> list[LayerSpec]:
+    if len(names) != len(layers):
+        raise ValueError(f"{len(layers)} layers described, {len(names)} stored")
+    return [_spec(name, geometries[index]) for name, index in zip(names, layers, strict=True)]
+
+
+def _geometry(spec: LayerSpec) -> str:
+    """Write a spec without its name, e.g. ``conv 8x3x3x3 1x1 1x1 1x1 1 8``."""
+    parts = (spec.shape, spec.stride, spec.padding, spec.dilation, (spec.groups,), spec.bias or ())
+    return " ".join([spec.kind.value, *("x".join(map(str, part)) or "-" for part in parts)])
+
+
+def _spec(name: str, geometry: str) -> LayerSpec:
+    kind, *parts = geometry.split(" ")
+    shape, stride, padding, dilation, groups, bias = (
+        () if part == "-" else tuple(int(number) for number in part.split("x")) for part in parts
+    )
+    return LayerSpec(name, Kind(kind), shape, stride, padding, dilation, groups[0], bias or None)
