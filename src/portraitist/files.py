@@ -58,8 +58,11 @@ def require_writable(folder: Path, size: int = 0) -> None:
 
 def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _umask() -> int:
