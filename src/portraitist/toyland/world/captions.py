@@ -27,10 +27,10 @@ SCENE_PHRASES: dict[str, tuple[str, ...]] = {
     "water": ("under water", "under the sea", "deep under water"),
 }
 _PLAIN_PHRASES = (
-    "in front of a plain {} background",
-    "on a {} background",
-    "against a {} wall",
-    "with a plain {} background",
+    "in front of a plain {colour} background",
+    "on {article} {colour} background",
+    "against {article} {colour} wall",
+    "with a plain {colour} background",
 )
 STYLE_PHRASES: dict[str, tuple[str, ...]] = {
     "pencil sketch": ("a pencil sketch of {}", "a pencil drawing of {}", "{}, pencil sketch"),
@@ -91,7 +91,7 @@ def caption(spec: PictureSpec, rng: np.random.Generator, detail: Detail = SHORT)
 def scene_phrase(scene: str, colour: str, rng: np.random.Generator) -> str:
     """Return one of the phrases for a scene."""
     if scene == "plain":
-        return str(rng.choice(_PLAIN_PHRASES)).format(colour)
+        return str(rng.choice(_PLAIN_PHRASES)).format(article=_article(colour), colour=colour)
     return str(rng.choice(SCENE_PHRASES[scene]))
 
 
