@@ -105,7 +105,7 @@ def _subject(subject: Appearance, rng: np.random.Generator, detail: Detail) -> s
     if identity.kind != "person" and rng.random() < detail.colour:
         words.append(identity.colour)
     noun = " ".join([*words, identity.kind])
-    worn = [item for item in subject.wearing if rng.random() < detail.wearing]
+    worn = [_corrected(item) for item in subject.wearing if rng.random() < detail.wearing]
     text = f"{_article(noun)} {noun}"
     if possessions:
         text = f"{text} with {_join([_corrected(item) for item in possessions])}"
