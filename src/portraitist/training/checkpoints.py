@@ -4,6 +4,7 @@ Random state is not stored: every random stream is a function of the seed and th
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dic
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
     """Put tensors written by `optimizer_tensors` back into an optimiser over the same parameters."""
-    positions = {name: index for index, name in enumerate(names)}
+    positions = {name: index for index, name in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         name, entry = key.rsplit(".", 1)
+        if value.shape == parameters[name].shape:
+            # A fused optimiser walks memory, so its state must be laid out as the parameter is.
+            value = torch.empty_like(parameters[name], dtype=value.dtype).copy_(value)
         state.setdefault(positions[name], {})[entry] = value
     content = optimizer.state_dict()
     content["state"] = state

@@ -240,7 +240,7 @@ class Loop:
             raise BadConfig(f"{self.folder} holds another run: {_difference(checkpoint.identity, self._identity())}")
         for name, parameter in self.parameters.items():
             parameter.data.copy_(checkpoint.parameters[name])
-        restore_optimizer(self.optimizer, list(self.parameters), checkpoint.optimizer)
+        restore_optimizer(self.optimizer, self.parameters, checkpoint.optimizer)
         self.schedule.load_state_dict(checkpoint.counters["schedule"])
         for group, learning_rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
             group["lr"] = learning_rate
