@@ -24,8 +24,16 @@ _PLAIN_SECONDS = 30.0
 class Track:
     """A running progress bar; on a stream that is no terminal, a plain line every half minute."""
 
-    def __init__(self, progress: Progress | None, task: TaskID | None, description: str, total: int, done: int) -> None:
-        self._progress, self._task = progress, task
+    def __init__(
+        self,
+        progress: Progress | None,
+        task: TaskID | None,
+        description: str,
+        total: int,
+        done: int,
+        hidden: bool = False,
+    ) -> None:
+        self._progress, self._task, self._hidden = progress, task, hidden
         self._description, self._total = description, total
         self._done = self._first = done
         self._started = self._spoken = time.monotonic()
@@ -38,7 +46,7 @@ class Track:
         shown = " ".join([_rate(rate), *(f"{name} {value:.4g}" for name, value in facts.items())])
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._done, facts=shown)
-        elif time.monotonic() - self._spoken > _PLAIN_SECONDS:
+        elif not self._hidden and time.monotonic() - self._spoken > _PLAIN_SECONDS:
             self._spoken = time.monotonic()
             left = (self._total - self._done) / max(rate, 1e-9)
             console.print(
@@ -51,10 +59,10 @@ def _rate(rate: float) -> str:
 
 
 @contextmanager
-def track(total: int, description: str, completed: int = 0) -> Iterator[Track]:
+def track(total: int, description: str, completed: int = 0, hidden: bool = False) -> Iterator[Track]:
     """Show a progress bar with rate and remaining time for the length of a ``with`` block."""
-    if not console.is_terminal:
-        yield Track(None, None, description, total, completed)
+    if hidden or not console.is_terminal:
+        yield Track(None, None, description, total, completed, hidden)
         return
     columns = (
         TextColumn("{task.description}"),

@@ -1,0 +1,6 @@
+"""Prompts to pictures: sampling with adapters, metadata in the files, contact sheets."""
+
+from portraitist.generation.sampling import Picture, SamplingConfig, generate
+from portraitist.generation.sheets import Row, contact_sheet
+
+__all__ = ["Picture", "Row", "SamplingConfig", "contact_sheet", "generate"]

@@ -1,0 +1,133 @@
+"""Sampling pictures from a base, with any adapters on it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from portraitist.adapters import Adapter, Attachment
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.files import write_aside
+from portraitist.progress import track
+from portraitist.randomness import derive_seed
+
+SCHEDULERS = {"ddim": DDIMScheduler, "dpm": DPMSolverMultistepScheduler}
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How pictures are sampled.
+
+    Attributes:
+        steps: Denoiser evaluations.
+        guidance: Weight of classifier-free guidance; 1 switches it off.
+        negative_prompt: What to keep away from.
+        scheduler: ``ddim`` (eta 0) or ``dpm`` (DPM-Solver++ of second order).
+        batch_size: Pictures sampled at once; does not change them.
+    """
+
+    steps: int = 25
+    guidance: float = 4.0
+    negative_prompt: str = ""
+    scheduler: str = "dpm"
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.scheduler not in SCHEDULERS:
+            raise BadConfig(f"unknown scheduler {self.scheduler!r}; choose one of {', '.join(SCHEDULERS)}")
+        if self.steps < 1 or self.batch_size < 1 or self.guidance < 1:
+            raise BadConfig("steps and batch size must be at least 1, guidance at least 1.0")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A generated picture with everything needed to make it again."""
+
+    image: Image.Image
+    prompt: str
+    seed: int
+    base: str
+    adapters: Mapping[str, float]
+    config: SamplingConfig
+
+    def save(self, path: Path) -> None:
+        """Write a PNG that carries prompt, seed, base, adapters and settings."""
+        info = PngInfo()
+        settings = {key: value for key, value in asdict(self.config).items() if key != "batch_size"}
+        facts = {"seed": self.seed, "base": self.base, "adapters": dict(self.adapters), **settings}
+        info.add_itxt("prompt", self.prompt)
+        info.add_itxt("portraitist", json.dumps(facts))
+        with write_aside(path) as temporary:
+            self.image.save(temporary, format="PNG", pnginfo=info)
+
+
+def generate(
+    base: Base,
+    prompts: Sequence[str],
+    adapters: Mapping[str, tuple[Adapter, float]] | Adapter | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    config: SamplingConfig | None = None,
+    show_progress: bool = True,
+) -> list[Picture]:
+    """Sample one picture for each prompt.
+
+    Args:
+        base: The base model.
+        prompts: One prompt a picture.
+        adapters: An adapter, or adapters with their scales by name, attached for the while.
+        seeds: One seed a picture; 0, 1, 2, ... when not given. The same seed gives the same starting noise, whatever
+            else is in the batch.
+        config: How to sample.
+        show_progress: Whether to show a bar.
+
+    Returns:
+        The pictures in the order of the prompts.
+    """
+    config = config or SamplingConfig()
+    seeds = list(range(len(prompts))) if seeds is None else list(seeds)
+    if len(seeds) != len(prompts):
+        raise BadConfig(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+    chosen = {"adapter": (adapters, 1.0)} if isinstance(adapters, Adapter) else dict(adapters or {})
+    attachment = Attachment(base.components)
+    images: list[Image.Image] = []
+    try:
+        for name, (adapter, scale) in chosen.items():
+            attachment.attach(adapter, name, scale)
+        with track(len(prompts), "sampling", hidden=not show_progress) as progress:
+            for start in range(0, len(prompts), config.batch_size):
+                rows = slice(start, start + config.batch_size)
+                images += _sample(base, prompts[rows], seeds[rows], config)
+                progress.advance(len(prompts[rows]))
+    finally:
+        attachment.detach()
+    scales = {name: scale for name, (_, scale) in chosen.items()}
+    return [
+        Picture(image, prompt, seed, base.name, scales, config)
+        for image, prompt, seed in zip(images, prompts, seeds, strict=True)
+    ]
+
+
+def _sample(base: Base, prompts: Sequence[str], seeds: Sequence[int], config: SamplingConfig) -> list[Image.Image]:
+    pipeline = base.pipeline
+    own = pipeline.scheduler
+    pipeline.scheduler = SCHEDULERS[config.scheduler].from_config(own.config)
+    # Noise is drawn on the CPU, so that a seed means the same picture on every device.
+    generators = [torch.Generator().manual_seed(derive_seed(seed, "sampling")) for seed in seeds]
+    try:
+        with torch.no_grad():
+            return pipeline(
+                prompt=list(prompts),
+                negative_prompt=[config.negative_prompt] * len(prompts),
+                num_inference_steps=config.steps,
+                guidance_scale=config.guidance,
+                generator=generators,
+            ).images
+    finally:
+        pipeline.scheduler = own

@@ -1,0 +1,53 @@
+"""Contact sheets: rows of pictures with a caption before each row."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+_MARGIN, _LABEL_WIDTH, _TITLE_HEIGHT = 8, 190, 34
+_INK, _PAPER = (28, 28, 32), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A caption and its pictures."""
+
+    caption: str
+    images: Sequence[Image.Image]
+
+
+def contact_sheet(rows: Sequence[Row], *, title: str = "", tile: int = 128) -> Image.Image:
+    """Lay out rows of pictures.
+
+    Args:
+        rows: Captions with pictures; rows may differ in length.
+        title: A line above everything.
+        tile: Side of a picture on the sheet, in pixels; small pictures are enlarged without smoothing.
+    """
+    columns = max(len(row.images) for row in rows)
+    top = _MARGIN + (_TITLE_HEIGHT if title else 0)
+    width = _LABEL_WIDTH + columns * (tile + _MARGIN) + _MARGIN
+    sheet = Image.new("RGB", (width, top + len(rows) * (tile + _MARGIN)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(18))
+    font = ImageFont.load_default(14)
+    for index, row in enumerate(rows):
+        y = top + index * (tile + _MARGIN)
+        text = "\n".join(textwrap.wrap(row.caption, 24))
+        draw.multiline_text((_MARGIN, y + tile / 2), text, fill=_INK, font=font, anchor="lm", spacing=3)
+        for column, image in enumerate(row.images):
+            x = _LABEL_WIDTH + column * (tile + _MARGIN)
+            sheet.paste(_fit(image, tile), (x, y))
+    return sheet
+
+
+def _fit(image: Image.Image, tile: int) -> Image.Image:
+    scale = tile / max(image.size)
+    method = Image.Resampling.NEAREST if scale >= 1 and scale.is_integer() else Image.Resampling.LANCZOS
+    resized = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), method)
+    padded = Image.new("RGB", (tile, tile), _PAPER)
+    padded.paste(resized, ((tile - resized.width) // 2, (tile - resized.height) // 2))
+    return padded
