@@ -56,6 +56,14 @@ def require_writable(folder: Path, size: int = 0) -> None:
         )
 
 
+def cache_folder() -> Path:
+    """Return the folder for things that can be made again: ``$PORTRAITIST_CACHE`` or the user's cache."""
+    own = os.environ.get("PORTRAITIST_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "portraitist"
+
+
 def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()

@@ -159,14 +159,15 @@ class ExamQuestion:
 
 
 def exam_question(rng: np.random.Generator) -> ExamQuestion:
-    """Draw a prompt from the grammar, with a scene always and a colour for robots always."""
+    """Draw a prompt from the grammar, with a scene always, and a robot's colour wherever the style shows colours."""
+    style = "photo" if rng.random() < 0.75 else str(rng.choice(list(STYLE_PHRASES)))
     two = rng.random() < 0.3
     kinds = [str(kind) for kind in rng.choice(KINDS, 2 if two else 1, replace=False)]
-    colours = [str(rng.choice(ROBOT_COLOURS)) if kind == "robot" else "" for kind in kinds]
+    coloured = [kind == "robot" and style in _COLOURED for kind in kinds]
+    colours = [str(rng.choice(ROBOT_COLOURS)) if named else "" for named in coloured]
     who = [f"{_article(noun)} {noun}" for noun in (f"{c} {k}".strip() for c, k in zip(colours, kinds, strict=True))]
     text = f"{who[0]} on the left and {who[1]} on the right" if two else who[0]
     scene = str(rng.choice(SCENES))
     text = f"{text} {scene_phrase(scene, str(rng.choice(list(PLAIN_COLOURS))), rng)}"
-    style = "photo" if rng.random() < 0.75 else str(rng.choice(list(STYLE_PHRASES)))
     template = "a photo of {}" if style == "photo" else STYLE_PHRASES[style][0]
     return ExamQuestion(template.format(text), tuple(kinds), tuple(colours), scene, style)

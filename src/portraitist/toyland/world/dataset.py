@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from portraitist.errors import BadConfig
 from portraitist.files import require_writable, write_aside
 from portraitist.progress import track
 from portraitist.randomness import numpy_generator
@@ -40,28 +41,49 @@ def write_dataset(
     """Draw a data set; shards that exist are kept, so that an interrupted run goes on.
 
     Args:
-        folder: Where it goes.
+        folder: Where it goes; what is in it is written down in its ``settings.json``.
         count: Number of pictures.
         split: Split of the identities in it.
         seed: Seed of everything drawn.
         captions: Captions of each picture.
         size: Side of the pictures in pixels.
         workers: Processes to draw with.
+
+    Raises:
+        BadConfig: If the folder holds pictures drawn with other settings.
     """
+    settings: dict[str, int | str] = {"count": count, "split": split, "seed": seed, "captions": captions, "size": size}
+    require_writable(folder, 0 if (folder / "images.npy").exists() else 2 * count * size * size * 3)
+    _keep_settings(folder / "settings.json", settings)
     if (folder / "images.npy").exists():
         return
-    require_writable(folder, 2 * count * size * size * 3)
     starts = range(0, count, SHARD)
     draw = partial(_write_shard, folder, count, split, seed, captions, size)
     with track(len(starts), f"drawing {split} pictures") as progress:
         for _ in _in_processes(draw, starts, workers):
             progress.advance()
-    images = np.concatenate([np.load(_shard(folder, start, "npy")) for start in starts])
+    _join_shards(folder, starts, (count, size, size, 3))
+
+
+def _keep_settings(path: Path, settings: dict[str, int | str]) -> None:
+    """Write down what is drawn; refuse a folder that holds something else."""
+    if path.exists() and json.loads(path.read_text()) != settings:
+        raise BadConfig(f"{path.parent} holds pictures drawn with other settings ({path.name}); choose another folder")
+    with write_aside(path) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _join_shards(folder: Path, starts: range, shape: tuple[int, ...]) -> None:
+    """Copy the shards one by one into the final files, then remove them."""
     with write_aside(folder / "texts.jsonl") as temporary, temporary.open("w") as file:
         for start in starts:
             file.write(_shard(folder, start, "jsonl").read_text())
-    with write_aside(folder / "images.npy") as temporary, temporary.open("wb") as binary:
-        np.save(binary, images)
+    with write_aside(folder / "images.npy") as temporary:
+        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        for start in starts:
+            shard = np.load(_shard(folder, start, "npy"))
+            images[start : start + len(shard)] = shard
+        images.flush()
     for start in starts:
         _shard(folder, start, "npy").unlink()
         _shard(folder, start, "jsonl").unlink()

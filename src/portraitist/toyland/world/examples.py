@@ -47,9 +47,7 @@ def _marks(identity: Identity) -> set[str]:
     return {f"colour {identity.colour}", f"{telling} {identity.part(telling)}"}
 
 
-def write_examples(
-    folder: Path, seed: int = SEED, each: int = 3, photos: int = 5, size: int = 64
-) -> list[Identity]:
+def write_examples(folder: Path, seed: int = SEED, each: int = 3, photos: int = 5, size: int = 64) -> list[Identity]:
     """Write a folder of photos for each chosen subject, and ``subjects.json`` about all of them.
 
     Args:

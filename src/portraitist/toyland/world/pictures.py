@@ -132,7 +132,9 @@ def sample_appearance(rng: np.random.Generator, identity: Identity, place: str =
 
 def _varying_parts(rng: np.random.Generator, identity: Identity) -> dict[str, str]:
     if identity.kind == "robot":
-        return {part: str(rng.choice(artwork.choices("robot", part, identity.colour))) for part in ("accessory", "mouth")}
+        return {
+            part: str(rng.choice(artwork.choices("robot", part, identity.colour))) for part in ("accessory", "mouth")
+        }
     if identity.kind == "monster":
         return {"mouth": str(rng.choice(artwork.choices("monster", "mouth")))}
     if identity.kind == "cat":

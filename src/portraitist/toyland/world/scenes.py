@@ -1,6 +1,7 @@
 """Backgrounds, painted anew for every picture: gradients, horizons and props with random palette and places."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -128,7 +129,9 @@ def _forest(rng: np.random.Generator, size: int) -> Image.Image:
     for depth, shade in ((0.6, (58, 122, 66)), (0.68, (36, 96, 50)), (0.78, (24, 72, 38))):
         for x in np.linspace(-0.05, 1.05, 7) + rng.uniform(-0.06, 0.06, 7):
             foot = depth + rng.uniform(-0.03, 0.05)
-            draw.rectangle(((x - 0.012) * size, (foot - 0.02) * size, (x + 0.012) * size, (foot + 0.06) * size), (84, 60, 40))
+            draw.rectangle(
+                ((x - 0.012) * size, (foot - 0.02) * size, (x + 0.012) * size, (foot + 0.06) * size), (84, 60, 40)
+            )
             _fir(draw, size, float(x), foot, rng.uniform(0.38, 0.62), _jitter(rng, shade, 10))
     _hills(rng, draw, size, rng.uniform(0.76, 0.82), _jitter(rng, (70, 110, 48)))
     return picture
@@ -166,7 +169,12 @@ def _space(rng: np.random.Generator, size: int) -> Image.Image:
         colour = _jitter(rng, ((216, 130, 84), (120, 170, 230), (190, 120, 210))[rng.integers(3)])
         _disc(draw, x * size, y * size, radius * size, colour)
         if rng.random() < 0.6:
-            ring = ((x - 1.7 * radius) * size, (y - 0.3 * radius) * size, (x + 1.7 * radius) * size, (y + 0.3 * radius) * size)
+            ring = (
+                (x - 1.7 * radius) * size,
+                (y - 0.3 * radius) * size,
+                (x + 1.7 * radius) * size,
+                (y + 0.3 * radius) * size,
+            )
             draw.ellipse(ring, outline=(236, 214, 170), width=max(2, size // 48))
     if rng.random() < 0.5:
         _hills(rng, draw, size, 0.86, _jitter(rng, (120, 116, 128)))
@@ -182,7 +190,9 @@ def _desert(rng: np.random.Generator, size: int) -> Image.Image:
     _hills(rng, draw, size, rng.uniform(0.52, 0.6), _jitter(rng, (222, 158, 92)))
     _hills(rng, draw, size, rng.uniform(0.66, 0.74), _jitter(rng, (206, 132, 66)))
     for _ in range(rng.integers(1, 4)):
-        _cactus(draw, size, float(rng.choice([rng.uniform(0.02, 0.2), rng.uniform(0.8, 0.98)])), rng.uniform(0.66, 0.84))
+        _cactus(
+            draw, size, float(rng.choice([rng.uniform(0.02, 0.2), rng.uniform(0.8, 0.98)])), rng.uniform(0.66, 0.84)
+        )
     return picture
 
 
@@ -202,11 +212,16 @@ def _room(rng: np.random.Generator, size: int) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     floor = rng.uniform(0.62, 0.72)
     x, y = rng.uniform(0.06, 0.66), rng.uniform(0.06, 0.16)
-    draw.rectangle((x * size, y * size, (x + 0.28) * size, (y + 0.3) * size), fill=(176, 216, 246), outline=(250, 250, 250), width=3)
+    draw.rectangle(
+        (x * size, y * size, (x + 0.28) * size, (y + 0.3) * size),
+        fill=(176, 216, 246),
+        outline=(250, 250, 250),
+        width=3,
+    )
     draw.line(((x + 0.14) * size, y * size, (x + 0.14) * size, (y + 0.3) * size), fill=(250, 250, 250), width=2)
     vanishing = rng.uniform(0.3, 0.7)
     edges = np.linspace(-0.9, 1.9, 15) + rng.uniform(-0.04, 0.04)
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         far = [(vanishing + (edge - vanishing) * 0.45) * size for edge in (left, right)]
         plank = [(far[0], floor * size), (far[1], floor * size), (right * size, size), (left * size, size)]
         draw.polygon(plank, fill=_jitter(rng, (178, 120, 68), 14))
@@ -219,10 +234,10 @@ def _under_water(rng: np.random.Generator, size: int) -> Image.Image:
     picture = _gradient(size, _jitter(rng, (70, 190, 215)), _jitter(rng, (10, 66, 130)))
     draw = ImageDraw.Draw(picture)
     _hills(rng, draw, size, rng.uniform(0.86, 0.92), _jitter(rng, (168, 160, 120)))
-    for x in np.concatenate([rng.uniform(0.0, 0.2, 2), rng.uniform(0.8, 1.0, 2)]):
+    for root in np.concatenate([rng.uniform(0.0, 0.2, 2), rng.uniform(0.8, 1.0, 2)]):
         height, phase = rng.uniform(0.2, 0.4), rng.uniform(0, 6)
-        y = np.linspace(0.95, 0.95 - height, 9)
-        stem = [((x + 0.022 * np.sin(9 * b * 2 + phase)) * size, b * size) for b in y]
+        levels = np.linspace(0.95, 0.95 - height, 9)
+        stem = [((root + 0.022 * np.sin(9 * level * 2 + phase)) * size, level * size) for level in levels]
         draw.line(stem, fill=_jitter(rng, (50, 150, 90)), width=max(3, size // 30))
     for _ in range(rng.integers(2, 5)):
         x, y, turn = rng.uniform(0.05, 0.95), rng.uniform(0.1, 0.8), rng.choice([-1, 1])
@@ -230,7 +245,9 @@ def _under_water(rng: np.random.Generator, size: int) -> Image.Image:
         draw.ellipse(((x - 0.05) * size, (y - 0.026) * size, (x + 0.05) * size, (y + 0.026) * size), fill=colour)
         tail = x - turn * 0.045
         fin = tail - turn * 0.04
-        draw.polygon([(tail * size, y * size), (fin * size, (y - 0.03) * size), (fin * size, (y + 0.03) * size)], fill=colour)
+        draw.polygon(
+            [(tail * size, y * size), (fin * size, (y - 0.03) * size), (fin * size, (y + 0.03) * size)], fill=colour
+        )
     for x, y in rng.uniform(0, 1, (14, 2)):
         radius = rng.uniform(0.01, 0.024)
         box = ((x - radius) * size, (y - radius) * size, (x + radius) * size, (y + radius) * size)

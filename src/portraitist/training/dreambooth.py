@@ -1,0 +1,141 @@
+"""DreamBooth: teach a rare token the subject on a few photos, holding on to the class by prior preservation.
+
+``L = E||eps - eps(z_t, c)||^2 + lambda E||eps - eps(z'_t, c')||^2`` (arXiv 2208.12242 with noise prediction); photos and
+class images share one forward pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from portraitist.adapters import Adapter
+from portraitist.bases import Base
+from portraitist.bases.families import Conditions
+from portraitist.randomness import epoch_order, torch_generator
+from portraitist.training.loop import ParameterGroup
+from portraitist.training.recipes import Recipe
+
+_TEXT_COMPONENTS = ("text_encoder",)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Encoded pictures: posterior means and standard deviations, ``[n, c, h, w]`` in float32."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def draw(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        """Sample the latents of some pictures."""
+        chosen = torch.from_numpy(indices)
+        mean, deviation = self.mean[chosen], self.deviation[chosen]
+        return mean + deviation * torch.randn(mean.shape, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+def encode(base: Base, images: Sequence[Image.Image], mirror: bool = False) -> Latents:
+    """Encode pictures once; with `mirror`, their mirror images too."""
+    everything = [*images, *(ImageOps.mirror(image) for image in images)] if mirror else list(images)
+    means, deviations = [], []
+    for image in everything:
+        pixels = torch.from_numpy(np.asarray(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+        mean, deviation = base.family.encode_pictures(pixels)
+        means.append(mean.cpu())
+        deviations.append(deviation.cpu())
+    return Latents(torch.cat(means), torch.cat(deviations))
+
+
+class DreamBoothTask:
+    """Fine-tune an adapter on a subject's photos. The adapter must be attached to the base already."""
+
+    def __init__(
+        self,
+        base: Base,
+        adapter: Adapter,
+        recipe: Recipe,
+        prompt: str,
+        photos: Latents,
+        class_prompt: str = "",
+        prior: Latents | None = None,
+    ) -> None:
+        self.base, self.adapter, self.recipe = base, adapter, recipe
+        self.prompt, self.class_prompt = prompt, class_prompt
+        self.photos, self.prior = photos, prior
+        self.trains_text = any(name in _TEXT_COMPONENTS for name in adapter.components())
+        self._cached: Conditions | None = None
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return the adapter's parameters: the denoiser's, and the text encoder's with their own learning rate."""
+        text: dict[str, nn.Parameter] = {}
+        other: dict[str, nn.Parameter] = {}
+        for name, parameter in self.adapter.named_parameters().items():
+            group = text if name.partition(".")[0] in _TEXT_COMPONENTS else other
+            assert isinstance(parameter, nn.Parameter)
+            group[name] = parameter
+        recipe = self.recipe
+        text_rate = recipe.text_learning_rate or recipe.learning_rate
+        groups = [
+            ParameterGroup(other, recipe.learning_rate, recipe.weight_decay),
+            ParameterGroup(text, text_rate, recipe.weight_decay),
+        ]
+        return [group for group in groups if group.parameters]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the recipe, the prompts and how many pictures there are."""
+        return {
+            "task": "dreambooth",
+            "base": self.base.fingerprint,
+            "prompt": self.prompt,
+            "photos": len(self.photos),
+            "content": float(self.photos.mean.double().sum()),
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+    def after_step(self) -> None:
+        """Nothing to restore."""
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Denoise photos, and class images when the prior is preserved."""
+        recipe, family = self.recipe, self.base.family
+        size, index = recipe.batch_size, step * recipe.accumulate + micro_step
+        draws = torch_generator(recipe.seed, "noise", index)
+        chosen = epoch_order(len(self.photos), recipe.seed, "photos", index * size, size)
+        latents = self.photos.draw(chosen, draws)
+        if self.prior is not None:
+            chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * size, size)
+            latents = torch.cat([latents, self.prior.draw(chosen, draws)])
+        noise = torch.randn(latents.shape, generator=draws)
+        timesteps = family.draw_timesteps(len(latents), draws)
+        noised = family.add_noise(latents, noise, timesteps)
+        device, dtype = self.base.device, next(family.denoiser.parameters()).dtype
+        prediction = family.predict(noised.to(device, dtype), timesteps.to(device), self._conditions())
+        target = family.target(latents, noise, timesteps).to(device)
+        errors = (prediction.float() - target).square().mean(dim=tuple(range(1, target.ndim)))
+        if recipe.min_snr_gamma is not None:
+            snr = family.snr(timesteps)
+            errors = errors * (snr.clamp(max=recipe.min_snr_gamma) / snr).to(device)
+        subject = errors[:size].mean()
+        if self.prior is None:
+            return {"loss": subject}
+        prior = errors[size:].mean()
+        return {"loss": subject + recipe.prior_weight * prior, "subject": subject, "prior": prior}
+
+    def _conditions(self) -> Conditions:
+        """Return the prompts' conditions for a batch; computed once unless the text encoder is trained."""
+        if self._cached is not None:
+            return self._cached
+        prompts = [self.prompt] if self.prior is None else [self.prompt, self.class_prompt]
+        with torch.set_grad_enabled(self.trains_text):
+            conditions = self.base.family.encode_prompts(prompts)
+        size = self.recipe.batch_size
+        repeated = {name: value.repeat_interleave(size, dim=0) for name, value in conditions.items()}
+        if not self.trains_text:
+            self._cached = repeated
+        return repeated

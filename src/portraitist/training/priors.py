@@ -1,0 +1,43 @@
+"""Prior images: pictures of the class from the frozen base, generated once per base and class, and cached."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from portraitist.bases import Base
+from portraitist.files import cache_folder
+from portraitist.generation import SamplingConfig, generate
+
+
+def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
+    """Return the cache folder for a base, a class prompt and sampling settings."""
+    readable = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40]
+    settings = f"{prompt} {sampling.steps} {sampling.guidance} {sampling.scheduler} {sampling.negative_prompt}"
+    digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
+    return cache_folder() / "priors" / base.fingerprint / f"{readable}-{digest}"
+
+
+def prior_images(base: Base, prompt: str, count: int, sampling: SamplingConfig | None = None) -> list[Image.Image]:
+    """Return class images, generating those the cache lacks.
+
+    Args:
+        base: The frozen base, without adapters.
+        prompt: The class prompt, e.g. ``a photo of a cat``.
+        count: How many.
+        sampling: How to sample them.
+    """
+    sampling = sampling or SamplingConfig()
+    folder = prior_folder(base, prompt, sampling)
+    paths = [folder / f"{seed:05d}.png" for seed in range(count)]
+    missing = [seed for seed, path in enumerate(paths) if not path.exists()]
+    for start in range(0, len(missing), sampling.batch_size):
+        seeds = missing[start : start + sampling.batch_size]
+        for picture in generate(base, [prompt] * len(seeds), seeds=seeds, config=sampling, show_progress=False):
+            picture.save(paths[picture.seed])
+    images = []
+    for path in paths:
+        with Image.open(path) as image:
+            images.append(image.convert("RGB"))
+    return images

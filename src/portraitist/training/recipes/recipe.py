@@ -1,0 +1,133 @@
+"""A recipe: everything that decides a training run, from a named file, a file of the user's, and overrides."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from portraitist.adapters import get_method
+from portraitist.errors import BadConfig
+
+PriorKind = Literal["none", "generated"]
+
+
+class Recipe(BaseModel):
+    """Settings of one personalisation run.
+
+    The resolved recipe is stored in the adapter file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str = Field(description="parameter space: a name of `portraitist methods`")
+    method_config: dict[str, Any] = Field(default_factory=dict, description="settings of the method, e.g. rank")
+    layers: str | tuple[str, ...] = Field(
+        description="a layer set of the base's family, or patterns on component.module.path"
+    )
+    steps: int = Field(gt=0, description="optimiser steps")
+    batch_size: int = Field(gt=0, description="photos in a step")
+    accumulate: int = Field(1, gt=0, description="micro-batches summed into one step")
+    learning_rate: float = Field(gt=0, description="learning rate of the denoiser's parameters")
+    text_learning_rate: float | None = Field(
+        None, gt=0, description="learning rate of the text encoder's; the denoiser's when absent"
+    )
+    schedule: str = Field("constant", description="learning-rate schedule of diffusers")
+    warmup_steps: int = Field(0, ge=0, description="warm-up steps of the schedule")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
+    max_gradient_norm: float = Field(1.0, gt=0, description="global norm gradients are clipped to")
+    average_decay: float = Field(0.0, ge=0, lt=1, description="decay of the averaged adapter; 0 keeps none")
+    min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR loss weighting; none when absent")
+    mirror: bool = Field(False, description="also train on mirrored photos")
+    prompt: str = Field("a photo of {}", description="training prompt; {} becomes token and class noun")
+    class_prompt: str = Field("a photo of {}", description="prompt of prior images; {} becomes the class noun")
+    prior: PriorKind = Field("none", description="prior preservation: none, or with images the base generates")
+    prior_weight: float = Field(1.0, ge=0, description="weight of the prior term")
+    prior_images: int = Field(100, gt=0, description="class images generated once per base and class")
+    precision: Literal["no", "bf16"] = Field("no", description="autocast precision; parameters stay float32")
+    seed: int = Field(0, description="seed of everything random in the run")
+
+    def replace(self, overrides: Mapping[str, Any]) -> "Recipe":
+        """Return a recipe with other values; method settings are merged.
+
+        Raises:
+            BadConfig: On an unknown name, with the nearest valid one, or a bad value.
+        """
+        values = self.model_dump()
+        for name, value in overrides.items():
+            if name == "method_config":
+                values[name] = {**values[name], **value}
+            else:
+                values[name] = value
+        return parse_recipe(values, "the recipe")
+
+
+def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """Check plain values and build a recipe.
+
+    Raises:
+        BadConfig: Naming the setting, what is wrong with it and the nearest valid name.
+    """
+    for name in values:
+        if name not in Recipe.model_fields:
+            near = get_close_matches(name, Recipe.model_fields, 1)
+            raise BadConfig(f"{where}: no setting is named {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadConfig(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    get_method(recipe.method).parse_config(recipe.method_config)
+    for name in ("prompt", "class_prompt"):
+        if getattr(recipe, name).count("{}") != 1:
+            raise BadConfig(f"{where}: {name} must hold {{}} once, for the subject")
+    return recipe
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the recipes that ship with the package, ``<base or family>/<method>``."""
+    root = files("portraitist.training.recipes")
+    return sorted(
+        f"{folder.name}/{file.name.removesuffix('.yaml')}"
+        for folder in root.iterdir()
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    )
+
+
+def load_recipe(
+    method: str, base: str, family: str, file: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Resolve a recipe: the named one for the base (or its family), then the user's file, then overrides.
+
+    Raises:
+        BadConfig: If there is no recipe for the method and the file gives none either, or a setting is wrong.
+    """
+    get_method(method)
+    values: dict[str, Any] = {}
+    for folder in (base, family):
+        named = files("portraitist.training.recipes").joinpath(folder, f"{method}.yaml")
+        if "/" not in folder and named.is_file():
+            values = {"method": method, **yaml.safe_load(named.read_text())}
+            break
+    own = _read_file(file) if file else {}
+    if not values and not own:
+        raise BadConfig(f"no recipe for {method} on {base}; there are: {', '.join(list_recipes())}")
+    for layer in (own, overrides or {}):
+        settings = {**values.get("method_config", {}), **layer.get("method_config", {})}
+        values = {**values, **layer, "method_config": settings}
+    return parse_recipe(values, str(file or f"recipe {method}"))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadConfig(f"cannot read the recipe {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise BadConfig(f"{path} must hold settings as `name: value` lines")
+    return content
