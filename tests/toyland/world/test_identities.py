@@ -26,9 +26,7 @@ def test_a_name_depends_on_the_parts_alone() -> None:
 def test_names_and_splits_do_not_move_between_versions() -> None:
     """The shipped model has never seen the test identities: who they are must not change."""
     robots = [
-        Identity(
-            "robot", (("body", f"body-{n:02d}"), ("colour", "red"), ("eyes", "eyes-01"), ("face", "face-02"))
-        )
+        Identity("robot", (("body", f"body-{n:02d}"), ("colour", "red"), ("eyes", "eyes-01"), ("face", "face-02")))
         for n in range(1, 11)
     ]
     assert [robot.name for robot in robots[:2]] == ["robot-f81b45", "robot-98f309"]
@@ -77,8 +75,7 @@ def test_impossible_wishes_are_refused() -> None:
 
 def test_the_same_stream_draws_the_same_identities() -> None:
     first, second = (
-        [sample_identity(rng) for _ in range(20)]
-        for rng in (np.random.default_rng(4), np.random.default_rng(4))
+        [sample_identity(rng) for _ in range(20)] for rng in (np.random.default_rng(4), np.random.default_rng(4))
     )
     assert first == second
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from portraitist.toyland.world.identities import sample_identity
-from portraitist.toyland.world.pictures import render, sample_picture
+from portraitist.toyland.world.pictures import PictureSpec, render, sample_picture
 from portraitist.toyland.world.scenes import PLAIN_COLOURS, SCENES, paint
 from portraitist.toyland.world.styles import STYLES
 
 
-def pixels(spec, size: int = 64) -> np.ndarray:
+def pixels(spec: PictureSpec, size: int = 64) -> np.ndarray:
     return np.asarray(render(spec, size), dtype=np.float32)
 
 
@@ -66,9 +66,7 @@ def test_subjects_fill_their_place() -> None:
     """Compare a picture with its empty scene: the subject covers its half, and little of the other one."""
     rng = np.random.default_rng(11)
     for kind in ("robot", "cat", "monster", "person"):
-        spec = sample_picture(
-            rng, identities=(sample_identity(rng, "train", kind),), scene="forest", style="photo"
-        )
+        spec = sample_picture(rng, identities=(sample_identity(rng, "train", kind),), scene="forest", style="photo")
         scene = paint("forest", "", np.random.default_rng(spec.seed), 128).resize((64, 64), 4)
         covered = np.abs(pixels(spec) - np.asarray(scene, dtype=np.float32)).max(-1) > 24
         rows = np.flatnonzero(covered.any(1))
@@ -78,10 +76,7 @@ def test_subjects_fill_their_place() -> None:
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_scenes_vary_but_stay_themselves(scene: str) -> None:
-    painted = [
-        np.asarray(paint(scene, "red", np.random.default_rng(seed), 128), dtype=np.float32)
-        for seed in range(8)
-    ]
+    painted = [np.asarray(paint(scene, "red", np.random.default_rng(seed), 128), dtype=np.float32) for seed in range(8)]
     spread = np.abs(painted[0] - painted[1]).mean()
     assert spread > 1
     others = [name for name in SCENES if name != scene]
@@ -105,9 +100,7 @@ def test_styles_look_like_what_they_are_called() -> None:
     for style in STYLES:
         spec = sample_picture(np.random.default_rng(14), identities=who, scene="beach", style=style)
         styled[style] = pixels(spec)
-    sketch, sepia, blocks, poster = (
-        styled[name] for name in ("pencil sketch", "sepia photo", "pixel art", "poster")
-    )
+    sketch, sepia, blocks, poster = (styled[name] for name in ("pencil sketch", "sepia photo", "pixel art", "poster"))
     assert np.ptp(sketch, axis=-1).max() < 16
     assert sketch.mean() > 150
     assert (sepia[..., 0] >= sepia[..., 1]).all()
