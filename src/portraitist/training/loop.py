@@ -252,7 +252,8 @@ class Loop:
         self.seconds = checkpoint.counters["seconds"]
 
     def _identity(self) -> dict[str, Any]:
-        settings = {key: value for key, value in asdict(self.config).items() if key not in _FREE_TO_CHANGE}
+        free = _FREE_TO_CHANGE | ({"steps"} if self.config.schedule.startswith("constant") else set())
+        settings = {key: value for key, value in asdict(self.config).items() if key not in free}
         return json.loads(json.dumps({"task": self.task.identity(), "loop": settings}))
 
     def _log(self, means: dict[str, float]) -> None:
@@ -266,6 +267,7 @@ class Loop:
                 file.write(json.dumps(line) + "\n")
 
 
+# What may differ when a run is resumed; a constant schedule may also be prolonged.
 _FREE_TO_CHANGE = {"checkpoint_seconds", "log_every"}
 
 
