@@ -1,4 +1,4 @@
-"""What can go wrong, in one clear line each: what, where, and what to do. The command line prints the line and stops."""
+"""What can go wrong, one clear line each: what, where, what to do. The command line prints the line and stops."""
 
 from pathlib import Path
 

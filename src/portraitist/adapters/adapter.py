@@ -99,6 +99,4 @@ def count_parameters(method: str, config: Mapping[str, Any], specs: Sequence[Lay
     """Count an adapter's numbers from layer descriptions alone; no weight is made."""
     info = get_method(method)
     settings = info.parse_config(config)
-    return sum(
-        torch.Size(shape).numel() for spec in specs for shape in info.layer(spec, settings).shapes().values()
-    )
+    return sum(torch.Size(shape).numel() for spec in specs for shape in info.layer(spec, settings).shapes().values())

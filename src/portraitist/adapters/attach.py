@@ -7,6 +7,7 @@ detaching deletes the override. Several adapters share one override and are adde
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from portraitist.errors import BadConfig
 Components = Mapping[str, nn.Module]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Active:
     """One adapter's part in one layer."""
 
@@ -32,28 +33,28 @@ class _Active:
 class _Site:
     """A frozen module and the adapters on it; owns the module's overridden ``forward``."""
 
-    def __init__(self, spec: LayerSpec, module: nn.Module) -> None:
+    def __init__(self, spec: LayerSpec, module: Any) -> None:
         self.spec = spec
         self.module = module
+        self.was_overridden = "forward" in vars(module)
         self.frozen_forward = module.forward
         self.active: dict[str, _Active] = {}
-        module.forward = self.forward  # type: ignore[method-assign]
+        module.forward = self.forward
 
     def remove(self) -> None:
-        del self.module.forward  # the class's own method shows through again
-        if self.module.forward.__func__ is not getattr(self.frozen_forward, "__func__", None):  # type: ignore[attr-defined]
-            self.module.forward = self.frozen_forward  # type: ignore[method-assign]
+        if self.was_overridden:  # by somebody else's hook
+            self.module.forward = self.frozen_forward
+        else:
+            del self.module.forward
 
     def forward(self, x: Tensor) -> Tensor:
         present = [part for part in self.active.values() if part.enabled and part.scale != 0.0]
         rebuilt = [part for part in present if part.layer.rebuilds_weight(x)]
-        y = self._rebuilt_forward(x, rebuilt) if rebuilt else self.frozen_forward(x)
-        frozen = y
+        frozen = y = self._rebuilt_forward(x, rebuilt) if rebuilt else self.frozen_forward(x)
         for part in present:
-            if part.layer.rebuilds_weight(x):
-                continue
-            params = {name: value.to(y.dtype) for name, value in part.params.items()}
-            y = y + part.scale * part.layer.delta(x.to(y.dtype) if x.is_floating_point() else x, frozen, params)
+            if part not in rebuilt:
+                params = {name: value.to(y.dtype) for name, value in part.params.items()}
+                y = y + part.scale * part.layer.delta(x.to(y.dtype), frozen, params)
         return y
 
     def _rebuilt_forward(self, x: Tensor, parts: list[_Active]) -> Tensor:
@@ -62,12 +63,12 @@ class _Site:
         for part in parts:
             weight = weight + part.scale * part.layer.delta_weight(part.params).to(weight.dtype)
             change = part.layer.delta_bias(part.params)
-            if change is not None:
+            if change is not None and bias is not None:
                 bias = bias + part.scale * change.to(bias.dtype)
         return _forward_with(self.module, self.spec, x, weight, bias)
 
 
-def _forward_with(module: nn.Module, spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _forward_with(module: Any, spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Run a module with another weight and bias, each perhaps with a bank axis."""
     if spec.kind is not Kind.NORM:
         return apply_weight(spec, x, weight, bias)
@@ -111,13 +112,9 @@ class Attachment:
             raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
         if self._merged:
             raise BadConfig("adapters are merged into the base; unmerge before attaching another")
-        modules = {layer: self._module(layer) for layer in adapter.parameters}
+        modules = {layer: self._checked_module(layer, adapter) for layer in adapter.parameters}
         for layer_name, module in modules.items():
             layer = adapter.layers[layer_name]
-            if tuple(module.weight.shape) != layer.spec.shape:
-                raise BadConfig(
-                    f"{layer_name} has a weight of {tuple(module.weight.shape)} here but {layer.spec.shape} in the adapter"
-                )
             site = self._sites.get(layer_name)
             if site is None:
                 site = self._sites[layer_name] = _Site(layer.spec, module)
@@ -194,31 +191,33 @@ class Attachment:
             module = self._sites[layer_name].module
             module.weight.data.copy_(weight)
             if bias is not None:
-                module.bias.data.copy_(bias)  # type: ignore[union-attr]
+                module.bias.data.copy_(bias)
         self._merged.clear()
         self._set_overrides(True)
 
     def _set_overrides(self, on: bool) -> None:
         for site in self._sites.values():
-            site.module.forward = site.forward if on else site.frozen_forward  # type: ignore[method-assign]
+            site.module.forward = site.forward if on else site.frozen_forward
 
     def _part_names(self, name: str) -> list[_Active]:
         if name not in self._adapters:
             raise BadConfig(f"no adapter named {name!r} is attached; there are: {', '.join(self.names) or 'none'}")
         return [site.active[name] for site in self._sites.values() if name in site.active]
 
-    def _module(self, layer: str) -> nn.Module:
+    def _checked_module(self, layer: str, adapter: Adapter) -> Any:
         component, _, path = layer.partition(".")
         if component not in self.components:
-            raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {_list(self.components)}")
+            there = ", ".join(self.components)
+            raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {there}")
         try:
-            return self.components[component].get_submodule(path)
+            module: Any = self.components[component].get_submodule(path)
         except AttributeError as error:
             raise BadConfig(f"the adapter changes {layer}, which this base has not") from error
-
-
-def _list(components: Components) -> str:
-    return ", ".join(components)
+        here, wanted = LayerSpec.of(layer, module), adapter.layers[layer].spec
+        if here is None or here.shape != wanted.shape:
+            shape = None if here is None else here.shape
+            raise BadConfig(f"{layer} has a weight of shape {shape} here, but {wanted.shape} in the adapter")
+        return module
 
 
 @contextmanager

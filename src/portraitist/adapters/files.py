@@ -92,12 +92,14 @@ def check_container(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-        raise BadFile(f"{path} is a pickle, which can run code when opened; convert it to safetensors where it is trusted")
     if len(start) < 8:
         raise BadFile(f"{path} is empty or cut short ({size} bytes)")
     header = struct.unpack("<Q", start)[0]
     if header > min(size - 8, _HEADER_LIMIT):
+        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+            raise BadFile(
+                f"{path} is a pickle, which can run code when opened; convert it to safetensors where it is trusted"
+            )
         raise BadFile(f"{path} is no safetensors file, or cut short (its header claims {header} bytes of {size})")
 
 

@@ -68,7 +68,9 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
     Raises:
         BadConfig: If there is no such model or its family is not known.
     """
-    source = str(files("portraitist.bases").joinpath("builtin", str(name))) if str(name) in BUILTIN else str(name)
+    source = (
+        str(files("portraitist.bases").joinpath("builtin").joinpath(str(name))) if str(name) in BUILTIN else str(name)
+    )
     class_name = _pipeline_class(source)
     for family in FAMILIES:
         if class_name in family.pipelines:

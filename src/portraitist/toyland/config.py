@@ -1,4 +1,4 @@
-"""Every setting of toyland's training, read from one YAML file; ``toyland.yaml`` beside this made the shipped weights."""
+"""Every setting of toyland's training, from one YAML file; ``toyland.yaml`` beside this made the shipped weights."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`portraitist toyland train`: pictures, autoencoder, text encoder, denoiser, each resumable, into one pipeline folder."""
+"""Making toyland: pictures, autoencoder, text encoder, denoiser, each resumable, into one pipeline folder."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from portraitist.files import write_aside
 from portraitist.toyland.autoencoder import (
@@ -197,7 +197,7 @@ class Workshop:
     def _data(self, split: str) -> Dataset:
         return load_dataset(self.folder / split)
 
-    def _text_encoder(self) -> nn.Module:
+    def _text_encoder(self) -> CLIPTextModel:
         path = self.folder / "text_encoder_with_projection"
         return without_projection(CLIPTextModelWithProjection.from_pretrained(path)).to(self.device)
 

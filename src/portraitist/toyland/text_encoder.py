@@ -5,6 +5,7 @@ trained first so that captions find their pictures it carries subject, colour an
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class PictureNetwork(nn.Module):
     def __init__(self, channels: Sequence[int], embedding: int) -> None:
         super().__init__()
         widths = [3, *channels]
-        self.stages = nn.ModuleList(_Stage(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.stages = nn.ModuleList(_Stage(a, b) for a, b in pairwise(widths))
         self.head = nn.Linear(2 * channels[-1], embedding)
 
     def forward(self, pixels: Tensor) -> Tensor:

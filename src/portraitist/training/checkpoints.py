@@ -72,7 +72,14 @@ class Checkpoint:
                     sections[section][name] = file.get_tensor(key)
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise BadFile(f"{path} cannot be read as a checkpoint ({error}); delete it to start over") from error
-        return cls(header["step"], *sections.values(), header["counters"], header["identity"])
+        return cls(
+            step=header["step"],
+            parameters=sections["parameter"],
+            average=sections["average"],
+            optimizer=sections["optimizer"],
+            counters=header["counters"],
+            identity=header["identity"],
+        )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """DreamBooth: teach a rare token the subject on a few photos, holding on to the class by prior preservation.
 
-``L = E||eps - eps(z_t, c)||^2 + lambda E||eps - eps(z'_t, c')||^2`` (arXiv 2208.12242 with noise prediction); photos and
-class images share one forward pass.
+``L = E||eps - eps(z_t, c)||^2 + lambda E||eps - eps(z'_t, c')||^2`` (arXiv 2208.12242 with noise prediction); photos
+and class images share one forward pass.
 """
 
 from collections.abc import Mapping, Sequence

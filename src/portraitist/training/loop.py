@@ -259,7 +259,12 @@ class Loop:
     def _log(self, means: dict[str, float]) -> None:
         if self.completed % self.config.log_every and self.completed != self.config.steps:
             return
-        line = {"step": self.completed, "seconds": round(self.seconds, 1), "lr": self.schedule.get_last_lr()[0], **means}
+        line = {
+            "step": self.completed,
+            "seconds": round(self.seconds, 1),
+            "lr": self.schedule.get_last_lr()[0],
+            **means,
+        }
         self.history.append(line)
         if self.folder is not None and self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)

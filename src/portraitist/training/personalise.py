@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import __version__
-from portraitist.adapters import Adapter, Attachment, find_layers, save_adapter
+from portraitist.adapters import Adapter, Attachment, find_layers, get_method, save_adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import require_writable
@@ -72,21 +72,11 @@ def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
     """Create the untrained adapter of a run, with its metadata."""
     specs = find_layers(base.components, resolve_layers(base, recipe.layers))
     if isinstance(recipe.layers, str):
-        method_layers = adaptable(recipe.method, specs)
-    else:
-        method_layers = specs
-    adapter = Adapter.create(
-        recipe.method, recipe.method_config, method_layers, torch_generator(recipe.seed, "adapter")
-    )
+        # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
+        specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
+    adapter = Adapter.create(recipe.method, recipe.method_config, specs, torch_generator(recipe.seed, "adapter"))
     adapter.metadata.update(_metadata(base, subject, recipe))
     return adapter.to(base.device)
-
-
-def adaptable(method: str, specs: Sequence[Any]) -> list[Any]:
-    """Return the layers of a named set that a method can adapt (LoRA passes over norms, for example)."""
-    from portraitist.adapters import get_method
-
-    return [spec for spec in specs if spec.kind in get_method(method).layers]
 
 
 def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """The methods, one file each. Adding one means adding its file and its line here."""
 
 from portraitist.adapters.methods.full import FULL
+from portraitist.adapters.methods.krona import KRONA
+from portraitist.adapters.methods.lidb import LIDB
 from portraitist.adapters.methods.lora import LORA
 from portraitist.adapters.registry import register
 
-for _method in (LORA, FULL):
+for _method in (LORA, KRONA, LIDB, FULL):
     register(_method)

@@ -1,7 +1,7 @@
 """LoRA: a low-rank change of linear and convolution weights (arXiv 2106.09685).
 
-``W' = W + alpha / rank * up @ down`` with ``down`` random and ``up`` zero at the start. A convolution's ``down`` has the
-kernel and the stride, its ``up`` is 1x1. Initial values as PEFT's ``gaussian``: ``down ~ N(0, 1/rank)`` (standard
+``W' = W + alpha / rank * up @ down`` with ``down`` random and ``up`` zero at the start. A convolution's ``down`` has
+the kernel and the stride, its ``up`` is 1x1. Initial values as PEFT's ``gaussian``: ``down ~ N(0, 1/rank)`` (standard
 deviation), which is what diffusers' DreamBooth scripts use.
 """
 

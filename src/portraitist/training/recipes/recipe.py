@@ -110,7 +110,7 @@ def load_recipe(
     get_method(method)
     values: dict[str, Any] = {}
     for folder in (base, family):
-        named = files("portraitist.training.recipes").joinpath(folder, f"{method}.yaml")
+        named = files("portraitist.training.recipes").joinpath(folder).joinpath(f"{method}.yaml")
         if "/" not in folder and named.is_file():
             values = {"method": method, **yaml.safe_load(named.read_text())}
             break

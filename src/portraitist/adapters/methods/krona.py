@@ -1,0 +1,136 @@
+"""DiffuseKronA: a Kronecker product added to linear weights (arXiv 2402.17412).
+
+``W' = W + A (x) B`` with ``A [a1, a2]`` and ``B [b1, b2]``, ``a1 b1 = out`` and ``a2 b2 = in``. The product is never
+built for a forward pass: with the input as a matrix ``X [a2, b2]`` the change is ``A X B^T`` read row by row (eq. 4 in
+row-major form), and the cheaper order of the two contractions is chosen from the shapes.
+"""
+
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
+from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.errors import BadConfig
+
+# (out_factor, in_factor) by name; "paper" is its best setting, "release-script" that of its published scripts.
+PRESETS = {
+    "paper": (4, 64),
+    "paper-2": (2, 64),
+    "paper-8": (8, 64),
+    "paper-16": (16, 64),
+    "release-script": (64, 8),
+}
+INITIALISATIONS = ("random-zero", "zero-random", "normal-normal", "kaiming-zero", "xavier-xavier")
+
+
+@dataclass(frozen=True)
+class KronaConfig(MethodConfig):
+    """Configuration of DiffuseKronA.
+
+    Attributes:
+        out_factor: a1, rows of A; divides the layer's outputs.
+        in_factor: a2, columns of A; divides the layer's inputs.
+        factors: Other factors for layers by name pattern, as (pattern, out_factor, in_factor); the first match counts.
+        scale: The change is multiplied by this. The paper gives no scale; its code uses none, hence 1.
+        init: ``random-zero`` (A ~ N(0, 1/a2), B = 0, the paper's best), ``kaiming-zero``, or the ablation's worse ones:
+            ``zero-random``, ``normal-normal``, ``xavier-xavier`` (the last two change the model from the start).
+    """
+
+    out_factor: int = 4
+    in_factor: int = 64
+    factors: tuple[tuple[str, int, int], ...] = ()
+    scale: float = 1.0
+    init: str = "random-zero"
+
+    def __post_init__(self) -> None:
+        if self.init not in INITIALISATIONS:
+            raise BadConfig(f"krona: unknown init {self.init!r}; choose one of {', '.join(INITIALISATIONS)}")
+        if self.out_factor < 1 or self.in_factor < 1:
+            raise BadConfig(f"krona: factors must be at least 1, not ({self.out_factor}, {self.in_factor})")
+        object.__setattr__(self, "factors", tuple((p, int(a), int(b)) for p, a, b in self.factors))
+
+    def factors_for(self, name: str) -> tuple[int, int]:
+        """Return (out_factor, in_factor) for a layer."""
+        for pattern, out_factor, in_factor in self.factors:
+            if fnmatchcase(name, pattern):
+                return out_factor, in_factor
+        return self.out_factor, self.in_factor
+
+
+class KronaLinear(AdapterLayer):
+    """A Kronecker change of a linear layer: ``a [a1, a2]``, ``b [b1, b2]``."""
+
+    def __init__(self, spec: LayerSpec, config: KronaConfig) -> None:
+        super().__init__(spec)
+        self.config = config
+        self.a1, self.a2 = config.factors_for(spec.name)
+        if spec.out_features % self.a1 or spec.in_features % self.a2:
+            near = (_nearest_divisor(spec.out_features, self.a1), _nearest_divisor(spec.in_features, self.a2))
+            raise BadConfig(
+                f"{spec.name} has {spec.out_features} outputs and {spec.in_features} inputs, which krona's factors"
+                f" ({self.a1}, {self.a2}) do not divide; the nearest that do are {near}"
+            )
+        self.b1, self.b2 = spec.out_features // self.a1, spec.in_features // self.a2
+        # Multiplications for one token, contracting with B first or with A first.
+        b_first = self.a2 * self.b2 * self.b1 + self.a1 * self.a2 * self.b1
+        a_first = self.a1 * self.a2 * self.b2 + self.a1 * self.b2 * self.b1
+        self._b_first = b_first <= a_first
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the factors' shapes."""
+        return {"a": (self.a1, self.a2), "b": (self.b1, self.b2)}
+
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return A and B as the configuration's `init` says."""
+        first, second = self.config.init.split("-")
+        if first == "random":
+            a = torch.randn(self.a1, self.a2, generator=generator) / self.a2
+        else:
+            a = _draw(first, self.a1, self.a2, generator)
+        return {"a": a, "b": _draw(second, self.b1, self.b2, generator)}
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return ``(A (x) B) x`` without building the product."""
+        a, b = params["a"], params["b"] * self.config.scale
+        bank = a.ndim == 3
+        grouped = group_samples(x, a.shape[0]).flatten(1, -2) if bank else x.flatten(0, -2)
+        blocks = grouped.unflatten(-1, (self.a2, self.b2))
+        if bank:  # one singleton axis for the tokens
+            a, b = a.unsqueeze(1), b.unsqueeze(1)
+        bt = b.transpose(-1, -2)
+        change = a @ (blocks @ bt) if self._b_first else (a @ blocks) @ bt
+        return change.reshape(*x.shape[:-1], self.spec.out_features)
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return ``A (x) B``."""
+        a, b = params["a"], params["b"] * self.config.scale
+        product = torch.einsum("...ij,...kl->...ikjl", a, b)
+        return product.flatten(-4, -3).flatten(-2, -1)
+
+
+def _draw(kind: str, rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    if kind == "zero":
+        return torch.zeros(rows, columns)
+    if kind in ("normal", "random"):
+        return torch.randn(rows, columns, generator=generator) / columns
+    if kind == "kaiming":  # uniform with a = sqrt(5), torch's default for linear layers
+        return (torch.rand(rows, columns, generator=generator) * 2 - 1) / math.sqrt(columns)
+    bound = math.sqrt(6 / (rows + columns))  # xavier uniform
+    return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: (abs(d - wanted), d))
+
+
+KRONA = Method(
+    name="krona",
+    summary="Kronecker factors on linear weights (DiffuseKronA)",
+    paper="arXiv 2402.17412",
+    config=KronaConfig,
+    layers={Kind.LINEAR: KronaLinear},
+)

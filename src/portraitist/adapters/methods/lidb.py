@@ -1,0 +1,114 @@
+"""Lightweight DreamBooth: a rank-one LoRA inside frozen random subspaces (HyperDreamBooth, arXiv 2307.06949).
+
+``dW = A_aux A_train B_train B_aux`` with ``A_aux [out, a]`` and ``B_aux [b, in]`` frozen, orthonormal and derived from a
+seed and the layer's name, ``A_train [a, r]`` and ``B_train [r, b]`` trained: (a + b) r numbers a layer. The paper asks
+for row-wise orthogonal auxiliary matrices, which no tall matrix can be; we read it as orthonormal basis vectors
+(columns of ``A_aux``, rows of ``B_aux``).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
+from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class LidbConfig(MethodConfig):
+    """Configuration of LiDB.
+
+    Attributes:
+        a: Dimension of the subspace of outputs.
+        b: Dimension of the subspace of inputs.
+        rank: Rank of the change.
+        basis_seed: Seed of the auxiliary bases; every adapter that shall be compared, added or predicted shares it.
+    """
+
+    a: int = 100
+    b: int = 50
+    rank: int = 1
+    basis_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.a, self.b, self.rank) < 1:
+            raise BadConfig(f"lidb: a, b and rank must be at least 1, not {self.a}, {self.b}, {self.rank}")
+
+
+@lru_cache(maxsize=1024)
+def auxiliary_basis(seed: int, name: str, side: str, size: int, dimension: int) -> Tensor:
+    """Return orthonormal columns ``[size, dimension]``, float32, from a seed and a layer's name.
+
+    The QR decomposition of a Gaussian matrix, in float64 on the CPU, with positive diagonal in R so that the result
+    does not depend on the library's sign convention.
+    """
+    digest = hashlib.blake2b(f"{seed}/{name}/{side}".encode(), digest_size=8).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    gaussian = torch.randn(size, dimension, generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(gaussian)
+    return (q * r.diagonal().sign()).float()
+
+
+class LidbLinear(AdapterLayer):
+    """LiDB on a linear layer: ``a [a, r]`` on the output side, ``b [r, b]`` on the input side."""
+
+    def __init__(self, spec: LayerSpec, config: LidbConfig) -> None:
+        super().__init__(spec)
+        self.config = config
+        self._placed: tuple[Tensor, Tensor] | None = None
+        if config.a > spec.out_features or config.b > spec.in_features:
+            raise BadConfig(
+                f"{spec.name} has {spec.out_features} outputs and {spec.in_features} inputs, fewer than lidb's"
+                f" subspaces ({config.a}, {config.b}); choose smaller a and b"
+            )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the trained factors' shapes."""
+        return {"a": (self.config.a, self.config.rank), "b": (self.config.rank, self.config.b)}
+
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return ``A_train ~ N(0, 1/a)`` (variance) and ``B_train = 0``; our choice, the paper gives none."""
+        a = torch.randn(self.config.a, self.config.rank, generator=generator) / self.config.a**0.5
+        return {"a": a, "b": torch.zeros(self.config.rank, self.config.b)}
+
+    def bases(self) -> tuple[Tensor, Tensor]:
+        """Return ``A_aux [out, a]`` and ``B_aux [b, in]``."""
+        config, spec = self.config, self.spec
+        a_aux = auxiliary_basis(config.basis_seed, spec.name, "out", spec.out_features, config.a)
+        b_aux = auxiliary_basis(config.basis_seed, spec.name, "in", spec.in_features, config.b)
+        return a_aux, b_aux.T
+
+    def factors(self, params: Parameters) -> tuple[Tensor, Tensor]:
+        """Return the equal LoRA: ``up [.., out, r]`` and ``down [.., r, in]``."""
+        a, b = params["a"], params["b"]
+        if self._placed is None or (self._placed[0].device, self._placed[0].dtype) != (a.device, a.dtype):
+            a_aux, b_aux = self.bases()
+            self._placed = (a_aux.to(a), b_aux.to(a))
+        return self._placed[0] @ a, b @ self._placed[1]
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the change through the equal LoRA, whose factors cost next to nothing to build."""
+        up, down = self.factors(params)
+        if up.ndim == 2:
+            return F.linear(F.linear(x, down), up)
+        grouped = group_samples(x, up.shape[0]).flatten(1, -2)
+        return (grouped @ down.transpose(1, 2) @ up.transpose(1, 2)).reshape(*x.shape[:-1], self.spec.out_features)
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return ``A_aux A_train B_train B_aux``."""
+        up, down = self.factors(params)
+        return up @ down
+
+
+LIDB = Method(
+    name="lidb",
+    summary="a rank-one LoRA in frozen random subspaces (Lightweight DreamBooth)",
+    paper="arXiv 2307.06949",
+    config=LidbConfig,
+    layers={Kind.LINEAR: LidbLinear},
+)

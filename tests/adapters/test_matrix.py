@@ -1,0 +1,273 @@
+"""Properties every method has on every kind of layer it adapts. Parameters are random, never the no-op start."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from portraitist.adapters import Adapter, Attachment, attached, find_layers, list_methods, load_adapter, save_adapter
+from portraitist.adapters.layer import Kind
+from portraitist.errors import BadConfig
+
+CONFIGS = {
+    "lora": {"rank": 3, "alpha": 2.0},
+    "krona": {"out_factor": 2, "in_factor": 4, "scale": 0.7},
+    "lidb": {"a": 6, "b": 5, "rank": 2},
+    "full": {},
+}
+
+
+class Layers(nn.Module):
+    """One layer of each adaptable kind, each reached by its own input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(12, 8)
+        self.conv1x1 = nn.Conv2d(4, 6, 1)
+        self.conv3x3 = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.group_norm = nn.GroupNorm(2, 4)
+        self.layer_norm = nn.LayerNorm(12)
+        self.embedding = nn.Embedding(10, 6)
+
+
+def sample_input(name: str, batch: int, generator: torch.Generator) -> Tensor:
+    if name in ("linear", "layer_norm"):
+        return torch.randn(batch, 5, 12, generator=generator)
+    if name == "embedding":
+        return torch.randint(0, 10, (batch, 5), generator=generator)
+    return torch.randn(batch, 4, 7, 7, generator=generator)
+
+
+KINDS = {
+    "linear": Kind.LINEAR,
+    "conv1x1": Kind.CONV,
+    "conv3x3": Kind.CONV,
+    "group_norm": Kind.NORM,
+    "layer_norm": Kind.NORM,
+    "embedding": Kind.EMBEDDING,
+}
+MATRIX = [
+    pytest.param(method.name, layer, id=f"{method.name}-{layer}")
+    for method in list_methods()
+    for layer, kind in KINDS.items()
+    if kind in method.layers
+]
+
+
+@pytest.fixture
+def model() -> Layers:
+    torch.manual_seed(0)
+    return Layers()
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def make(model: nn.Module, method: str, layer: str, generator: torch.Generator, bank: int = 0) -> Adapter:
+    """Return an adapter with random parameters, perhaps with a bank axis."""
+    adapter = Adapter.create(method, CONFIGS[method], find_layers({"m": model}, [f"m.{layer}"]), generator)
+    for tensors in adapter.parameters.values():
+        for key, value in tensors.items():
+            shape = (bank, *value.shape) if bank else value.shape
+            tensors[key] = nn.Parameter(0.3 * torch.randn(shape, generator=generator))
+    return adapter
+
+
+def dense(model: Layers, layer: str, adapter: Adapter, scale: float) -> nn.Module:
+    """Return the layer with the change added into its weights, built without the attaching code."""
+    changed = copy.deepcopy(model.get_submodule(layer))
+    formulas, params = adapter.layers[f"m.{layer}"], adapter.parameters[f"m.{layer}"]
+    changed.weight.data += scale * formulas.delta_weight(params).detach()
+    bias = formulas.delta_bias(params)
+    if bias is not None:
+        changed.bias.data += scale * bias.detach()
+    return changed
+
+
+def test_every_method_has_a_configuration_here() -> None:
+    assert {method.name for method in list_methods()} == CONFIGS.keys()
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_a_new_adapter_changes_nothing(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    before = module(x)
+    adapter = Adapter.create(method, CONFIGS[method], find_layers({"m": model}, [f"m.{layer}"]), generator)
+    with attached({"m": model}, adapter):
+        torch.testing.assert_close(module(x), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+@pytest.mark.parametrize("scale", [1.0, 0.6, -1.5])
+def test_forward_equals_the_dense_definition(
+    model: Layers, generator: torch.Generator, method: str, layer: str, scale: float
+) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    adapter = make(model, method, layer, generator)
+    before, expected = module(x), dense(model, layer, adapter, scale)(x)
+    with attached({"m": model}, adapter, scale=scale):
+        torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-5)
+    assert (expected - before).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_merging_equals_attaching_and_unmerging_restores(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    weights = copy.deepcopy(model.state_dict())
+    attachment = Attachment({"m": model}).attach(make(model, method, layer, generator), scale=0.6)
+    unmerged = module(x)
+    attachment.merge()
+    torch.testing.assert_close(module(x), unmerged, rtol=1e-4, atol=1e-5)
+    attachment.unmerge()
+    torch.testing.assert_close(module(x), unmerged, rtol=0, atol=0)
+    attachment.detach()
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_detaching_leaves_no_trace(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    before, keys, attributes = module(x), set(model.state_dict()), set(vars(module))
+    attachment = Attachment({"m": model}).attach(make(model, method, layer, generator))
+    assert set(model.state_dict()) == keys
+    attachment.detach()
+    assert set(vars(module)) == attributes
+    assert torch.equal(module(x), before)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_two_adapters_add_with_their_scales(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    first, second = make(model, method, layer, generator), make(model, method, layer, generator)
+    before = module(x)
+    effects = []
+    for adapter, scale in ((first, 0.5), (second, -0.8)):
+        with attached({"m": model}, adapter, scale=scale):
+            effects.append(module(x) - before)
+    attachment = Attachment({"m": model}).attach(first, "first", 0.5).attach(second, "second", -0.8)
+    torch.testing.assert_close(module(x), before + effects[0] + effects[1], rtol=1e-4, atol=1e-4)
+    attachment.enable(False, "first")
+    torch.testing.assert_close(module(x), before + effects[1], rtol=1e-4, atol=1e-4)
+    attachment.set_scale(0.0, "second")
+    torch.testing.assert_close(module(x), before, rtol=0, atol=0)
+    attachment.detach()
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_a_bank_equals_separate_adapters(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 6, generator)
+    bank = make(model, method, layer, generator, bank=3)
+    with attached({"m": model}, bank, scale=0.6):
+        together = module(x)
+    for index in range(3):
+        alone = copy.copy(bank)
+        alone.parameters = {
+            name: {key: value[index] for key, value in tensors.items()} for name, tensors in bank.parameters.items()
+        }
+        with attached({"m": model}, alone, scale=0.6):
+            expected = module(x)[2 * index : 2 * index + 2]
+        torch.testing.assert_close(together[2 * index : 2 * index + 2], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_gradients_reach_whatever_made_a_bank(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    bank = make(model, method, layer, generator, bank=2)
+    code = torch.randn(2, 4, generator=generator)
+    maker = nn.ModuleDict()
+    for key, value in bank.parameters[f"m.{layer}"].items():
+        maker[key] = nn.Linear(4, value[0].numel())
+        bank.parameters[f"m.{layer}"][key] = maker[key](code).view(value.shape)
+    with attached({"m": model}, bank):
+        model.get_submodule(layer)(sample_input(layer, 4, generator)).square().sum().backward()
+    for key in maker:
+        assert maker[key].weight.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_gradients_are_exact(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    model.double()
+    adapter = make(model, method, layer, generator)
+    name, module = f"m.{layer}", model.get_submodule(layer)
+    x = sample_input(layer, 2, generator)
+    x = x.double() if x.is_floating_point() else x
+    keys = list(adapter.parameters[name])
+
+    def forward(*values: Tensor) -> Tensor:
+        adapter.parameters[name] = dict(zip(keys, values, strict=True))
+        with attached({"m": model}, adapter, scale=0.6):
+            return module(x)
+
+    values = [adapter.parameters[name][key].detach().double().requires_grad_() for key in keys]
+    assert torch.autograd.gradcheck(forward, values)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_files_keep_everything(
+    model: Layers, generator: torch.Generator, tmp_path: Path, method: str, layer: str
+) -> None:
+    adapter = make(model, method, layer, generator)
+    adapter.metadata = {"trigger": "sks cat", "numbers": [1, 2.5]}
+    save_adapter(adapter, tmp_path / "a.safetensors")
+    loaded = load_adapter(tmp_path / "a.safetensors")
+    assert (loaded.method, loaded.config, loaded.metadata) == (adapter.method, adapter.config, adapter.metadata)
+    assert [layer.spec for layer in loaded.layers.values()] == [layer.spec for layer in adapter.layers.values()]
+    for name, value in adapter.named_parameters().items():
+        assert torch.equal(loaded.named_parameters()[name], value)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_half_precision_bases_take_float32_parameters(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    adapter, x = make(model, method, layer, generator), sample_input(layer, 2, generator)
+    expected = dense(model, layer, adapter, 1.0)(x)
+    model.to(torch.bfloat16)
+    module = model.get_submodule(layer)
+    with attached({"m": model}, adapter):
+        y = module(x.to(torch.bfloat16) if x.is_floating_point() else x)
+    assert y.dtype is torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_autocast_runs_and_gives_float32_gradients(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    adapter = make(model, method, layer, generator)
+    with attached({"m": model}, adapter), torch.autocast("cpu", torch.bfloat16):
+        model.get_submodule(layer)(sample_input(layer, 2, generator)).float().square().sum().backward()
+    assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in adapter.named_parameters().values())
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_compiles_without_graph_breaks(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    with attached({"m": model}, make(model, method, layer, generator)):
+        expected = module(x)
+        torch.compiler.reset()
+        compiled = torch.compile(lambda value: module(value), fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_bank_is_not_merged(model: Layers, generator: torch.Generator) -> None:
+    weight = model.linear.weight.clone()
+    attachment = Attachment({"m": model}).attach(make(model, "lora", "linear", generator, bank=2))
+    with pytest.raises(BadConfig, match="bank"):
+        attachment.merge()
+    assert torch.equal(model.linear.weight, weight)
+
+
+def test_a_batch_that_is_no_equal_groups_is_refused(model: Layers, generator: torch.Generator) -> None:
+    with (
+        attached({"m": model}, make(model, "lora", "linear", generator, bank=2)),
+        pytest.raises(ValueError, match="2 equal groups, got 3"),
+    ):
+        model.linear(sample_input("linear", 3, generator))
