@@ -45,7 +45,7 @@ def encode(base: Base, images: Sequence[Image.Image], mirror: bool = False) -> L
     everything = [*images, *(ImageOps.mirror(image) for image in images)] if mirror else list(images)
     means, deviations = [], []
     for image in everything:
-        pixels = torch.from_numpy(np.asarray(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
         mean, deviation = base.family.encode_pictures(pixels)
         means.append(mean.cpu())
         deviations.append(deviation.cpu())
