@@ -1,0 +1,57 @@
+# Needs make, git and Python 3.10 or later with venv. Everything is installed into .venv, once for every change of
+# pyproject.toml or constraints.txt; after that nothing here needs a network.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+WANTED := pyproject.toml constraints.txt
+
+.NOTPARALLEL:
+.PHONY: help demo test fmt lint types clean
+
+help:
+	@echo "make demo    teach toyland a bundled subject and print where the picture and the page are"
+	@echo "make test    run all tests; ARGS='-k loop' chooses, WORKERS=8 spreads them"
+	@echo "make fmt     format the code"
+	@echo "make lint    check style and format"
+	@echo "make types   check types"
+	@echo "make clean   remove .venv and caches"
+
+demo: $(VENV)/.installed
+	$(BIN)/portraitist demo $(ARGS)
+
+test: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+fmt: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(WANTED) | $(BIN)/pip
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/.installed-test: $(WANTED) | $(BIN)/pip
+	$(INSTALL) -e ".[test,toyland]"
+	touch $(VENV)/.installed $@
+
+$(VENV)/.installed-dev: $(WANTED) | $(BIN)/pip
+	$(INSTALL) -e ".[test,toyland,dev]"
+	touch $(VENV)/.installed $(VENV)/.installed-test $@
