@@ -1,0 +1,152 @@
+"""The floors of docs/architecture.md: who may import whom, and how long a file may grow."""
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "portraitist"
+
+# Top floor first; a package imports from packages further down this list only.
+FLOORS = (
+    "cli",
+    "web",
+    "studies",
+    "weightgen",
+    "toyland",
+    "training",
+    "evaluation",
+    "generation",
+    "adapters",
+    "bases",
+)
+STRANGERS = {("adapters", "bases")}
+LONG_FILE = 400
+TOO_LONG_FILE = 450
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: where it stands and its full dotted path below ``portraitist``."""
+
+    file: Path
+    line: int
+    target: tuple[str, ...]
+
+
+def find_imports(source: Path) -> Iterator[Import]:
+    """Yield every import of the project's own names, also those inside functions."""
+    for path in sorted(source.rglob("*.py")):
+        here = ("portraitist", *path.relative_to(source).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets = [tuple(alias.name.split(".")) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                start = here[: -node.level] if node.level else ()
+                module = (*start, *(node.module.split(".") if node.module else ()))
+                targets = [(*module, alias.name) for alias in node.names]
+            else:
+                continue
+            for target in targets:
+                if target[0] == "portraitist":
+                    yield Import(path.relative_to(source), node.lineno, target[1:])
+
+
+def find_violations(source: Path) -> list[str]:
+    """Return one line for every import that goes up, between strangers, or to a private name of another package."""
+    shared = {path.stem for path in source.glob("*.py")} - {"__init__"}
+    violations = []
+    for found in find_imports(source):
+        place = f"{found.file}:{found.line} imports portraitist.{'.'.join(found.target)}"
+        origin = found.file.parts[0] if len(found.file.parts) > 1 else None
+        goal = found.target[0] if found.target else "__init__"
+        if origin is None and found.file.name == "__init__.py":
+            continue  # the package's face shows names of every floor
+        if origin != goal and any(name.startswith("_") and not name.endswith("__") for name in found.target):
+            violations.append(f"{place}: private to {goal}")
+        if goal in shared or goal == origin or goal == "__version__":
+            continue
+        if origin is None:
+            violations.append(f"{place}: modules beside the packages know no package")
+        elif goal not in FLOORS:
+            violations.append(f"{place}: {goal} has no floor")
+        elif (origin, goal) in STRANGERS:
+            violations.append(f"{place}: these two do not know each other")
+        elif FLOORS.index(goal) < FLOORS.index(origin):
+            violations.append(f"{place}: upwards")
+    return violations
+
+
+def test_imports_go_downwards() -> None:
+    assert find_violations(SOURCE) == []
+
+
+def test_every_package_has_a_floor() -> None:
+    packages = {path.name for path in SOURCE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert packages <= set(FLOORS)
+    assert {"adapters", "bases", "training"} <= packages
+
+
+def test_floors_are_those_of_the_documentation() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = text.split("src/portraitist/\n", 1)[1].split("\n\n", 1)[0]
+    names = [word.rstrip("/") for word in picture.split() if word.endswith("/")]
+    assert names == list(FLOORS)
+
+
+@pytest.mark.parametrize(
+    ("file", "statement", "complaint"),
+    [
+        ("bases/base.py", "from portraitist.training import loop", "upwards"),
+        ("bases/base.py", "import portraitist.training.loop", "upwards"),
+        ("bases/base.py", "from portraitist import training", "upwards"),
+        ("bases/families/sd.py", "from ...cli import main", "upwards"),
+        ("bases/base.py", "def load():\n    from portraitist.adapters import Adapter", "upwards"),
+        ("adapters/adapter.py", "from portraitist.bases import Base", "do not know each other"),
+        ("training/loop.py", "from portraitist.adapters.files import _read", "private to adapters"),
+        ("training/loop.py", "from portraitist.files import _umask", "private to files"),
+        ("training/loop.py", "from portraitist.utils import helper", "has no floor"),
+        ("errors.py", "from portraitist.bases import Base", "know no package"),
+    ],
+)
+def test_a_wrong_import_is_found(tmp_path: Path, file: str, statement: str, complaint: str) -> None:
+    for name in ("errors.py", "files.py", file):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / file).write_text(statement + "\n")
+    violations = find_violations(tmp_path)
+    assert len(violations) == 1
+    assert complaint in violations[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("training/loop.py", "from portraitist.adapters import Adapter"),
+        ("training/loop.py", "from portraitist.training.steps import _private"),
+        ("cli/main.py", "from portraitist import __version__"),
+        ("bases/base.py", "from portraitist.errors import BadConfig"),
+        ("__init__.py", "from portraitist.training import train"),
+    ],
+)
+def test_a_right_import_is_allowed(tmp_path: Path, file: str, statement: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "errors.py").write_text("")
+    (tmp_path / file).write_text(statement + "\n")
+    assert find_violations(tmp_path) == []
+
+
+def test_files_are_short_enough_to_read() -> None:
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in (SOURCE, ROOT / "tests")
+        for path in folder.rglob("*.py")
+    }
+    for path, length in lengths.items():
+        if length > LONG_FILE:
+            warnings.warn(f"{path} has {length} lines; {LONG_FILE} are enough", stacklevel=1)
+    assert {str(path): length for path, length in lengths.items() if length > TOO_LONG_FILE} == {}
