@@ -15,6 +15,7 @@ CONFIGS = {
     "lora": {"rank": 3, "alpha": 2.0},
     "krona": {"out_factor": 2, "in_factor": 4, "scale": 0.7},
     "lidb": {"a": 6, "b": 5, "rank": 2},
+    "svdiff": {"leak": 0.1},
     "full": {},
 }
 
@@ -25,6 +26,7 @@ class Layers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(12, 8)
+        self.wide_linear = nn.Linear(12, 20)
         self.conv1x1 = nn.Conv2d(4, 6, 1)
         self.conv3x3 = nn.Conv2d(4, 6, 3, stride=2, padding=1)
         self.group_norm = nn.GroupNorm(2, 4)
@@ -33,7 +35,7 @@ class Layers(nn.Module):
 
 
 def sample_input(name: str, batch: int, generator: torch.Generator) -> Tensor:
-    if name in ("linear", "layer_norm"):
+    if name in ("linear", "wide_linear", "layer_norm"):
         return torch.randn(batch, 5, 12, generator=generator)
     if name == "embedding":
         return torch.randint(0, 10, (batch, 5), generator=generator)
@@ -42,6 +44,7 @@ def sample_input(name: str, batch: int, generator: torch.Generator) -> Tensor:
 
 KINDS = {
     "linear": Kind.LINEAR,
+    "wide_linear": Kind.LINEAR,
     "conv1x1": Kind.CONV,
     "conv3x3": Kind.CONV,
     "group_norm": Kind.NORM,
@@ -80,11 +83,13 @@ def make(model: nn.Module, method: str, layer: str, generator: torch.Generator, 
 def dense(model: Layers, layer: str, adapter: Adapter, scale: float) -> nn.Module:
     """Return the layer with the change added into its weights, built without the attaching code."""
     changed = copy.deepcopy(model.get_submodule(layer))
-    formulas, params = adapter.layers[f"m.{layer}"], adapter.parameters[f"m.{layer}"]
-    changed.weight.data += scale * formulas.delta_weight(params).detach()
+    formulas = adapter.layers[f"m.{layer}"]
+    formulas.bind(changed.weight.detach().clone(), getattr(changed, "bias", None))
+    params = formulas.scaled(adapter.parameters[f"m.{layer}"], scale)
+    changed.weight.data += formulas.delta_weight(params).detach()
     bias = formulas.delta_bias(params)
     if bias is not None:
-        changed.bias.data += scale * bias.detach()
+        changed.bias.data += bias.detach()
     return changed
 
 

@@ -29,6 +29,11 @@ class _Active:
     scale: float
     enabled: bool = True
 
+    def scaled_params(self, dtype: torch.dtype | None = None) -> Parameters:
+        """Return the parameters at the part's scale, in a dtype."""
+        params = self.params if dtype is None else {name: value.to(dtype) for name, value in self.params.items()}
+        return params if self.scale == 1.0 else self.layer.scaled(params, self.scale)
+
 
 class _Site:
     """A frozen module and the adapters on it; owns the module's overridden ``forward``."""
@@ -50,21 +55,28 @@ class _Site:
     def forward(self, x: Tensor) -> Tensor:
         present = [part for part in self.active.values() if part.enabled and part.scale != 0.0]
         rebuilt = [part for part in present if part.layer.rebuilds_weight(x)]
-        frozen = y = self._rebuilt_forward(x, rebuilt) if rebuilt else self.frozen_forward(x)
-        for part in present:
-            if part not in rebuilt:
-                params = {name: value.to(y.dtype) for name, value in part.params.items()}
-                y = y + part.scale * part.layer.delta(x.to(y.dtype), frozen, params)
+        at_input = [part for part in present if part.layer.changes_input and part not in rebuilt]
+        at_output = [part for part in present if part not in rebuilt and part not in at_input]
+        changed = x
+        for part in at_input:
+            changed = changed + part.layer.delta_input(x, part.scaled_params(x.dtype)).to(x.dtype)
+        y = self._rebuilt_forward(changed, rebuilt) if rebuilt else self.frozen_forward(changed)
+        frozen = y
+        if (rebuilt or at_input) and any(part.layer.reads_output for part in at_output):
+            frozen = self.frozen_forward(x)
+        for part in at_output:
+            y = y + part.layer.delta(x.to(y.dtype) if x.is_floating_point() else x, frozen, part.scaled_params(y.dtype))
         return y
 
     def _rebuilt_forward(self, x: Tensor, parts: list[_Active]) -> Tensor:
         """Compute the layer once with the changed weight."""
         weight, bias = self.module.weight, getattr(self.module, "bias", None)
         for part in parts:
-            weight = weight + part.scale * part.layer.delta_weight(part.params).to(weight.dtype)
-            change = part.layer.delta_bias(part.params)
+            params = part.scaled_params()
+            weight = weight + part.layer.delta_weight(params).to(weight.dtype)
+            change = part.layer.delta_bias(params)
             if change is not None and bias is not None:
-                bias = bias + part.scale * change.to(bias.dtype)
+                bias = bias + change.to(bias.dtype)
         return _forward_with(self.module, self.spec, x, weight, bias)
 
 
@@ -118,6 +130,7 @@ class Attachment:
             site = self._sites.get(layer_name)
             if site is None:
                 site = self._sites[layer_name] = _Site(layer.spec, module)
+            layer.bind(module.weight, getattr(module, "bias", None))
             site.active[name] = _Active(layer, adapter.parameters[layer_name], scale)
         self._adapters[name] = adapter
         return self
@@ -172,14 +185,15 @@ class Attachment:
             for part in site.active.values():
                 if not part.enabled:
                     continue
-                delta = part.layer.delta_weight(part.params)
+                params = part.scaled_params()
+                delta = part.layer.delta_weight(params)
                 if delta.ndim != module.weight.ndim:
                     self.unmerge()
                     raise BadConfig(f"{layer_name}: a bank of adapters cannot be merged; choose one of them")
-                module.weight.data += part.scale * delta.to(module.weight)
-                change = part.layer.delta_bias(part.params)
+                module.weight.data += delta.to(module.weight)
+                change = part.layer.delta_bias(params)
                 if change is not None and bias is not None:
-                    bias.data += part.scale * change.to(bias)
+                    bias.data += change.to(bias)
         self._set_overrides(False)
 
     @torch.no_grad()

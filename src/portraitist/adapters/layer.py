@@ -85,13 +85,24 @@ def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
 
 
 class AdapterLayer(ABC):
-    """One layer's part of an adapter: shapes, initial values, and the change of output or of weight.
+    """One layer's part of an adapter: shapes, initial values, and the change of output, input or weight.
 
-    A layer object holds no parameters; it is a set of formulas for one `LayerSpec` and one method configuration.
+    A layer object holds no parameters; it is a set of formulas for one `LayerSpec` and one method configuration. Some
+    methods also need data that depends on the frozen weight alone; they get it in `bind`.
+
+    Attributes:
+        changes_input: The change is made by `delta_input` on the layer's input instead of by `delta`.
+        reads_output: `delta` uses the frozen output `y`.
     """
+
+    changes_input: bool = False
+    reads_output: bool = False
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
+
+    def bind(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: B027 - most methods need nothing
+        """Prepare what depends on the frozen weight and bias; called before the first use."""
 
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -102,11 +113,15 @@ class AdapterLayer(ABC):
         """Return initial float32 parameters that leave the layer unchanged."""
 
     @abstractmethod
+    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
+        """Return the parameters of the same adapter at another strength."""
+
+    @abstractmethod
     def delta_weight(self, params: Parameters) -> Tensor:
-        """Return the dense change of the weight at scale 1, shape ``spec.shape`` (``[N, *spec.shape]`` for a bank)."""
+        """Return the dense change of the weight, shape ``spec.shape`` (``[N, *spec.shape]`` for a bank)."""
 
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
-        """Return the change of the layer's output at scale 1.
+        """Return the change of the layer's output.
 
         Args:
             x: The layer's input.
@@ -114,6 +129,10 @@ class AdapterLayer(ABC):
             params: Parameters in the dtype of `x`, perhaps with a bank axis.
         """
         return apply_weight(self.spec, x, self.delta_weight(params))
+
+    def delta_input(self, x: Tensor, params: Parameters) -> Tensor:
+        """Return the change of the input with the same effect; only for layers that say `changes_input`."""
+        raise TypeError(f"{self.spec.name}: this layer changes its output, not its input")
 
     def rebuilds_weight(self, x: Tensor) -> bool:
         """Say whether, for this input, one pass with a changed weight is cheaper than adding a change to the output."""

@@ -4,7 +4,8 @@ from portraitist.adapters.methods.full import FULL
 from portraitist.adapters.methods.krona import KRONA
 from portraitist.adapters.methods.lidb import LIDB
 from portraitist.adapters.methods.lora import LORA
+from portraitist.adapters.methods.svdiff import SVDIFF
 from portraitist.adapters.registry import register
 
-for _method in (LORA, KRONA, LIDB, FULL):
+for _method in (LORA, KRONA, LIDB, SVDIFF, FULL):
     register(_method)

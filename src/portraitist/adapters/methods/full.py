@@ -42,6 +42,10 @@ class FullLayer(AdapterLayer):
         """Return zeros."""
         return {name: torch.zeros(shape) for name, shape in self.shapes().items()}
 
+    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
+        """Scale the differences."""
+        return {name: value * scale for name, value in params.items()}
+
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return the stored difference."""
         return params["weight"]

@@ -93,6 +93,10 @@ class KronaLinear(AdapterLayer):
             a = _draw(first, self.a1, self.a2, generator)
         return {"a": a, "b": _draw(second, self.b1, self.b2, generator)}
 
+    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
+        """Scale B, the larger factor with zeros at the start."""
+        return {"a": params["a"], "b": params["b"] * scale}
+
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return ``(A (x) B) x`` without building the product."""
         a, b = params["a"], params["b"] * self.config.scale

@@ -1,6 +1,6 @@
 """Lightweight DreamBooth: a rank-one LoRA inside frozen random subspaces (HyperDreamBooth, arXiv 2307.06949).
 
-``dW = A_aux A_train B_train B_aux`` with ``A_aux [out, a]`` and ``B_aux [b, in]`` frozen, orthonormal and derived from a
+``dW = A_aux A_train B_train B_aux`` with ``A_aux [out, a]`` and ``B_aux [b, in]`` frozen, orthonormal and drawn from a
 seed and the layer's name, ``A_train [a, r]`` and ``B_train [r, b]`` trained: (a + b) r numbers a layer. The paper asks
 for row-wise orthogonal auxiliary matrices, which no tall matrix can be; we read it as orthonormal basis vectors
 (columns of ``A_aux``, rows of ``B_aux``).
@@ -90,6 +90,10 @@ class LidbLinear(AdapterLayer):
             a_aux, b_aux = self.bases()
             self._placed = (a_aux.to(a), b_aux.to(a))
         return self._placed[0] @ a, b @ self._placed[1]
+
+    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
+        """Scale ``B_train``."""
+        return {"a": params["a"], "b": params["b"] * scale}
 
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the change through the equal LoRA, whose factors cost next to nothing to build."""

@@ -45,6 +45,9 @@ class _LoraLayer(AdapterLayer):
         super().__init__(spec)
         self.config = config
 
+    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
+        return {"down": params["down"], "up": params["up"] * scale}
+
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         shapes = self.shapes()
         down = torch.randn(shapes["down"], generator=generator) / self.config.rank
