@@ -50,7 +50,10 @@ class Track:
             self._spoken = time.monotonic()
             left = (self._total - self._done) / max(rate, 1e-9)
             console.print(
-                f"{self._description}: {self._done}/{self._total}, {shown}, {left:.0f} s left", highlight=False
+                f"{self._description}: {self._done}/{self._total}, {shown}, {elapsed:.0f} s gone, {left:.0f} s left",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
 
 
@@ -60,12 +63,19 @@ def _rate(rate: float) -> str:
 
 @contextmanager
 def track(total: int, description: str, completed: int = 0, hidden: bool = False) -> Iterator[Track]:
-    """Show a progress bar with rate and remaining time for the length of a ``with`` block."""
+    """Show a progress bar with rate, elapsed and remaining time for the length of a ``with`` block.
+
+    Args:
+        total: How many steps there are.
+        description: What is being done.
+        completed: How many of them are done already; they do not count for the rate.
+        hidden: Show nothing.
+    """
     if hidden or not console.is_terminal:
         yield Track(None, None, description, total, completed, hidden)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -88,5 +98,6 @@ def quiet_libraries() -> None:
     diffusers.utils.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    huggingface_hub.utils.logging.set_verbosity_error()
     huggingface_hub.utils.disable_progress_bars()
     warnings.filterwarnings("ignore", module=r"(torch|diffusers|transformers|accelerate|huggingface_hub)(\.|$)")
