@@ -18,7 +18,8 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
 
     Args:
         components: Modules by component name, e.g. ``{"unet": ..., "text_encoder": ...}``.
-        patterns: Shell-style patterns on ``component.module.path``; one that starts with ``!`` takes away.
+        patterns: Shell-style patterns on ``component.module.path``. ``linear:``, ``conv:``, ``norm:`` or ``embedding:``
+            before a pattern restricts it to a kind; one that starts with ``!`` takes away.
 
     Raises:
         BadConfig: If nothing matches.
@@ -29,14 +30,18 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
     for component, root in components.items():
         for path, module in root.named_modules():
             name = f"{component}.{path}"
-            if not any(fnmatchcase(name, p) for p in wanted) or any(fnmatchcase(name, p) for p in unwanted):
-                continue
             spec = LayerSpec.of(name, module)
-            if spec is not None:
-                found.append(spec)
+            if spec is None or not any(_matches(spec, p) for p in wanted) or any(_matches(spec, p) for p in unwanted):
+                continue
+            found.append(spec)
     if not found:
         raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(components)}")
     return found
+
+
+def _matches(spec: LayerSpec, pattern: str) -> bool:
+    kind, colon, rest = pattern.partition(":")
+    return fnmatchcase(spec.name, rest) and spec.kind.value == kind if colon else fnmatchcase(spec.name, pattern)
 
 
 @dataclass

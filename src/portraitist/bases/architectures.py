@@ -1,0 +1,85 @@
+"""Published architectures from their public configurations, without weights: for counts, plans and benchmarks."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from portraitist.errors import BadConfig
+
+_FOLDER = files("portraitist.bases").joinpath("configs")
+# Components a pipeline may have whose weights no method adapts or counts as parameters of fine-tuning.
+_PASSIVE = ("vae", "safety_checker", "image_encoder", "feature_extractor")
+
+
+def list_architectures() -> list[str]:
+    """Return the names of the architectures known here."""
+    return sorted(file.name.removesuffix(".json") for file in _FOLDER.iterdir() if file.name.endswith(".json"))
+
+
+def build_architecture(
+    name: str | Path, device: str = "meta", dtype: torch.dtype = torch.float32, components: tuple[str, ...] = ()
+) -> dict[str, nn.Module]:
+    """Build the trainable components of an architecture, on the meta device unless asked otherwise.
+
+    Args:
+        name: A name of `list_architectures`, or a folder in the diffusers layout (its configurations are read, its
+            weights are not).
+        device: ``meta`` makes no weights; any other device makes random ones.
+        dtype: Precision of the weights.
+        components: Only these; all but the autoencoder when empty.
+
+    Raises:
+        BadConfig: If there is no such architecture.
+    """
+    found = _folder_configs(Path(name)) if Path(name).is_dir() else _named(str(name))["components"]
+    wanted = components or tuple(key for key in found if key not in _PASSIVE)
+    if missing := [key for key in wanted if key not in found]:
+        raise BadConfig(f"{name} has no component {missing[0]!r}; it has {', '.join(found)}")
+    return {key: _build(found[key], device, dtype) for key in wanted}
+
+
+def architecture_family(name: str) -> str:
+    """Return the family of a named architecture."""
+    return str(_named(name)["family"])
+
+
+def _named(name: str) -> dict[str, Any]:
+    path = _FOLDER.joinpath(f"{name}.json")
+    if name not in list_architectures():
+        raise BadConfig(f"no architecture is named {name!r}; there are {', '.join(list_architectures())}, or a folder")
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def _folder_configs(folder: Path) -> dict[str, dict[str, Any]]:
+    try:
+        index = json.loads((folder / "model_index.json").read_text())
+        return {
+            key: {"_class_name": value[1], **json.loads((folder / key / "config.json").read_text())}
+            for key, value in index.items()
+            if isinstance(value, list) and value[0] and (folder / key / "config.json").exists()
+        }
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{folder} is no folder in the diffusers layout ({error})") from error
+
+
+def _build(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Module:
+    import diffusers
+    import transformers
+
+    name = config["_class_name"]
+    with torch.device(device):
+        if hasattr(diffusers, name):
+            model = getattr(diffusers, name).from_config(config)
+        else:
+            cls = getattr(transformers, name)
+            arguments = {key: value for key, value in config.items() if not key.startswith("_")}
+            model = cls(cls.config_class(**arguments))
+    if dtype is not torch.float32:
+        model = model.to(dtype)
+    result: nn.Module = model.eval().requires_grad_(False)
+    return result
