@@ -26,6 +26,7 @@ def test_folders_hold_photos_and_a_list(tmp_path: Path) -> None:
     for entry, identity in zip(entries, identities, strict=True):
         assert entry["class"] == identity.kind
         assert "RoboHash" in entry["licence"]
+        assert len(set(entry["scenes"])) == 4
         photos = sorted((tmp_path / entry["name"]).iterdir())
         assert [path.name for path in photos] == ["00.png", "01.png", "02.png", "03.png"]
         images = [np.asarray(Image.open(path), dtype=np.float32) for path in photos]

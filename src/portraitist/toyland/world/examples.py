@@ -62,14 +62,17 @@ def write_examples(folder: Path, seed: int = SEED, each: int = 3, photos: int = 
     """
     identities = choose_subjects(seed, each)
     require_writable(folder, len(identities) * photos * _BYTES_PER_PHOTO)
+    entries = []
     for identity in identities:
         rng = numpy_generator(seed, f"photos of {identity.name}")
-        for index, (scene, colour) in enumerate(_places(rng, identity, photos)):
+        places = _places(rng, identity, photos)
+        entries.append(_describe(identity, [scene for scene, _ in places]))
+        for index, (scene, colour) in enumerate(places):
             spec = sample_picture(rng, identities=(identity,), scene=scene, colour=colour, style="photo")
             with write_aside(folder / identity.name / f"{index:02d}.png") as temporary:
                 render(spec, size).save(temporary, optimize=True)
     with write_aside(folder / "subjects.json") as temporary:
-        temporary.write_text(json.dumps([_describe(identity) for identity in identities], indent=2) + "\n")
+        temporary.write_text(json.dumps(entries, indent=2) + "\n")
     return identities
 
 
@@ -82,10 +85,11 @@ def _places(rng: np.random.Generator, identity: Identity, count: int) -> list[tu
     return [(scene, str(rng.choice(backdrops)) if scene == "plain" else None) for scene in scenes]
 
 
-def _describe(identity: Identity) -> dict[str, str | dict[str, str]]:
+def _describe(identity: Identity, scenes: list[str]) -> dict[str, str | list[str] | dict[str, str]]:
     return {
         "name": identity.name,
         "class": identity.kind,
         "parts": dict(identity.parts),
+        "scenes": scenes,
         "licence": ARTWORK_LICENCES[identity.kind],
     }
