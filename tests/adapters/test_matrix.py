@@ -16,6 +16,7 @@ CONFIGS = {
     "krona": {"out_factor": 2, "in_factor": 4, "scale": 0.7},
     "lidb": {"a": 6, "b": 5, "rank": 2},
     "svdiff": {"leak": 0.1},
+    "textual-inversion": {"token_ids": (2, 7, 5)},
     "full": {},
 }
 
@@ -38,7 +39,7 @@ def sample_input(name: str, batch: int, generator: torch.Generator) -> Tensor:
     if name in ("linear", "wide_linear", "layer_norm"):
         return torch.randn(batch, 5, 12, generator=generator)
     if name == "embedding":
-        return torch.randint(0, 10, (batch, 5), generator=generator)
+        return torch.stack([torch.randperm(10, generator=generator) for _ in range(batch)])
     return torch.randn(batch, 4, 7, 7, generator=generator)
 
 

@@ -1,6 +1,7 @@
 """Parameter spaces: methods, attaching them to frozen modules, and their files. Knows torch, nothing of diffusion."""
 
 from portraitist.adapters.adapter import Adapter, count_parameters, find_layers
+from portraitist.adapters.algebra import Conversion, add, interpolate, keep_largest, scale, to_lora
 from portraitist.adapters.attach import Attachment, attached
 from portraitist.adapters.files import load_adapter, read_header, save_adapter
 from portraitist.adapters.registry import get_method, list_methods
@@ -8,12 +9,18 @@ from portraitist.adapters.registry import get_method, list_methods
 __all__ = [
     "Adapter",
     "Attachment",
+    "Conversion",
+    "add",
     "attached",
     "count_parameters",
     "find_layers",
     "get_method",
+    "interpolate",
+    "keep_largest",
     "list_methods",
     "load_adapter",
     "read_header",
     "save_adapter",
+    "scale",
+    "to_lora",
 ]

@@ -6,7 +6,7 @@ bank axis ``[N, ...]``, and then the batch is N equal groups of samples, one ada
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -84,6 +84,20 @@ def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
     return None if tensor is None else tuple(tensor.shape)
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """A low-rank change of a weight as a matrix: ``up @ down``, ``up [out, k]``, ``down [k, in]``.
+
+    Attributes:
+        up, down: The factors, each with the square root of the singular values where they come from a decomposition.
+        energy: Kept part of the change's squared Frobenius norm, 1 when exact.
+    """
+
+    up: Tensor
+    down: Tensor
+    energy: float
+
+
 class AdapterLayer(ABC):
     """One layer's part of an adapter: shapes, initial values, and the change of output, input or weight.
 
@@ -138,9 +152,47 @@ class AdapterLayer(ABC):
         """Say whether, for this input, one pass with a changed weight is cheaper than adding a change to the output."""
         return False
 
+    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
+        """Return the best approximation of the change of that rank, or the exact one; no bank axis.
+
+        Methods that know their own decomposition override this dense one.
+        """
+        return decompose_low_rank(self.delta_weight(params).flatten(1), rank)
+
+    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
+        """Return parameters of the sum of several adapters, for the configuration that the method's `sum_config` gives.
+
+        `self` is a layer of that configuration, the parts may have others. Only called when the method has one.
+        """
+        return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
+
     def delta_bias(self, params: Parameters) -> Tensor | None:
         """Return the change of the bias for methods that rebuild weights; None when the bias stays."""
         return None
+
+
+def decompose_low_rank(matrix: Tensor, rank: int | None) -> LowRank:
+    """Return the best low-rank approximation of a matrix by its singular value decomposition."""
+    u, sigma, vt = torch.linalg.svd(matrix.float(), full_matrices=False)
+    return from_singular(u, sigma, vt, rank)
+
+
+def recompress(up: Tensor, down: Tensor, rank: int | None) -> LowRank:
+    """Return the best approximation of ``up @ down`` of a smaller rank, by decomposing the small middle only."""
+    q_up, r_up = torch.linalg.qr(up.float())
+    q_down, r_down = torch.linalg.qr(down.float().T)
+    u, sigma, vt = torch.linalg.svd(r_up @ r_down.T)
+    return from_singular(q_up @ u, sigma, vt @ q_down.T, rank)
+
+
+def from_singular(u: Tensor, sigma: Tensor, vt: Tensor, rank: int | None) -> LowRank:
+    """Keep the `rank` largest terms of ``u diag(sigma) vt``, sigma in any order and of any sign."""
+    order = sigma.abs().argsort(descending=True, stable=True)
+    kept = order[:rank]
+    root = sigma[kept].abs().sqrt()
+    total = sigma.square().sum()
+    energy = float(sigma[kept].square().sum() / total) if total > 0 else 1.0
+    return LowRank(u[:, kept] * (root * sigma[kept].sign()), root[:, None] * vt[kept], energy)
 
 
 def apply_weight(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

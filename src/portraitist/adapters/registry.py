@@ -1,6 +1,6 @@
 """The registry of methods: name, configuration, layer class per kind of weight."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
@@ -24,6 +24,8 @@ class Method:
         paper: Where it comes from.
         config: Its configuration class.
         layers: The layer class for each kind of weight it adapts; classes are called with (spec, config).
+        sum_config: Configuration of the exact sum of adapters of the given configurations; None (or a function that
+            returns None) when the sum is not of this method, and adapters are added as LoRA.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Method:
     paper: str
     config: type[MethodConfig]
     layers: Mapping[Kind, type[AdapterLayer]]
+    sum_config: Callable[[Sequence[Any]], MethodConfig | None] | None = None
 
     def layer(self, spec: LayerSpec, config: MethodConfig) -> AdapterLayer:
         """Build the formulas for one layer.

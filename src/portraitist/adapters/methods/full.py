@@ -65,4 +65,5 @@ FULL = Method(
     paper="arXiv 2208.12242",
     config=FullConfig,
     layers=dict.fromkeys(Kind, FullLayer),
+    sum_config=lambda configs: configs[0] if len(set(configs)) == 1 else None,
 )

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, LowRank, Parameters, group_samples
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.errors import BadConfig
 
@@ -114,6 +114,20 @@ class KronaLinear(AdapterLayer):
         a, b = params["a"], params["b"] * self.config.scale
         product = torch.einsum("...ij,...kl->...ikjl", a, b)
         return product.flatten(-4, -3).flatten(-2, -1)
+
+    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
+        """Return the largest products of singular values: SVD(A (x) B) = SVD(A) (x) SVD(B)."""
+        ua, sa, va = torch.linalg.svd(params["a"].float(), full_matrices=False)
+        ub, sb, vb = torch.linalg.svd(params["b"].float() * self.config.scale, full_matrices=False)
+        products = torch.outer(sa, sb).flatten()
+        order = products.argsort(descending=True, stable=True)
+        kept = order[: int((products > 0).sum()) if rank is None else rank]
+        i, j = kept // len(sb), kept % len(sb)
+        root = products[kept].sqrt()
+        up = torch.einsum("ik,jk->ijk", ua[:, i], ub[:, j]).flatten(0, 1) * root
+        down = torch.einsum("ki,kj->kij", va[i], vb[j]).flatten(1) * root[:, None]
+        total = products.square().sum()
+        return LowRank(up, down, float(products[kept].square().sum() / total) if total > 0 else 1.0)
 
 
 def _draw(kind: str, rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -7,14 +7,15 @@ for row-wise orthogonal auxiliary matrices, which no tall matrix can be; we read
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, LowRank, Parameters, group_samples, recompress
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.errors import BadConfig
 
@@ -103,10 +104,28 @@ class LidbLinear(AdapterLayer):
         grouped = group_samples(x, up.shape[0]).flatten(1, -2)
         return (grouped @ down.transpose(1, 2) @ up.transpose(1, 2)).reshape(*x.shape[:-1], self.spec.out_features)
 
+    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
+        """Return the equal LoRA; exact unless a smaller rank is asked for."""
+        up, down = self.factors(params)
+        if rank is None or rank >= self.config.rank:
+            return LowRank(up, down, 1.0)
+        return recompress(up, down, rank)
+
+    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
+        """Stack the trained factors: adapters in the same subspaces add exactly."""
+        return {"a": torch.cat([part["a"] for part in parts], 1), "b": torch.cat([part["b"] for part in parts], 0)}
+
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``A_aux A_train B_train B_aux``."""
         up, down = self.factors(params)
         return up @ down
+
+
+def _sum_config(configs: Sequence[LidbConfig]) -> LidbConfig | None:
+    """Add the ranks of adapters that share their subspaces."""
+    if len({(config.a, config.b, config.basis_seed) for config in configs}) > 1:
+        return None
+    return replace(configs[0], rank=sum(config.rank for config in configs))
 
 
 LIDB = Method(
@@ -115,4 +134,5 @@ LIDB = Method(
     paper="arXiv 2307.06949",
     config=LidbConfig,
     layers={Kind.LINEAR: LidbLinear},
+    sum_config=_sum_config,
 )

@@ -5,13 +5,23 @@ the kernel and the stride, its ``up`` is 1x1. Initial values as PEFT's ``gaussia
 deviation), which is what diffusers' DreamBooth scripts use.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, apply_weight, group_samples
+from portraitist.adapters.layer import (
+    AdapterLayer,
+    Kind,
+    LayerSpec,
+    LowRank,
+    Parameters,
+    apply_weight,
+    group_samples,
+    recompress,
+)
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.errors import BadConfig
 
@@ -44,6 +54,19 @@ class _LoraLayer(AdapterLayer):
     def __init__(self, spec: LayerSpec, config: LoraConfig) -> None:
         super().__init__(spec)
         self.config = config
+
+    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
+        up, down = params["up"].flatten(1) * self.config.scaling, params["down"].flatten(1)
+        if rank is None or rank >= self.config.rank:
+            return LowRank(up, down, 1.0)
+        return recompress(up, down, rank)
+
+    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
+        """Stack the factors."""
+        return {
+            "down": torch.cat([part["down"] for part in parts], 0),
+            "up": torch.cat([part["up"] for part in parts], 1),
+        }
 
     def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
         return {"down": params["down"], "up": params["up"] * scale}
@@ -106,10 +129,19 @@ class LoraConv(_LoraLayer):
         return product.unflatten(-1, self.spec.shape[1:])
 
 
+def _sum_config(configs: Sequence[LoraConfig]) -> LoraConfig | None:
+    """Add the ranks of adapters with the same scaling, and keep it."""
+    if len({config.scaling for config in configs}) > 1:
+        return None
+    rank = sum(config.rank for config in configs)
+    return LoraConfig(rank, None if configs[0].scaling == 1 else configs[0].scaling * rank)
+
+
 LORA = Method(
     name="lora",
     summary="low-rank factors on linear and convolution weights",
     paper="arXiv 2106.09685",
     config=LoraConfig,
     layers={Kind.LINEAR: LoraLinear, Kind.CONV: LoraConv},
+    sum_config=_sum_config,
 )

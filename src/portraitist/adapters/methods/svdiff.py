@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, apply_weight, group_samples
+from portraitist.adapters.layer import (
+    AdapterLayer,
+    Kind,
+    LayerSpec,
+    LowRank,
+    Parameters,
+    apply_weight,
+    from_singular,
+    group_samples,
+)
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.adapters.spectrum import Spectrum, spectrum_of
 from portraitist.errors import BadConfig
@@ -113,6 +122,19 @@ class SpectralLayer(AdapterLayer):
             change = change + (u * rest.unsqueeze(-2)) @ v.T
         return change.unflatten(-1, self.spec.shape[1:]).to(params["delta"].dtype)
 
+    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
+        """Return the largest changes of singular values with their vectors; no decomposition is needed."""
+        weight, _, spectrum = self._base()
+        rho, rest = self._relative_change(params["delta"], spectrum)
+        count = rho.shape[-1]
+        matrix, side = weight.flatten(1).to(rho.dtype), spectrum.side[:, :count].to(rho.dtype)
+        sigma = spectrum.sigma[:count].to(rho.dtype)
+        small_u, small_v = (t[:, : rest.shape[-1]].to(rho.dtype) for t in (spectrum.small_u, spectrum.small_v))
+        u = side if spectrum.left else matrix @ side / sigma
+        v = (side.T @ matrix / sigma[:, None]).T if spectrum.left else side
+        change = torch.cat([rho * sigma, rest])
+        return from_singular(torch.cat([u, small_u], 1), change, torch.cat([v, small_v], 1).T, rank)
+
     def _base(self) -> tuple[Tensor, Tensor | None, Spectrum]:
         if self._bound is None:
             raise BadConfig(f"{self.spec.name}: spectral shifts mean nothing without the base they were trained on")
@@ -187,4 +209,6 @@ SVDIFF = Method(
         Kind.EMBEDDING: SpectralLayer,
         Kind.NORM: NormShift,
     },
+    # The sum of shifts stands inside the ReLU (eq. 4).
+    sum_config=lambda configs: configs[0] if len(set(configs)) == 1 else None,
 )

@@ -1,0 +1,162 @@
+"""Algebra of adapters: scale, add, interpolate, truncate, and conversion to plain LoRA.
+
+Sums are exact: within a method where it is closed under addition (shifts inside their ReLU, stacked LoRA and LiDB
+factors, full differences), as LoRA otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.layer import AdapterLayer, Kind
+from portraitist.adapters.registry import get_method
+from portraitist.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion to LoRA kept.
+
+    Attributes:
+        adapter: The LoRA.
+        energy: Kept part of the squared Frobenius norm of each layer's change.
+        dropped: Layers whose change has no LoRA form (norm scales, embeddings, biases).
+    """
+
+    adapter: Adapter
+    energy: Mapping[str, float]
+    dropped: tuple[str, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Say whether nothing was lost."""
+        return not self.dropped and all(kept > 1 - 1e-6 for kept in self.energy.values())
+
+
+def bind(adapter: Adapter, components: Mapping[str, nn.Module]) -> Adapter:
+    """Give an adapter's layers what depends on the frozen weights, without attaching it; returns the adapter."""
+    for name, layer in adapter.layers.items():
+        component, _, path = name.partition(".")
+        module = components[component].get_submodule(path)
+        bias = getattr(module, "bias", None)
+        layer.bind(module.get_parameter("weight"), bias if isinstance(bias, Tensor) else None)
+    return adapter
+
+
+@torch.no_grad()
+def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
+    """Convert an adapter to LoRA of one rank on all its layers.
+
+    Args:
+        adapter: Any adapter of linear and convolution layers; spectral shifts must be bound to their base.
+        rank: Rank of the LoRA; None takes the smallest that is exact for every layer.
+    """
+    factors, dropped, energy = {}, [], {}
+    for name, layer in adapter.layers.items():
+        if layer.spec.kind not in (Kind.LINEAR, Kind.CONV):
+            dropped.append(name)
+            continue
+        params = {key: value.detach() for key, value in adapter.parameters[name].items()}
+        factors[name] = layer.low_rank(params, rank)
+        energy[name] = factors[name].energy
+        if layer.delta_bias(params) is not None:
+            dropped.append(f"{name} (bias)")
+    if not factors:
+        raise BadConfig("none of the adapter's layers has a LoRA form")
+    rank = rank or max(1, *(low.up.shape[1] for low in factors.values()))
+    method = get_method("lora")
+    config = method.parse_config({"rank": rank})
+    layers = {name: method.layer(adapter.layers[name].spec, config) for name in factors}
+    parameters: dict[str, dict[str, Tensor]] = {}
+    for name, low in factors.items():
+        shapes = layers[name].shapes()
+        missing = rank - low.up.shape[1]
+        up, down = nn.functional.pad(low.up, (0, missing)), nn.functional.pad(low.down, (0, 0, 0, missing))
+        parameters[name] = {"down": down.reshape(shapes["down"]).clone(), "up": up.reshape(shapes["up"]).clone()}
+    converted = Adapter(method, config, layers, parameters, {**adapter.metadata, "converted_from": adapter.method.name})
+    return Conversion(converted, energy, tuple(dropped))
+
+
+@torch.no_grad()
+def scale(adapter: Adapter, strength: float) -> Adapter:
+    """Return the adapter at another strength, as attaching it with that scale would have it."""
+    parameters = {name: adapter.layers[name].scaled(params, strength) for name, params in adapter.parameters.items()}
+    return Adapter(adapter.method, adapter.config, adapter.layers, parameters, dict(adapter.metadata))
+
+
+@torch.no_grad()
+def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> Adapter:
+    """Return the weighted sum of adapters.
+
+    Raises:
+        BadConfig: If they were made for different bases, or have layers without a common form.
+    """
+    weights = [1.0] * len(adapters) if weights is None else list(weights)
+    if len(weights) != len(adapters) or not adapters:
+        raise BadConfig(f"{len(adapters)} adapters need as many weights, not {len(weights)}")
+    prints = {str(adapter.metadata["base"].get("fingerprint")) for adapter in adapters if "base" in adapter.metadata}
+    if len(prints) > 1:
+        raise BadConfig(f"these adapters were made for different bases ({', '.join(sorted(prints))})")
+    scaled = [scale(adapter, weight) for adapter, weight in zip(adapters, weights, strict=True)]
+    parts = scaled if _closed(scaled) else [_exact_lora(adapter) for adapter in scaled]
+    method = parts[0].method
+    assert method.sum_config is not None
+    names = reduce(lambda known, part: known | dict.fromkeys(part.layers), parts, dict[str, None]())
+    config = method.sum_config([part.config for part in parts])
+    assert config is not None
+    layers: dict[str, AdapterLayer] = {}
+    parameters: dict[str, dict[str, Tensor]] = {}
+    for name in names:
+        spec = next(part.layers[name].spec for part in parts if name in part.layers)
+        layers[name] = method.layer(spec, config)
+        # A part without this layer adds nothing: zeros of its own shapes keep the ranks of a stack equal everywhere.
+        present = [
+            part.parameters[name]
+            if name in part.parameters
+            else {k: torch.zeros(s) for k, s in method.layer(spec, part.config).shapes().items()}
+            for part in parts
+        ]
+        parameters[name] = layers[name].added(present)
+    metadata = {key: value for key, value in adapters[0].metadata.items() if key in ("base", "portraitist_version")}
+    metadata["trigger"] = ", ".join(str(a.metadata["trigger"]) for a in adapters if "trigger" in a.metadata)
+    return Adapter(method, config, layers, parameters, metadata)
+
+
+def interpolate(first: Adapter, second: Adapter, alpha: float) -> Adapter:
+    """Return ``alpha * first + (1 - alpha) * second`` (SVDiff's eq. 5 for spectral shifts)."""
+    return add([first, second], [alpha, 1 - alpha])
+
+
+@torch.no_grad()
+def keep_largest(adapter: Adapter, rank: int) -> Adapter:
+    """Return a spectral-shift adapter with only the `rank` largest shifts of each matrix, by absolute value."""
+    if adapter.method.name != "svdiff":
+        raise BadConfig(f"only spectral shifts are cut by size; convert {adapter.method.name} with to_lora(rank)")
+    parameters: dict[str, dict[str, Tensor]] = {}
+    for name, params in adapter.parameters.items():
+        delta = params["delta"].detach()
+        if adapter.layers[name].spec.kind is not Kind.NORM:
+            kept = delta.abs().argsort(descending=True)[:rank]
+            delta = torch.zeros_like(delta).index_copy(0, kept, delta[kept])
+        parameters[name] = {"delta": delta}
+    return Adapter(adapter.method, adapter.config, adapter.layers, parameters, dict(adapter.metadata))
+
+
+def _closed(adapters: Sequence[Adapter]) -> bool:
+    method = adapters[0].method
+    if any(adapter.method.name != method.name for adapter in adapters) or method.sum_config is None:
+        return False
+    return method.sum_config([adapter.config for adapter in adapters]) is not None
+
+
+def _exact_lora(adapter: Adapter) -> Adapter:
+    conversion = to_lora(adapter)
+    if conversion.dropped:
+        raise BadConfig(
+            f"{adapter.method.name} cannot be added to another method: {conversion.dropped[0]} has no LoRA form"
+        )
+    return conversion.adapter

@@ -1,0 +1,101 @@
+"""Textual Inversion: new embedding vectors for a few tokens, everything else frozen (arXiv 2208.01618).
+
+The frozen embedding is read as it is, and the rows of the chosen tokens are exchanged in its output. No other row can
+change, so nothing has to be restored after a step. Several vectors are several tokens, written one after the other in
+the prompt.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
+from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class TextualInversionConfig(MethodConfig):
+    """Configuration of Textual Inversion.
+
+    Attributes:
+        token_ids: Tokens that get new vectors.
+        initial_ids: Tokens whose vectors they start from, usually the class noun's; the tokens' own when empty.
+    """
+
+    token_ids: tuple[int, ...] = ()
+    initial_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.token_ids or len(set(self.token_ids)) < len(self.token_ids) or min(self.token_ids) < 0:
+            raise BadConfig(f"textual-inversion: token_ids must be one or more different tokens, not {self.token_ids}")
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Return one starting token for each token; the last given one serves the rest."""
+        given = self.initial_ids or self.token_ids
+        return tuple(given[min(index, len(given) - 1)] for index in range(len(self.token_ids)))
+
+
+class InvertedEmbedding(AdapterLayer):
+    """New rows of an embedding: ``offset [n, width]`` from the starting rows."""
+
+    reads_output = True
+
+    def __init__(self, spec: LayerSpec, config: TextualInversionConfig) -> None:
+        super().__init__(spec)
+        self.config = config
+        self._rows: tuple[Tensor, Tensor] | None = None
+        if max((*config.token_ids, *config.starts)) >= spec.shape[0]:
+            raise BadConfig(f"{spec.name} has {spec.shape[0]} rows; the tokens {config.token_ids} are not among them")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return one vector per token."""
+        return {"offset": (len(self.config.token_ids), self.spec.shape[1])}
+
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return zeros: the tokens start as their starting tokens."""
+        return {"offset": torch.zeros(self.shapes()["offset"])}
+
+    def bind(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Remember the rows that are exchanged and those to start from."""
+        ids = torch.tensor(self.config.token_ids, device=weight.device)
+        starts = torch.tensor(self.config.starts, device=weight.device)
+        self._rows = ids, (weight[starts] - weight[ids]).detach()
+
+    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
+        """Move only part of the way from the frozen rows to the new ones."""
+        step = self._bound()[1].to(params["offset"])
+        return {"offset": scale * (params["offset"] + step) - step}
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the difference between new and frozen rows where a chosen token stands, ``[.., width]``."""
+        ids, step = self._bound()
+        change = params["offset"] + step.to(params["offset"])
+        chosen = (x.unsqueeze(-1) == ids).to(change.dtype)
+        if change.ndim == 2:
+            return chosen @ change
+        grouped = group_samples(chosen, change.shape[0])
+        return (grouped.flatten(1, -2) @ change).reshape(*x.shape, -1)
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return the change of the whole embedding, zero but for the chosen rows."""
+        ids, step = self._bound()
+        change = params["offset"] + step.to(params["offset"])
+        empty = change.new_zeros(*change.shape[:-2], *self.spec.shape)
+        return empty.index_copy(-2, ids, change)
+
+    def _bound(self) -> tuple[Tensor, Tensor]:
+        if self._rows is None:
+            raise BadConfig(f"{self.spec.name}: the new vectors are offsets from rows of a base; attach them first")
+        return self._rows
+
+
+TEXTUAL_INVERSION = Method(
+    name="textual-inversion",
+    summary="new embedding vectors for a few tokens (Textual Inversion)",
+    paper="arXiv 2208.01618",
+    config=TextualInversionConfig,
+    layers={Kind.EMBEDDING: InvertedEmbedding},
+)
