@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import Adapter, Kind
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions
 from portraitist.randomness import epoch_order, torch_generator
@@ -72,20 +72,19 @@ class DreamBoothTask:
         self._cached: Conditions | None = None
 
     def groups(self) -> Sequence[ParameterGroup]:
-        """Return the adapter's parameters: the denoiser's, and the text encoder's with their own learning rate."""
-        text: dict[str, nn.Parameter] = {}
-        other: dict[str, nn.Parameter] = {}
-        for name, parameter in self.adapter.named_parameters().items():
-            group = text if name.partition(".")[0] in _TEXT_COMPONENTS else other
-            assert isinstance(parameter, nn.Parameter)
-            group[name] = parameter
+        """Return the adapter's parameters, in groups of one learning rate each."""
         recipe = self.recipe
-        text_rate = recipe.text_learning_rate or recipe.learning_rate
-        groups = [
-            ParameterGroup(other, recipe.learning_rate, recipe.weight_decay),
-            ParameterGroup(text, text_rate, recipe.weight_decay),
-        ]
-        return [group for group in groups if group.parameters]
+        by_rate: dict[float, dict[str, nn.Parameter]] = {}
+        for layer, tensors in self.adapter.parameters.items():
+            rate = recipe.learning_rate
+            if layer.partition(".")[0] in _TEXT_COMPONENTS:
+                rate = recipe.text_learning_rate or rate
+            if self.adapter.layers[layer].spec.kind is Kind.NORM:
+                rate = recipe.norm_learning_rate or rate
+            for key, parameter in tensors.items():
+                assert isinstance(parameter, nn.Parameter)
+                by_rate.setdefault(rate, {})[f"{layer}.{key}"] = parameter
+        return [ParameterGroup(parameters, rate, recipe.weight_decay) for rate, parameters in by_rate.items()]
 
     def identity(self) -> dict[str, Any]:
         """Return the recipe, the prompts and how many pictures there are."""

@@ -13,6 +13,7 @@ from portraitist.generation import SamplingConfig
 from portraitist.randomness import torch_generator
 from portraitist.training.dreambooth import DreamBoothTask, encode
 from portraitist.training.loop import Callback, Loop, LoopConfig
+from portraitist.training.outputs import check_output, remove_run, run_folder
 from portraitist.training.priors import prior_images
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
@@ -27,6 +28,7 @@ def train(
     *,
     output: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> Adapter:
     """Teach a base a subject.
@@ -37,6 +39,7 @@ def train(
         recipe: A recipe, or a method whose recipe for this base is used.
         output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
         resume: Continue an interrupted run of the same settings.
+        overwrite: Replace an adapter file or an interrupted run that is there.
         callbacks: Called with the number of completed steps.
 
     Returns:
@@ -44,17 +47,18 @@ def train(
     """
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
-    adapter = new_adapter(base, subject, recipe)
-    run_folder = None
     if output is not None:
         output = Path(output)
-        run_folder = output.with_name(output.name + ".run")
+        check_output(output, resume, overwrite)
+    adapter = new_adapter(base, subject, recipe)
+    if output is not None:
         # Parameters, two moments and an average in the checkpoint, and the adapter file.
         require_writable(output.parent, 5 * _FLOAT32 * adapter.count())
     task = _task(base, adapter, subject, recipe)
     attachment = Attachment(base.components).attach(adapter)
     try:
-        loop = Loop(task, loop_config(recipe), run_folder, callbacks, description=f"teaching {subject.token}")
+        folder = run_folder(output) if output is not None else None
+        loop = Loop(task, loop_config(recipe), folder, callbacks, description=f"teaching {subject.token}")
         outcome = loop.run(resume=resume)
     finally:
         attachment.detach()
@@ -65,6 +69,7 @@ def train(
     adapter.metadata["training"] = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1)}
     if output is not None:
         save_adapter(adapter, output)
+        remove_run(output)
     return adapter
 
 
@@ -74,9 +79,16 @@ def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
     if isinstance(recipe.layers, str):
         # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
         specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
-    adapter = Adapter.create(recipe.method, recipe.method_config, specs, torch_generator(recipe.seed, "adapter"))
+    config = {key: _token_ids(base, subject, value) for key, value in recipe.method_config.items()}
+    adapter = Adapter.create(recipe.method, config, specs, torch_generator(recipe.seed, "adapter"))
     adapter.metadata.update(_metadata(base, subject, recipe))
     return adapter.to(base.device)
+
+
+def _token_ids(base: Base, subject: Subject, value: Any) -> Any:
+    """Turn the placeholders ``{token}`` and ``{class}`` into token ids; other values stay."""
+    words = {"{token}": subject.token, "{class}": subject.class_noun}
+    return base.family.token_ids(words[value]) if isinstance(value, str) and value in words else value
 
 
 def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -47,6 +47,10 @@ class Family(ABC):
         """Encode prompts to the denoiser's conditions, batch first; gradients flow into the text encoder."""
 
     @abstractmethod
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """Return a text's tokens without markers."""
+
+    @abstractmethod
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures ``[n, 3, h, w]`` in [-1, 1] to scaled latent means and standard deviations."""
 

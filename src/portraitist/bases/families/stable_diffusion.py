@@ -42,6 +42,7 @@ class StableDiffusion(Family):
         # HyperDreamBooth's count needs the first feed-forward projection too (arXiv 2307.06949).
         "lidb-paper": (*_UNET_ATTENTION, "unet.*.ff.net.0.proj", *_TEXT_ATTENTION),
         "text-encoder": ("text_encoder.*",),
+        "token-embedding": ("text_encoder.*token_embedding",),
         "unet": ("unet.*",),
         **_SVDIFF_SUBSETS,
         "unet+text": ("unet.*", "text_encoder.*", "!text_encoder.*embedding*"),
@@ -79,6 +80,10 @@ class StableDiffusion(Family):
         )
         states = encoder(tokens.input_ids.to(encoder.device)).last_hidden_state
         return {"encoder_hidden_states": states}
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """Return a text's tokens without markers."""
+        return tuple(self.pipeline.tokenizer(text, add_special_tokens=False).input_ids)
 
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the autoencoder's posterior, scaled as the UNet expects it."""

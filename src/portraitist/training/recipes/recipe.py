@@ -12,7 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from portraitist.adapters import get_method
 from portraitist.errors import BadConfig
 
+# Values of method settings that mean tokens known only with the base and the subject.
+PLACEHOLDERS = ("{token}", "{class}")
+
 PriorKind = Literal["none", "generated"]
+DEFAULT_METHOD = "lora"
 
 
 class Recipe(BaseModel):
@@ -34,6 +38,9 @@ class Recipe(BaseModel):
     learning_rate: float = Field(gt=0, description="learning rate of the denoiser's parameters")
     text_learning_rate: float | None = Field(
         None, gt=0, description="learning rate of the text encoder's; the denoiser's when absent"
+    )
+    norm_learning_rate: float | None = Field(
+        None, gt=0, description="learning rate of the shifts of norms; that of their component when absent"
     )
     schedule: str = Field("constant", description="learning-rate schedule of diffusers")
     warmup_steps: int = Field(0, ge=0, description="warm-up steps of the schedule")
@@ -80,7 +87,8 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         raise BadConfig(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    get_method(recipe.method).parse_config(recipe.method_config)
+    if not any(isinstance(value, str) and value in PLACEHOLDERS for value in recipe.method_config.values()):
+        get_method(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
         if getattr(recipe, name).count("{}") != 1:
             raise BadConfig(f"{where}: {name} must hold {{}} once, for the subject")
@@ -99,28 +107,60 @@ def list_recipes() -> list[str]:
     )
 
 
+def recipe_text(name: str) -> str:
+    """Return the file of a shipped recipe, whose comments name the sources of its values.
+
+    Raises:
+        BadConfig: If there is none of this name, naming those there are.
+    """
+    if name not in list_recipes():
+        raise BadConfig(f"no recipe is named {name!r}; there are: {', '.join(list_recipes())}")
+    return files("portraitist.training.recipes").joinpath(f"{name}.yaml").read_text()
+
+
 def load_recipe(
-    method: str, base: str, family: str, file: Path | None = None, overrides: Mapping[str, Any] | None = None
+    method: str | None,
+    base: str,
+    family: str,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Resolve a recipe: the named one for the base (or its family), then the user's file, then overrides.
+
+    Args:
+        method: The method; when None the one the file names, or LoRA.
+        base: Name of the base.
+        family: Name of its family.
+        file: The user's settings.
+        overrides: Settings above all others.
 
     Raises:
         BadConfig: If there is no recipe for the method and the file gives none either, or a setting is wrong.
     """
+    own = _read_file(file) if file else {}
+    method = method or str(own.get("method", DEFAULT_METHOD))
     get_method(method)
+    if own.get("method", method) != method:
+        raise BadConfig(f"{file} is a recipe for {own['method']}, not for {method}")
     values: dict[str, Any] = {}
     for folder in (base, family):
-        named = files("portraitist.training.recipes").joinpath(folder).joinpath(f"{method}.yaml")
-        if "/" not in folder and named.is_file():
-            values = {"method": method, **yaml.safe_load(named.read_text())}
+        if f"{folder}/{method}" in list_recipes():
+            values = {"method": method, **yaml.safe_load(recipe_text(f"{folder}/{method}"))}
             break
-    own = _read_file(file) if file else {}
     if not values and not own:
         raise BadConfig(f"no recipe for {method} on {base}; there are: {', '.join(list_recipes())}")
     for layer in (own, overrides or {}):
-        settings = {**values.get("method_config", {}), **layer.get("method_config", {})}
+        settings = {**_settings(values), **_settings(layer)}
         values = {**values, **layer, "method_config": settings}
-    return parse_recipe(values, str(file or f"recipe {method}"))
+    return parse_recipe({"method": method, **values}, str(file or f"recipe {method}"))
+
+
+def _settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a layer's settings of the method."""
+    settings = values.get("method_config") or {}
+    if not isinstance(settings, Mapping):
+        raise BadConfig(f"method_config must hold `name: value` lines, such as rank: 8, not {settings!r}")
+    return settings
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -130,4 +170,4 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise BadConfig(f"cannot read the recipe {path}: {error}") from error
     if not isinstance(content, dict):
         raise BadConfig(f"{path} must hold settings as `name: value` lines")
-    return content
+    return {str(name): value for name, value in content.items()}

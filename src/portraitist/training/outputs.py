@@ -1,0 +1,40 @@
+"""Where a run writes: the adapter file, and the folder beside it that an interrupted run continues from."""
+
+import shutil
+from pathlib import Path
+
+from portraitist.errors import BadConfig, BadFile
+from portraitist.files import require_writable
+from portraitist.training.checkpoints import LAST
+
+SUFFIX = ".safetensors"
+
+
+def run_folder(output: Path) -> Path:
+    """Return the folder of checkpoints and log, ``<output>.run``."""
+    return output.with_name(output.name + ".run")
+
+
+def check_output(output: Path, resume: bool = False, overwrite: bool = False) -> None:
+    """Check, before work starts, that the adapter file can be written and nothing is lost by it.
+
+    Raises:
+        BadConfig: If the name cannot be an adapter file's.
+        BadFile: If the file, or an interrupted run, is there already.
+        UnwritableFolder: If the folder cannot be written.
+    """
+    if output.suffix != SUFFIX:
+        raise BadConfig(f"an adapter file ends in {SUFFIX}, which {output} does not")
+    if output.is_dir():
+        raise BadFile(f"{output} is a folder; name a file with -o")
+    if output.exists() and not overwrite:
+        raise BadFile(f"{output} exists already; choose another file with -o, or use --overwrite")
+    folder = run_folder(output)
+    if (folder / LAST).exists() and not (resume or overwrite):
+        raise BadFile(f"{folder} holds an interrupted run; continue it with --resume, or start anew with --overwrite")
+    require_writable(output.parent)
+
+
+def remove_run(output: Path) -> None:
+    """Remove the folder of a run whose adapter file is written."""
+    shutil.rmtree(run_folder(output), ignore_errors=True)

@@ -1,0 +1,23 @@
+"""Tokens that mean nothing yet: checking the one a subject gets."""
+
+from typing import Any
+
+# Single tokens of toyland's tokenizer that no caption holds; `sks` is one in CLIP's vocabulary as well
+# (arXiv 2208.12242 asks for a rare token, so that the subject does not inherit a meaning).
+RARE_TOKENS = ("sks", "olo", "zwx", "qyx", "ukj", "pfz", "xnq", "wvb", "jtk", "hxp")
+_NAMED = 4
+
+
+def count_tokens(tokenizer: Any, word: str) -> int:
+    """Return how many tokens a word becomes, markers aside."""
+    return len(tokenizer(word, add_special_tokens=False).input_ids)
+
+
+def token_warning(tokenizer: Any, token: str) -> str | None:
+    """Say that a word is several tokens, each of which means something already; None if it is one."""
+    count = count_tokens(tokenizer, token)
+    if count == 1:
+        return None
+    rare = [word for word in RARE_TOKENS if count_tokens(tokenizer, word) == 1]
+    advice = f"; rare single tokens of this base: {', '.join(rare[:_NAMED])}" if rare else ""
+    return f"token {token!r} is {count} tokens{advice}"
