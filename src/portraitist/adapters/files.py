@@ -45,9 +45,10 @@ def load_adapter(path: Path) -> Adapter:
     try:
         method = get_method(header.pop("method"))
         config = method.parse_config(header.pop("config"))
-        specs = _unpack_specs(_layer_names(path), header.pop("geometries"), header.pop("layers"))
-    except (BadConfig, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (BadConfig, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
+    specs = layer_specs(path, header)
+    header = {name: value for name, value in header.items() if name not in ("geometries", "layers")}
     layers = {spec.name: method.layer(spec, config) for spec in specs}
     expected = {f"{name}.{key}": shape for name, layer in layers.items() for key, shape in layer.shapes().items()}
     tensors = _read_tensors(path, expected)
@@ -79,6 +80,18 @@ def read_header(path: Path) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise BadFile(f"{path}: the adapter's description is unreadable")
     return header
+
+
+def layer_specs(path: Path, header: dict[str, Any]) -> list[LayerSpec]:
+    """Describe the layers an adapter file changes, from its header.
+
+    Raises:
+        BadFile: If the header does not fit the file's tensors.
+    """
+    try:
+        return _unpack_specs(_layer_names(path), header["geometries"], header["layers"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
 
 
 def check_container(path: Path) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
 from portraitist.errors import BadConfig
 
@@ -58,7 +60,12 @@ class Method:
                 near = get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
                 raise BadConfig(f"{self.name} has no setting {name!r}; {hint}")
-        return self.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        try:
+            return TypeAdapter(self.config).validate_python(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            setting = ".".join(str(part) for part in first["loc"])
+            raise BadConfig(f"{self.name}: {setting}: {first['msg']}, not {first['input']!r}") from error
 
 
 _METHODS: dict[str, Method] = {}
