@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -79,6 +80,19 @@ class Adapter:
             for name, layer in layers.items()
         }
         return cls(info, settings, layers, parameters)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Adapter":
+        """Read an adapter file; see `portraitist.adapters.load_adapter`."""
+        from portraitist.adapters.files import load_adapter
+
+        return load_adapter(Path(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write an adapter file; it appears complete or not at all."""
+        from portraitist.adapters.files import save_adapter
+
+        save_adapter(self, Path(path))
 
     def named_parameters(self) -> dict[str, Tensor]:
         """Return all tensors by ``layer.parameter``."""
