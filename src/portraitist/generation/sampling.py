@@ -14,6 +14,7 @@ from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
+from portraitist.generation.compatibility import check_base
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
 
@@ -74,6 +75,7 @@ def generate(
     *,
     seeds: Sequence[int] | None = None,
     config: SamplingConfig | None = None,
+    force: bool = False,
     show_progress: bool = True,
 ) -> list[Picture]:
     """Sample one picture for each prompt.
@@ -85,16 +87,23 @@ def generate(
         seeds: One seed a picture; 0, 1, 2, ... when not given. The same seed gives the same starting noise, whatever
             else is in the batch.
         config: How to sample.
+        force: Use adapters that were made for another base.
         show_progress: Whether to show a bar.
 
     Returns:
         The pictures in the order of the prompts.
+
+    Raises:
+        BaseMismatch: If an adapter was made for another base.
+        BadConfig: If there are not as many seeds as prompts.
     """
     config = config or SamplingConfig()
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
     if len(seeds) != len(prompts):
         raise BadConfig(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
     chosen = {"adapter": (adapters, 1.0)} if isinstance(adapters, Adapter) else dict(adapters or {})
+    for adapter, _ in chosen.values():
+        check_base(adapter, base, force)
     attachment = Attachment(base.components)
     images: list[Image.Image] = []
     try:
