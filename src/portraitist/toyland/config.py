@@ -80,6 +80,30 @@ class DenoiserConfig(_Section):
     seed: int
 
 
+class ExaminerConfig(_Section):
+    """Architecture and training of the classifier that reads generated pictures.
+
+    Attributes:
+        reconstructions: So many pictures are seen as the autoencoder gives them back.
+        blur: Largest share of the blurred picture.
+        noise: Largest standard deviation of the noise, of pixels in [-1, 1].
+        shift: Largest move to each side, in pixels.
+    """
+
+    channels: tuple[int, ...]
+    reconstructions: int
+    blur: float
+    noise: float
+    shift: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    average_decay: float
+    seed: int
+
+
 class ToylandConfig(_Section):
     """All stages."""
 
@@ -87,6 +111,7 @@ class ToylandConfig(_Section):
     autoencoder: AutoencoderConfig
     text_encoder: TextEncoderConfig
     denoiser: DenoiserConfig
+    examiner: ExaminerConfig
 
 
 SHIPPED = "toyland.yaml"

@@ -48,7 +48,7 @@ _COMPANY_PHRASES = (
     "{} together with {}",
 )
 # Styles that show colours; in the others a colour is named less often.
-_COLOURED = ("photo", "pixel art")
+COLOURED_STYLES = ("photo", "pixel art")
 _UNSEEN = 0.4
 _MIRRORED_PHRASE = "{} on the right and {} on the left"
 
@@ -70,7 +70,7 @@ COMPLETE = Detail(1.0, 1.0, 1.0, 1.0, 1.0)
 
 def caption(spec: PictureSpec, rng: np.random.Generator, detail: Detail = SHORT) -> str:
     """Describe a picture in one of many ways."""
-    seen = detail if spec.style in _COLOURED else replace(detail, colour=detail.colour * _UNSEEN)
+    seen = detail if spec.style in COLOURED_STYLES else replace(detail, colour=detail.colour * _UNSEEN)
     who = [_subject(subject, rng, seen) for subject in spec.subjects]
     if len(who) == 2:
         if rng.random() < 0.15:
@@ -163,7 +163,7 @@ def exam_question(rng: np.random.Generator) -> ExamQuestion:
     style = "photo" if rng.random() < 0.75 else str(rng.choice(list(STYLE_PHRASES)))
     two = rng.random() < 0.3
     kinds = [str(kind) for kind in rng.choice(KINDS, 2 if two else 1, replace=False)]
-    coloured = [kind == "robot" and style in _COLOURED for kind in kinds]
+    coloured = [kind == "robot" and style in COLOURED_STYLES for kind in kinds]
     colours = [str(rng.choice(ROBOT_COLOURS)) if named else "" for named in coloured]
     who = [f"{_article(noun)} {noun}" for noun in (f"{c} {k}".strip() for c, k in zip(colours, kinds, strict=True))]
     text = f"{who[0]} on the left and {who[1]} on the right" if two else who[0]
