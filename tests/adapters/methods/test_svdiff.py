@@ -90,6 +90,26 @@ def test_no_shift_is_bit_exact(shape: str) -> None:
         assert torch.equal(module(x), before)
 
 
+@pytest.mark.parametrize("tokens", [3, 20, 200])
+@pytest.mark.parametrize("sizes", [(12, 20), (20, 12), (16, 16)])
+def test_every_way_of_computing_gives_the_same_gradients(tokens: int, sizes: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    module = nn.Linear(*sizes).double()
+    adapter = adapter_of(module, generator)
+    x = torch.randn(tokens, sizes[0], generator=generator, dtype=torch.float64, requires_grad=True)
+    delta = adapter.parameters["m.x"]["delta"].detach().double().requires_grad_()
+    adapter.parameters["m.x"]["delta"] = delta
+    with attached({"m": nn.ModuleDict({"x": module})}, adapter):
+        weights = torch.randn(tokens, sizes[1], generator=generator, dtype=torch.float64)
+        (module(x) * weights).sum().backward()
+    actual = (x.grad.clone(), delta.grad.clone())
+    x.grad = delta.grad = None
+    dense = module.weight + adapter.layers["m.x"].delta_weight({"delta": delta})
+    (torch.nn.functional.linear(x, dense, module.bias) * weights).sum().backward()
+    torch.testing.assert_close(actual, (x.grad, delta.grad), rtol=1e-5, atol=1e-5)
+
+
 def test_shifts_below_minus_sigma_empty_the_weight() -> None:
     generator = torch.Generator().manual_seed(1)
     module = nn.Linear(6, 6, bias=False)

@@ -11,6 +11,7 @@ values too small to divide by are handled with both of their vectors.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,6 +86,25 @@ class SpectralLayer(AdapterLayer):
         if self.changes_input and self.shapes()["delta"][0] > spectrum.large:
             self.changes_input = False  # the smallest singular values cannot be reached through the input
 
+    def changed_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, params: Parameters) -> Tensor | None:
+        """Use a rebuilt weight where there are many more tokens than dimensions (linear layers, no bank)."""
+        _, _, spectrum = self._base()
+        delta = params["delta"]
+        if self.spec.kind is not Kind.LINEAR or delta.ndim > 1 or delta.shape[0] > spectrum.large:
+            return None
+        tokens, r = x.shape[:-1].numel(), spectrum.side.shape[0]
+        long = max(self.spec.out_features, self.spec.in_features)
+        # Multiplications beyond the frozen layer's own, forward and backward.
+        rebuilt = tokens * r * long + 6 * r * r * long
+        added = min(3 * tokens * r * r + 2 * r**3, 4 * tokens * r * r)
+        if rebuilt >= added:
+            return None
+        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        rho, _ = self._relative_change(delta, spectrum)
+        side = spectrum.side[:, : rho.shape[0]].to(dtype)
+        y: Tensor = _RebuiltLinear.apply(x.to(dtype), rho, weight.to(dtype), side, spectrum.left)  # type: ignore[no-untyped-call]
+        return y if bias is None else y + bias.to(dtype)
+
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return ``U diag(rho) U^T (y - bias)``; for an embedding ``y V diag(rho) V^T``, which is its row form."""
         if self._dense:
@@ -155,6 +175,35 @@ class SpectralLayer(AdapterLayer):
         u, v = spectrum.small_u[:, :count].to(dtype), spectrum.small_v[:, :count].to(dtype)
         scaled = u * change.to(dtype).unsqueeze(-2)
         return apply_weight(self.spec, x, (scaled @ v.T).unflatten(-1, self.spec.shape[1:]))
+
+
+class _RebuiltLinear(torch.autograd.Function):
+    """``x W'^T`` with ``W' = (I + U diag(rho) U^T) W`` or ``W (I + V diag(rho) V^T)``, keeping no dense matrix.
+
+    The changed weight is built again for the backward pass, and the shifts' gradient is read off the weight's:
+    ``d rho_i = u_i^T (g^T x) W^T u_i``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rho: Tensor, weight: Tensor, side: Tensor, left: bool) -> Tensor:
+        ctx.save_for_backward(x, rho, weight, side)
+        ctx.left = left
+        return x @ _RebuiltLinear.rebuild(rho, weight, side, left).T
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, rho, weight, side = ctx.saved_tensors
+        grad_x = grad @ _RebuiltLinear.rebuild(rho, weight, side, ctx.left) if ctx.needs_input_grad[0] else None
+        outer = grad.flatten(0, -2).T @ x.flatten(0, -2)
+        inner = (side.T @ outer) * (side.T @ weight) if ctx.left else ((outer @ side) * (weight @ side)).T
+        grad_rho = inner.sum(1)
+        return grad_x, grad_rho.to(rho.dtype), None, None, None
+
+    @staticmethod
+    def rebuild(rho: Tensor, weight: Tensor, side: Tensor, left: bool) -> Tensor:
+        """Return the changed weight."""
+        spread = side * rho.to(side.dtype)
+        return weight + (spread @ (side.T @ weight) if left else (weight @ spread) @ side.T)
 
 
 def _project(hidden: Tensor, side: Tensor, rho: Tensor) -> Tensor:
