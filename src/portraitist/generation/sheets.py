@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures with a caption before each row."""
+"""Contact sheets: rows of pictures with a caption before each row, or pictures with a caption under each."""
 
 import textwrap
 from collections.abc import Sequence
@@ -40,11 +40,50 @@ def contact_sheet(rows: Sequence[Row], *, title: str = "", tile: int = 128) -> I
         draw.multiline_text((_MARGIN, y + tile / 2), text, fill=_INK, font=font, anchor="lm", spacing=3)
         for column, image in enumerate(row.images):
             x = _LABEL_WIDTH + column * (tile + _MARGIN)
-            sheet.paste(_fit(image, tile), (x, y))
+            sheet.paste(fit_tile(image, tile), (x, y))
     return sheet
 
 
-def _fit(image: Image.Image, tile: int) -> Image.Image:
+def caption_sheet(pictures: Sequence[tuple[Image.Image, str]], *, columns: int = 6, tile: int = 192) -> Image.Image:
+    """Lay out pictures with a caption under each.
+
+    Args:
+        pictures: Pictures with their captions.
+        columns: Pictures in a row.
+        tile: Side of a picture on the sheet, in pixels.
+    """
+    font = ImageFont.load_default(12)
+    texts = [wrap(caption, font, tile) for _, caption in pictures]
+    starts = range(0, len(pictures), columns)
+    line = round(font.getbbox("Ag")[3]) + 3
+    heights = [tile + 4 + line * max(len(text) for text in texts[start : start + columns]) for start in starts]
+    width = _MARGIN + columns * (tile + _MARGIN)
+    sheet = Image.new("RGB", (width, _MARGIN + sum(height + _MARGIN for height in heights)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    y = _MARGIN
+    for start, height in zip(starts, heights, strict=True):
+        for column, (image, _) in enumerate(pictures[start : start + columns]):
+            x = _MARGIN + column * (tile + _MARGIN)
+            sheet.paste(fit_tile(image, tile), (x, y))
+            for number, words in enumerate(texts[start + column]):
+                draw.text((x, y + tile + 4 + number * line), words, fill=_INK, font=font)
+        y += height + _MARGIN
+    return sheet
+
+
+def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
+    """Break a text into lines no wider than `width` pixels, as far as its words allow."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def fit_tile(image: Image.Image, tile: int) -> Image.Image:
+    """Scale a picture into a square; by whole factors without smoothing."""
     scale = tile / max(image.size)
     method = Image.Resampling.NEAREST if scale >= 1 and scale.is_integer() else Image.Resampling.LANCZOS
     resized = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), method)
