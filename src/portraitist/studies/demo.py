@@ -1,0 +1,171 @@
+"""The demo: teach a base one of the example subjects, and show it in places and styles it was never photographed in."""
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from portraitist import __version__
+from portraitist.adapters import Adapter, save_adapter
+from portraitist.bases import Base
+from portraitist.bases.examples import Example
+from portraitist.files import require_writable
+from portraitist.generation import SamplingConfig, generate
+from portraitist.toyland.world.captions import SCENE_PHRASES, STYLE_PHRASES
+from portraitist.training.personalise import train
+from portraitist.training.recipes import Recipe
+from portraitist.training.subjects import Subject
+
+DEFAULT_SUBJECT = "cat-9d39d7"
+SEEDS = (0, 1, 2)
+_STYLES = ("pencil sketch", "pixel art", "poster")
+_PLAIN = "in front of a plain blue background"
+_SCENES = 4
+_LIBRARIES = ("torch", "diffusers", "transformers", "safetensors")
+_ROOM = 20_000_000  # bytes for the picture and the page
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A prompt, what the base alone makes of the class, and what it makes of the subject.
+
+    Attributes:
+        prompt: The prompt with the trigger.
+        class_prompt: The prompt with the class noun only.
+        before: The base's picture of the class prompt, with the first seed.
+        after: The pictures of the prompt with the adapter, one a seed.
+    """
+
+    prompt: str
+    class_prompt: str
+    before: Image.Image
+    after: tuple[Image.Image, ...]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Everything the sheet and the page show.
+
+    Attributes:
+        example: The example subject.
+        subject: Its photos as they were trained on.
+        recipe: The resolved recipe.
+        adapter: What was learnt.
+        adapter_file: The adapter's file.
+        comparisons: The pictures.
+        training_seconds: Time spent in training steps.
+        total_seconds: Time from the photos to the last picture, prior images included.
+        base_parameters: Numbers in the denoiser and the text encoder.
+        settings: Named facts about base, sampling, machine and versions.
+    """
+
+    example: Example
+    subject: Subject
+    recipe: Recipe
+    adapter: Adapter
+    adapter_file: Path
+    comparisons: tuple[Comparison, ...]
+    training_seconds: float
+    total_seconds: float
+    base_parameters: int
+    settings: dict[str, str]
+
+    @property
+    def base_name(self) -> str:
+        """Return the base's name for headings: of a folder, the last part."""
+        return Path(self.settings["base"]).name.capitalize()
+
+    @property
+    def trigger(self) -> str:
+        """Return the words that mean the subject."""
+        return f"{self.subject.token} {self.subject.class_noun}"
+
+
+def choose_prompts(example: Example) -> list[str]:
+    """Return eight prompts with ``{}`` for the subject: four scenes, three styles, one in company.
+
+    No scene is one of the subject's photos'.
+    """
+    unseen = [phrases[0] for scene, phrases in SCENE_PHRASES.items() if scene not in example.scenes]
+    places = [*unseen, *([] if "plain" in example.scenes else [_PLAIN])][:_SCENES]
+    scenes = [f"a photo of a {{}} {place}" for place in places]
+    styles = [f"{STYLE_PHRASES[style][0]} {place}" for style, place in zip(_STYLES, places, strict=False)]
+    companion = "a cat" if example.class_noun == "robot" else "a red robot"
+    company = f"a photo of a {{}} on the left and {companion} on the right {places[0]}"
+    return [*scenes, *(style.replace("{}", "a {}") for style in styles), company]
+
+
+def run_demo(base: Base, example: Example, recipe: Recipe, folder: Path, sampling: SamplingConfig) -> Demo:
+    """Teach the base the example subject, keep the adapter in the folder and make the pictures.
+
+    Args:
+        base: The base.
+        example: The example subject.
+        recipe: How to train.
+        folder: Where the adapter file goes, named after the subject and the method; one that is there is replaced.
+        sampling: How to make the pictures.
+    """
+    started = time.monotonic()
+    require_writable(folder, _ROOM)
+    subject = Subject.from_folder(example.folder, example.class_noun, size=base.family.resolution)
+    adapter = train(base, subject, recipe)
+    file = folder / f"{example.name}-{recipe.method}.safetensors"
+    save_adapter(adapter, file)
+    comparisons = _compare(base, adapter, subject, choose_prompts(example), sampling)
+    return Demo(
+        example=example,
+        subject=subject,
+        recipe=recipe,
+        adapter=adapter,
+        adapter_file=file,
+        comparisons=comparisons,
+        training_seconds=adapter.metadata["training"]["seconds"],
+        total_seconds=time.monotonic() - started,
+        base_parameters=sum(p.numel() for module in base.components.values() for p in module.parameters()),
+        settings=_settings(base, sampling),
+    )
+
+
+def _compare(
+    base: Base, adapter: Adapter, subject: Subject, templates: list[str], sampling: SamplingConfig
+) -> tuple[Comparison, ...]:
+    class_prompts = [template.format(subject.class_noun) for template in templates]
+    prompts = [subject.prompt(template) for template in templates]
+    before = generate(base, class_prompts, seeds=SEEDS[:1] * len(prompts), config=sampling)
+    after = generate(
+        base,
+        [prompt for prompt in prompts for _ in SEEDS],
+        adapter,
+        seeds=SEEDS * len(prompts),
+        config=sampling,
+    )
+    count = len(SEEDS)
+    return tuple(
+        Comparison(
+            prompt=prompt,
+            class_prompt=class_prompt,
+            before=before[index].image,
+            after=tuple(picture.image for picture in after[index * count : (index + 1) * count]),
+        )
+        for index, (prompt, class_prompt) in enumerate(zip(prompts, class_prompts, strict=True))
+    )
+
+
+def _settings(base: Base, sampling: SamplingConfig) -> dict[str, str]:
+    return {
+        "base": base.name,
+        "fingerprint": base.fingerprint,
+        "sampling": f"{sampling.scheduler}, {sampling.steps} steps, guidance {sampling.guidance:g}",
+        "seeds of the pictures": ", ".join(map(str, SEEDS)),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "threads": str(torch.get_num_threads()),
+        "device": str(base.device),
+        "portraitist": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
