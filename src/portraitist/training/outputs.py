@@ -15,6 +15,11 @@ def run_folder(output: Path) -> Path:
     return output.with_name(output.name + ".run")
 
 
+def is_interrupted(output: Path) -> bool:
+    """Say whether a run of this file was interrupted and can be resumed."""
+    return (run_folder(output) / LAST).exists()
+
+
 def check_output(output: Path, resume: bool = False, overwrite: bool = False) -> None:
     """Check, before work starts, that the adapter file can be written and nothing is lost by it.
 
@@ -29,9 +34,10 @@ def check_output(output: Path, resume: bool = False, overwrite: bool = False) ->
         raise BadFile(f"{output} is a folder; name a file with -o")
     if output.exists() and not overwrite:
         raise BadFile(f"{output} exists already; choose another file with -o, or use --overwrite")
-    folder = run_folder(output)
-    if (folder / LAST).exists() and not (resume or overwrite):
-        raise BadFile(f"{folder} holds an interrupted run; continue it with --resume, or start anew with --overwrite")
+    if is_interrupted(output) and not (resume or overwrite):
+        raise BadFile(
+            f"{run_folder(output)} holds an interrupted run; continue it with --resume, or start anew with --overwrite"
+        )
     require_writable(output.parent)
 
 

@@ -1,0 +1,51 @@
+"""``portraitist demo``: the main job on a bundled subject, shown on a sheet and a page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.options import DEFAULT_BASE, BaseOption, DeviceOption, choose_device
+from portraitist.cli.reporting import fact, say
+from portraitist.units import in_time
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the picture, page and adapter.")] = Path(
+        "demo"
+    ),
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = False,
+    method: Annotated[str, typer.Option(help="A name of `portraitist methods`.")] = "lora",
+    subject: Annotated[str | None, typer.Option(help="An example subject; a striped cat when not given.")] = None,
+    base: BaseOption = DEFAULT_BASE,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of the recipe's.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Denoiser steps of a picture.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Teach the base a bundled subject, and show it where it has never been."""
+    from portraitist.bases.examples import get_example
+    from portraitist.files import require_writable
+    from portraitist.progress import quiet_libraries
+
+    require_writable(output)
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.generation import SamplingConfig
+    from portraitist.studies.demo import DEFAULT_SUBJECT, run_demo
+    from portraitist.studies.reports import write_demo
+    from portraitist.training.recipes import load_recipe
+
+    example = get_example(subject or DEFAULT_SUBJECT)
+    loaded = load_base(base, choose_device(device))
+    recipe = load_recipe(method, loaded.name, loaded.family.name, overrides={"steps": steps} if steps else None)
+    sampling = SamplingConfig() if sampling_steps is None else SamplingConfig(steps=sampling_steps)
+    made = run_demo(loaded, example, recipe, output, sampling)
+    picture, page = write_demo(made, output)
+    say()
+    fact("done", f"in {in_time(made.total_seconds)}")
+    fact("picture", str(picture.resolve()))
+    fact("page", page.resolve().as_uri())
+    fact("adapter", str(made.adapter_file))
+    fact("try", f'portraitist generate "a {made.trigger} in space" --adapter {made.adapter_file}')
+    if show:
+        typer.launch(page.resolve().as_uri())

@@ -1,0 +1,121 @@
+"""``portraitist generate``: prompts and adapters to pictures."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from portraitist.cli.options import DEFAULT_BASE, DeviceOption, OtherBaseOption, choose_device, parse_adapter
+from portraitist.cli.reporting import fact, warn
+from portraitist.errors import BadConfig
+
+if TYPE_CHECKING:
+    from portraitist.adapters import Adapter
+    from portraitist.generation import Picture
+
+_SLUG_LENGTH = 60
+_SHEET = "sheet.png"
+
+
+def generate(
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to show.", show_default=False)],
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="An adapter file; may be given several times.")
+    ] = None,
+    base: OtherBaseOption = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures of each prompt.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next ones count up.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Denoiser steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Weight of classifier-free guidance; 1 is none.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What to keep away from.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="ddim or dpm.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the pictures.")] = Path("pictures"),
+    force: Annotated[bool, typer.Option("--force", help="Use an adapter that was made for another base.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Make pictures of prompts, with any adapters; the base is the one the adapter was made for."""
+    chosen = [parse_adapter(text) for text in adapter or []]
+
+    from portraitist.files import require_writable
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.adapters import Adapter
+    from portraitist.bases import load_base
+    from portraitist.generation import SamplingConfig, check_base, prompt_warning
+    from portraitist.generation import generate as sample
+
+    given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    config = SamplingConfig(**settings)
+    require_writable(output)
+    adapters = [(path, Adapter.load(path), scale) for path, scale in chosen]
+    loaded = load_base(base or _base_of([adapter for _, adapter, _ in adapters]), choose_device(device))
+    for _, one, _ in adapters:
+        check_base(one, loaded, force)
+        for line in filter(None, (prompt_warning(prompt, one) for prompt in prompts)):
+            warn(line)
+    pictures = sample(
+        loaded,
+        [prompt for prompt in prompts for _ in range(count)],
+        {name: (one.to(loaded.device), scale) for name, one, scale in _named(adapters)},
+        seeds=[seed + index for _ in prompts for index in range(count)],
+        config=config,
+        force=force,
+    )
+    _save(pictures, count, output)
+
+
+def _base_of(adapters: "list[Adapter]") -> str:
+    """Return the base the adapters name.
+
+    Raises:
+        BadConfig: If they name several.
+    """
+    bases = [adapter.metadata.get("base") for adapter in adapters]
+    names = list(dict.fromkeys(str(base["name"]) for base in bases if isinstance(base, dict) and "name" in base))
+    if len(names) > 1:
+        raise BadConfig(f"the adapters were made for {' and '.join(names)}; choose one with --base")
+    return names[0] if names else DEFAULT_BASE
+
+
+def _named(adapters: "list[tuple[Path, Adapter, float]]") -> "list[tuple[str, Adapter, float]]":
+    """Name adapters by their files; a second one of the same name by its whole path."""
+    named: dict[str, tuple[str, Adapter, float]] = {}
+    for path, adapter, scale in adapters:
+        name = path.name if path.name not in named else str(path)
+        if name in named:
+            raise BadConfig(f"{path} is given twice; give it once, with the sum of the scales")
+        named[name] = (name, adapter, scale)
+    return list(named.values())
+
+
+def _save(pictures: "list[Picture]", count: int, folder: Path) -> None:
+    """Write the pictures and a sheet of them; nothing that is there is overwritten."""
+    from portraitist.files import write_aside
+    from portraitist.generation import Row, contact_sheet
+
+    for picture in pictures:
+        picture.save(_unused(folder / f"{slug(picture.prompt)}-{picture.seed}.png"))
+    rows = [pictures[start : start + count] for start in range(0, len(pictures), count)]
+    sheet = _unused(folder / _SHEET)
+    with write_aside(sheet) as temporary:
+        contact_sheet([Row(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
+    fact("written", f"{len(pictures)} pictures in {folder}")
+    fact("sheet", str(sheet))
+
+
+def slug(prompt: str) -> str:
+    """Turn a prompt into a file name."""
+    words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
+    return words[:_SLUG_LENGTH].rstrip("-_") or "picture"
+
+
+def _unused(path: Path) -> Path:
+    """Return a path that does not exist yet, numbered if need be."""
+    number, free = 2, path
+    while free.exists():
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+    return free

@@ -1,0 +1,44 @@
+"""The command ``portraitist``: assembles the subcommands."""
+
+from typing import Annotated
+
+import typer
+
+from portraitist import __version__
+from portraitist.cli import demo, generate, inspect, methods, recipes, toyland, train
+from portraitist.cli.reporting import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    help="Teach a text-to-image diffusion model a new subject, in a file smaller than a photo.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"portraitist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _portraitist(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("train")(train.train)
+app.command("generate")(generate.generate)
+app.command("inspect")(inspect.inspect)
+app.command("methods")(methods.methods)
+app.command("recipes")(recipes.recipes)
+app.command("demo")(demo.demo)
+app.add_typer(toyland.app, name="toyland")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,53 @@
+"""What every subcommand shares: one line for an error, a warning, a result."""
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from portraitist.errors import PortraitistError
+from portraitist.progress import console as error_console
+
+_INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
+
+
+class Commands(TyperGroup):
+    """A group of commands that shows an error a user is meant to read as one line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen subcommand."""
+        try:
+            return super().invoke(ctx)
+        except PortraitistError as error:
+            fail(str(error))
+            raise typer.Exit(1) from error
+        except OSError as error:  # a disk that filled up, a folder taken away under our feet
+            place = f" ({error.filename})" if error.filename else ""
+            fail(f"{error.strerror or error}{place}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            fail("interrupted")
+            raise typer.Exit(_INTERRUPTED) from error
+
+
+def fail(message: str) -> None:
+    """Print an error in one line."""
+    error_console.print(Text(f"error: {' '.join(message.split())}", style="red"), soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print a warning in one line."""
+    error_console.print(Text(f"warning: {' '.join(message.split())}", style="yellow"), soft_wrap=True)
+
+
+def say(message: Any = "", style: str = "") -> None:
+    """Print a result; long lines are left whole, so that paths and commands can be copied."""
+    shown = Text(message, style=style) if isinstance(message, str) else message
+    Console().print(shown, soft_wrap=isinstance(message, str), highlight=False)
+
+
+def fact(name: str, value: str) -> None:
+    """Print a name and a value, aligned with the other facts."""
+    Console().print(Text.assemble((f"{name:<12}", "dim"), value), soft_wrap=True, highlight=False)

@@ -1,0 +1,85 @@
+"""``portraitist toyland``: making the embedded base model, and looking at its world."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.options import DeviceOption, choose_device
+from portraitist.cli.reporting import fact
+from portraitist.errors import BadConfig
+
+app = typer.Typer(help="The embedded base model: train it again, look at its world.", no_args_is_help=True)
+
+
+@app.command("train")
+def train(
+    folder: Annotated[Path, typer.Option(help="Where data, checkpoints and the model go.")] = Path("toyland-run"),
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file; the one of the shipped weights when not given.")
+    ] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="One stage, or several; all when not given.")] = None,
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw pictures.")] = 1,
+) -> None:
+    """Train toyland; an interrupted run continues where it was."""
+    from portraitist.files import require_writable
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    import torch
+
+    from portraitist.toyland.config import load_config
+    from portraitist.toyland.making import STAGES, Workshop
+
+    for name in stage or []:
+        if name not in STAGES:
+            raise BadConfig(f"toyland has no stage {name!r}; there are: {', '.join(STAGES)}")
+    if precision not in ("no", "bf16"):
+        raise BadConfig(f"precision can be no or bf16, not {precision!r}")
+    settings = load_config(config)
+    require_writable(folder)
+    if threads:
+        torch.set_num_threads(threads)
+    workshop = Workshop(folder, settings, choose_device(device), precision, workers)
+    workshop.make(tuple(name for name in STAGES if name in (stage or STAGES)))
+    fact("written", str(folder))
+
+
+@app.command("pictures")
+def pictures(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 36,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet.")] = Path("toyland-pictures.png"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
+    columns: Annotated[int, typer.Option(min=1, help="Pictures in a row.")] = 6,
+) -> None:
+    """Draw random pictures of toyland's world with their captions."""
+    from portraitist.files import write_aside
+    from portraitist.generation.sheets import caption_sheet
+    from portraitist.randomness import numpy_generator
+    from portraitist.toyland.world.captions import caption
+    from portraitist.toyland.world.pictures import render, sample_picture
+
+    drawn = []
+    for index in range(count):
+        rng = numpy_generator(seed, "pictures to look at", index)
+        spec = sample_picture(rng)
+        drawn.append((render(spec), caption(spec, rng)))
+    with write_aside(output) as temporary:
+        caption_sheet(drawn, columns=min(columns, count)).save(temporary, format="PNG")
+    fact("written", str(output))
+
+
+@app.command("examples")
+def examples(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the folders go.")] = Path("examples"),
+) -> None:
+    """Copy the example subjects out: folders of photos to train on."""
+    from portraitist.bases.examples import copy_examples, list_examples
+
+    folders = copy_examples(output)
+    for folder, example in zip(folders, list_examples(), strict=True):
+        fact(example.class_noun, str(folder))
+    fact("try", f"portraitist train {folders[0]} --class {list_examples()[0].class_noun}")
