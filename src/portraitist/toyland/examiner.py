@@ -194,7 +194,8 @@ class ExaminerTask:
             config: Settings of the stage.
             reconstructions: The first pictures as the autoencoder gives them back; they take the originals' place.
         """
-        self.model = model.to(memory_format=torch.channels_last).train()
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.train()
         self.images, self.config = images, config
         self.reconstructions = images[:0] if reconstructions is None else reconstructions
         self.targets = to_targets(readings)
@@ -223,13 +224,12 @@ class ExaminerTask:
         pixels, mirrored = self._augment(self._pixels(chosen), step)
         targets = mirror_targets(targets, mirrored)
         logits = self.model(pixels.to(self.device, memory_format=torch.channels_last))
-        losses, hits, asked = [], 0, 0
+        losses, verdicts = [], []
         for head, values in logits.items():
             answers = targets[head].to(self.device)
             losses.append(F.cross_entropy(values, answers, ignore_index=UNASKED, reduction="sum") / size)
-            hits += (values.argmax(1) == answers).sum()
-            asked += (answers != UNASKED).sum()
-        return {"loss": torch.stack(losses).sum(), "accuracy": hits / asked}
+            verdicts.append((values.argmax(1) == answers)[answers != UNASKED])
+        return {"loss": torch.stack(losses).sum(), "accuracy": torch.cat(verdicts).float().mean()}
 
     def _pixels(self, chosen: np.ndarray) -> Tensor:
         known = len(self.reconstructions)
@@ -277,11 +277,11 @@ def mirror_targets(targets: Mapping[str, Tensor], mirrored: Tensor) -> dict[str,
 @torch.no_grad()
 def reconstruct(autoencoder: AutoencoderKL, images: np.ndarray, batch_size: int = 50) -> np.ndarray:
     """Return uint8 pictures ``[n, h, w, 3]`` as the autoencoder gives them back."""
-    device = next(autoencoder.parameters()).device
+    weight = next(autoencoder.parameters())
     parts = []
     for start in range(0, len(images), batch_size):
-        pixels = to_tensor(images[start : start + batch_size]).to(device)
-        restored = autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample
+        pixels = to_tensor(images[start : start + batch_size]).to(weight.device, weight.dtype)
+        restored = autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample.float()
         levels = restored.add(1).mul(127.5).round().clamp(0, 255)
         parts.append(levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Making toyland: pictures, autoencoder, text encoder, denoiser, each resumable, into one pipeline folder."""
+"""Making toyland: pictures, autoencoder, text encoder, denoiser, each resumable, into one pipeline folder; its exam."""
 
 import json
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from portraitist.files import write_aside
+from portraitist.generation import SamplingConfig
 from portraitist.toyland.autoencoder import (
     AutoencoderTask,
     build_autoencoder,
@@ -20,6 +21,9 @@ from portraitist.toyland.autoencoder import (
 )
 from portraitist.toyland.config import ToylandConfig
 from portraitist.toyland.denoiser import DenoiserTask, build_denoiser, build_scheduler
+from portraitist.toyland.exam import choose_guidance, examine, grade
+from portraitist.toyland.examiner import Examiner, ExaminerTask, Reading, reconstruct
+from portraitist.toyland.grids import GridWriter, sample_grid
 from portraitist.toyland.text_encoder import (
     ContrastiveTask,
     PictureNetwork,
@@ -30,9 +34,9 @@ from portraitist.toyland.text_encoder import (
 from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS
 from portraitist.toyland.world.dataset import Dataset, load_dataset, write_dataset
-from portraitist.training.loop import Callback, Loop, LoopConfig, Task
+from portraitist.training.loop import Callback, Loop, LoopConfig
 
-STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser")
+STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Workshop:
         device: Where the networks are trained.
         precision: ``no`` or ``bf16``.
         workers: Processes that draw pictures.
+        grid_every: Steps of the denoiser between two grids of sampled pictures; 0 draws none.
+        questions: Questions of the exam; a tenth of them choose the guidance.
     """
 
     folder: Path
@@ -52,6 +58,8 @@ class Workshop:
     device: str = "cpu"
     precision: str = "no"
     workers: int = 1
+    grid_every: int = 1000
+    questions: int = 2000
 
     def make(self, stages: tuple[str, ...] = STAGES) -> None:
         """Run the given stages in order; a finished stage is passed over."""
@@ -60,6 +68,8 @@ class Workshop:
             "autoencoder": self.train_autoencoder,
             "text-encoder": self.train_text_encoder,
             "denoiser": self.train_denoiser,
+            "examiner": self.train_examiner,
+            "exam": self.hold_exam,
         }
         for stage in stages:
             steps[stage]()
@@ -87,7 +97,7 @@ class Workshop:
                 average_decay=config.average_decay,
                 precision=self.precision,
             )
-            self._finish(task, loop_config, "autoencoder", model)
+            self._finish(Loop(task, loop_config, self.folder / "autoencoder", description="autoencoder"))
             model = model.to(memory_format=torch.contiguous_format).eval()
             images = self._data("validation").images
             self._report("autoencoder", {"validation_mse": reconstruction_error(model, images)})
@@ -123,8 +133,7 @@ class Workshop:
             average_decay=config.average_decay,
             precision=self.precision,
         )
-        both = nn.ModuleDict({"text": text, "pictures": pictures})
-        self._finish(task, loop_config, "text-encoder", both)
+        self._finish(Loop(task, loop_config, self.folder / "text-encoder", description="text-encoder"))
         text.eval(), pictures.eval()
         data = self._data("validation")
         accuracy = retrieval_accuracy(text, pictures, data.images, self._token_ids("validation", data, tokenizer))
@@ -157,35 +166,80 @@ class Workshop:
             precision=self.precision,
             log_every=100,
         )
-        self._finish(task, loop_config, "denoiser", unet, callbacks)
+        loop = Loop(task, loop_config, self.folder / "denoiser", callbacks, description="denoiser")
+        if self.grid_every:
+            grids = GridWriter(self._assemble(unet), loop, self.folder / "denoiser" / "grids", self.grid_every)
+            loop.callbacks = (*callbacks, grids)
+        self._finish(loop)
         self.save_pipeline(unet)
 
     def save_pipeline(self, unet: UNet2DConditionModel, target: Path | None = None) -> Path:
         """Assemble the stages into a `StableDiffusionPipeline` folder in float16 and return it."""
         target = target or self.folder / "pipeline"
-        pipeline = StableDiffusionPipeline(
-            vae=AutoencoderKL.from_pretrained(self.folder / "vae"),
-            text_encoder=self._text_encoder().cpu(),
+        pipeline = self._assemble(unet.cpu().to(memory_format=torch.contiguous_format))
+        pipeline.to("cpu", torch.float16)
+        pipeline.save_pretrained(target, safe_serialization=True)
+        return target
+
+    def _assemble(self, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
+        """Put a pipeline together around a UNet."""
+        return StableDiffusionPipeline(
+            vae=AutoencoderKL.from_pretrained(self.folder / "vae").to(unet.device).eval(),
+            text_encoder=self._text_encoder().to(unet.device).eval(),
             tokenizer=CLIPTokenizer.from_pretrained(self.folder / "tokenizer"),
-            unet=unet.cpu().to(memory_format=torch.contiguous_format),
+            unet=unet,
             scheduler=build_scheduler(),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
         )
-        pipeline.to(dtype=torch.float16)
-        pipeline.save_pretrained(target, safe_serialization=True)
-        return target
 
-    def _finish(
-        self, task: Task, config: LoopConfig, stage: str, model: nn.Module, callbacks: tuple[Callback, ...] = ()
-    ) -> None:
-        """Run a stage to its end and leave the averaged weights in the model."""
-        loop = Loop(task, config, self.folder / stage, callbacks, description=stage)
+    def train_examiner(self) -> None:
+        """Train the classifier that reads generated pictures."""
+        config = self.config.examiner
+        target = self.folder / "examiner"
+        if (target / "config.json").exists():
+            return
+        data, validation = self._data("train"), self._data("validation")
+        autoencoder = AutoencoderKL.from_pretrained(self.folder / "vae").to(self.device).eval()
+        restored = reconstruct(autoencoder, data.images[: config.reconstructions])
+        torch.manual_seed(config.seed)
+        model = Examiner(config.channels, self.config.autoencoder.resolution).to(self.device)
+        truth = [Reading.from_labels(labels) for labels in data.labels]
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule="cosine",
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+        )
+        task = ExaminerTask(model, data.images, truth, config, restored)
+        self._finish(Loop(task, loop_config, target, description="examiner"))
+        scores = grade([Reading.from_labels(labels) for labels in validation.labels], model.read(validation.images))
+        self._report("examiner", {f"validation_{name}": score.accuracy for name, score in scores.items()})
+        model.save(target)
+
+    def hold_exam(self) -> None:
+        """Choose the guidance, examine the pipeline and write the report, as JSON and as a table, and a grid."""
+        pipeline = StableDiffusionPipeline.from_pretrained(self.folder / "pipeline", safety_checker=None)
+        pipeline.to(self.device)
+        examiner = Examiner.load(self.folder / "examiner").to(self.device)
+        target = self.folder / "exam"
+        guidance, _ = choose_guidance(pipeline, examiner, count=max(1, self.questions // 10))
+        report = examine(pipeline, examiner, self.questions, guidance=guidance, validation=self._data("validation"))
+        report.save(target / "report.json")
+        with write_aside(target / "report.md") as temporary:
+            temporary.write_text(report.markdown())
+        with write_aside(target / "grid.png") as temporary:
+            sample_grid(pipeline, config=SamplingConfig(guidance=guidance)).save(temporary, format="PNG")
+
+    def _finish(self, loop: Loop) -> None:
+        """Run a stage to its end, leave the averaged weights in the model and note the outcome."""
         outcome = loop.run(resume=True)
         if loop.average is not None:
             loop.average.copy_to(loop.parameters.values())
-        self._report(stage, {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses})
+        facts = {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses}
+        self._report(loop.description, facts)
 
     def _report(self, stage: str, facts: dict[str, float]) -> None:
         path = self.folder / "report.json"
