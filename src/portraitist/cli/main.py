@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from portraitist import __version__
-from portraitist.cli import demo, generate, inspect, methods, recipes, toyland, train
+from portraitist.cli import count, demo, generate, inspect, methods, recipes, toyland, train
 from portraitist.cli.reporting import Commands
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command("generate")(generate.generate)
 app.command("inspect")(inspect.inspect)
 app.command("methods")(methods.methods)
 app.command("recipes")(recipes.recipes)
+app.command("count")(count.count)
 app.command("demo")(demo.demo)
 app.add_typer(toyland.app, name="toyland")
 

@@ -1,6 +1,6 @@
 """Stable Diffusion 1.x and 2.x, and every model in their layout, toyland among them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -9,25 +9,7 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
 from portraitist.bases.families.family import Conditions, Family
-
-_UNET_ATTENTION = ("unet.*.to_q", "unet.*.to_k", "unet.*.to_v", "unet.*.to_out.0")
-_TEXT_ATTENTION = tuple(f"text_encoder.*.{name}" for name in ("q_proj", "k_proj", "v_proj", "out_proj"))
-
-# The subsets of SVDiff's table 1 (arXiv 2303.11305).
-_SVDIFF_SUBSETS = {
-    "UNet": ("unet.*",),
-    "UNet-CA": ("unet.*.attn2.*",),
-    "UNet-CA-KV": ("unet.*.attn2.to_k", "unet.*.attn2.to_v"),
-    "UNet-1D": ("norm:unet.*",),
-    "UNet-2D": ("linear:unet.*",),
-    "UNet-4D": ("conv:unet.*",),
-    "Up-Blocks": ("unet.up_blocks.*",),
-    "Down-Blocks": ("unet.down_blocks.*",),
-    "Mid-Block": ("unet.mid_block.*",),
-    "Up-CA": ("unet.up_blocks.*.attn2.*",),
-    "Down-CA": ("unet.down_blocks.*.attn2.*",),
-    "Mid-CA": ("unet.mid_block.*.attn2.*",),
-}
+from portraitist.bases.layers import LAYER_SETS, LayerSets
 
 
 class StableDiffusion(Family):
@@ -35,18 +17,7 @@ class StableDiffusion(Family):
 
     name: ClassVar[str] = "sd"
     pipelines: ClassVar[tuple[str, ...]] = ("StableDiffusionPipeline",)
-    layer_sets: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "attention": _UNET_ATTENTION,
-        "attention+text": (*_UNET_ATTENTION, *_TEXT_ATTENTION),
-        "text-attention": _TEXT_ATTENTION,
-        # HyperDreamBooth's count needs the first feed-forward projection too (arXiv 2307.06949).
-        "lidb-paper": (*_UNET_ATTENTION, "unet.*.ff.net.0.proj", *_TEXT_ATTENTION),
-        "text-encoder": ("text_encoder.*",),
-        "token-embedding": ("text_encoder.*token_embedding",),
-        "unet": ("unet.*",),
-        **_SVDIFF_SUBSETS,
-        "unet+text": ("unet.*", "text_encoder.*", "!text_encoder.*embedding*"),
-    }
+    layer_sets: ClassVar[LayerSets] = LAYER_SETS["sd"]
 
     @property
     def denoiser(self) -> nn.Module:

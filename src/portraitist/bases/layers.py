@@ -1,0 +1,63 @@
+"""Named sets of layers for each family, as patterns on ``component.module.path``."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LayerSets = Mapping[str, tuple[str, ...]]
+
+
+def _attention(denoiser: str) -> tuple[str, ...]:
+    return tuple(f"{denoiser}.*.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0"))
+
+
+def _text_attention(*encoders: str) -> tuple[str, ...]:
+    projections = ("q_proj", "k_proj", "v_proj", "out_proj")
+    return tuple(f"{encoder}.*.{name}" for encoder in encoders for name in projections)
+
+
+def _unet_sets(*encoders: str) -> LayerSets:
+    """Return the sets of a model with a UNet and CLIP text encoders."""
+    attention, text_attention = _attention("unet"), _text_attention(*encoders)
+    everything = tuple(f"{encoder}.*" for encoder in encoders)
+    embeddings = tuple(f"!{encoder}.*embedding*" for encoder in encoders)
+    return MappingProxyType(
+        {
+            "attention": attention,
+            "attention+text": (*attention, *text_attention),
+            "text-attention": text_attention,
+            # HyperDreamBooth's count needs the first feed-forward projection too (arXiv 2307.06949).
+            "lidb-paper": (*attention, "unet.*.ff.net.0.proj", *text_attention),
+            "text-encoder": everything,
+            "token-embedding": tuple(f"{encoder}.*token_embedding" for encoder in encoders),
+            "unet": ("unet.*",),
+            "unet+text": ("unet.*", *everything, *embeddings),
+            # The subsets of SVDiff's table 1 (arXiv 2303.11305).
+            "UNet": ("unet.*",),
+            "UNet-CA": ("unet.*.attn2.*",),
+            "UNet-CA-KV": ("unet.*.attn2.to_k", "unet.*.attn2.to_v"),
+            "UNet-1D": ("norm:unet.*",),
+            "UNet-2D": ("linear:unet.*",),
+            "UNet-4D": ("conv:unet.*",),
+            "Up-Blocks": ("unet.up_blocks.*",),
+            "Down-Blocks": ("unet.down_blocks.*",),
+            "Mid-Block": ("unet.mid_block.*",),
+            "Up-CA": ("unet.up_blocks.*.attn2.*",),
+            "Down-CA": ("unet.down_blocks.*.attn2.*",),
+            "Mid-CA": ("unet.mid_block.*.attn2.*",),
+        }
+    )
+
+
+LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType(
+    {
+        "sd": _unet_sets("text_encoder"),
+        "sdxl": _unet_sets("text_encoder", "text_encoder_2"),
+        "flux": MappingProxyType(
+            {
+                "attention": _attention("transformer"),
+                "transformer": ("transformer.*",),
+                "matrices": ("linear:transformer.*",),
+            }
+        ),
+    }
+)

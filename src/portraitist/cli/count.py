@@ -1,0 +1,32 @@
+"""``portraitist count``: how many numbers an adapter holds, without weights."""
+
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.options import parse_settings
+from portraitist.cli.reporting import fact
+
+
+def count(
+    method: Annotated[str, typer.Option(help="A name of `portraitist methods`.")],
+    base: Annotated[str, typer.Option(help="sd15, sd21, sdxl, flux, or a folder in the diffusers layout.")] = "sd15",
+    layers: Annotated[str | None, typer.Option(help="A layer set or pattern; the paper's set when not given.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method, e.g. rank=8.")
+    ] = None,
+) -> None:
+    """Count an adapter's layers and numbers on an architecture; nothing is downloaded."""
+    from portraitist.training.counts import count_adapter
+
+    result = count_adapter(base, method, parse_settings(settings or []), layers)
+    fact("layers", f"{result.layers}")
+    fact("numbers", f"{result.numbers:,}")
+    for dtype, size in result.bytes().items():
+        fact(dtype, f"{size:,} bytes")
+    fact(
+        "of full",
+        f"{result.numbers / result.full:.4%} of {result.full:,}, {result.full / result.numbers:,.0f} times fewer",
+    )
+    if result.lora:
+        fact("of lora", f"{result.numbers / result.lora:.1%} of {result.lora:,} (rank 4 on the same layers)")

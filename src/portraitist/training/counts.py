@@ -1,0 +1,72 @@
+"""Counting an adapter's numbers before anything is trained or downloaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portraitist.adapters import count_parameters, find_layers, get_method
+from portraitist.bases.architectures import architecture_family, build_architecture, list_architectures
+from portraitist.bases.layers import LAYER_SETS
+from portraitist.errors import BadConfig
+
+_BYTES = {"float32": 4, "float16": 2}
+_LORA_RANK = 4
+
+
+@dataclass(frozen=True)
+class Count:
+    """An adapter in numbers.
+
+    Attributes:
+        layers: Adapted layers.
+        numbers: Parameters of the adapter.
+        full: Parameters of the components it touches, as DreamBooth would train them.
+        lora: Parameters of a LoRA of rank 4 on the same set of layers, as far as LoRA adapts them.
+    """
+
+    layers: int
+    numbers: int
+    full: int
+    lora: int
+
+    def bytes(self) -> dict[str, int]:
+        """Return the size of the numbers alone, by precision."""
+        return {dtype: size * self.numbers for dtype, size in _BYTES.items()}
+
+
+def count_adapter(base: str, method: str, config: Mapping[str, Any], layers: str | None = None) -> Count:
+    """Count an adapter on an architecture, without weights.
+
+    Args:
+        base: A name of `list_architectures`, or a folder in the diffusers layout.
+        method: Name of the method.
+        config: Its settings.
+        layers: A layer set of the family or a pattern; the papers' usual set when absent.
+
+    Raises:
+        BadConfig: If there is no such base, method, set, or the settings do not fit the layers.
+    """
+    family = architecture_family(base) if base in list_architectures() else "sd"
+    components = build_architecture(base)
+    sets = LAYER_SETS[family]
+    chosen = layers or ("UNet" if method in ("svdiff", "full") and "UNet" in sets else "attention")
+    if chosen not in sets and not any(mark in chosen for mark in ".*"):
+        raise BadConfig(f"no layer set is named {chosen!r} for {Path(base).name}; there are: {', '.join(sets)}")
+    found = find_layers(components, sets.get(chosen, (chosen,)))
+    kinds = get_method(method).layers
+    specs = [spec for spec in found if spec.kind in kinds]
+    if not specs:
+        raise BadConfig(
+            f"{method} adapts none of the layers in {chosen}; it adapts {', '.join(k.value for k in kinds)}"
+        )
+    touched = {spec.name.partition(".")[0] for spec in specs}
+    lora_kinds = get_method("lora").layers
+    return Count(
+        layers=len(specs),
+        numbers=count_parameters(method, config, specs),
+        full=sum(p.numel() for name in touched for p in components[name].parameters()),
+        lora=count_parameters(
+            "lora", {"rank": _LORA_RANK}, [s for s in found if s.kind in lora_kinds and s.groups == 1]
+        ),
+    )
