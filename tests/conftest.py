@@ -1,7 +1,10 @@
 """What many tests share: a tiny base model in toyland's layout, and a cache of their own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the library that reads it is imported
 
 import pytest
 import torch

@@ -90,7 +90,7 @@ def _show_plan(photos: int, trigger: str, base: str, recipe: "Recipe") -> None:
     rates = [f"{recipe.learning_rate:g}"]
     if recipe.text_learning_rate:
         rates.append(f"text encoder {recipe.text_learning_rate:g}")
-    fact("subject", f"{trigger!r}, {photos} photos")
+    fact("subject", f"{trigger!r}, {photos} photo{'s' * (photos > 1)}")
     fact("method", f"{recipe.method}{settings} on {recipe.layers if isinstance(recipe.layers, str) else 'own layers'}")
     fact("base", base)
     fact("steps", f"{recipe.steps} of {recipe.batch_size * recipe.accumulate} photos, seed {recipe.seed}")

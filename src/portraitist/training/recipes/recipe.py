@@ -16,6 +16,7 @@ from portraitist.errors import BadConfig
 PLACEHOLDERS = ("{token}", "{class}")
 
 PriorKind = Literal["none", "generated"]
+Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 DEFAULT_METHOD = "lora"
 
 
@@ -42,7 +43,7 @@ class Recipe(BaseModel):
     norm_learning_rate: float | None = Field(
         None, gt=0, description="learning rate of the shifts of norms; that of their component when absent"
     )
-    schedule: str = Field("constant", description="learning-rate schedule of diffusers")
+    schedule: Schedule = Field("constant", description="learning-rate schedule of diffusers")
     warmup_steps: int = Field(0, ge=0, description="warm-up steps of the schedule")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_gradient_norm: float = Field(1.0, gt=0, description="global norm gradients are clipped to")

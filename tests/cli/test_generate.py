@@ -1,0 +1,173 @@
+"""``portraitist generate``: the same pictures for the same seed, metadata, refusals."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from PIL import Image
+
+from portraitist.adapters import Adapter
+from portraitist.cli.generate import slug
+
+Run = Callable[..., Result]
+Fail = Callable[..., str]
+
+PROMPT = "a sks cat on the beach"
+QUICK = ("--steps", 2)
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_pictures_carry_what_made_them(run: Run, trained: Path, tiny_base_folder: Path) -> None:
+    settings = ("--seed", 7, "--guidance", 2.5, "--negative", "a dog", "--scheduler", "ddim")
+    run("generate", PROMPT, "--adapter", f"{trained}:0.5", "-n", 2, *QUICK, *settings, "-o", "out")
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "a-sks-cat-on-the-beach-7.png",
+        "a-sks-cat-on-the-beach-8.png",
+        "sheet.png",
+    ]
+    with Image.open("out/a-sks-cat-on-the-beach-8.png") as image:
+        assert image.size == (32, 32)
+        assert image.text["prompt"] == PROMPT  # type: ignore[attr-defined]
+        facts = json.loads(image.text["portraitist"])  # type: ignore[attr-defined]
+    assert facts == {
+        "seed": 8,
+        "base": str(tiny_base_folder),
+        "adapters": {"cat.safetensors": 0.5},
+        "steps": 2,
+        "guidance": 2.5,
+        "negative_prompt": "a dog",
+        "scheduler": "ddim",
+    }
+
+
+def test_the_same_seed_gives_the_same_picture(run: Run, trained: Path) -> None:
+    run("generate", PROMPT, "--adapter", trained, "-n", 2, *QUICK, "-o", "first")
+    run("generate", "a cat", PROMPT, "--adapter", trained, "-n", 1, "--seed", 1, *QUICK, "-o", "second")
+    name = "a-sks-cat-on-the-beach-{}.png"
+    assert np.abs(pixels(f"first/{name.format(1)}") - pixels(f"second/{name.format(1)}")).max() <= 1
+    assert np.abs(pixels(f"first/{name.format(0)}") - pixels(f"first/{name.format(1)}")).max() > 8
+
+
+def test_an_adapter_changes_the_picture_as_far_as_its_scale(run: Run, trained: Path, tiny_base_folder: Path) -> None:
+    one = (PROMPT, "-n", 1, *QUICK, "--base", tiny_base_folder)
+    run("generate", *one, "-o", "base")
+    run("generate", *one, "--adapter", f"{trained}:0", "-o", "none")
+    run("generate", *one, "--adapter", trained, "-o", "full")
+    picture = "a-sks-cat-on-the-beach-0.png"
+    np.testing.assert_array_equal(pixels(f"base/{picture}"), pixels(f"none/{picture}"))
+    assert np.abs(pixels(f"base/{picture}") - pixels(f"full/{picture}")).max() > 2
+
+
+def test_two_adapters_add_up(run: Run, trained: Path) -> None:
+    shutil.copy(trained, "second.safetensors")
+    run("generate", PROMPT, "--adapter", f"{trained}:0.5", "--adapter", "second.safetensors:0.5", "-n", 1, *QUICK)
+    run("generate", PROMPT, "--adapter", trained, "-n", 1, *QUICK, "-o", "one")
+    name = "a-sks-cat-on-the-beach-0.png"
+    assert np.abs(pixels(f"pictures/{name}") - pixels(f"one/{name}")).max() <= 2
+
+
+def test_nothing_is_overwritten(run: Run, trained: Path) -> None:
+    for _ in range(2):
+        run("generate", PROMPT, "--adapter", trained, "-n", 1, *QUICK)
+    assert sorted(path.name for path in Path("pictures").iterdir()) == [
+        "a-sks-cat-on-the-beach-0-2.png",
+        "a-sks-cat-on-the-beach-0.png",
+        "sheet-2.png",
+        "sheet.png",
+    ]
+
+
+def test_the_sheet_has_a_row_for_each_prompt(run: Run, trained: Path) -> None:
+    run("generate", PROMPT, "a sks cat in space", "--adapter", trained, "-n", 3, *QUICK)
+    run("generate", PROMPT, "--adapter", trained, "-n", 3, *QUICK, "-o", "single")
+    with Image.open("pictures/sheet.png") as two, Image.open("single/sheet.png") as one:
+        assert two.width == one.width
+        assert two.height > 1.8 * one.height
+
+
+def test_a_prompt_without_the_subject_is_warned_of(run: Run, trained: Path) -> None:
+    result = run("generate", "a cat", PROMPT, "A SKS, cat", "sksy", "--adapter", trained, "-n", 1, *QUICK)
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 2
+    assert "'a cat' does not hold 'sks'; write 'sks cat'" in warnings[0]
+    assert "'sksy'" in warnings[1]
+
+
+def test_an_adapter_of_another_base_is_refused(
+    run: Run, fail: Fail, trained: Path, tiny_base_folder: Path, other_base_folder: Path
+) -> None:
+    one = ("generate", PROMPT, "--adapter", trained, "-n", 1, *QUICK)
+    error = fail(*one, "--base", other_base_folder)
+    assert f"made for {tiny_base_folder} (fingerprint " in error
+    assert f"not for {other_base_folder} (fingerprint " in error
+    assert "--force" in error
+    assert list(Path("pictures").iterdir()) == []
+    run(*one, "--base", other_base_folder, "--force")
+    assert Path("pictures/sheet.png").exists()
+
+
+def test_adapters_of_two_bases_need_a_choice(fail: Fail, trained: Path) -> None:
+    adapter = Adapter.load(trained)
+    adapter.metadata["base"] = {"name": "elsewhere", "fingerprint": "0"}
+    adapter.save("other.safetensors")
+    error = fail("generate", PROMPT, "--adapter", trained, "--adapter", "other.safetensors")
+    assert "and elsewhere; choose one with --base" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--adapter", "missing.safetensors"), "missing.safetensors does not exist"),
+        (("--adapter", "."), "is a folder, not an adapter file"),
+        (("--adapter", "empty.safetensors"), "is empty or cut short"),
+        (("--adapter", "model.ckpt"), "is a pickle"),
+        (("--adapter", "cut.safetensors"), "cut short"),
+        (("--adapter", "cat.safetensors", "--adapter", "cat.safetensors"), "given twice"),
+        (("--adapter", "cat.safetensors", "--base", "nowhere"), "no folder here and not on the hub"),
+        (("--adapter", "cat.safetensors", "--guidance", "0.5"), "guidance at least 1"),
+        (("--adapter", "cat.safetensors", "--steps", "0"), "steps and batch size must be at least 1"),
+        (("--adapter", "cat.safetensors", "--scheduler", "magic"), "choose one of ddim, dpm"),
+        (("--adapter", "cat.safetensors", "-o", "cat.safetensors"), "cannot write into cat.safetensors"),
+        (("--adapter", "cat.safetensors", "--device", "abacus"), "there is no device"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(
+    fail: Fail, trained: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    content = trained.read_bytes()
+    Path("cat.safetensors").write_bytes(content)
+    Path("cut.safetensors").write_bytes(content[: len(content) // 2])
+    Path("empty.safetensors").touch()
+    Path("model.ckpt").write_bytes(b"PK\x03\x04" + bytes(64))
+    assert complaint in fail("generate", PROMPT, *arguments)
+
+
+def test_values_that_are_not_finite_are_refused(fail: Fail, trained: Path) -> None:
+    adapter = Adapter.load(trained)
+    next(iter(adapter.named_parameters().values())).data[0, 0] = torch.nan
+    adapter.save("broken.safetensors")
+    assert "not finite" in fail("generate", PROMPT, "--adapter", "broken.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("A sks cat, on the beach!", "a-sks-cat-on-the-beach"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("eine Katze, grün", "eine-katze-grün"),
+        ("", "picture"),
+        ("?!", "picture"),
+        ("long " * 50, "-".join(["long"] * 12)),
+    ],
+)
+def test_file_names(prompt: str, name: str) -> None:
+    assert slug(prompt) == name

@@ -1,0 +1,215 @@
+"""``portraitist train``: what it writes, what it refuses, and going on after an interruption."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from PIL import Image
+from safetensors.torch import load_file
+
+from portraitist.adapters import read_header
+
+Run = Callable[..., Result]
+Fail = Callable[..., str]
+
+
+@pytest.fixture
+def quick(tiny_base_folder: Path) -> tuple[object, ...]:
+    return ("--class", "cat", "--base", tiny_base_folder, "--steps", 1)
+
+
+def test_flags_reach_the_file(run: Run, photos: Path, tiny_base_folder: Path) -> None:
+    settings = ("--set", "method_config.rank=2", "--set", "mirror=true", "--seed", 5, "--learning-rate", "1e-3")
+    names = ("--class", "cat", "--token", "olo", "--base", tiny_base_folder)
+    result = run("train", photos, *names, "--steps", 2, *settings, "-o", "new/mine.safetensors")
+    header = read_header(Path("new/mine.safetensors"))
+    assert header["config"]["rank"] == 2
+    assert header["trigger"] == "olo cat"
+    recipe = header["recipe"]
+    assert (recipe["steps"], recipe["seed"], recipe["learning_rate"], recipe["mirror"]) == (2, 5, 1e-3, True)
+    assert "rank 2" in result.stdout
+    assert 'portraitist generate "a olo cat on the beach" --adapter new/mine.safetensors' in result.stdout
+    assert [path.name for path in Path("new").iterdir()] == ["mine.safetensors"]
+
+
+def test_the_file_is_named_after_the_photos(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
+    run("train", photos, *quick)
+    assert Path("cat-9d39d7.safetensors").is_file()
+    Path("folder").mkdir()
+    run("train", photos, *quick, "-o", "folder")
+    assert Path("folder/cat-9d39d7.safetensors").is_file()
+
+
+def test_a_recipe_file_chooses_the_method(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
+    Path("mine.yaml").write_text("method: full\nlayers: ['unet.conv_out']\nprior: none\nprompt: a drawing of {}\n")
+    run("train", photos, *quick, "--recipe", "mine.yaml", "-o", "a.safetensors")
+    header = read_header(Path("a.safetensors"))
+    assert header["method"] == "full"
+    assert header["recipe"]["prompt"] == "a drawing of {}"
+    assert header["recipe"]["steps"] == 1
+
+
+def test_prior_images_are_made_or_not(run: Run, photos: Path, quick: tuple[object, ...], own_cache: Path) -> None:
+    run("train", photos, *quick, "--prior", "--set", "prior_images=2", "-o", "a.safetensors")
+    assert read_header(Path("a.safetensors"))["recipe"]["prior"] == "generated"
+    assert len(list(own_cache.rglob("a-photo-of-cat*/*.png"))) >= 2
+    run("train", photos, *quick, "--no-prior", "--method", "full", "-o", "b.safetensors")
+    assert read_header(Path("b.safetensors"))["recipe"]["prior"] == "none"
+
+
+def test_unusable_photos_are_named_and_the_rest_is_used(
+    run: Run, picture: Path, quick: tuple[object, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(picture, folder / "good.png")
+    (folder / "empty.jpg").touch()
+    (folder / "text.png").write_text("no picture")
+    Image.new("RGB", (4, 4)).save(folder / "tiny.png")
+    result = run("train", folder, *quick, "-o", "a.safetensors")
+    assert "'sks cat', 1 photo\n" in result.stdout
+    for name in ("empty.jpg", "text.png", "tiny.png"):
+        assert any(line.startswith("warning: skipped") and name in line for line in result.stderr.splitlines())
+
+
+def test_single_pictures_can_be_named(run: Run, picture: Path, photos: Path, quick: tuple[object, ...]) -> None:
+    result = run("train", picture, photos / "00.png", *quick, "-o", "a.safetensors")
+    assert "'sks cat', 2 photos" in result.stdout
+
+
+def test_a_token_of_several_tokens_is_warned_of(run: Run, picture: Path, quick: tuple[object, ...]) -> None:
+    result = run("train", picture, *quick, "--token", "xyzzyx", "-o", "a.safetensors")
+    assert "warning: token 'xyzzyx' is " in result.stderr
+    assert "rare single tokens of this base: sks, olo" in result.stderr
+    assert "warning" not in run("train", picture, *quick, "-o", "b.safetensors").stderr
+
+
+def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, quick: tuple[object, ...]) -> None:
+    run("train", picture, *quick, "-o", "a.safetensors")
+    before = Path("a.safetensors").read_bytes()
+    assert "a.safetensors exists already" in fail("train", picture, *quick, "--seed", 3, "-o", "a.safetensors")
+    assert Path("a.safetensors").read_bytes() == before
+    run("train", picture, *quick, "--seed", 3, "-o", "a.safetensors", "--overwrite")
+    assert Path("a.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--class", ""), "needs a class noun"),
+        (("--class", "  "), "needs a class noun"),
+        (("--class", "sks cat"), "'sks' is a word of the class"),
+        (("--token", "two words"), "must be one word"),
+        (("--token", ""), "must be one word"),
+        (("--method", "lara"), "unknown method 'lara'; choose one of lora"),
+        (("--set", "stepz=3"), "did you mean steps?"),
+        (("--set", "method_config.rnk=3"), "did you mean rank?"),
+        (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
+        (("--set", "method_config.rank=0"), "rank must be at least 1"),
+        (("--set", "method_config=3"), "method_config must hold"),
+        (("--set", "layers=nowhere"), "no layer set is named 'nowhere'"),
+        (("--set", "layers=unet.nowhere.*"), "no adaptable layer matches"),
+        (("--set", "prompt=a photo"), "must hold {} once"),
+        (("--set", "schedule=zigzag"), "schedule: Input should be 'constant'"),
+        (("--set", "steps"), "name=value"),
+        (("--steps", "0"), "steps: Input should be greater than 0"),
+        (("--learning-rate", "-1"), "learning_rate: Input should be greater than 0"),
+        (("--base", "nowhere/at-all"), "no folder here and not on the hub"),
+        (("--base", "."), "has no readable model_index.json"),
+        (("--device", "abacus"), "there is no device 'abacus'"),
+        (("--fit", "stretch"), "crop or pad"),
+        (("--recipe", "missing.yaml"), "cannot read the recipe missing.yaml"),
+        (("-o", "adapter.ckpt"), "ends in .safetensors"),
+        (("-o", "one.png/a.safetensors"), "cannot write into one.png"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(
+    fail: Fail, picture: Path, quick: tuple[object, ...], arguments: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in fail("train", picture, *quick, *arguments)
+    assert list(Path().glob("*.safetensors*")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("stepz: 3", "did you mean steps?"),
+        ("- a list", "`name: value` lines"),
+        ("a: [", "cannot read the recipe"),
+        ("method: lara", "unknown method 'lara'"),
+        ("method_config: 8", "method_config must hold"),
+        ("1: 2", "no setting is named '1'"),
+    ],
+)
+def test_a_bad_recipe_file_is_refused(
+    fail: Fail, picture: Path, quick: tuple[object, ...], text: str, complaint: str
+) -> None:
+    Path("mine.yaml").write_text(text)
+    assert complaint in fail("train", picture, *quick, "--recipe", "mine.yaml")
+
+
+def test_a_recipe_file_of_another_method_is_refused(fail: Fail, picture: Path, quick: tuple[object, ...]) -> None:
+    Path("mine.yaml").write_text("method: full")
+    error = fail("train", picture, *quick, "--recipe", "mine.yaml", "--method", "lora")
+    assert "mine.yaml is a recipe for full, not for lora" in error
+
+
+def test_photos_that_cannot_be_used_are_refused(fail: Fail, quick: tuple[object, ...], tmp_path: Path) -> None:
+    assert "nowhere does not exist" in fail("train", "nowhere", *quick)
+    Path("folder").mkdir()
+    assert "no pictures in folder" in fail("train", "folder", *quick)
+    Path("folder/empty.png").touch()
+    Path("folder/text.jpg").write_text("text")
+    error = fail("train", "folder", *quick)
+    assert "empty.png is empty" in error
+    assert "text.jpg is not a picture" in error
+
+
+def test_an_interrupted_run_is_continued_to_the_same_result(
+    run: Run, fail: Fail, photos: Path, tiny_base_folder: Path
+) -> None:
+    settings = ("train", photos, "--class", "cat", "--base", tiny_base_folder, "--steps", 80)
+    whole = (*settings, "-o", "whole.safetensors")
+    run(*whole)
+    broken = (*settings, "-o", "broken.safetensors")
+    program = "from portraitist.cli.main import app; app()"
+    command = [sys.executable, "-c", program, *(str(argument) for argument in broken)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    log = Path("broken.safetensors.run/log.jsonl")
+    while not log.exists() and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: stopped after step" in errors
+    assert "continue with --resume" in errors
+    assert not Path("broken.safetensors").exists()
+
+    assert "holds an interrupted run; continue it with --resume" in fail(*broken)
+    assert "holds another run: task.recipe.seed is 0 there and 7 here" in fail(*broken, "--resume", "--seed", 7)
+    run(*broken, "--resume")
+    assert not log.parent.exists()
+    first, second = load_file("whole.safetensors"), load_file("broken.safetensors")
+    assert first.keys() == second.keys()
+    assert all(bool((first[key] == second[key]).all()) for key in first)
+
+
+def test_resuming_nothing_is_said(run: Run, picture: Path, quick: tuple[object, ...]) -> None:
+    result = run("train", picture, *quick, "--resume", "-o", "a.safetensors")
+    assert "warning: there is no interrupted run of a.safetensors; starting anew" in result.stderr
+
+
+def test_the_metadata_is_plain_json(trained: Path) -> None:
+    assert json.loads(json.dumps(read_header(trained)))["subject"] == {
+        "name": "cat-9d39d7",
+        "class": "cat",
+        "token": "sks",
+    }
