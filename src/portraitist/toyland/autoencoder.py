@@ -31,7 +31,7 @@ def build_autoencoder(config: AutoencoderConfig) -> AutoencoderKL:
 
 def to_tensor(images: np.ndarray) -> Tensor:
     """Turn uint8 pictures ``[n, h, w, 3]`` into a float tensor ``[n, 3, h, w]`` in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 class AutoencoderTask:
@@ -105,4 +105,4 @@ def encode_pictures(model: AutoencoderKL, images: np.ndarray, batch_size: int = 
         posterior = model.encode(to_tensor(images[start : start + batch_size]).to(device)).latent_dist
         means.append(posterior.mean.half().cpu())
         deviations.append(posterior.std.half().cpu())
-    return torch.cat(means), torch.cat(deviations)
+    return torch.cat(means).contiguous(), torch.cat(deviations).contiguous()
