@@ -154,9 +154,10 @@ def embed_captions(text: CLIPTextModelWithProjection, ids: Tensor, groups: int =
 def retrieval_accuracy(
     text: CLIPTextModelWithProjection, pictures: PictureNetwork, images: np.ndarray, token_ids: Tensor, among: int = 100
 ) -> float:
-    """Return how often a picture finds its own caption among `among` captions (top 1)."""
+    """Return how often a picture finds its own caption among `among` captions, or all if there are fewer (top 1)."""
     device = next(text.parameters()).device
     hits = 0
+    among = min(among, len(images))
     groups = len(images) // among
     for group in range(groups):
         rows = slice(group * among, (group + 1) * among)
