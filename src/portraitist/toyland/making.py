@@ -221,7 +221,9 @@ class Workshop:
 
     def hold_exam(self) -> None:
         """Choose the guidance, examine the pipeline and write the report, as JSON and as a table, and a grid."""
-        pipeline = StableDiffusionPipeline.from_pretrained(self.folder / "pipeline", safety_checker=None)
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            self.folder / "pipeline", safety_checker=None, torch_dtype=torch.float32
+        )
         pipeline.to(self.device)
         examiner = Examiner.load(self.folder / "examiner").to(self.device)
         target = self.folder / "exam"
