@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from click.testing import Result
 from PIL import Image
 
 from portraitist.bases.examples import list_examples
+from portraitist.toyland.config import load_config
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -33,16 +35,37 @@ def test_examples_are_copied_and_can_be_trained_on(run: Run, fail: Fail, tiny_ba
     run("train", "mine/robot-050089", "--class", "robot", "--base", tiny_base_folder, "--steps", 1)
 
 
-def test_a_stage_is_run_and_passed_over_when_done(run: Run) -> None:
-    config = Path("tiny.yaml")
-    shipped = Path(__file__).parents[2] / "src" / "portraitist" / "toyland" / "toyland.yaml"
-    text = shipped.read_text()
-    for name, count in (("  pictures", 4), ("validation_pictures", 2)):
-        line = next(line for line in text.splitlines() if line.startswith(name) or line.strip().startswith(name))
-        text = text.replace(line, f"{line.split(':')[0]}: {count}")
-    config.write_text(text)
+def small_settings() -> Path:
+    """Write a configuration in which every stage takes a moment."""
+    settings = load_config().model_dump(mode="json")
+    settings["world"].update(pictures=24, validation_pictures=8, captions_per_picture=2)
+    settings["autoencoder"].update(channels=[8, 8, 16], latent_channels=4, norm_groups=4, steps=4, batch_size=4)
+    settings["text_encoder"].update(vocabulary=800, width=32, layers=1, heads=2, embedding=16, steps=2, batch_size=8)
+    settings["denoiser"].update(channels=[32, 32, 64], head_width=32, steps=2, batch_size=4)
+    settings["examiner"].update(steps=2, batch_size=8)
+    path = Path("small.yaml")
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def test_toyland_is_made_examined_and_personalised(run: Run, photos: Path) -> None:
+    common = ("--folder", "run", "--config", small_settings(), "--device", "cpu")
+    stages = ("pictures", "autoencoder", "text-encoder", "denoiser")
+    train = ("toyland", "train", *common, "--threads", 1, *(part for name in stages for part in ("--stage", name)))
+    run(*train)
+    weights = Path("run/pipeline/unet/diffusion_pytorch_model.safetensors")
+    made = weights.stat().st_mtime_ns
+    output = run("toyland", "exam", *common, "-n", 10).stdout
+    assert "| one subject, of the kind asked for |" in output
+    assert Path("run/exam/report.json").exists()
+    assert weights.stat().st_mtime_ns == made, "the exam must not train"
+    run("train", photos, "--class", "cat", "--base", "run/pipeline", "--steps", 1, "-o", "cat.safetensors")
+
+
+def test_one_stage_can_be_run(run: Run) -> None:
+    settings = small_settings()
     for _ in range(2):
-        run("toyland", "train", "--config", config, "--folder", "run", "--stage", "pictures", "--threads", 1)
+        run("toyland", "train", "--config", settings, "--folder", "run", "--stage", "pictures", "--workers", 2)
     assert Path("run/train/images.npy").exists()
     assert Path("run/validation/texts.jsonl").exists()
     assert not Path("run/vae").exists()
@@ -55,3 +78,7 @@ def test_bad_settings_are_refused(fail: Fail) -> None:
     Path("bad.yaml").write_text("world: {}")
     assert "bad.yaml: world.pictures" in fail("toyland", "train", "--config", "bad.yaml")
     assert not Path("toyland-run").exists()
+
+
+def test_an_exam_needs_a_finished_model(fail: Fail) -> None:
+    assert "toyland-run holds no finished toyland; train it with" in fail("toyland", "exam")

@@ -6,18 +6,23 @@ from typing import Annotated
 import typer
 
 from portraitist.cli.options import DeviceOption, choose_device
-from portraitist.cli.reporting import fact
-from portraitist.errors import BadConfig
+from portraitist.cli.reporting import fact, say
+from portraitist.errors import BadConfig, BadFile
 
 app = typer.Typer(help="The embedded base model: train it again, look at its world.", no_args_is_help=True)
 
 
+FolderOption = Annotated[Path, typer.Option(help="Where data, checkpoints and the model are.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="A YAML file of settings; the one of the shipped weights when not given.")
+]
+_FOLDER = Path("toyland-run")
+
+
 @app.command("train")
 def train(
-    folder: Annotated[Path, typer.Option(help="Where data, checkpoints and the model go.")] = Path("toyland-run"),
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML file; the one of the shipped weights when not given.")
-    ] = None,
+    folder: FolderOption = _FOLDER,
+    config: ConfigOption = None,
     stage: Annotated[list[str] | None, typer.Option(help="One stage, or several; all when not given.")] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
@@ -46,6 +51,28 @@ def train(
     workshop = Workshop(folder, settings, choose_device(device), precision, workers)
     workshop.make(tuple(name for name in STAGES if name in (stage or STAGES)))
     fact("written", str(folder))
+
+
+@app.command("exam")
+def exam(
+    folder: FolderOption = _FOLDER,
+    config: ConfigOption = None,
+    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="How many prompts.")] = 2000,
+    device: DeviceOption = "auto",
+) -> None:
+    """Examine a trained toyland: how often its pictures show what their prompts ask for."""
+    from portraitist.progress import quiet_libraries
+
+    if not (folder / "pipeline" / "model_index.json").exists():
+        raise BadFile(f"{folder} holds no finished toyland; train it with: portraitist toyland train --folder {folder}")
+    quiet_libraries()
+    from portraitist.toyland.config import load_config
+    from portraitist.toyland.making import Workshop
+
+    workshop = Workshop(folder, load_config(config), choose_device(device), questions=questions)
+    workshop.make(("examiner", "exam"))
+    say((folder / "exam" / "report.md").read_text().rstrip())
+    fact("written", str(folder / "exam"))
 
 
 @app.command("pictures")
