@@ -1,8 +1,9 @@
-"""DiffuseKronA: a Kronecker product added to linear weights (arXiv 2402.17412).
+"""DiffuseKronA: a Kronecker product added to linear and convolution weights (arXiv 2402.17412).
 
 ``W' = W + A (x) B`` with ``A [a1, a2]`` and ``B [b1, b2]``, ``a1 b1 = out`` and ``a2 b2 = in``. The product is never
 built for a forward pass: with the input as a matrix ``X [a2, b2]`` the change is ``A X B^T`` read row by row (eq. 4 in
-row-major form), and the cheaper order of the two contractions is chosen from the shapes.
+row-major form), and the cheaper order of the two contractions is chosen from the shapes. The paper adapts linear
+layers; a convolution's ``B [b1, b2, kh, kw]`` has its kernel, as in LyCORIS' LoKr.
 """
 
 import math
@@ -11,6 +12,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, LowRank, Parameters, group_samples
 from portraitist.adapters.registry import Method, MethodConfig
@@ -32,8 +34,8 @@ class KronaConfig(MethodConfig):
     """Configuration of DiffuseKronA.
 
     Attributes:
-        out_factor: a1, rows of A; divides the layer's outputs.
-        in_factor: a2, columns of A; divides the layer's inputs.
+        out_factor: a1, rows of A; divides the layer's outputs (channels).
+        in_factor: a2, columns of A; divides the layer's inputs (channels).
         factors: Other factors for layers by name pattern, as (pattern, out_factor, in_factor); the first match counts.
         scale: The change is multiplied by this. The paper gives no scale; its code uses none, hence 1.
         init: ``random-zero`` (A ~ N(0, 1/a2), B = 0, the paper's best), ``kaiming-zero``, or the ablation's worse ones:
@@ -61,28 +63,30 @@ class KronaConfig(MethodConfig):
         return self.out_factor, self.in_factor
 
 
-class KronaLinear(AdapterLayer):
-    """A Kronecker change of a linear layer: ``a [a1, a2]``, ``b [b1, b2]``."""
-
+class _KronaLayer(AdapterLayer):
     def __init__(self, spec: LayerSpec, config: KronaConfig) -> None:
         super().__init__(spec)
         self.config = config
         self.a1, self.a2 = config.factors_for(spec.name)
-        if spec.out_features % self.a1 or spec.in_features % self.a2:
-            near = (_nearest_divisor(spec.out_features, self.a1), _nearest_divisor(spec.in_features, self.a2))
+        if spec.groups != 1:
+            raise BadConfig(f"{spec.name}: krona does not adapt a convolution with {spec.groups} groups")
+        outputs, inputs = spec.shape[:2]
+        if outputs % self.a1 or inputs % self.a2:
+            near = (_nearest_divisor(outputs, self.a1), _nearest_divisor(inputs, self.a2))
             raise BadConfig(
-                f"{spec.name} has {spec.out_features} outputs and {spec.in_features} inputs, which krona's factors"
+                f"{spec.name} has {outputs} outputs and {inputs} inputs, which krona's factors"
                 f" ({self.a1}, {self.a2}) do not divide; the nearest that do are {near}"
             )
-        self.b1, self.b2 = spec.out_features // self.a1, spec.in_features // self.a2
+        self.b1, self.b2 = outputs // self.a1, inputs // self.a2
         # Multiplications for one token, contracting with B first or with A first.
-        b_first = self.a2 * self.b2 * self.b1 + self.a1 * self.a2 * self.b1
-        a_first = self.a1 * self.a2 * self.b2 + self.a1 * self.b2 * self.b1
+        positions = torch.Size(spec.shape[2:]).numel()
+        b_first = self.a2 * self.b2 * self.b1 * positions + self.a1 * self.a2 * self.b1
+        a_first = self.a1 * self.a2 * self.b2 + self.a1 * self.b2 * self.b1 * positions
         self._b_first = b_first <= a_first
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the factors' shapes."""
-        return {"a": (self.a1, self.a2), "b": (self.b1, self.b2)}
+        return {"a": (self.a1, self.a2), "b": (self.b1, self.b2, *self.spec.shape[2:])}
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return A and B as the configuration's `init` says."""
@@ -91,11 +95,27 @@ class KronaLinear(AdapterLayer):
             a = torch.randn(self.a1, self.a2, generator=generator) / self.a2
         else:
             a = _draw(first, self.a1, self.a2, generator)
-        return {"a": a, "b": _draw(second, self.b1, self.b2, generator)}
+        shape = self.shapes()["b"]
+        b = _draw(second, self.b1, torch.Size(shape[1:]).numel(), generator)
+        return {"a": a, "b": b.reshape(shape)}
 
     def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
         """Scale B, the larger factor with zeros at the start."""
         return {"a": params["a"], "b": params["b"] * scale}
+
+    def delta_weight(self, params: Parameters) -> Tensor:
+        """Return ``A (x) B``."""
+        a, b = params["a"], params["b"].flatten(params["a"].ndim - 1) * self.config.scale
+        product = torch.einsum("...ij,...kl->...ikjl", a, b)
+        return product.flatten(-4, -3).flatten(-2, -1).unflatten(-1, self.spec.shape[1:])
+
+    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
+        """Return the largest products of singular values: SVD(A (x) B) = SVD(A) (x) SVD(B)."""
+        return kronecker_low_rank(params["a"], params["b"].flatten(1) * self.config.scale, rank)
+
+
+class KronaLinear(_KronaLayer):
+    """A Kronecker change of a linear layer: ``a [a1, a2]``, ``b [b1, b2]``."""
 
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return ``(A (x) B) x`` without building the product."""
@@ -109,25 +129,44 @@ class KronaLinear(AdapterLayer):
         change = a @ (blocks @ bt) if self._b_first else (a @ blocks) @ bt
         return change.reshape(*x.shape[:-1], self.spec.out_features)
 
-    def delta_weight(self, params: Parameters) -> Tensor:
-        """Return ``A (x) B``."""
-        a, b = params["a"], params["b"] * self.config.scale
-        product = torch.einsum("...ij,...kl->...ikjl", a, b)
-        return product.flatten(-4, -3).flatten(-2, -1)
 
-    def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
-        """Return the largest products of singular values: SVD(A (x) B) = SVD(A) (x) SVD(B)."""
-        ua, sa, va = torch.linalg.svd(params["a"].float(), full_matrices=False)
-        ub, sb, vb = torch.linalg.svd(params["b"].float() * self.config.scale, full_matrices=False)
-        products = torch.outer(sa, sb).flatten()
-        order = products.argsort(descending=True, stable=True)
-        kept = order[: int((products > 0).sum()) if rank is None else rank]
-        i, j = kept // len(sb), kept % len(sb)
-        root = products[kept].sqrt()
-        up = torch.einsum("ik,jk->ijk", ua[:, i], ub[:, j]).flatten(0, 1) * root
-        down = torch.einsum("ki,kj->kij", va[i], vb[j]).flatten(1) * root[:, None]
-        total = products.square().sum()
-        return LowRank(up, down, float(products[kept].square().sum() / total) if total > 0 else 1.0)
+class KronaConv(_KronaLayer):
+    """A Kronecker change of a convolution: ``a [a1, a2]``, ``b [b1, b2, kh, kw]``; groups are not supported."""
+
+    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the convolution of the a2 blocks of channels with B, mixed by A, or mixed first."""
+        a, b = params["a"], params["b"] * self.config.scale
+        if a.ndim == 3:
+            parts = zip(group_samples(x, a.shape[0]), a, params["b"], strict=True)
+            return torch.cat([self.delta(part, y, {"a": each_a, "b": each_b}) for part, each_a, each_b in parts])
+        blocks = x.unflatten(1, (self.a2, self.b2))
+        change = _mix(a, self._convolve(blocks, b)) if self._b_first else self._convolve(_mix(a, blocks), b)
+        return change.flatten(1, 2)
+
+    def _convolve(self, blocks: Tensor, b: Tensor) -> Tensor:
+        spec = self.spec
+        y = F.conv2d(blocks.flatten(0, 1), b, None, spec.stride, spec.padding, spec.dilation)
+        return y.unflatten(0, blocks.shape[:2])
+
+
+def _mix(a: Tensor, blocks: Tensor) -> Tensor:
+    """Return A applied over the axis of blocks, ``[samples, a2, b, h, w] -> [samples, a1, b, h, w]``."""
+    return torch.einsum("ij,sjbhw->sibhw", a, blocks)
+
+
+def kronecker_low_rank(a: Tensor, b: Tensor, rank: int | None) -> LowRank:
+    """Return the best approximation of ``A (x) B`` of a rank, or the exact one, from two small decompositions."""
+    ua, sa, va = torch.linalg.svd(a.float(), full_matrices=False)
+    ub, sb, vb = torch.linalg.svd(b.float(), full_matrices=False)
+    products = torch.outer(sa, sb).flatten()
+    order = products.argsort(descending=True, stable=True)
+    kept = order[: int((products > 0).sum()) if rank is None else rank]
+    i, j = kept // len(sb), kept % len(sb)
+    root = products[kept].sqrt()
+    up = torch.einsum("ik,jk->ijk", ua[:, i], ub[:, j]).flatten(0, 1) * root
+    down = torch.einsum("ki,kj->kij", va[i], vb[j]).flatten(1) * root[:, None]
+    total = products.square().sum()
+    return LowRank(up, down, float(products[kept].square().sum() / total) if total > 0 else 1.0)
 
 
 def _draw(kind: str, rows: int, columns: int, generator: torch.Generator) -> Tensor:
@@ -147,8 +186,8 @@ def _nearest_divisor(number: int, wanted: int) -> int:
 
 KRONA = Method(
     name="krona",
-    summary="Kronecker factors on linear weights (DiffuseKronA)",
+    summary="Kronecker factors on linear and convolution weights (DiffuseKronA)",
     paper="arXiv 2402.17412",
     config=KronaConfig,
-    layers={Kind.LINEAR: KronaLinear},
+    layers={Kind.LINEAR: KronaLinear, Kind.CONV: KronaConv},
 )
