@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -141,7 +142,7 @@ class Examiner(nn.Module):
             heads = {head: tuple(answers) for head, answers in settings.pop("heads").items()}
             examiner = cls(**settings)
             examiner.load_state_dict(load_file(folder / WEIGHTS))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise BadFile(f"no examiner can be read from {folder} ({error}); train it: stage examiner") from error
         if heads != HEADS:
             raise BadFile(f"the examiner in {folder} answers other questions than today's; train it anew")
