@@ -53,6 +53,26 @@ def train(
     fact("written", str(folder))
 
 
+@app.command("export")
+def export(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the model goes.")],
+    folder: FolderOption = _FOLDER,
+    config: ConfigOption = None,
+) -> None:
+    """Save the model as the denoiser's last checkpoint has it, before training has ended."""
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.toyland.config import load_config
+    from portraitist.toyland.making import Workshop
+
+    if output.exists():
+        raise BadFile(f"{output} exists already; choose another folder with -o")
+    step = Workshop(folder, load_config(config)).export_checkpoint(output)
+    fact("step", str(step))
+    fact("written", str(output))
+
+
 @app.command("exam")
 def exam(
     folder: FolderOption = _FOLDER,

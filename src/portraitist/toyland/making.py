@@ -34,6 +34,7 @@ from portraitist.toyland.text_encoder import (
 from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS
 from portraitist.toyland.world.dataset import Dataset, load_dataset, write_dataset
+from portraitist.training.checkpoints import LAST, Checkpoint
 from portraitist.training.loop import Callback, Loop, LoopConfig
 
 STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
@@ -173,6 +174,19 @@ class Workshop:
         self._finish(loop)
         self.save_pipeline(unet)
 
+    def export_checkpoint(self, target: Path) -> int:
+        """Save a pipeline with the averaged denoiser of the last checkpoint, finished or not; return its step.
+
+        Raises:
+            BadFile: If the denoiser has no checkpoint yet.
+        """
+        checkpoint = Checkpoint.load(self.folder / "denoiser" / LAST)
+        width = self._text_encoder().config.hidden_size
+        unet = build_denoiser(self.config.denoiser, self.config.autoencoder, width)
+        unet.load_state_dict(checkpoint.average or checkpoint.parameters)
+        self.save_pipeline(unet, target)
+        return checkpoint.step
+
     def save_pipeline(self, unet: UNet2DConditionModel, target: Path | None = None) -> Path:
         """Assemble the stages into a `StableDiffusionPipeline` folder in float16 and return it."""
         target = target or self.folder / "pipeline"
@@ -227,9 +241,11 @@ class Workshop:
         pipeline.to(self.device)
         examiner = Examiner.load(self.folder / "examiner").to(self.device)
         target = self.folder / "exam"
-        guidance, _ = choose_guidance(pipeline, examiner, count=max(1, self.questions // 10))
+        guidance, tried = choose_guidance(pipeline, examiner, count=max(1, self.questions // 10))
         report = examine(pipeline, examiner, self.questions, guidance=guidance, validation=self._data("validation"))
         report.save(target / "report.json")
+        for candidate, trial in tried.items():
+            trial.save(target / f"guidance-{candidate:g}.json")
         with write_aside(target / "report.md") as temporary:
             temporary.write_text(report.markdown())
         with write_aside(target / "grid.png") as temporary:
