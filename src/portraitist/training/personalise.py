@@ -26,7 +26,7 @@ def train(
     subject: Subject,
     recipe: Recipe | str = "lora",
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -47,8 +47,8 @@ def train(
     """
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
+    output = Path(output) if output is not None else None
     if output is not None:
-        output = Path(output)
         check_output(output, resume, overwrite)
     adapter = new_adapter(base, subject, recipe)
     if output is not None:
