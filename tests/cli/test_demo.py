@@ -1,5 +1,6 @@
 """``portraitist demo``: picture, page and adapter from one command."""
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,7 @@ def test_the_demo_says_where_everything_is(run: Run, tiny_base_folder: Path, tmp
         "robot-152994-lora.safetensors",
     ]
     command = next(line for line in output.splitlines() if "portraitist generate" in line)
-    prompt, adapter = command.split('"')[1], command.split()[-1]
-    run("generate", prompt, "--adapter", adapter, "-n", 1, "--steps", 1)
+    run(*shlex.split(command[command.index("generate") :]), "-n", 1, "--steps", 1)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -36,7 +37,9 @@ def test_flags_reach_the_file(run: Run, photos: Path, tiny_base_folder: Path) ->
     recipe = header["recipe"]
     assert (recipe["steps"], recipe["seed"], recipe["learning_rate"], recipe["mirror"]) == (2, 5, 1e-3, True)
     assert "rank 2" in result.stdout
-    assert 'portraitist generate "a olo cat on the beach" --adapter new/mine.safetensors' in result.stdout
+    command = next(line for line in result.stdout.splitlines() if "portraitist generate" in line)
+    assert command.endswith("portraitist generate 'a photo of olo cat on the beach' --adapter new/mine.safetensors")
+    run(*shlex.split(command[command.index("generate") :]), "-n", 1, "--steps", 1)
     assert [path.name for path in Path("new").iterdir()] == ["mine.safetensors"]
 
 

@@ -1,5 +1,6 @@
 """``portraitist demo``: the main job on a bundled subject, shown on a sheet and a page."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,7 @@ def demo(
     fact("picture", str(picture.resolve()))
     fact("page", page.resolve().as_uri())
     fact("adapter", str(made.adapter_file))
-    fact("try", f'portraitist generate "a {made.trigger} in space" --adapter {made.adapter_file}')
+    command = ["portraitist", "generate", f"a {made.trigger} under water", "--adapter", str(made.adapter_file)]
+    fact("try", shlex.join(command))
     if show:
         typer.launch(page.resolve().as_uri())

@@ -102,7 +102,7 @@ def _save(pictures: "list[Picture]", count: int, folder: Path) -> None:
     sheet = _unused(folder / _SHEET)
     with write_aside(sheet) as temporary:
         contact_sheet([Row(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
-    fact("written", f"{len(pictures)} pictures in {folder}")
+    fact("written", f"{len(pictures)} picture{'s' * (len(pictures) > 1)} in {folder}")
     fact("sheet", str(sheet))
 
 

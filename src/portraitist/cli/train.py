@@ -1,5 +1,6 @@
 """``portraitist train``: photos to an adapter file."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,10 +105,5 @@ def _show_result(adapter: "Adapter", output: Path) -> None:
     fact("written", str(output))
     fact("size", f"{in_bytes(output.stat().st_size)}, {adapter.count():,} numbers")
     fact("training", f"{training['steps']} steps in {in_time(training['seconds'])}")
-    fact("try", f'portraitist generate "a {adapter.metadata["trigger"]} on the beach" --adapter {_quoted(output)}')
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
+    prompt = adapter.metadata["recipe"]["prompt"].replace("{}", adapter.metadata["trigger"])
+    fact("try", shlex.join(["portraitist", "generate", f"{prompt} on the beach", "--adapter", str(output)]))
