@@ -1,0 +1,159 @@
+"""Reading and writing the tensors of other programs' files, trusting nothing and accounting for every key."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from portraitist.adapters.files import check_container
+from portraitist.errors import BadFile
+from portraitist.files import write_aside
+
+# No layer of a known model holds more numbers; products of a file's factors beyond it are an attack or damage.
+LAYER_LIMIT = 2**29
+_JSON_LIMIT = 16 * 2**20
+# Under this name our own facts (trigger words, base) stand beside the tensors in files for other programs.
+_OWN = "portraitist"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a file's header says: shapes by key, and metadata."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str]
+
+
+def read_outline(path: Path) -> Outline:
+    """Read a safetensors file's header.
+
+    Raises:
+        BadFile: If it is missing, damaged or no safetensors file.
+    """
+    check_container(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            return Outline(shapes, file.metadata() or {})
+    except SafetensorError as error:
+        raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
+
+
+@dataclass
+class Tensors:
+    """The tensors of one file, in float32, and which of them were used.
+
+    Attributes:
+        path: The file, for messages.
+        metadata: Its metadata.
+        unused: Tensors by key that nobody has taken yet.
+    """
+
+    path: Path
+    metadata: Mapping[str, str]
+    unused: dict[str, Tensor] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Tensors":
+        """Read all tensors.
+
+        Raises:
+            BadFile: If the file is damaged or holds values that are not finite numbers.
+        """
+        metadata = read_outline(path).metadata
+        tensors = {}
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - safe_open is not a mapping
+                tensor = file.get_tensor(key)
+                tensors[key] = tensor.float()
+                if not torch.isfinite(tensors[key]).all():
+                    raise BadFile(f"{path}: {key} holds values that are not finite numbers")
+        return cls(path, metadata, tensors)
+
+    def take(self, key: str) -> Tensor | None:
+        """Return a tensor and count it as used; None if there is no such key, or it was taken before."""
+        return self.unused.pop(key, None)
+
+    def take_number(self, key: str) -> float | None:
+        """Return a tensor's only number and count it as used; None if there is no such key.
+
+        Raises:
+            BadFile: If it holds several numbers.
+        """
+        tensor = self.take(key)
+        if tensor is not None and tensor.numel() != 1:
+            raise BadFile(f"{self.path}: {key} has shape {tuple(tensor.shape)} where one number is needed")
+        return None if tensor is None else float(tensor)
+
+    def require_all_used(self, what: str) -> None:
+        """Fail if a tensor is left over.
+
+        Raises:
+            BadFile: Naming the tensors that nothing used.
+        """
+        if self.unused:
+            count = len(self.unused)
+            raise BadFile(f"{self.path} holds {count} tensors that {what} does not use: {some(sorted(self.unused))}")
+
+    def own_facts(self) -> dict[str, Any]:
+        """Return what this package wrote about the adapter when it wrote the file.
+
+        Raises:
+            BadFile: If that is damaged.
+        """
+        text = self.metadata.get(_OWN)
+        return {} if text is None else parse_json(text, f"{self.path}: the adapter's description")
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors with our own facts and the format's metadata; the file appears complete or not at all."""
+    ready = {key: tensor.detach().contiguous().cpu().clone() for key, tensor in tensors.items()}
+    own = {_OWN: json.dumps(dict(facts))} if facts else {}
+    with write_aside(path) as temporary:
+        save_file(ready, temporary, metadata={"format": "pt", **own, **(metadata or {})})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file.
+
+    Raises:
+        BadFile: If it is missing, too large or no JSON object.
+    """
+    if not path.is_file():
+        raise BadFile(f"{path} does not exist")
+    if path.stat().st_size > _JSON_LIMIT:
+        raise BadFile(f"{path} is too large for a description ({path.stat().st_size} bytes)")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path} is no text ({error})") from error
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str, what: str) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Raises:
+        BadFile: If the text is something else.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{what} is unreadable ({error})") from error
+    if not isinstance(value, dict):
+        raise BadFile(f"{what} is unreadable (no JSON object)")
+    return value
+
+
+def some(names: Iterable[str]) -> str:
+    """Join the first few names for a message."""
+    listed = list(names)
+    return ", ".join(listed[:3]) + (" ..." if len(listed) > 3 else "")

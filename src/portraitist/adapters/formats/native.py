@@ -1,0 +1,29 @@
+"""The native adapter file as one format among the others."""
+
+from pathlib import Path
+
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.files import FORMAT, load_adapter, save_adapter
+from portraitist.adapters.formats.container import read_outline
+from portraitist.adapters.formats.format import Components, Format
+
+
+def _sniff(path: Path) -> bool:
+    return path.is_file() and read_outline(path).metadata.get("format") == FORMAT
+
+
+def _load(path: Path, components: Components | None) -> Adapter:
+    return load_adapter(path)
+
+
+def _save(adapter: Adapter, path: Path) -> None:
+    save_adapter(adapter, path)
+
+
+NATIVE = Format(
+    name="portraitist",
+    description="this package's own adapter file; holds every method",
+    sniff=_sniff,
+    load=_load,
+    save=_save,
+)
