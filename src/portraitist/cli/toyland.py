@@ -115,7 +115,7 @@ def pictures(
         spec = sample_picture(rng)
         drawn.append((render(spec), caption(spec, rng)))
     with write_aside(output) as temporary:
-        caption_sheet(drawn, columns=min(columns, count)).save(temporary, format="PNG")
+        caption_sheet(drawn, columns=columns).save(temporary, format="PNG")
     fact("written", str(output))
 
 

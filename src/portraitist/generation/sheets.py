@@ -49,9 +49,10 @@ def caption_sheet(pictures: Sequence[tuple[Image.Image, str]], *, columns: int =
 
     Args:
         pictures: Pictures with their captions.
-        columns: Pictures in a row.
+        columns: Pictures in a row, at most.
         tile: Side of a picture on the sheet, in pixels.
     """
+    columns = min(columns, len(pictures))
     font = ImageFont.load_default(12)
     texts = [wrap(caption, font, tile) for _, caption in pictures]
     starts = range(0, len(pictures), columns)
