@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from safetensors import SafetensorError
 from torch import nn
 
 from portraitist.bases.families import FAMILIES, Family
@@ -66,7 +67,7 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
         dtype: Precision of its weights.
 
     Raises:
-        BadConfig: If there is no such model or its family is not known.
+        BadConfig: If there is no such model, it is damaged, or its family is not known.
     """
     source = (
         str(files("portraitist.bases").joinpath("builtin").joinpath(str(name))) if str(name) in BUILTIN else str(name)
@@ -79,7 +80,11 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
         covered = ", ".join(pipeline for family in FAMILIES for pipeline in family.pipelines)
         raise BadConfig(f"{name} is a {class_name}, which is not supported yet; supported: {covered}")
     arguments: dict[str, Any] = {"safety_checker": None} if "safety_checker" in _index(source) else {}
-    pipeline = DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, **arguments).to(device)
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, **arguments)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadConfig(f"base {str(name)!r} is incomplete or damaged ({error}); get it again") from error
+    pipeline = pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):

@@ -1,0 +1,67 @@
+"""Loading a base: what it is, its fingerprint, and what is no base."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from portraitist.bases import load_base
+from portraitist.errors import BadConfig
+
+
+def test_a_base_is_loaded_frozen(tiny_base_folder: Path) -> None:
+    base = load_base(tiny_base_folder)
+    assert base.family.name == "sd"
+    assert base.family.resolution == 32
+    assert not base.is_builtin
+    for module in base.components.values():
+        assert not module.training
+        assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_the_fingerprint_tells_weights_apart_but_not_precisions(
+    tiny_base_folder: Path, other_base_folder: Path, tmp_path: Path
+) -> None:
+    base = load_base(tiny_base_folder)
+    base.pipeline.to(dtype=torch.float16).save_pretrained(tmp_path / "half")
+    assert load_base(tmp_path / "half").fingerprint == load_base(tiny_base_folder).fingerprint
+    assert load_base(other_base_folder).fingerprint != load_base(tiny_base_folder).fingerprint
+
+
+@pytest.fixture
+def copy(tiny_base_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_base_folder, tmp_path / "copy"))
+
+
+def test_a_family_that_is_not_covered_is_named(copy: Path) -> None:
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPipeline"}))
+    with pytest.raises(BadConfig, match="is a KandinskyPipeline, which is not supported yet"):
+        load_base(copy)
+
+
+def test_damaged_bases_are_refused(copy: Path) -> None:
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadConfig, match="copy' is incomplete or damaged"):
+        load_base(copy)
+    weights.unlink()
+    with pytest.raises(BadConfig, match="copy' is incomplete or damaged"):
+        load_base(copy)
+
+
+@pytest.mark.parametrize("index", ["", "{", "[]", '{"_class_name": 3}'])
+def test_a_damaged_index_is_refused(copy: Path, index: str) -> None:
+    (copy / "model_index.json").write_text(index)
+    with pytest.raises(BadConfig, match=r"model_index\.json"):
+        load_base(copy)
+
+
+def test_what_is_nowhere_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"has no readable model_index\.json"):
+        load_base(tmp_path)
+    with pytest.raises(BadConfig, match="no folder here and not on the hub"):
+        load_base("nobody/nothing")
