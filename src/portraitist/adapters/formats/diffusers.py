@@ -7,7 +7,7 @@ Keys are a component and a module's path (files of the first versions hold the U
 - in the oldest layout ``attn1.processor.to_q_lora.down.weight`` for the projection ``attn1.to_q``.
 
 The strength is 1 unless the file says otherwise, by ``.alpha`` tensors or by the configuration that newer versions keep
-in its metadata. We write ``lora_A`` and ``lora_B`` with the strength multiplied in, which every version reads alike.
+in its metadata. We write the strength multiplied in, which every version reads alike.
 """
 
 import re
@@ -150,12 +150,18 @@ def _save(adapter: Adapter, path: Path) -> None:
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:
-    """Return LoRA tensors by the keys that ``load_lora_weights`` of a diffusers pipeline reads."""
+    """Return LoRA tensors by the keys that ``load_lora_weights`` of a diffusers pipeline reads.
+
+    Text encoders keep their older names: without any of them, diffusers does not recognise the layout of a file that
+    adapts no attention there.
+    """
     tensors = {}
     for layer, params in parameters.items():
         component, path = clip_path(layer)
-        tensors[f"{component}.{path}.lora_A.weight"] = params["down"]
-        tensors[f"{component}.{path}.lora_B.weight"] = params["up"] * scaling
+        text = component.startswith("text_encoder")
+        down = ".lora_linear_layer.down.weight" if text else ".lora_A.weight"
+        tensors[f"{component}.{path}{down}"] = params["down"]
+        tensors[f"{component}.{path}{_SIDES[down]}"] = params["up"] * scaling
     return tensors
 
 

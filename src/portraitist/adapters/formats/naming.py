@@ -19,18 +19,20 @@ Components = Mapping[str, nn.Module]
 
 # Every part of a dotted module name in the known families. A flattened name is read as the longest of these in turn.
 _UNETS = """
-    down_blocks up_blocks mid_block resnets attentions downsamplers upsamplers transformer_blocks attn1 attn2 attn to_q to_k
-    to_v to_out ff net proj proj_in proj_out norm norm1 norm2 norm3 conv conv1 conv2 conv_in conv_out conv_norm_out
-    conv_shortcut time_emb_proj time_embedding add_embedding linear_1 linear_2
+    down_blocks up_blocks mid_block resnets attentions downsamplers upsamplers transformer_blocks attn1
+    attn2 attn to_q to_k to_v to_out ff net proj proj_in proj_out norm norm1 norm2 norm3 conv conv1 conv2
+    conv_in conv_out conv_norm_out conv_shortcut time_emb_proj time_embedding add_embedding linear_1
+    linear_2
 """
 _TEXT_ENCODERS = """
-    text_model encoder layers self_attn q_proj k_proj v_proj out_proj mlp fc1 fc2 layer_norm1 layer_norm2 final_layer_norm
-    embeddings token_embedding position_embedding text_projection shared block layer SelfAttention DenseReluDense q k v o
-    wi wi_0 wi_1 wo
+    text_model encoder layers self_attn q_proj k_proj v_proj out_proj mlp fc1 fc2 layer_norm1 layer_norm2
+    final_layer_norm embeddings token_embedding position_embedding text_projection shared block layer
+    SelfAttention DenseReluDense q k v o wi wi_0 wi_1 wo
 """
 _TRANSFORMERS = """
-    single_transformer_blocks ff_context add_q_proj add_k_proj add_v_proj to_add_out proj_mlp norm1_context norm_out linear
-    x_embedder context_embedder time_text_embed timestep_embedder text_embedder guidance_embedder
+    single_transformer_blocks ff_context add_q_proj add_k_proj add_v_proj to_add_out proj_mlp norm1_context
+    norm_out linear x_embedder context_embedder time_text_embed timestep_embedder text_embedder
+    guidance_embedder
 """
 _WORDS = frozenset((_UNETS + _TEXT_ENCODERS + _TRANSFORMERS).split())
 _LONGEST = max(word.count("_") + 1 for word in _WORDS)
