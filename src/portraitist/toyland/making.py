@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig
@@ -140,7 +140,6 @@ class Workshop:
         accuracy = retrieval_accuracy(text, pictures, data.images, self._token_ids("validation", data, tokenizer))
         self._report("text-encoder", {"validation_top1_among_100": accuracy})
         without_projection(text).save_pretrained(self.folder / "text_encoder")
-        text.save_pretrained(self.folder / "text_encoder_with_projection")
 
     def train_denoiser(self, callbacks: tuple[Callback, ...] = ()) -> None:
         """Train the denoiser and save the pipeline."""
@@ -270,8 +269,7 @@ class Workshop:
         return load_dataset(self.folder / split)
 
     def _text_encoder(self) -> CLIPTextModel:
-        path = self.folder / "text_encoder_with_projection"
-        return without_projection(CLIPTextModelWithProjection.from_pretrained(path)).to(self.device)
+        return CLIPTextModel.from_pretrained(self.folder / "text_encoder").to(self.device)
 
     def _tokenizer(self) -> CLIPTokenizer:
         folder = self.folder / "tokenizer"
