@@ -49,10 +49,10 @@ def _read_layer(file: Tensors, naming: Naming, name: str, layer: str) -> Kroneck
     alpha, rank = file.take_number(f"{name}.alpha"), w2_rank or w1_rank
     if rank and alpha is not None:
         w2 = w2 * (alpha / rank)
-    kernel = naming.kernel(layer)
-    positions = torch.Size(kernel).numel()
-    if w2.ndim == 2 and positions > 1 and w2.shape[1] % positions == 0:
-        w2 = w2.reshape(w2.shape[0], -1, *kernel)
+    if w2_rank and w2.ndim == 2:  # products of convolutions are stored as matrices
+        kernel = naming.kernel(layer)
+        if w2.shape[1] % torch.Size(kernel).numel() == 0:
+            w2 = w2.reshape(w2.shape[0], -1, *kernel)
     if w1.ndim != 2 or w2.ndim not in (2, 4) or 0 in (*w1.shape, *w2.shape):
         raise BadFile(f"{file.path}: {name} has factors of shapes {tuple(w1.shape)} and {tuple(w2.shape)}")
     shape = (w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1], *w2.shape[2:])

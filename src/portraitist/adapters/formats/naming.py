@@ -36,8 +36,8 @@ _TRANSFORMERS = """
 """
 _WORDS = frozenset((_UNETS + _TEXT_ENCODERS + _TRANSFORMERS).split())
 _LONGEST = max(word.count("_") + 1 for word in _WORDS)
-# The 3x3 convolutions of UNets.
-_CONVOLUTIONS = frozenset({"conv", "conv1", "conv2", "conv_in", "conv_out"})
+# The convolutions of UNets.
+_KERNELS = {**dict.fromkeys(("conv", "conv1", "conv2", "conv_in", "conv_out"), (3, 3)), "conv_shortcut": (1, 1)}
 # Residual blocks of the original layout.
 _RESNET_PARTS = {
     "in_layers_2": "conv1",
@@ -144,12 +144,19 @@ class Naming:
         return spec
 
     def kernel(self, layer: str) -> tuple[int, ...]:
-        """Return the kernel of a convolution, nothing for other layers."""
+        """Return the kernel of a convolution, nothing for other layers.
+
+        Raises:
+            BadFile: If the base is unknown and the layer is a 1x1 convolution in some families, linear in others.
+        """
         component, _, path = layer.partition(".")
-        if self.components is None:
-            return (3, 3) if path.rpartition(".")[2] in _CONVOLUTIONS else ()
-        module = self._module(component, path)
-        return tuple(module.kernel_size) if isinstance(module, nn.Conv2d) else ()
+        if self.components is not None:
+            module = self._module(component, path)
+            return tuple(module.kernel_size) if isinstance(module, nn.Conv2d) else ()
+        last = path.rpartition(".")[2]
+        if last in ("proj_in", "proj_out"):
+            raise BadFile(f"{self.path}: whether {layer} is a convolution cannot be told without the base; name it too")
+        return _KERNELS.get(last, ())
 
     def _module(self, component: str, path: str) -> nn.Module | None:
         assert self.components is not None
