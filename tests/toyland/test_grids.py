@@ -4,43 +4,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from portraitist.generation import SamplingConfig
-from portraitist.toyland.grids import GridWriter, captioned_grid, sample_grid
+from portraitist.generation import SamplingConfig, generate
+from portraitist.toyland.exam import as_base
+from portraitist.toyland.grids import GridWriter, sample_grid
 from portraitist.training.loop import Loop, LoopConfig, ParameterGroup
 
 QUICK = SamplingConfig(steps=2, guidance=1.0)
 PROMPTS = ("a photo of a cat in the snow", "a photo of a red robot on the beach")
-PAPER = 255
 
 
-def test_pictures_stand_in_rows_with_captions_under_them() -> None:
-    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
-    images = [Image.new("RGB", (64, 64), colour) for colour in colours]
-    grid = np.asarray(captioned_grid(images, ["one", "two words", "three"], columns=2, tile=128))
-    places = []
-    for colour in colours:
-        rows, columns = np.nonzero((grid == colour).all(-1))
-        places.append((rows.min(), columns.min(), rows.max() - rows.min() + 1, columns.max() - columns.min() + 1))
-    assert all(place[2:] == (128, 128) for place in places)
-    assert places[0][0] == places[1][0] < places[2][0]
-    assert places[0][1] == places[2][1] < places[1][1]
-    top, left = places[0][0] + 128, places[0][1]
-    assert (grid[top : places[2][0], left : left + 128] < PAPER).any()
-
-
-def test_long_captions_stay_in_their_cell() -> None:
-    images = [Image.new("RGB", (64, 64), (9, 9, 9))] * 2
-    caption = "a photo of a person with long red hair and a beard wearing sunglasses and a blue hoodie, and so on " * 2
-    grid = np.asarray(captioned_grid(images, [caption, ""], columns=2, tile=128))
-    below_second = grid[8 + 128 :, 8 + 128 + 8 :]
-    assert (below_second == PAPER).all()
-    assert (grid[-8:] == PAPER).all()
+def test_a_grid_shows_every_prompts_picture(pipeline: StableDiffusionPipeline) -> None:
+    grid = sample_grid(pipeline, [*PROMPTS, PROMPTS[0]], columns=2, tile=64, config=QUICK)
+    assert grid.width >= 2 * 64
+    assert grid.height >= 2 * 64
+    pictures = generate(as_base(pipeline), PROMPTS, seeds=[0, 1], config=QUICK)
+    for place, picture in enumerate(pictures):
+        x, y = 8 + place * (64 + 8), 8
+        assert grid.crop((x, y, x + 64, y + 64)).tobytes() == picture.image.tobytes()
 
 
 def test_a_grid_is_repeatable(pipeline: StableDiffusionPipeline) -> None:

@@ -1,15 +1,15 @@
 """Grids of sampled pictures with their prompts underneath: how far the denoiser has come."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
+from portraitist.generation.sheets import caption_sheet
 from portraitist.toyland.exam import as_base
 from portraitist.training.loop import Loop
 
@@ -31,8 +31,6 @@ PROMPTS = (
     "a sepia photo of a person in the desert",
     "a poster of a monster in the city at night",
 )
-_MARGIN, _FONT_SIZE, _LINES = 8, 12, 3
-_INK, _PAPER = (28, 28, 32), (255, 255, 255)
 
 
 def sample_grid(
@@ -57,30 +55,8 @@ def sample_grid(
     seeds = range(seed, seed + len(prompts))
     config = config or SamplingConfig(batch_size=16)
     pictures = generate(as_base(pipeline), prompts, seeds=seeds, config=config, show_progress=False)
-    return captioned_grid([picture.image for picture in pictures], prompts, columns, tile)
-
-
-def captioned_grid(
-    images: Sequence[Image.Image], captions: Sequence[str], columns: int = 4, tile: int = 128
-) -> Image.Image:
-    """Lay out pictures with a caption under each."""
-    font = ImageFont.load_default(_FONT_SIZE)
-    line_height = _FONT_SIZE + 3
-    cell_width, cell_height = tile + _MARGIN, tile + _LINES * line_height + _MARGIN
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    grid = Image.new("RGB", (columns * cell_width + _MARGIN, rows * cell_height + _MARGIN), _PAPER)
-    draw = ImageDraw.Draw(grid)
-    letters = max(8, int(tile / font.getlength("n")))
-    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        x = _MARGIN + index % columns * cell_width
-        y = _MARGIN + index // columns * cell_height
-        enlarge = Image.Resampling.NEAREST if tile % image.width == 0 else Image.Resampling.LANCZOS
-        grid.paste(image.convert("RGB").resize((tile, tile), enlarge), (x, y))
-        lines = textwrap.wrap(caption, letters, max_lines=_LINES, placeholder=" …")
-        for number, line in enumerate(lines):
-            draw.text((x, y + tile + 2 + number * line_height), line, fill=_INK, font=font)
-    return grid
+    captioned = [(picture.image, picture.prompt) for picture in pictures]
+    return caption_sheet(captioned, columns=min(columns, len(captioned)), tile=tile)
 
 
 class GridWriter:
