@@ -33,12 +33,13 @@ class Layers(nn.Module):
         self.group_norm = nn.GroupNorm(2, 4)
         self.layer_norm = nn.LayerNorm(12)
         self.embedding = nn.Embedding(10, 6)
+        self.short_embedding = nn.Embedding(10, 12)
 
 
 def sample_input(name: str, batch: int, generator: torch.Generator) -> Tensor:
     if name in ("linear", "wide_linear", "layer_norm"):
         return torch.randn(batch, 5, 12, generator=generator)
-    if name == "embedding":
+    if name in ("embedding", "short_embedding"):
         return torch.stack([torch.randperm(10, generator=generator) for _ in range(batch)])
     return torch.randn(batch, 4, 7, 7, generator=generator)
 
@@ -51,6 +52,7 @@ KINDS = {
     "group_norm": Kind.NORM,
     "layer_norm": Kind.NORM,
     "embedding": Kind.EMBEDDING,
+    "short_embedding": Kind.EMBEDDING,
 }
 MATRIX = [
     pytest.param(method.name, layer, id=f"{method.name}-{layer}")

@@ -115,14 +115,14 @@ def test_the_oldest_layout(
             name = name.replace(f"{kind}_proj", f"to_{kind}")
         name = name if layer.startswith("text_encoder") else prefix + name
         tensors |= {f"{name}_lora.{side}.weight": params[side] for side in ("down", "up")}
-    save_file({key: value.contiguous() for key, value in tensors.items()}, tmp_path / "pytorch_lora_weights.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in tensors.items()}, tmp_path / "pytorch_lora_weights.safetensors"
+    )
     same(adapted(load_any(tmp_path, components)), adapted(adapter))
     same(adapted(load_any(tmp_path)), adapted(adapter))
 
 
-def test_weight_decomposition_is_refused(
-    load_pipeline: Callable[[], StableDiffusionPipeline], tmp_path: Path
-) -> None:
+def test_weight_decomposition_is_refused(load_pipeline: Callable[[], StableDiffusionPipeline], tmp_path: Path) -> None:
     pipeline = load_pipeline()
     pipeline.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"], use_dora=True))
     pipeline.save_lora_weights(tmp_path, get_peft_model_state_dict(pipeline.unet))

@@ -101,7 +101,9 @@ def test_a_tucker_core(components: dict[str, nn.Module], tmp_path: Path) -> None
 
 def test_dotted_names(components: dict[str, nn.Module], tmp_path: Path) -> None:
     name = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
-    save_file({f"{name}.lokr_w1": torch.ones(4, 8), f"{name}.lokr_w2": torch.ones(16, 8)}, tmp_path / "lokr.safetensors")
+    save_file(
+        {f"{name}.lokr_w1": torch.ones(4, 8), f"{name}.lokr_w2": torch.ones(16, 8)}, tmp_path / "lokr.safetensors"
+    )
     loaded = load_any(tmp_path / "lokr.safetensors", components)
     assert loaded.layers[name].shapes() == {"a": (4, 8), "b": (16, 8)}
 

@@ -26,8 +26,8 @@ _UNETS = """
 """
 _TEXT_ENCODERS = """
     text_model encoder layers self_attn q_proj k_proj v_proj out_proj mlp fc1 fc2 layer_norm1 layer_norm2
-    final_layer_norm embeddings token_embedding position_embedding text_projection shared block layer
-    SelfAttention DenseReluDense q k v o wi wi_0 wi_1 wo
+    final_layer_norm embeddings token_embedding position_embedding text_projection shared embed_tokens
+    relative_attention_bias block layer SelfAttention DenseReluDense q k v o wi wi_0 wi_1 wo
 """
 _TRANSFORMERS = """
     single_transformer_blocks ff_context add_q_proj add_k_proj add_v_proj to_add_out proj_mlp norm1_context

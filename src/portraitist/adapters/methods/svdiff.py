@@ -60,8 +60,9 @@ class SpectralLayer(AdapterLayer):
         if spec.groups != 1:
             raise BadConfig(f"{spec.name}: svdiff does not adapt a convolution with {spec.groups} groups")
         left = spec.out_features <= spec.in_features
-        # A convolution with fewer inputs than outputs (a UNet's first) is small enough to take the dense way.
-        self._dense = spec.kind is Kind.CONV and not left
+        # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
+        # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.
+        self._dense = (spec.kind is Kind.CONV and not left) or (spec.kind is Kind.EMBEDDING and left)
         self.changes_input = spec.kind is Kind.LINEAR and not left
         self.reads_output = not self.changes_input and not self._dense
         self._bound: tuple[Tensor, Tensor | None, Spectrum] | None = None
