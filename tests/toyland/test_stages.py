@@ -255,7 +255,7 @@ def test_finished_stages_are_left_alone(workshop: Workshop) -> None:
 
 
 def test_grids_do_not_change_what_is_learnt(workshop: Workshop, tmp_path: Path) -> None:
-    for name in ("train", "validation", "vae", "text_encoder_with_projection", "tokenizer", "latents.safetensors"):
+    for name in ("train", "validation", "vae", "text_encoder", "tokenizer", "latents.safetensors"):
         (tmp_path / name).symlink_to(workshop.folder / name)
     Workshop(tmp_path, workshop.config, grid_every=0).train_denoiser()
     assert not (tmp_path / "denoiser" / "grids").exists()
