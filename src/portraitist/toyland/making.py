@@ -269,7 +269,7 @@ class Workshop:
         return load_dataset(self.folder / split)
 
     def _text_encoder(self) -> CLIPTextModel:
-        return CLIPTextModel.from_pretrained(self.folder / "text_encoder").to(self.device)
+        return CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32).to(self.device)
 
     def _tokenizer(self) -> CLIPTokenizer:
         folder = self.folder / "tokenizer"
