@@ -113,8 +113,8 @@ def _index(source: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         if folder.parent.name == "builtin":
             raise BadConfig(
-                f"this build of the package has no finished {folder.name}; make it with `portraitist {folder.name} train`"
-                " and give the folder `pipeline` it writes as base"
+                f"this build of the package has no finished {folder.name}; make it with `portraitist {folder.name}"
+                " train` and give the folder `pipeline` it writes as base"
             ) from error
         looked = "has no readable model_index.json" if folder.exists() else "is no folder here and not on the hub"
         raise BadConfig(
