@@ -23,6 +23,7 @@ _KINDS = (
     _Kind((r"^base_model\.model\..*\.lora_[AB]\.weight$",), "a LoRA in PEFT's layout"),
     _Kind((r"^(unet|transformer|text_encoder(_2)?)\..*\.lora_[AB]\.weight$",), "a LoRA in diffusers' layout"),
     _Kind((r"\.lora[._](down|up)\.weight$|\.processor\..*_lora\.",), "a LoRA in an older layout of diffusers"),
+    _Kind((r"\.delta$",), "spectral shifts of svdiff-pytorch"),
     _Kind((r"^image_proj\.|^ip_adapter\.",), "an IP-Adapter"),
     _Kind((r"^control_model\.|^controlnet_|^zero_convs\.",), "a ControlNet"),
     _Kind((r"^emb_params$|^string_to_param|^clip_[lg]$|^<.*>$",), "a textual inversion embedding"),

@@ -88,6 +88,8 @@ def export(
     target = get_format(format)
     if target.save is None:
         raise BadConfig(f"the format {format} is only read, not written")
+    if path.is_dir() and not target.folder:
+        raise BadConfig(f"{path} is a folder; the format {format} is one file, so name that")
     if components is not None:
         bind(adapter, components)
     _refuse_bank(adapter)

@@ -71,9 +71,9 @@ class Tensors:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - safe_open is not a mapping
                 tensor = file.get_tensor(key)
+                if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
+                    raise BadFile(f"{path}: {key} holds values that are not finite real numbers")
                 tensors[key] = tensor.float()
-                if not torch.isfinite(tensors[key]).all():
-                    raise BadFile(f"{path}: {key} holds values that are not finite numbers")
         return cls(path, metadata, tensors)
 
     def take(self, key: str) -> Tensor | None:

@@ -146,7 +146,7 @@ def _scalings(file: Tensors) -> dict[str, LoraScaling]:
 
 def _save(adapter: Adapter, path: Path) -> None:
     tensors = pipeline_tensors(adapter.parameters, adapter.config.scaling)  # type: ignore[attr-defined]
-    write_tensors(path, tensors, adapter.metadata)
+    write_tensors(weights_file(path), tensors, adapter.metadata)
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:
@@ -172,4 +172,5 @@ DIFFUSERS = Format(
     load=_load,
     save=_save,
     holds={"lora": frozenset({Kind.LINEAR, Kind.CONV})},
+    folder=True,
 )

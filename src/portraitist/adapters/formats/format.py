@@ -23,7 +23,7 @@ class Format:
         load: Reads one, with the base's components if they are known; accounts for every key.
         save: Writes one; None for formats that are only read.
         holds: Kinds of layer it can keep, by method. Empty for the native file, which keeps everything.
-        folder: It is written as a folder.
+        folder: It may be written into a folder.
     """
 
     name: str

@@ -35,7 +35,7 @@ def _sniff(path: Path) -> bool:
     if not files:
         return False
     shapes = read_outline(files[0]).shapes
-    return bool(shapes) and all(key.endswith(_SUFFIX) and len(shape) == 1 for key, shape in shapes.items())
+    return any(key.endswith(_SUFFIX) and len(shape) == 1 for key, shape in shapes.items())
 
 
 def _load(path: Path, components: Components | None) -> Adapter:
