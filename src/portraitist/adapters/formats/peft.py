@@ -130,7 +130,9 @@ def _read_folder(folder: Path, naming: Naming, named: bool) -> tuple[dict[str, F
     if not modules:
         raise BadFile(f"{file.path} holds no LoRA")
     facts = file.own_facts()
-    component = str(facts.pop("component", None) or _component(config, folder, modules, naming, named))
+    component = str(facts.pop("component", ""))
+    if not component.isidentifier():
+        component = _component(config, folder, modules, naming, named)
     factors: dict[str, Factors] = {}
     for module in modules:
         down, up = (file.take(f"{_PREFIX}{module}.lora_{side}.weight") for side in "AB")
