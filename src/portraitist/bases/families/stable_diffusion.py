@@ -1,6 +1,7 @@
 """Stable Diffusion 1.x and 2.x, and every model in their layout, toyland among them."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -34,9 +35,9 @@ class StableDiffusion(Family):
         """Return the pixels of the UNet's sample size through the autoencoder."""
         return self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
 
-    @property
+    @cached_property
     def noise_schedule(self) -> DDPMScheduler:
-        """Return the training noise schedule."""
+        """Return the training noise schedule; built once, as every training step asks for it three times."""
         return DDPMScheduler.from_config(self.pipeline.scheduler.config)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
