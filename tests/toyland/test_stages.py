@@ -219,6 +219,12 @@ def test_the_workshop_leaves_a_pipeline_that_draws(workshop: Workshop) -> None:
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
 
 
+def test_the_pipeline_does_not_say_where_it_was_made(workshop: Workshop) -> None:
+    configs = list((workshop.folder / "pipeline").rglob("*.json"))
+    assert configs
+    assert not [path for path in configs if str(workshop.folder) in path.read_text()]
+
+
 def test_every_stage_reports(workshop: Workshop) -> None:
     report = json.loads((workshop.folder / "report.json").read_text())
     assert set(report) == set(STAGES) - {"pictures", "exam"}

@@ -191,6 +191,7 @@ class Workshop:
         target = target or self.folder / "pipeline"
         pipeline = self._assemble(unet.cpu().to(memory_format=torch.contiguous_format))
         pipeline.to("cpu", torch.float16)
+        pipeline.vae.register_to_config(_name_or_path="toyland")  # not the folder it was made in
         pipeline.save_pretrained(target, safe_serialization=True)
         return target
 
