@@ -1,27 +1,20 @@
 """A subject: its photos, read with care, its class noun and the token that will mean it."""
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from portraitist.errors import BadConfig, BadPhoto
+from portraitist.photos import decode_photo, list_photos
 
 Fit = Literal["crop", "pad"]
 
-# Files that belong beside photos: captions, notes, settings.
-_COMPANIONS = {".txt", ".json", ".yaml", ".yml", ".md", ".caption"}
 _WHITE = (255, 255, 255)
 # A photo may be enlarged to the base's resolution at most so many times; beyond, the blur would be learnt.
 _MOST_ENLARGED = 2
-# Whole ranges that greys with more than eight bits may use; 1 is for floating point.
-_GREY_RANGES = (1, 255, 65535)
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class Subject:
         if fit not in get_args(Fit):
             raise BadConfig(f"photos can be fitted by {' or '.join(get_args(Fit))}, not {fit!r}")
         given = [Path(photos)] if isinstance(photos, str | Path) else [Path(entry) for entry in photos]
-        paths = [path for entry in given for path in _list_files(entry)]
+        paths = [path for entry in given for path in list_photos(entry)]
         if not paths:
             raise BadPhoto(f"no pictures in {', '.join(map(str, given)) or 'an empty list'}; give a folder of photos")
         good: list[tuple[Path, Image.Image]] = []
@@ -112,23 +105,12 @@ class Subject:
 
 
 def read_photo(path: Path, size: int, fit: Fit = "crop") -> Image.Image:
-    """Read one photo as an RGB square.
-
-    EXIF rotation is applied, colours are brought to sRGB, transparency is laid over white, greys of sixteen bits are
-    brought to eight.
+    """Read one photo as an RGB square; see `portraitist.photos.decode_photo` for what happens to its pixels.
 
     Raises:
         BadPhoto: If the file is missing, empty, no picture, damaged, far too large or too small; names it.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise BadPhoto(f"{path} does not exist") from error
-    except OSError as error:
-        raise BadPhoto(f"{path} cannot be read: {error.strerror}") from error
-    if not content:
-        raise BadPhoto(f"{path} is empty")
-    image = _decode(path, content)
+    image = decode_photo(path)
     least = -(-size // _MOST_ENLARGED)
     if min(image.size) < least:
         raise BadPhoto(
@@ -137,73 +119,6 @@ def read_photo(path: Path, size: int, fit: Fit = "crop") -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(image, (size, size), Image.Resampling.LANCZOS, color=_WHITE)
     return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-
-
-def _decode(path: Path, content: bytes) -> Image.Image:
-    """Decode a picture to upright RGB."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as opened:
-                opened.load()
-                return _to_rgb(ImageOps.exif_transpose(opened))
-    except Image.DecompressionBombError as error:
-        raise BadPhoto(f"{path} claims more pixels than a photo has; save it smaller") from error
-    except UnidentifiedImageError as error:
-        hint = "; save it as JPEG or PNG" if path.suffix.lower() in {".heic", ".heif", ".svg"} else ""
-        raise BadPhoto(f"{path} is not a picture that can be read{hint}") from error
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise BadPhoto(f"{path} is damaged ({error})") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _eight_bit_grey(image)
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", layered.size, (*_WHITE, 255)), layered).convert("RGB")
-        return _to_srgb(flat, image.info.get("icc_profile"))
-    return _to_srgb(image, image.info.get("icc_profile")).convert("RGB")
-
-
-def _eight_bit_grey(image: Image.Image) -> Image.Image:
-    """Bring integer and floating-point greys to eight bits by the smallest usual range that holds them."""
-    values = np.asarray(image).astype(np.float64)
-    values -= min(values.min(), 0.0)
-    ranges = _GREY_RANGES[-1:] if image.mode.startswith("I;16") else _GREY_RANGES[image.mode != "F" :]
-    top = next((top for top in ranges if values.max() <= top), values.max())
-    return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8))
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert from the colour space a camera named (often Display P3) to sRGB."""
-    if not profile:
-        return image
-    if image.mode not in {"RGB", "L", "CMYK"}:
-        image = image.convert("RGB")
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):  # a profile that is damaged, or for another mode than the pixels have
-        return image
-    return converted or image
-
-
-def _list_files(entry: Path) -> list[Path]:
-    """Return a file itself, or a folder's files in natural order, without hidden and companion files."""
-    if not entry.is_dir():
-        return [entry]
-    try:
-        files = [path for path in entry.iterdir() if path.is_file()]
-    except OSError as error:
-        raise BadPhoto(f"the folder {entry} cannot be read: {error.strerror}") from error
-    wanted = [path for path in files if not path.name.startswith(".") and path.suffix.lower() not in _COMPANIONS]
-    return sorted(wanted, key=lambda path: (_natural_order(path.name.lower()), path.name))
-
-
-def _natural_order(name: str) -> list[str | int]:
-    """Return a sort key by which ``photo 2`` comes before ``photo 10``."""
-    return [int(part) if position % 2 else part for position, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def _name(given: Sequence[Path]) -> str:
