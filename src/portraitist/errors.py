@@ -11,6 +11,10 @@ class BadConfig(PortraitistError):
     """A setting, name or combination that cannot work."""
 
 
+class MissingBase(BadConfig):
+    """An adapter that means nothing without its base, which was not given."""
+
+
 class BadFile(PortraitistError):
     """A file that is missing, damaged, foreign or dangerous."""
 

@@ -7,6 +7,7 @@ factors, full differences), as LoRA otherwise.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +50,11 @@ def bind(adapter: Adapter, components: Mapping[str, nn.Module]) -> Adapter:
 
 @torch.no_grad()
 def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
-    """Convert an adapter to LoRA of one rank on all its layers.
+    """Convert an adapter to LoRA of one rank on all its layers, the smallest that loses nothing beyond the given one.
 
     Args:
         adapter: Any adapter of linear and convolution layers; spectral shifts must be bound to their base.
-        rank: Rank of the LoRA; None takes the smallest that is exact for every layer.
+        rank: Highest rank of the LoRA; None takes what is exact for every layer.
     """
     factors, dropped, energy = {}, [], {}
     for name, layer in adapter.layers.items():
@@ -67,7 +68,7 @@ def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
             dropped.append(f"{name} (bias)")
     if not factors:
         raise BadConfig("none of the adapter's layers has a LoRA form")
-    rank = rank or max(1, *(low.up.shape[1] for low in factors.values()))
+    rank = max(1, *(low.up.shape[1] for low in factors.values()))
     method = get_method("lora")
     config = method.parse_config({"rank": rank})
     layers = {name: method.layer(adapter.layers[name].spec, config) for name in factors}
@@ -89,8 +90,13 @@ def scale(adapter: Adapter, strength: float) -> Adapter:
 
 
 @torch.no_grad()
-def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> Adapter:
+def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None, force: bool = False) -> Adapter:
     """Return the weighted sum of adapters.
+
+    Args:
+        adapters: One or more, of any methods.
+        weights: A weight for each; 1 when not given.
+        force: Add adapters of bases with other weights too.
 
     Raises:
         BadConfig: If they were made for different bases, or have layers without a common form.
@@ -98,8 +104,8 @@ def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> 
     weights = [1.0] * len(adapters) if weights is None else list(weights)
     if len(weights) != len(adapters) or not adapters:
         raise BadConfig(f"{len(adapters)} adapters need as many weights, not {len(weights)}")
-    prints = {str(adapter.metadata["base"].get("fingerprint")) for adapter in adapters if "base" in adapter.metadata}
-    if len(prints) > 1:
+    prints = {str(base["fingerprint"]) for adapter in adapters if (base := _base_of(adapter)) is not None}
+    if len(prints) > 1 and not force:
         raise BadConfig(f"these adapters were made for different bases ({', '.join(sorted(prints))})")
     scaled = [scale(adapter, weight) for adapter, weight in zip(adapters, weights, strict=True)]
     parts = scaled if _closed(scaled) else [_exact_lora(adapter) for adapter in scaled]
@@ -111,7 +117,9 @@ def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> 
     layers: dict[str, AdapterLayer] = {}
     parameters: dict[str, dict[str, Tensor]] = {}
     for name in names:
-        spec = next(part.layers[name].spec for part in parts if name in part.layers)
+        spec, *others = (part.layers[name].spec for part in parts if name in part.layers)
+        if unlike := next((other for other in others if other.shape != spec.shape), None):
+            raise BadConfig(f"{name} has a weight of shape {spec.shape} in one adapter, {unlike.shape} in another")
         layers[name] = method.layer(spec, config)
         # A part without this layer adds nothing: zeros of its own shapes keep the ranks of a stack equal everywhere.
         present = [
@@ -122,7 +130,9 @@ def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> 
         ]
         parameters[name] = layers[name].added(present)
     metadata = {key: value for key, value in adapters[0].metadata.items() if key in ("base", "portraitist_version")}
-    metadata["trigger"] = ", ".join(str(a.metadata["trigger"]) for a in adapters if "trigger" in a.metadata)
+    triggers = dict.fromkeys(str(adapter.metadata["trigger"]) for adapter in adapters if "trigger" in adapter.metadata)
+    if triggers:
+        metadata["trigger"] = ", ".join(triggers)
     return Adapter(method, config, layers, parameters, metadata)
 
 
@@ -144,6 +154,12 @@ def keep_largest(adapter: Adapter, rank: int) -> Adapter:
             delta = torch.zeros_like(delta).index_copy(0, kept, delta[kept])
         parameters[name] = {"delta": delta}
     return Adapter(adapter.method, adapter.config, adapter.layers, parameters, dict(adapter.metadata))
+
+
+def _base_of(adapter: Adapter) -> Mapping[str, Any] | None:
+    """Return what an adapter knows about its base, if that is enough to tell it from others."""
+    base = adapter.metadata.get("base")
+    return base if isinstance(base, Mapping) and base.get("fingerprint") is not None else None
 
 
 def _closed(adapters: Sequence[Adapter]) -> bool:

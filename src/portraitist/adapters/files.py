@@ -2,7 +2,6 @@
 
 import json
 import struct
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ FORMAT = "portraitist-adapter-1"
 _HEADER_LIMIT = 64 * 2**20
 
 
-def save_adapter(adapter: Adapter, path: Path) -> None:
-    """Write an adapter; the file appears complete or not at all."""
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in adapter.named_parameters().items()}
+def save_adapter(adapter: Adapter, path: Path, dtype: torch.dtype | None = None) -> None:
+    """Write an adapter, in a precision if one is given; the file appears complete or not at all."""
+    tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
     header = {
         "method": adapter.method.name,
-        "config": asdict(adapter.config),
+        "config": adapter.config.to_dict(),
         **_pack_specs([layer.spec for layer in adapter.layers.values()]),
         **adapter.metadata,
     }
@@ -34,8 +33,21 @@ def save_adapter(adapter: Adapter, path: Path) -> None:
         save_file(tensors, temporary, metadata={"format": FORMAT, "portraitist": json.dumps(header)})
 
 
+def stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor as it goes into a file: on the CPU, contiguous, in a precision if one is given.
+
+    Raises:
+        BadConfig: If its numbers are too large for the precision.
+    """
+    tensor = tensor.detach().cpu()
+    ready = tensor.to(dtype or tensor.dtype).contiguous()
+    if dtype is not None and not torch.isfinite(ready).all() and torch.isfinite(tensor).all():
+        raise BadConfig(f"{key} holds numbers too large for {dtype}; bfloat16 and float32 have room for them")
+    return ready
+
+
 def load_adapter(path: Path) -> Adapter:
-    """Read an adapter file, accounting for every key.
+    """Read an adapter file, accounting for every key; half precisions become float32.
 
     Raises:
         BadFile: If the file is missing, damaged, foreign, holds tensors of other shapes than its method asks for, holds
@@ -135,7 +147,7 @@ def _read_tensors(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str,
     for key, tensor in tensors.items():
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
             raise BadFile(f"{path}: {key} holds values that are not finite numbers; the run that wrote it diverged")
-    return tensors
+    return {key: tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for key, tensor in tensors.items()}
 
 
 def _some(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Recognising safetensors files of others by their tensors' names, to say what they are."""
+"""Recognising safetensors files of others by their tensors' names, to say what they are and which base they are for."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -60,3 +60,34 @@ def recognise(keys: Collection[str], metadata: Mapping[str, str]) -> str:
         words = "something unknown"
     notes = [note for prefix, note in _TRAINERS.items() if any(name.startswith(prefix) for name in metadata)]
     return ", ".join([words, *notes])
+
+
+# Widths of the conditions that denoisers attend to, and of CLIP text encoders.
+_CONDITIONS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
+_ENCODERS = {
+    768: "Stable Diffusion 1.x or the first text encoder of later models",
+    1024: "Stable Diffusion 2.x",
+    1280: "the second text encoder of Stable Diffusion XL",
+}
+# Where trainers of others note the base.
+_NOTES = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
+
+
+def recognise_base(weights: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> str | None:
+    """Say which base an adapter seems to be for; None without a clue.
+
+    Args:
+        weights: Shapes of the weights it changes, by layer.
+        metadata: Its file's metadata.
+    """
+    if noted := [metadata[note] for note in _NOTES if metadata.get(note)]:
+        return f"{noted[0]}, as its file notes"
+    if any(layer.startswith("transformer.single_transformer_blocks.") for layer in weights):
+        return "Flux"
+    if any(layer.startswith("transformer.") for layer in weights):
+        return "a diffusion transformer"
+    for pattern, known in ((r"unet\..*\.attn2\.to_[kv]", _CONDITIONS), (r"text_encoder.*\.[qkv]_proj", _ENCODERS)):
+        width = next((shape[1] for layer, shape in weights.items() if re.fullmatch(pattern, layer)), None)
+        if width is not None:
+            return known.get(width, f"a model with conditions {width} wide")
+    return None

@@ -1,4 +1,4 @@
-"""What a file is, told from its header: an adapter of this package in full, a file of others in outline."""
+"""What a file is: an adapter of any known format in full, any other safetensors file in outline."""
 
 import json
 from collections import Counter
@@ -7,26 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from portraitist.adapters.files import FORMAT, check_container, layer_specs, read_header
-from portraitist.adapters.foreign import recognise
-from portraitist.errors import BadFile
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.foreign import recognise, recognise_base
+from portraitist.adapters.formats import Components, Format, find_format
+from portraitist.adapters.formats.container import Outline, read_outline
+from portraitist.adapters.formats.native import NATIVE
+from portraitist.errors import BadFile, MissingBase
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A safetensors file in words and numbers.
+    """A file, or a folder with an adapter, in words and numbers.
 
     Attributes:
-        path: The file.
+        path: The file or folder.
         size: Bytes.
         seems: What it is, in a few words.
         tensors: How many tensors it holds.
         parameters: How many numbers.
         dtypes: Tensors of each precision, in the file's names (``F32``).
+        format: For an adapter, the name of its format.
+        base: For an adapter, the base it names, or a guess from names and shapes; None without a clue.
         layers: For an adapter, how many layers of each kind it changes, by component.
-        header: For an adapter, what its header says: method, config, base, subject, trigger, recipe, training.
+        header: For an adapter, its method and config, and what its file says: base, subject, trigger, recipe, ...
+        obstacle: Why an adapter was not understood without its base; None if it was.
     """
 
     path: Path
@@ -35,17 +40,20 @@ class Inspection:
     tensors: int
     parameters: int
     dtypes: dict[str, int]
+    format: str | None
+    base: str | None
     layers: dict[str, dict[str, int]]
     header: dict[str, Any]
+    obstacle: str | None
 
     @property
     def is_adapter(self) -> bool:
-        """Say whether it is an adapter of this package."""
-        return bool(self.header)
+        """Say whether it is an adapter that can be read."""
+        return self.format is not None
 
     def to_json(self) -> str:
         """Return everything as JSON."""
-        facts = {
+        facts: dict[str, Any] = {
             "file": str(self.path),
             "bytes": self.size,
             "seems": self.seems,
@@ -53,46 +61,74 @@ class Inspection:
             "parameters": self.parameters,
             "dtypes": self.dtypes,
         }
-        own = {"layers": self.layers, **self.header} if self.is_adapter else {}
-        return json.dumps({**facts, **own}, indent=2)
+        if self.is_adapter:
+            facts |= {"format": self.format, "seems_for": self.base, "layers": self.layers, **self.header}
+        return json.dumps(facts, indent=2)
 
 
-def inspect_file(path: Path) -> Inspection:
-    """Describe a safetensors file from its header; no tensor is read.
+def inspect_file(path: Path, components: Components | None = None) -> Inspection:
+    """Describe a safetensors file, or a folder with an adapter.
+
+    Adapters are read with the same checks as when they are used; of other files only the header is.
+
+    Args:
+        path: The file or folder.
+        components: The base's modules, for files that cannot be understood without.
 
     Raises:
-        BadFile: If it is missing, damaged or no safetensors file.
+        BadFile: If it is missing, damaged, no safetensors file, or an adapter that nobody could use.
     """
-    check_container(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
-            shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
-            dtypes = Counter(str(part.get_dtype()) for part in slices.values())
-    except SafetensorError as error:
-        raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
-    header: dict[str, Any] = {}
-    layers: dict[str, dict[str, int]] = {}
-    seems = recognise(shapes, metadata)
-    if metadata.get("format") == FORMAT:
-        header = read_header(path)
-        seems = f"a portraitist adapter ({header.get('method')})"
-        layers = _count_layers(path, header)
+    format = find_format(path)
+    if format is None and path.is_dir():
+        raise BadFile(f"{path} is a folder without an adapter of any known format")
+    files = [path] if format is None else format.files(path)
+    outlines = [read_outline(file) for file in files]
+    adapter, obstacle = _load(path, format, components)
     return Inspection(
         path=path,
-        size=path.stat().st_size,
-        seems=seems,
-        tensors=len(shapes),
-        parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),
-        dtypes=dict(dtypes),
-        layers=layers,
-        header={name: value for name, value in header.items() if name not in ("geometries", "layers")},
+        size=sum(file.stat().st_size for file in files),
+        seems=_seems(format, adapter, outlines),
+        tensors=sum(len(outline.shapes) for outline in outlines),
+        parameters=sum(torch.Size(shape).numel() for outline in outlines for shape in outline.shapes.values()),
+        dtypes=dict(Counter(dtype for outline in outlines for dtype in outline.dtypes.values())),
+        format=None if format is None else format.name,
+        base=_base(adapter, outlines),
+        layers={} if adapter is None else _count_layers(adapter),
+        header={} if adapter is None else _header(adapter),
+        obstacle=obstacle,
     )
 
 
-def _count_layers(path: Path, header: dict[str, Any]) -> dict[str, dict[str, int]]:
+def _load(path: Path, format: Format | None, components: Components | None) -> tuple[Adapter | None, str | None]:
+    if format is None:
+        return None, None
+    try:
+        return format.load(path, components), None
+    except MissingBase as error:
+        return None, str(error)
+
+
+def _seems(format: Format | None, adapter: Adapter | None, outlines: list[Outline]) -> str:
+    if format is NATIVE and adapter is not None:
+        return f"a portraitist adapter ({adapter.method.name})"
+    return recognise(outlines[0].shapes, outlines[0].metadata)
+
+
+def _base(adapter: Adapter | None, outlines: list[Outline]) -> str | None:
+    """Return the base an adapter names, or seems to be for."""
+    named = adapter.metadata.get("base") if adapter is not None else None
+    if isinstance(named, dict) and "name" in named:
+        return str(named["name"])
+    weights = {} if adapter is None else {name: layer.spec.shape for name, layer in adapter.layers.items()}
+    return recognise_base(weights, {key: text for outline in outlines for key, text in outline.metadata.items()})
+
+
+def _header(adapter: Adapter) -> dict[str, Any]:
+    return {"method": adapter.method.name, "config": adapter.config.to_dict(), **adapter.metadata}
+
+
+def _count_layers(adapter: Adapter) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {}
-    for spec in layer_specs(path, header):
-        counts.setdefault(spec.name.partition(".")[0], Counter())[spec.kind.value] += 1
+    for name, layer in adapter.layers.items():
+        counts.setdefault(name.partition(".")[0], Counter())[layer.spec.kind.value] += 1
     return {component: dict(kinds) for component, kinds in counts.items()}

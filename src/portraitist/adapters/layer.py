@@ -193,9 +193,9 @@ def recompress(up: Tensor, down: Tensor, rank: int | None) -> LowRank:
 
 
 def from_singular(u: Tensor, sigma: Tensor, vt: Tensor, rank: int | None) -> LowRank:
-    """Keep the `rank` largest terms of ``u diag(sigma) vt``, sigma in any order and of any sign."""
+    """Keep the `rank` largest terms of ``u diag(sigma) vt`` (None: all but zeros), sigma in any order, of any sign."""
     order = sigma.abs().argsort(descending=True, stable=True)
-    kept = order[:rank]
+    kept = order[: int((sigma != 0).sum()) if rank is None else rank]
     root = sigma[kept].abs().sqrt()
     total = sigma.square().sum()
     energy = float(sigma[kept].square().sum() / total) if total > 0 else 1.0

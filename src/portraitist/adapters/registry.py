@@ -1,7 +1,7 @@
 """The registry of methods: name, configuration, layer class per kind of weight."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +14,10 @@ from portraitist.errors import BadConfig
 @dataclass(frozen=True)
 class MethodConfig:
     """Base of the methods' configurations. Every field is documented, validated and JSON-able."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, as `Method.parse_config` takes them."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,28 @@ import yaml
 from portraitist.cli.reporting import fact, say
 from portraitist.units import in_bytes, in_time
 
+_LISTED = 3
+
 if TYPE_CHECKING:
     from portraitist.adapters.inspection import Inspection
 
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="An adapter, or any safetensors file.", show_default=False)],
+    base: Annotated[str | None, typer.Option(help="The adapter's base, where it is not understood without.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an adapter file holds, from its header alone; say what a file of others seems to be."""
+    """Show and check what an adapter of any format holds; say what any other safetensors file seems to be."""
     from portraitist.adapters.inspection import inspect_file
 
-    found = inspect_file(file)
+    components = None
+    if base is not None:
+        from portraitist.bases import load_base
+        from portraitist.progress import quiet_libraries
+
+        quiet_libraries()
+        components = load_base(base).components
+    found = inspect_file(file, components)
     if as_json:
         typer.echo(found.to_json())
         return
@@ -34,6 +44,10 @@ def inspect(
 
 def _show_adapter(found: "Inspection") -> None:
     header = found.header
+    fact("format", str(found.format))
+    if found.obstacle is not None:
+        fact("layers", f"{found.obstacle}; name it with --base")
+        return
     layers = (
         f"{component}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         for component, kinds in found.layers.items()
@@ -41,12 +55,16 @@ def _show_adapter(found: "Inspection") -> None:
     fact("method", ", ".join([str(header.get("method")), *_pairs(header.get("config"))]))
     fact("layers", "; ".join(layers))
     base = _mapping(header.get("base"))
-    fact("base", f"{base.get('name', 'not named')} (fingerprint {base.get('fingerprint', 'unknown')})")
+    if base:
+        fact("base", f"{base.get('name', 'not named')} (fingerprint {base.get('fingerprint', 'unknown')})")
+    else:
+        fact("base", f"not named; it seems to be for {found.base}" if found.base else "not named")
     fact("trigger", str(header.get("trigger", "none")))
     training = _mapping(header.get("training"))
     if "steps" in training:
         fact("trained", f"{training['steps']} steps in {in_time(float(training.get('seconds', 0)))}")
-    fact("version", f"portraitist {header.get('portraitist_version', 'unknown')}")
+    if "portraitist_version" in header:
+        fact("version", f"portraitist {header['portraitist_version']}")
     recipe = _mapping(header.get("recipe"))
     if recipe:
         say("recipe", style="dim")
@@ -59,4 +77,11 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _pairs(value: Any) -> list[str]:
-    return [f"{name} {setting}" for name, setting in _mapping(value).items() if setting is not None]
+    """Return a method's settings in words; long lists are counted only."""
+    pairs = []
+    for name, setting in _mapping(value).items():
+        if isinstance(setting, list | tuple) and len(setting) > _LISTED:
+            setting = f"for {len(setting)} layers"
+        if setting not in (None, (), []):
+            pairs.append(f"{name} {setting}")
+    return pairs

@@ -73,7 +73,7 @@ def test_the_published_forward_pass(
 
 def test_it_is_only_read(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "krona.safetensors")
-    with pytest.raises(BadConfig, match="only read, not written"):
+    with pytest.raises(BadConfig, match="only read, not written; choose portraitist, diffusers, peft, kohya"):
         export(load_any(tmp_path / "krona.safetensors"), tmp_path / "other.safetensors", "diffusekrona")
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from portraitist.adapters.formats.naming import Naming, clip_path
 from portraitist.bases.architectures import build_architecture
-from portraitist.errors import BadFile
+from portraitist.errors import BadFile, MissingBase
 
 FILE = Path("some.safetensors")
 # Names that kohya's sd-scripts and ComfyUI use in the original layout, and what they mean.
@@ -67,7 +67,7 @@ def test_text_encoders_keep_the_level_other_programs_know(sdxl: dict[str, nn.Mod
 
 @pytest.mark.parametrize("name", ["lora_magic", "down_blocks_0_magic", "double_blocks_0_img_attn_qkv", ""])
 def test_unknown_words_are_not_guessed(name: str) -> None:
-    with pytest.raises(BadFile, match="cannot be told without the base"):
+    with pytest.raises(MissingBase, match="cannot be told without the base"):
         Naming(FILE, None).flattened("unet", name)
 
 

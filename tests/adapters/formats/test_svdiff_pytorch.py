@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect, export, load_any
-from portraitist.errors import BadConfig, BadFile
+from portraitist.errors import BadConfig, BadFile, MissingBase
 
 # Rebuilding every weight from its decomposition in float32, as that code does, loses this much of the outputs' range.
 ROUNDING = 3e-4
@@ -105,7 +105,7 @@ def test_a_leak_cannot_be_written(make_adapter: Callable[..., Adapter], tmp_path
 
 def test_the_base_is_needed(components: dict[str, nn.Module], tmp_path: Path) -> None:
     save_file(draw_shifts(components["unet"]), tmp_path / "shifts.safetensors")
-    with pytest.raises(BadConfig, match="mean nothing without their base"):
+    with pytest.raises(MissingBase, match="mean nothing without their base"):
         load_any(tmp_path / "shifts.safetensors")
 
 

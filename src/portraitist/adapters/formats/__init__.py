@@ -1,12 +1,16 @@
 """Adapters in files of other programs: recognising, reading and writing them. One file per format."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.algebra import bind, to_lora
 from portraitist.adapters.foreign import recognise
-from portraitist.adapters.formats.container import read_outline
+from portraitist.adapters.formats.container import own_facts, read_outline
 from portraitist.adapters.formats.diffusekrona import DIFFUSEKRONA
 from portraitist.adapters.formats.diffusers import DIFFUSERS
 from portraitist.adapters.formats.format import Components, Export, Format
@@ -15,9 +19,21 @@ from portraitist.adapters.formats.lycoris import LOKR
 from portraitist.adapters.formats.native import NATIVE
 from portraitist.adapters.formats.peft import PEFT
 from portraitist.adapters.formats.svdiff_pytorch import SVDIFF_PYTORCH
+from portraitist.adapters.layer import Kind
 from portraitist.errors import BadConfig, BadFile
 
-__all__ = ["Components", "Export", "Format", "detect", "export", "get_format", "list_formats", "load_any"]
+__all__ = [
+    "Components",
+    "Export",
+    "Format",
+    "detect",
+    "export",
+    "find_format",
+    "get_format",
+    "list_formats",
+    "load_any",
+    "read_facts",
+]
 
 _FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, SVDIFF_PYTORCH, DIFFUSEKRONA)
 
@@ -39,19 +55,38 @@ def get_format(name: str) -> Format:
     raise BadConfig(f"unknown format {name!r}; choose one of {', '.join(each.name for each in _FORMATS)}")
 
 
+def find_format(path: Path) -> Format | None:
+    """Tell the format of a file or folder from names and headers alone; None if it is no adapter that can be read.
+
+    Raises:
+        BadFile: If it is missing, damaged or no safetensors file.
+    """
+    return next((each for each in _FORMATS if each.sniff(path)), None)
+
+
 def detect(path: Path) -> Format:
     """Tell the format of a file or folder from names and headers alone.
 
     Raises:
         BadFile: If it is missing, damaged or of no known format; with a guess at what it is instead.
     """
-    for each in _FORMATS:
-        if each.sniff(path):
-            return each
+    found = find_format(path)
+    if found is not None:
+        return found
     if path.is_dir():
         raise BadFile(f"{path} is a folder without an adapter of any known format")
     outline = read_outline(path)
     raise BadFile(f"{path} seems to be {recognise(outline.shapes, outline.metadata)}, no adapter that can be read")
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Return what this package noted in an adapter's file (base, trigger, recipe, ...); nothing for files of others.
+
+    Raises:
+        BadFile: If it is no adapter, or damaged.
+    """
+    file = detect(path).files(path)[0]
+    return own_facts(file, read_outline(file).metadata)
 
 
 def load_any(path: Path, components: Components | None = None) -> Adapter:
@@ -60,34 +95,48 @@ def load_any(path: Path, components: Components | None = None) -> Adapter:
     Args:
         path: A file, or a folder of PEFT, diffusers or svdiff-pytorch.
         components: The base's modules by component name. With them, names are looked up and shapes are checked at
-            once; without, names are read by the rules of the known families. Spectral shifts need them.
+            once; without, names are read by the rules of the known families.
 
     Raises:
         BadFile: If it cannot be read, does not fit the base, or holds keys that nothing would use.
+        MissingBase: If it cannot be understood without the base, as spectral shifts of others.
     """
     return detect(path).load(path, components)
 
 
 def export(
-    adapter: Adapter, path: Path, format: str, components: Components | None = None, rank: int | None = None
+    adapter: Adapter,
+    path: Path,
+    format: str,
+    components: Components | None = None,
+    rank: int | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Export:
     """Write an adapter for another program.
 
-    Methods that a LoRA format cannot hold are converted, exactly unless a rank is given.
+    Methods that a LoRA format cannot hold are converted, exactly unless a rank is given. With a rank, a file of this
+    package holds a LoRA too.
 
     Args:
         adapter: The adapter.
         path: File or folder to write, as the format has it.
         format: The format's name.
         components: The base's modules; converting spectral shifts needs them.
-        rank: Rank of the LoRA it is converted to; None takes the smallest that is exact.
+        rank: Highest rank of the LoRA it is converted to; None takes what is exact.
+        dtype: Precision of the numbers; None keeps the adapter's.
 
     Raises:
-        BadConfig: If the format is only read, or cannot hold the adapter in any form.
+        BadConfig: If the format is only read, or cannot hold the adapter in any form; with those that can.
+        MissingBase: If it cannot be converted without its base.
     """
     target = get_format(format)
-    if target.save is None:
-        raise BadConfig(f"the format {format} is only read, not written")
+    save = target.save
+    if save is None or not _can_hold(target, adapter):
+        reason = "is only read, not written" if save is None else f"cannot hold this {adapter.method.name} adapter"
+        able = ", ".join(each.name for each in _FORMATS if _can_hold(each, adapter))
+        raise BadConfig(f"the format {format} {reason}; choose {able}")
+    if rank is not None and "lora" not in (target.holds or ["lora"]):
+        raise BadConfig(f"a rank is for LoRA, which the format {format} does not hold; leave the rank away")
     if path.is_dir() and not target.folder:
         raise BadConfig(f"{path} is a folder; the format {format} is one file, so name that")
     if components is not None:
@@ -95,14 +144,22 @@ def export(
     _refuse_bank(adapter)
     energy: dict[str, float] = {}
     dropped: tuple[str, ...] = ()
+    if rank is not None or (target.holds is not None and adapter.method.name not in target.holds):
+        conversion = to_lora(adapter, rank)
+        adapter, energy, dropped = conversion.adapter, dict(conversion.energy), conversion.dropped
     if target.holds is not None:
-        if "lora" in target.holds and (adapter.method.name != "lora" or rank is not None):
-            conversion = to_lora(adapter, rank)
-            adapter, energy, dropped = conversion.adapter, dict(conversion.energy), conversion.dropped
-        adapter, left_out = _fitting(adapter, target)
+        adapter, left_out = _fitting(adapter, target.holds)
         dropped = (*dropped, *left_out)
-    target.save(adapter, path)
-    return Export(path, format, adapter.method.name, energy, dropped)
+    save(adapter, path, dtype)
+    return Export(path, format, adapter, energy, dropped)
+
+
+def _can_hold(target: Format, adapter: Adapter) -> bool:
+    """Say whether a format can hold a part of an adapter at least, perhaps as LoRA."""
+    if target.save is None or target.holds is None:
+        return target.save is not None
+    kinds = target.holds.get(adapter.method.name, target.holds.get("lora", frozenset()))
+    return any(layer.spec.kind in kinds for layer in adapter.layers.values())
 
 
 def _refuse_bank(adapter: Adapter) -> None:
@@ -112,19 +169,9 @@ def _refuse_bank(adapter: Adapter) -> None:
             raise BadConfig("a bank of adapters cannot be written as one; choose one of them")
 
 
-def _fitting(adapter: Adapter, target: Format) -> tuple[Adapter, tuple[str, ...]]:
+def _fitting(adapter: Adapter, holds: Mapping[str, frozenset[Kind]]) -> tuple[Adapter, tuple[str, ...]]:
     """Return the part of an adapter that a format can hold, and the names of the layers that it cannot."""
-    assert target.holds is not None
-    kinds = target.holds.get(adapter.method.name)
-    if kinds is None:
-        raise BadConfig(f"the format {target.name} holds {' or '.join(target.holds)}, not {adapter.method.name}")
-    dropped = tuple(name for name, layer in adapter.layers.items() if layer.spec.kind not in kinds)
-    if len(dropped) == len(adapter.layers):
-        raise BadConfig(f"the format {target.name} can hold none of the adapter's layers, such as {dropped[0]}")
-    kept = [name for name in adapter.layers if name not in set(dropped)]
-    part = replace(
-        adapter,
-        layers={name: adapter.layers[name] for name in kept},
-        parameters={name: adapter.parameters[name] for name in kept},
-    )
-    return part, dropped
+    kinds = holds[adapter.method.name]
+    kept = {name: layer for name, layer in adapter.layers.items() if layer.spec.kind in kinds}
+    part = replace(adapter, layers=kept, parameters={name: adapter.parameters[name] for name in kept})
+    return part, tuple(name for name in adapter.layers if name not in kept)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from portraitist.adapters.files import check_container
+from portraitist.adapters.files import check_container, stored
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
 
@@ -24,9 +24,10 @@ _OWN = "portraitist"
 
 @dataclass(frozen=True)
 class Outline:
-    """What a file's header says: shapes by key, and metadata."""
+    """What a file's header says: shapes and precisions (``F32``) by key, and metadata."""
 
     shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
     metadata: Mapping[str, str]
 
 
@@ -39,8 +40,10 @@ def read_outline(path: Path) -> Outline:
     check_container(path)
     try:
         with safe_open(path, framework="pt") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            return Outline(shapes, file.metadata() or {})
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
+            shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
+            dtypes = {key: str(part.get_dtype()) for key, part in slices.items()}
+            return Outline(shapes, dtypes, file.metadata() or {})
     except SafetensorError as error:
         raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
 
@@ -80,6 +83,17 @@ class Tensors:
         """Return a tensor and count it as used; None if there is no such key, or it was taken before."""
         return self.unused.pop(key, None)
 
+    def take_pair(self, down: str, up: str) -> tuple[Tensor, Tensor]:
+        """Return a layer's two tensors and count them as used.
+
+        Raises:
+            BadFile: If one is missing.
+        """
+        pair = self.take(down), self.take(up)
+        if pair[0] is None or pair[1] is None:
+            raise BadFile(f"{self.path} lacks {down if pair[0] is None else up}")
+        return pair[0], pair[1]
+
     def take_number(self, key: str) -> float | None:
         """Return a tensor's only number and count it as used; None if there is no such key.
 
@@ -107,15 +121,31 @@ class Tensors:
         Raises:
             BadFile: If that is damaged.
         """
-        text = self.metadata.get(_OWN)
-        return {} if text is None else parse_json(text, f"{self.path}: the adapter's description")
+        return own_facts(self.path, self.metadata)
+
+
+def own_facts(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what this package noted in a file's metadata about the adapter; nothing for files of others.
+
+    Raises:
+        BadFile: If that is damaged.
+    """
+    text = metadata.get(_OWN)
+    return {} if text is None else parse_json(text, f"{path}: the adapter's description")
 
 
 def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    dtype: torch.dtype | None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors with our own facts and the format's metadata; the file appears complete or not at all."""
-    ready = {key: tensor.detach().contiguous().cpu().clone() for key, tensor in tensors.items()}
+    """Write tensors, in a precision if one is given, with our own facts and the format's metadata.
+
+    The file appears complete or not at all.
+    """
+    ready = {key: stored(key, tensor, dtype).clone() for key, tensor in tensors.items()}
     own = {_OWN: json.dumps(dict(facts))} if facts else {}
     with write_aside(path) as temporary:
         save_file(ready, temporary, metadata={"format": "pt", **own, **(metadata or {})})

@@ -26,9 +26,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
     file, naming = Tensors.read(weights_file(path)), Naming(path, components)
     factors: dict[str, Factors] = {}
     for pair in find_pairs(list(file.unused)):
-        down, up = file.take(pair.down), file.take(pair.up)
-        if up is None or down is None:
-            raise BadFile(f"{file.path} lacks {pair.up}")
+        down, up = file.take_pair(pair.down, pair.up)
         if down.ndim != 2 or up.ndim != 2 or 0 in (*down.shape, *up.shape):
             raise BadFile(f"{file.path}: {pair.down} has shape {tuple(down.shape)} where a matrix is needed")
         (a2, a1), (b1, b2) = down.shape, up.shape
@@ -48,4 +46,5 @@ DIFFUSEKRONA = Format(
     description="Kronecker factors of the published DiffuseKronA code (read as LoRA)",
     sniff=_sniff,
     load=_load,
+    files=lambda path: [weights_file(path)],
 )

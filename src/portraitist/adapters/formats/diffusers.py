@@ -15,16 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.formats.assembly import Factors, build_lora, read_factors
 from portraitist.adapters.formats.container import Tensors, parse_json, read_outline, write_tensors
-from portraitist.adapters.formats.format import Components, Format
+from portraitist.adapters.formats.format import LORA_LAYERS, Components, Format
 from portraitist.adapters.formats.naming import Naming, clip_path
 from portraitist.adapters.formats.peft import LoraScaling
-from portraitist.adapters.layer import Kind
-from portraitist.errors import BadFile
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 _METADATA = "lora_adapter_metadata"
@@ -115,9 +114,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
     scalings = _scalings(file)
     factors: dict[str, Factors] = {}
     for pair in find_pairs(list(file.unused)):
-        down, up = file.take(pair.down), file.take(pair.up)
-        if up is None or down is None:
-            raise BadFile(f"{file.path} lacks {pair.up}")
+        down, up = file.take_pair(pair.down, pair.up)
         rank = max(1, down.shape[0])
         alpha = file.take_number(pair.alpha)
         if alpha is not None:
@@ -144,9 +141,9 @@ def _scalings(file: Tensors) -> dict[str, LoraScaling]:
     return {component: LoraScaling.parse(config, where) for component, config in configs.items()}
 
 
-def _save(adapter: Adapter, path: Path) -> None:
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     tensors = pipeline_tensors(adapter.parameters, adapter.config.scaling)  # type: ignore[attr-defined]
-    write_tensors(weights_file(path), tensors, adapter.metadata)
+    write_tensors(weights_file(path), tensors, adapter.metadata, dtype)
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:
@@ -171,6 +168,7 @@ DIFFUSERS = Format(
     sniff=_sniff,
     load=_load,
     save=_save,
-    holds={"lora": frozenset({Kind.LINEAR, Kind.CONV})},
+    holds=LORA_LAYERS,
     folder=True,
+    files=lambda path: [weights_file(path)],
 )

@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.layer import Kind
 
 Components = Mapping[str, nn.Module]
+# What formats of plain LoRA can keep.
+LORA_LAYERS: Mapping[str, frozenset[Kind]] = {"lora": frozenset({Kind.LINEAR, Kind.CONV})}
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,20 @@ class Format:
         description: What it is and who reads it, for listings.
         sniff: Says whether a file or folder has this format, from names and headers alone.
         load: Reads one, with the base's components if they are known; accounts for every key.
-        save: Writes one; None for formats that are only read.
+        save: Writes one, in a precision if one is given; None for formats that are only read.
         holds: Kinds of layer it can keep, by method. Empty for the native file, which keeps everything.
         folder: It may be written into a folder.
+        files: The safetensors files that belong to a path of this format; the path itself when absent.
     """
 
     name: str
     description: str
     sniff: Callable[[Path], bool]
     load: Callable[[Path, Components | None], Adapter]
-    save: Callable[[Adapter, Path], None] | None = None
+    save: Callable[[Adapter, Path, torch.dtype | None], None] | None = None
     holds: Mapping[str, frozenset[Kind]] | None = None
     folder: bool = False
+    files: Callable[[Path], list[Path]] = lambda path: [path]
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,23 @@ class Export:
     Attributes:
         path: The file or folder.
         format: The format's name.
-        method: The method of the written adapter; ``lora`` after a conversion.
+        written: The adapter as it was written; a LoRA after a conversion.
         energy: Kept part of each layer's change (squared Frobenius norm) where it was converted; empty otherwise.
         dropped: Layers (or parts of them) that the format cannot hold.
     """
 
     path: Path
     format: str
-    method: str
+    written: Adapter
     energy: Mapping[str, float]
     dropped: tuple[str, ...]
 
     @property
+    def method(self) -> str:
+        """Return the written adapter's method."""
+        return self.written.method.name
+
+    @property
     def exact(self) -> bool:
-        """Say whether nothing was lost."""
+        """Say whether nothing was lost but the digits of a given precision."""
         return not self.dropped and all(kept > 1 - 1e-6 for kept in self.energy.values())

@@ -8,14 +8,14 @@ alpha means alpha = rank. Text encoders are ``lora_te`` (Stable Diffusion 1 and 
 import re
 from pathlib import Path
 
+import torch
 from torch import Tensor, tensor
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.formats.assembly import Factors, build_lora, read_factors
 from portraitist.adapters.formats.container import Tensors, read_outline, write_tensors
-from portraitist.adapters.formats.format import Components, Format
+from portraitist.adapters.formats.format import LORA_LAYERS, Components, Format
 from portraitist.adapters.formats.naming import Naming, clip_path
-from portraitist.adapters.layer import Kind
 from portraitist.errors import BadFile
 
 # Components by the prefixes of keys; the longer ones stand first.
@@ -81,9 +81,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
     names = [key.removesuffix(_DOWN) for key in file.unused if key.endswith(_DOWN)]
     factors: dict[str, Factors] = {}
     for name, layer in resolve(naming, names).items():
-        down, up = file.take(name + _DOWN), file.take(f"{name}.lora_up.weight")
-        if up is None or down is None:
-            raise BadFile(f"{path} lacks {name}.lora_up.weight")
+        down, up = file.take_pair(name + _DOWN, f"{name}.lora_up.weight")
         alpha = file.take_number(f"{name}.alpha")
         scaling = 1.0 if alpha is None else alpha / max(1, down.shape[0])
         factors[layer] = read_factors(naming, layer, up, down, scaling, file.take(f"{name}.lora_mid.weight"))
@@ -94,7 +92,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
     return build_lora(path, factors, facts)
 
 
-def _save(adapter: Adapter, path: Path) -> None:
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     rank, alpha = adapter.config.rank, adapter.config.scaling * adapter.config.rank  # type: ignore[attr-defined]
     two_encoders = has_two_encoders(adapter)
     tensors: dict[str, Tensor] = {}
@@ -106,7 +104,7 @@ def _save(adapter: Adapter, path: Path) -> None:
     metadata = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
     if adapter.metadata.get("trigger"):
         metadata["modelspec.trigger_phrase"] = str(adapter.metadata["trigger"])
-    write_tensors(path, tensors, adapter.metadata, metadata)
+    write_tensors(path, tensors, adapter.metadata, dtype, metadata)
 
 
 KOHYA = Format(
@@ -115,5 +113,5 @@ KOHYA = Format(
     sniff=_sniff,
     load=_load,
     save=_save,
-    holds={"lora": frozenset({Kind.LINEAR, Kind.CONV})},
+    holds=LORA_LAYERS,
 )

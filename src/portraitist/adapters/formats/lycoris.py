@@ -81,7 +81,7 @@ def _read_factor(file: Tensors, key: str, core: Tensor | None) -> tuple[Tensor, 
     return torch.einsum("ijkl,ip,jr->prkl", core, left, right), right.shape[0]
 
 
-def _save(adapter: Adapter, path: Path) -> None:
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     scale, two_encoders = adapter.config.scale, has_two_encoders(adapter)  # type: ignore[attr-defined]
     tensors: dict[str, Tensor] = {}
     for layer, params in adapter.parameters.items():
@@ -89,7 +89,7 @@ def _save(adapter: Adapter, path: Path) -> None:
         tensors[f"{name}.lokr_w1"] = params["a"]
         tensors[f"{name}.lokr_w2"] = params["b"] * scale
         tensors[f"{name}.alpha"] = tensor(1.0)
-    write_tensors(path, tensors, adapter.metadata, {"ss_network_module": "lycoris.kohya"})
+    write_tensors(path, tensors, adapter.metadata, dtype, {"ss_network_module": "lycoris.kohya"})
 
 
 LOKR = Format(

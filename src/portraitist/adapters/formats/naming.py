@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from portraitist.adapters.layer import Kind, LayerSpec
-from portraitist.errors import BadFile
+from portraitist.errors import BadFile, MissingBase
 
 Components = Mapping[str, nn.Module]
 
@@ -85,7 +85,8 @@ class Naming:
         """Return the layer's name for a path with underscores instead of dots.
 
         Raises:
-            BadFile: If the base has no such module or two, or the name is of no known family.
+            BadFile: If the base has no such module or two.
+            MissingBase: If the base is unknown and the name is of no known family.
         """
         if self.components is not None and component in self.components:
             for spelling in (name, name.removeprefix("text_model_"), f"text_model_{name}"):
@@ -97,7 +98,7 @@ class Naming:
         path = _from_original(name) or _parse(name)
         if path is None:
             if self.components is None:
-                raise BadFile(f"{self.path}: which module {name!r} means cannot be told without the base; name it too")
+                raise MissingBase(f"{self.path}: which module {name!r} means cannot be told without the base")
             raise BadFile(f"{self.path} changes {name} of the {component}, which this base has not")
         return self.dotted(component, path)
 
@@ -147,7 +148,7 @@ class Naming:
         """Return the kernel of a convolution, nothing for other layers.
 
         Raises:
-            BadFile: If the base is unknown and the layer is a 1x1 convolution in some families, linear in others.
+            MissingBase: If the base is unknown and the layer is a 1x1 convolution in some families, linear in others.
         """
         component, _, path = layer.partition(".")
         if self.components is not None:
@@ -155,7 +156,7 @@ class Naming:
             return tuple(module.kernel_size) if isinstance(module, nn.Conv2d) else ()
         last = path.rpartition(".")[2]
         if last in ("proj_in", "proj_out"):
-            raise BadFile(f"{self.path}: whether {layer} is a convolution cannot be told without the base; name it too")
+            raise MissingBase(f"{self.path}: whether {layer} is a convolution cannot be told without the base")
         return _KERNELS.get(last, ())
 
     def _module(self, component: str, path: str) -> nn.Module | None:

@@ -16,14 +16,10 @@ def _load(path: Path, components: Components | None) -> Adapter:
     return load_adapter(path)
 
 
-def _save(adapter: Adapter, path: Path) -> None:
-    save_adapter(adapter, path)
-
-
 NATIVE = Format(
     name="portraitist",
     description="this package's own adapter file; holds every method",
     sniff=_sniff,
     load=_load,
-    save=_save,
+    save=save_adapter,
 )

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.formats.assembly import Factors, build_lora, read_factors
 from portraitist.adapters.formats.container import Tensors, read_json, read_outline, write_tensors
-from portraitist.adapters.formats.format import Components, Format
+from portraitist.adapters.formats.format import LORA_LAYERS, Components, Format
 from portraitist.adapters.formats.naming import Naming
-from portraitist.adapters.layer import Kind
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
 
@@ -135,9 +135,8 @@ def _read_folder(folder: Path, naming: Naming, named: bool) -> tuple[dict[str, F
         component = _component(config, folder, modules, naming, named)
     factors: dict[str, Factors] = {}
     for module in modules:
-        down, up = (file.take(f"{_PREFIX}{module}.lora_{side}.weight") for side in "AB")
-        if up is None or down is None:
-            raise BadFile(f"{file.path} lacks {_PREFIX}{module}.lora_B.weight")
+        stem = f"{_PREFIX}{module}"
+        down, up = file.take_pair(f"{stem}.lora_A.weight", f"{stem}.lora_B.weight")
         layer = naming.dotted(component, module)
         factors[layer] = read_factors(naming, layer, up, down, scaling.of(module, max(1, down.shape[0])), None)
     file.require_all_used("a plain LoRA")
@@ -154,7 +153,7 @@ def _component(config: Mapping[str, Any], folder: Path, modules: list[str], nami
     return component if component in known and component is not None else naming.owner(modules)
 
 
-def _save(adapter: Adapter, path: Path) -> None:
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     components = adapter.components()
     for component in components:
         folder = path if len(components) == 1 else path / component
@@ -167,7 +166,7 @@ def _save(adapter: Adapter, path: Path) -> None:
         for module, params in modules.items():
             tensors[f"{_PREFIX}{module}.lora_A.weight"] = params["down"]
             tensors[f"{_PREFIX}{module}.lora_B.weight"] = params["up"]
-        write_tensors(folder / WEIGHTS, tensors, {**adapter.metadata, "component": component})
+        write_tensors(folder / WEIGHTS, tensors, {**adapter.metadata, "component": component}, dtype)
         with write_aside(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(_config(adapter, sorted(modules)), indent=2), encoding="utf-8")
 
@@ -196,6 +195,7 @@ PEFT = Format(
     sniff=_sniff,
     load=_load,
     save=_save,
-    holds={"lora": frozenset({Kind.LINEAR, Kind.CONV})},
+    holds=LORA_LAYERS,
     folder=True,
+    files=lambda path: [folder / WEIGHTS for folder in _folders(path)] or [path],
 )

@@ -18,7 +18,7 @@ from portraitist.adapters.formats.container import Tensors, read_outline, write_
 from portraitist.adapters.formats.format import Components, Format
 from portraitist.adapters.formats.naming import Naming, clip_path
 from portraitist.adapters.layer import Kind, LayerSpec
-from portraitist.errors import BadConfig, BadFile
+from portraitist.errors import BadConfig, BadFile, MissingBase
 
 _FILES = {"unet": "spectral_shifts.safetensors", "text_encoder": "spectral_shifts_te.safetensors"}
 _SUFFIX = ".delta"
@@ -40,7 +40,7 @@ def _sniff(path: Path) -> bool:
 
 def _load(path: Path, components: Components | None) -> Adapter:
     if components is None:
-        raise BadConfig(f"{path} holds spectral shifts, which mean nothing without their base; name it too")
+        raise MissingBase(f"{path} holds spectral shifts, which mean nothing without their base")
     specs: list[LayerSpec] = []
     shifts: dict[str, Tensor] = {}
     facts = {}
@@ -88,7 +88,7 @@ def _module(layer: str, components: Components) -> nn.Module:
     return components[component].get_submodule(path)
 
 
-def _save(adapter: Adapter, path: Path) -> None:
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     if adapter.config.leak:  # type: ignore[attr-defined]
         raise BadConfig("files of svdiff-pytorch know no leak; only shifts trained with leak 0 can be written")
     tensors: dict[str, dict[str, Tensor]] = {}
@@ -100,7 +100,7 @@ def _save(adapter: Adapter, path: Path) -> None:
         missing = min(spec.out_features, spec.in_features) - delta.shape[0]
         tensors.setdefault(component, {})[module + _SUFFIX] = nn.functional.pad(delta, (0, missing))
     for component, shifts in tensors.items():
-        write_tensors(path / _FILES[component], shifts, adapter.metadata)
+        write_tensors(path / _FILES[component], shifts, adapter.metadata, dtype)
 
 
 SVDIFF_PYTORCH = Format(
@@ -111,4 +111,5 @@ SVDIFF_PYTORCH = Format(
     save=_save,
     holds={"svdiff": frozenset({Kind.LINEAR, Kind.CONV, Kind.EMBEDDING})},
     folder=True,
+    files=_files,
 )

@@ -29,7 +29,7 @@ from portraitist.adapters.layer import (
 )
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.adapters.spectrum import Spectrum, spectrum_of
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, MissingBase
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class SpectralLayer(AdapterLayer):
 
     def _base(self) -> tuple[Tensor, Tensor | None, Spectrum]:
         if self._bound is None:
-            raise BadConfig(f"{self.spec.name}: spectral shifts mean nothing without the base they were trained on")
+            raise MissingBase(f"{self.spec.name}: spectral shifts mean nothing without the base they were trained on")
         return self._bound
 
     def _relative_change(self, delta: Tensor, spectrum: Spectrum) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
 from portraitist.adapters.registry import Method, MethodConfig
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, MissingBase
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class InvertedEmbedding(AdapterLayer):
 
     def _bound(self) -> tuple[Tensor, Tensor]:
         if self._rows is None:
-            raise BadConfig(f"{self.spec.name}: the new vectors are offsets from rows of a base; attach them first")
+            raise MissingBase(f"{self.spec.name}: the new vectors are offsets from rows of a base, which is not known")
         return self._rows
 
 
