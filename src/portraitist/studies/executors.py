@@ -1,0 +1,135 @@
+"""Where runs are made: in this process, in several, or on a Ray cluster. Each yields outcomes as they come."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any
+
+import torch
+
+from portraitist.errors import BadConfig, MissingExtra
+from portraitist.studies.grid import RunSpec
+from portraitist.studies.running import RunOutcome, execute
+
+Outcomes = Iterator[RunOutcome]
+Executor = Callable[[Sequence[RunSpec], int, str], Outcomes]
+_ENDED = "the process of this run was ended from outside, as when memory runs out; try fewer workers"
+
+
+def run_here(specs: Sequence[RunSpec], device: str) -> Outcomes:
+    """Make runs one after the other in this process."""
+    for spec in specs:
+        outcome = execute(spec, device)
+        if outcome.status == "stopped":
+            raise KeyboardInterrupt
+        yield outcome
+
+
+def run_local(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
+    """Make runs in several processes of one torch thread each; with one worker, in this process.
+
+    When a process is ended from outside, its run and those beside it fail, and new processes take over.
+    """
+    if workers == 1:
+        yield from run_here(specs, device)
+        return
+    waiting = iter(specs)
+    while batch := list(islice(waiting, workers)):
+        yield from _run_pool(batch, waiting, workers, device)
+
+
+def _run_pool(first: Sequence[RunSpec], waiting: Iterator[RunSpec], workers: int, device: str) -> Outcomes:
+    """Make runs until none is left, or until a process is ended from outside."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_process)
+    running: dict[Future[RunOutcome], RunSpec] = {}
+    broken = False
+    try:
+        running.update({pool.submit(execute, spec, device): spec for spec in first})
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                spec = running.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    broken = True
+                    outcome = RunOutcome(spec, "failed", _ENDED)
+                if outcome.status != "stopped":
+                    yield outcome
+                following = None if broken else next(waiting, None)
+                if following is not None:
+                    running[pool.submit(execute, following, device)] = following
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def prepare_process() -> None:
+    """Use one thread, so that processes do not fight over cores; leave Ctrl-C to the process that started this one."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run_ray(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
+    """Make runs on the Ray cluster named by ``RAY_ADDRESS``, or on one of this machine with so many workers.
+
+    Every node needs the package, and the base and photos under the same paths. With a GPU device each run takes one.
+
+    Raises:
+        MissingExtra: If Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra("ray", "ray") from error
+    address = os.environ.get("RAY_ADDRESS")
+    own: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=address, log_to_driver=False, **own)
+    needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1 if device.startswith("cuda") else 0, "max_retries": 0}
+    remote = ray.remote(**needs)(_execute_alone)
+    waiting = iter(specs)
+    running = {remote.remote(spec, device): spec for spec in islice(waiting, workers)}
+    try:
+        while running:
+            (finished, *_), _ = ray.wait(list(running), num_returns=1)
+            spec = running.pop(finished)
+            try:
+                outcome = ray.get(finished)
+            except ray.exceptions.RayError as error:
+                outcome = RunOutcome(spec, "failed", f"{_ENDED} ({type(error).__name__})")
+            if outcome.status != "stopped":
+                yield outcome
+            following = next(waiting, None)
+            if following is not None:
+                running[remote.remote(following, device)] = following
+    finally:
+        for reference in running:
+            ray.cancel(reference)
+        if started:
+            ray.shutdown()
+
+
+def _execute_alone(spec: RunSpec, device: str) -> RunOutcome:
+    """Make a run with one thread, as in the other processes."""
+    torch.set_num_threads(1)
+    return execute(spec, device)
+
+
+EXECUTORS: dict[str, Executor] = {"local": run_local, "ray": run_ray}
+
+
+def get_executor(name: str) -> Executor:
+    """Return an executor by name.
+
+    Raises:
+        BadConfig: If there is none, naming those there are.
+    """
+    if name not in EXECUTORS:
+        raise BadConfig(f"no executor is named {name!r}; there are: {', '.join(EXECUTORS)}")
+    return EXECUTORS[name]

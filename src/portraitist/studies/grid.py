@@ -1,0 +1,216 @@
+"""From a study to its runs: arms, what each run is to do, and the order that gives a usable answer early."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product, zip_longest
+from typing import Any, TypeVar
+
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.studies.scoring import Scorer
+from portraitist.studies.study import PHOTOS, Grid, Study, SubjectEntry
+from portraitist.training.recipes import load_recipe
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison: a method with the values a grid gives it.
+
+    Attributes:
+        grid: Name of the grid.
+        method: Name of the method.
+        values: The grid's settings with the values of this arm, in the grid's order.
+    """
+
+    grid: str
+    method: str
+    values: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return words for tables: ``krona, learning rate 0.001``."""
+        return ", ".join([self.method, *(f"{setting_words(name)} {_value(value)}" for name, value in self.values)])
+
+    def value(self, setting: str) -> Any:
+        """Return the arm's value of a setting."""
+        return dict(self.values)[setting]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that decides one run; plain values, so that it can be hashed and sent to another process.
+
+    Attributes:
+        base: Name of the base.
+        fingerprint: Its fingerprint.
+        scorer: Who scores.
+        scorer_digest: A hash of the scorer's identity: what other encoders scored is another run.
+        subject: The subject's name.
+        photos: Folder of its photos.
+        photo_count: Use the first so many photos; None takes all.
+        class_noun: What the subject is.
+        token: The rare word.
+        recipe: The resolved recipe, its seed included.
+        prompts: Prompts with ``{}``.
+        class_prompts: Prompts with ``{}`` for the class noun.
+        pictures: Pictures of each prompt.
+        sampling: Settings of sampling.
+        checkpoints: How often pictures are scored during training.
+    """
+
+    base: str
+    fingerprint: str
+    scorer: str
+    scorer_digest: str
+    subject: str
+    photos: str
+    photo_count: int | None
+    class_noun: str
+    token: str
+    recipe: dict[str, Any]
+    prompts: tuple[str, ...]
+    class_prompts: tuple[str, ...]
+    pictures: int
+    sampling: dict[str, Any]
+    checkpoints: int
+
+    @property
+    def key(self) -> str:
+        """Return a short name that two runs share only if they are the same run, wherever the photos lie."""
+        return digest({name: value for name, value in asdict(self).items() if name != "photos"})
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of training."""
+        return int(self.recipe["seed"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An arm on a subject with a seed, and the run that fills it; arms that agree share runs."""
+
+    arm: Arm
+    subject: str
+    seed: int
+    spec: RunSpec
+
+
+def plan(study: Study, base: Base, scorer: Scorer) -> list[Cell]:
+    """Return all cells of a study, in the order in which they are to be run.
+
+    Breadth first: all arms on the first subject, methods and grids in turn and values from coarse to fine; then the
+    next subject, of another class where there is one.
+
+    Raises:
+        BadConfig: If a setting, method or subject of the study cannot work.
+    """
+    subjects = study.subject_entries()
+    shared = {"base": base.name, "fingerprint": base.fingerprint}
+    shared |= {"scorer": study.scorer, "scorer_digest": digest(scorer.identity())}
+    cells: list[Cell] = []
+    for seed, subject in product(study.seeds, subjects):
+        columns = [
+            [_cell(study, base, shared, grid, arm, subject, seed) for arm in _running_order(grid)]
+            for grid in study.grids
+            if subject in subjects[: grid.subjects] and seed in study.seeds[: grid.seeds]
+        ]
+        cells += interleave(columns)
+    return cells
+
+
+def unique_specs(cells: Sequence[Cell]) -> list[RunSpec]:
+    """Return the runs of some cells, each once, in order."""
+    return list({cell.spec.key: cell.spec for cell in cells}.values())
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return sixteen hexadecimal digits of JSON-able content."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def arms_of(grid: Grid) -> list[Arm]:
+    """Return a grid's arms in the order of the study file."""
+    combinations = product(*grid.settings.values())
+    values = [tuple(zip(grid.settings, combination, strict=True)) for combination in combinations]
+    return [Arm(grid.name, method, value) for method in grid.methods for value in values]
+
+
+def interleave(columns: Sequence[Sequence[T]]) -> list[T]:
+    """Return one item of each column in turn."""
+    missing = object()
+    return [item for row in zip_longest(*columns, fillvalue=missing) for item in row if item is not missing]  # type: ignore[misc]
+
+
+def coarse_to_fine(values: Sequence[T]) -> list[T]:
+    """Order values so that the ends come first, then the middle, then the middles of what is left."""
+    order = [0, len(values) - 1] if len(values) > 1 else [0] if values else []
+    gaps = [(0, len(values) - 1)]
+    for low, high in gaps:  # grows while it is walked
+        middle = (low + high) // 2
+        if middle not in (low, high):
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return [values[index] for index in order]
+
+
+def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into nested settings: ``{"method_config.rank": 8}`` to ``{"method_config": {"rank": 8}}``."""
+    nested: dict[str, Any] = {}
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        place = nested
+        for step in path:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise BadConfig(f"the study gives {step!r} both a value and parts")
+        place[last] = value
+    return nested
+
+
+def setting_words(name: str) -> str:
+    """Return a setting's name in words: ``method_config.out_factor`` is ``out factor``."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _running_order(grid: Grid) -> list[Arm]:
+    """Return a grid's arms in the order of running: methods in turn, values from coarse to fine."""
+    by_method = [
+        coarse_to_fine([arm for arm in arms_of(grid) if arm.method == method]) for method in dict.fromkeys(grid.methods)
+    ]
+    return interleave(by_method)
+
+
+def _cell(
+    study: Study, base: Base, shared: Mapping[str, str], grid: Grid, arm: Arm, subject: SubjectEntry, seed: int
+) -> Cell:
+    settings = {**study.fixed, **grid.fixed, **dict(arm.values)}
+    photo_count = settings.pop(PHOTOS, None)
+    if photo_count is not None and (not isinstance(photo_count, int) or photo_count < 1):
+        raise BadConfig(f"grid {grid.name!r}: {PHOTOS} is a number of photos, not {photo_count!r}")
+    if "seed" in settings:
+        raise BadConfig(f"grid {grid.name!r}: seeds belong into the study's `seeds`, not among its settings")
+    overrides = {**nest(settings), "seed": seed}
+    recipe = load_recipe(arm.method, base.name, base.family.name, overrides=overrides)
+    spec = RunSpec(
+        **shared,
+        subject=subject.name,
+        photos=str(subject.photos),
+        photo_count=photo_count,
+        class_noun=subject.class_noun,
+        token=study.token,
+        recipe=recipe.model_dump(mode="json"),
+        prompts=study.prompts,
+        class_prompts=study.class_prompts,
+        pictures=study.pictures,
+        sampling=study.sampling.model_dump(),
+        checkpoints=study.checkpoints,
+    )
+    return Cell(arm, subject.name, seed, spec)

@@ -1,0 +1,217 @@
+"""One run of a study: train, make the pictures, score them."""
+
+import io
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from portraitist.adapters import Adapter, save_adapter
+from portraitist.bases import Base, load_base
+from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
+from portraitist.generation import SamplingConfig, generate
+from portraitist.studies.grid import RunSpec, digest
+from portraitist.studies.scoring import Evidence, Scorer, make_scorer
+from portraitist.studies.study import thin
+from portraitist.training.personalise import train
+from portraitist.training.recipes import Recipe
+from portraitist.training.subjects import Subject
+
+Status = Literal["done", "failed", "stopped"]
+# Pictures of a point of a training curve; fewer than of the finished run, or the curve would cost more than it.
+_CURVE_PROMPTS = 4
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Scores during training.
+
+    Attributes:
+        step: Completed steps.
+        seconds: Training time until then.
+        scores: The scores of a few pictures.
+    """
+
+    step: int
+    seconds: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What became of a run.
+
+    Attributes:
+        spec: The run.
+        status: ``done``, ``failed``, or ``stopped`` on request, in which case nothing is recorded.
+        error: Why it failed, in one line.
+        scores: Scores by name.
+        curve: Scores during training.
+        parameters: Numbers in the adapter.
+        size: Bytes of its file.
+        training_seconds: Time spent in training steps.
+        seconds: Time of the whole run.
+        pictures: PNG files by name.
+    """
+
+    spec: RunSpec
+    status: Status
+    error: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    parameters: int | None = None
+    size: int | None = None
+    training_seconds: float | None = None
+    seconds: float | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
+    """Make a run; whatever goes wrong in it becomes its outcome."""
+    try:
+        base, scorer = _equipment(spec.base, spec.scorer, device)
+        if base.fingerprint != spec.fingerprint:
+            raise BadConfig(f"base {spec.base} has fingerprint {base.fingerprint} here, not {spec.fingerprint}")
+        if digest(scorer.identity()) != spec.scorer_digest:
+            raise BadConfig(f"scorer {spec.scorer} has other encoders here than where the study was planned")
+        return run(spec, base, scorer)
+    except TrainingInterrupted:
+        return RunOutcome(spec, "stopped")
+    except PortraitistError as error:
+        return RunOutcome(spec, "failed", str(error))
+    except Exception as error:  # a study goes on without the run that broke, and shows why it did
+        return RunOutcome(spec, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+@lru_cache(maxsize=1)
+def _equipment(base: str, scorer: str, device: str) -> tuple[Base, Scorer]:
+    """Load what every run of a process shares, once."""
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    loaded = load_base(base, device)
+    return loaded, make_scorer(scorer, loaded)
+
+
+def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
+    """Train, make pictures of the subject and of its class, and score them."""
+    started = time.monotonic()
+    subject = read_subject(spec, base)
+    recipe = Recipe.model_validate(spec.recipe)
+    watch = _Watch(spec, base, subject, scorer)
+    adapter = train(base, subject, recipe, callbacks=[watch])
+    training_seconds = float(adapter.metadata["training"]["seconds"])
+    prompts = [subject.prompt(prompt) for prompt in spec.prompts]
+    class_prompts = [prompt.replace("{}", subject.class_noun) for prompt in spec.class_prompts]
+    pictures = _make(base, prompts, spec, adapter)
+    class_pictures = _make(base, class_prompts, spec, adapter)
+    evidence = _evidence(subject, prompts, pictures, class_prompts, class_pictures, spec.pictures)
+    scores = {name: float(value) for name, value in scorer.score(evidence).items()}
+    return RunOutcome(
+        spec,
+        "done",
+        scores=scores,
+        curve=watch.points(training_seconds),
+        parameters=adapter.count(),
+        size=_file_size(adapter),
+        training_seconds=training_seconds,
+        seconds=time.monotonic() - started,
+        pictures={
+            **_named("subject", pictures, spec.pictures),
+            **_named("class", class_pictures, spec.pictures),
+        },
+    )
+
+
+def read_subject(spec: RunSpec, base: Base) -> Subject:
+    """Read the subject's photos, as many as the run is to use."""
+    subject = Subject.from_folder(spec.photos, spec.class_noun, spec.token, base.family.resolution)
+    if spec.photo_count is None:
+        return subject
+    if spec.photo_count > len(subject.photos):
+        raise BadConfig(f"{spec.subject} has {len(subject.photos)} photos, and {spec.photo_count} are asked for")
+    chosen = subject.paths[: spec.photo_count]
+    return Subject.from_folder(chosen, spec.class_noun, spec.token, base.family.resolution)
+
+
+class _Watch:
+    """Scores a few pictures at evenly spread steps of training, the untrained adapter's not among them."""
+
+    def __init__(self, spec: RunSpec, base: Base, subject: Subject, scorer: Scorer) -> None:
+        self.spec, self.base, self.subject, self.scorer = spec, base, subject, scorer
+        steps, count = int(spec.recipe["steps"]), spec.checkpoints
+        self.steps = steps
+        self.due = {round(steps * (index + 1) / count) for index in range(count)}
+        self.scores: dict[int, dict[str, float]] = {}
+
+    def __call__(self, completed: int) -> None:
+        if completed not in self.due:
+            return
+        prompts = [self.subject.prompt(prompt) for prompt in thin(self.spec.prompts, _CURVE_PROMPTS)]
+        # The adapter in training is attached already.
+        pictures = _make(self.base, prompts, self.spec, None)
+        evidence = _evidence(self.subject, prompts, pictures, [], [], self.spec.pictures)
+        self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).items()}
+
+    def points(self, training_seconds: float) -> tuple[CurvePoint, ...]:
+        """Return the curve; steps of one run take equally long."""
+        share = training_seconds / self.steps
+        return tuple(CurvePoint(step, step * share, scores) for step, scores in sorted(self.scores.items()))
+
+
+def _make(base: Base, prompts: Sequence[str], spec: RunSpec, adapter: Adapter | None) -> list[Image.Image]:
+    """Make every prompt's pictures, prompt by prompt, with seeds 0, 1, ..."""
+    if not prompts:
+        return []
+    repeated = [prompt for prompt in prompts for _ in range(spec.pictures)]
+    seeds = list(range(spec.pictures)) * len(prompts)
+    config = SamplingConfig(**spec.sampling)
+    made = generate(base, repeated, adapter, seeds=seeds, config=config, show_progress=False)
+    return [picture.image for picture in made]
+
+
+def _evidence(
+    subject: Subject,
+    prompts: Sequence[str],
+    pictures: Sequence[Image.Image],
+    class_prompts: Sequence[str],
+    class_pictures: Sequence[Image.Image],
+    each: int,
+) -> Evidence:
+    return Evidence(
+        photos=subject.photos,
+        class_noun=subject.class_noun,
+        token=subject.token,
+        prompts=[prompt for prompt in prompts for _ in range(each)],
+        pictures=pictures,
+        class_prompts=[prompt for prompt in class_prompts for _ in range(each)],
+        class_pictures=class_pictures,
+    )
+
+
+def _file_size(adapter: Adapter) -> int:
+    """Return the bytes of the adapter's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "adapter.safetensors"
+        save_adapter(adapter, file)
+        return file.stat().st_size
+
+
+def picture_name(kind: str, prompt: int, seed: int) -> str:
+    """Return a picture's file name: ``subject-02-0.png``."""
+    return f"{kind}-{prompt:02d}-{seed}.png"
+
+
+def _named(kind: str, pictures: Sequence[Image.Image], each: int) -> dict[str, bytes]:
+    return {picture_name(kind, index // each, index % each): _png(image) for index, image in enumerate(pictures)}
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
