@@ -1,6 +1,7 @@
 """Published architectures from their public configurations, without weights: for counts, plans and benchmarks."""
 
 import json
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,40 @@ def build_architecture(
 def architecture_family(name: str) -> str:
     """Return the family of a named architecture."""
     return str(_named(name)["family"])
+
+
+def write_architecture(name: str, folder: Path) -> str:
+    """Write an architecture in the diffusers layout, complete but for the weights.
+
+    Returns:
+        The name of its pipeline class.
+
+    Raises:
+        BadConfig: If there is no such architecture, or it is known for its sizes only.
+    """
+    from portraitist.bases.clip_tokenizer import build_clip_tokenizer
+
+    content = _named(name)
+    if "pipeline" not in content:
+        raise BadConfig(f"the architecture {name} is known for its sizes only, without tokenizers")
+    index: dict[str, Any] = {"_class_name": content["pipeline"], **content.get("options", {})}
+    for component, config in {**content["components"], "scheduler": content["scheduler"]}.items():
+        is_transformers = component.startswith("text_encoder")
+        index[component] = ["transformers" if is_transformers else "diffusers", config["_class_name"]]
+        (folder / component).mkdir(parents=True, exist_ok=True)
+        file = "scheduler_config.json" if component == "scheduler" else "config.json"
+        if is_transformers:
+            class_ = getattr(import_module("transformers"), config["_class_name"]).config_class
+            class_(**{key: value for key, value in config.items() if key != "_class_name"}).save_pretrained(
+                folder / component
+            )
+        else:
+            (folder / component / file).write_text(json.dumps(config))
+    for component, settings in content["tokenizers"].items():
+        index[component] = ["transformers", "CLIPTokenizer"]
+        build_clip_tokenizer(**settings).save_pretrained(folder / component)
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return str(content["pipeline"])
 
 
 def _named(name: str) -> dict[str, Any]:

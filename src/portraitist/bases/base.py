@@ -1,10 +1,7 @@
 """A base model: a diffusers pipeline, its family and its fingerprint."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,14 @@ from safetensors import SafetensorError
 from torch import nn
 
 from portraitist.bases.families import FAMILIES, Family
+from portraitist.bases.fingerprint import fingerprint
+from portraitist.bases.single_file import load_single_file
+from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
 from portraitist.errors import BadConfig
 
-BUILTIN = ("toyland",)
-_SAMPLES_PER_TENSOR = 16
+# Guidance of the models that ship with the package, as their exams chose it; others have their family's usual one.
+_GUIDANCE = {"toyland": 4.0}
+_FULL_OR_HALF = ("", "fp16")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Base:
     """A base model ready for use.
 
     Attributes:
-        name: What the user asked for: a built-in name, a folder or a hub id.
+        name: What the user asked for: a built-in name, a folder, a checkpoint or a hub id.
         family: How the model is spoken to; holds the pipeline.
     """
 
@@ -48,42 +49,47 @@ class Base:
         return next(self.family.denoiser.parameters()).device
 
     @property
+    def precision(self) -> str:
+        """Return the precision of the denoiser's weights, e.g. ``float16``."""
+        return str(next(self.family.denoiser.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def guidance(self) -> float:
+        """Return the usual weight of guidance when pictures are sampled."""
+        return _GUIDANCE.get(self.name, self.family.guidance)
+
+    @property
     def is_builtin(self) -> bool:
         """Say whether the base ships with the package."""
         return self.name in BUILTIN
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash over tensor names, shapes and sampled values, the same in any precision of storage."""
+        """Return a hash over tensor names, shapes and sampled values; see `portraitist.bases.fingerprint`."""
         return fingerprint(self.components)
 
 
 def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Base:
-    """Load a base model.
+    """Load a base model. Nothing is downloaded, and no pickle is opened.
 
     Args:
-        name: A built-in name (``toyland``), a folder in the diffusers layout, or an id on the Hugging Face hub.
+        name: A built-in name (``toyland``), a folder in the diffusers layout, a single-file ``.safetensors`` checkpoint
+            of Stable Diffusion 1.x, 2.x or XL (behind an ``@`` the architecture or a folder of configurations, where
+            the file does not tell), or an id on the Hugging Face hub with or without ``@revision``, once fetched.
         device: Where to put it.
         dtype: Precision of its weights.
 
     Raises:
         BadConfig: If there is no such model, it is damaged, or its family is not known.
     """
-    source = (
-        str(files("portraitist.bases").joinpath("builtin").joinpath(str(name))) if str(name) in BUILTIN else str(name)
-    )
-    class_name = _pipeline_class(source)
-    for family in FAMILIES:
-        if class_name in family.pipelines:
-            break
+    source = find_source(str(name))
+    if source.is_single_file:
+        pipeline = load_single_file(source.path, source.detail, dtype)
+        family = _family(type(pipeline).__name__, str(name))
     else:
-        covered = ", ".join(pipeline for family in FAMILIES for pipeline in family.pipelines)
-        raise BadConfig(f"{name} is a {class_name}, which is not supported yet; supported: {covered}")
-    arguments: dict[str, Any] = {"safety_checker": None} if "safety_checker" in _index(source) else {}
-    try:
-        pipeline = DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, **arguments)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise BadConfig(f"base {str(name)!r} is incomplete or damaged ({error}); get it again") from error
+        index = read_index(source)
+        family = _family(index["_class_name"], str(name))
+        pipeline = _load_folder(source, index, dtype, str(name))
     pipeline = pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
@@ -92,51 +98,39 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
     return Base(str(name), family(pipeline))
 
 
-def _pipeline_class(source: str) -> str:
-    name = _index(source).get("_class_name")
-    if not isinstance(name, str):
-        raise BadConfig(f"{source}: model_index.json does not name a pipeline class")
-    return name
+def _family(pipeline_class: str, name: str) -> type[Family]:
+    for family in FAMILIES:
+        if pipeline_class in family.pipelines:
+            return family
+    covered = ", ".join(pipeline for family in FAMILIES for pipeline in family.pipelines)
+    raise BadConfig(f"{name} is a {pipeline_class}, which is not supported yet; supported: {covered}")
 
 
-def _index(source: str) -> dict[str, Any]:
-    """Read ``model_index.json`` of a folder, or of a hub repository."""
-    folder = Path(source)
+def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Any:
+    """Load a folder in the diffusers layout; where there are only half-precision copies of the weights, those."""
+    arguments: dict[str, Any] = {"safety_checker": None} if "safety_checker" in index else {}
+    variant = next((each for each in _FULL_OR_HALF if _has_variant(source.path, each)), "")
     try:
-        if folder.exists():
-            path = folder / "model_index.json"
-        else:
-            from huggingface_hub import hf_hub_download
-
-            path = Path(hf_hub_download(source, "model_index.json"))
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        if folder.parent.name == "builtin":
-            raise BadConfig(
-                f"this build of the package has no finished {folder.name}; make it with `portraitist {folder.name}"
-                " train` and give the folder `pipeline` it writes as base"
-            ) from error
-        looked = "has no readable model_index.json" if folder.exists() else "is no folder here and not on the hub"
-        raise BadConfig(
-            f"base {source!r} {looked} ({type(error).__name__}); give {', '.join(BUILTIN)}, a diffusers folder, or a"
-            " hub id that `huggingface-cli download` has fetched"
-        ) from error
-    return content if isinstance(content, dict) else {}
+        return DiffusionPipeline.from_pretrained(
+            source.path,
+            torch_dtype=dtype,
+            variant=variant or None,
+            use_safetensors=True,
+            local_files_only=True,
+            **arguments,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        if any(source.path.glob("*/*.bin")) and not any(source.path.glob("*/*.safetensors")):
+            raise BadConfig(f"base {name!r} holds its weights as pickles (.bin), which are not read") from error
+        raise BadConfig(f"base {name!r} is incomplete or damaged ({error}); {source.advice}") from error
 
 
-def fingerprint(components: dict[str, nn.Module]) -> str:
-    """Hash the names, shapes and some values of all weights to 16 hexadecimal digits.
-
-    Values are rounded to three significant digits, so that float32, float16 and bfloat16 copies agree nearly always
-    and different fine-tunes do not.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for component, module in sorted(components.items()):
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{component}.{name}{tuple(tensor.shape)}".encode())
-            if tensor.is_floating_point() and tensor.numel():
-                flat = tensor.detach().flatten()
-                positions = torch.linspace(0, flat.numel() - 1, min(_SAMPLES_PER_TENSOR, flat.numel())).long()
-                values = flat[positions.to(flat.device)].half().float().tolist()
-                digest.update(" ".join(f"{value:.2e}" for value in values).encode())
-    return digest.hexdigest()
+def _has_variant(folder: Path, variant: str) -> bool:
+    """Say whether the denoiser's weights are there in a variant."""
+    stem = f"diffusion_pytorch_model{'.' if variant else ''}{variant}"
+    names = (
+        f"{stem}.safetensors",
+        f"{stem}.safetensors.index.json",
+        f"diffusion_pytorch_model.safetensors.index.{variant}.json",
+    )
+    return any((folder / part / name).exists() for part in ("unet", "transformer") for name in names)

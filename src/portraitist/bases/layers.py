@@ -10,6 +10,12 @@ def _attention(denoiser: str) -> tuple[str, ...]:
     return tuple(f"{denoiser}.*.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0"))
 
 
+_FLUX_CONTEXT = tuple(f"transformer.*.attn.{name}" for name in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"))
+_FLUX_FEED_FORWARD = tuple(
+    f"transformer.*.{ff}.{name}" for ff in ("ff", "ff_context") for name in ("net.0.proj", "net.2")
+)
+
+
 def _text_attention(*encoders: str) -> tuple[str, ...]:
     projections = ("q_proj", "k_proj", "v_proj", "out_proj")
     return tuple(f"{encoder}.*.{name}" for encoder in encoders for name in projections)
@@ -55,6 +61,12 @@ LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType(
         "flux": MappingProxyType(
             {
                 "attention": _attention("transformer"),
+                # Pictures and text, attention and feed-forward: the default of diffusers' LoRA script for FLUX.1.
+                "blocks": (*_attention("transformer"), *_FLUX_CONTEXT, *_FLUX_FEED_FORWARD),
+                # Only CLIP: its pooled state and T5's states both steer, but adapters of T5 are not in use.
+                "attention+text": (*_attention("transformer"), *_text_attention("text_encoder")),
+                "text-attention": _text_attention("text_encoder"),
+                "token-embedding": ("text_encoder.*token_embedding",),
                 "transformer": ("transformer.*",),
                 "matrices": ("linear:transformer.*",),
             }

@@ -1,14 +1,22 @@
 """Whether an adapter belongs to a base."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from portraitist.adapters import Adapter
-from portraitist.bases import Base
+from portraitist.bases import Base, same_structure, same_weights
 from portraitist.errors import BaseMismatch
+
+# A value rounded to one of these cannot be told from its neighbours rounded to the other.
+_INCOMPARABLE = {"float16", "bfloat16"}
 
 
 def check_base(adapter: Adapter, base: Base, force: bool = False) -> None:
     """Refuse an adapter that was made for a base with other weights.
+
+    A copy of the same base in another precision is known again, but for float16 against bfloat16: there the weights
+    cannot be told from those of a close relative, and `base_warning` says so.
 
     Args:
         adapter: The adapter; one that does not say what it was made for is let through.
@@ -19,12 +27,35 @@ def check_base(adapter: Adapter, base: Base, force: bool = False) -> None:
         BaseMismatch: Naming both bases.
     """
     made_for = adapter.metadata.get("base")
-    if force or not isinstance(made_for, dict) or made_for.get("fingerprint") in (None, base.fingerprint):
+    if force or not isinstance(made_for, dict) or made_for.get("fingerprint") is None:
         return
-    name = made_for.get("name", "another base")
+    wanted = str(made_for["fingerprint"])
+    if same_weights(wanted, base.fingerprint) or _precisions_hide(made_for, base):
+        return
     raise BaseMismatch(
-        f"the adapter was made for {name} (fingerprint {made_for['fingerprint']}), not for {base.name} (fingerprint"
-        f" {base.fingerprint}); load the base it was made for, or use --force to try it all the same"
+        f"the adapter was made for {made_for.get('name', 'another base')} (fingerprint {wanted}), not for {base.name}"
+        f" (fingerprint {base.fingerprint}); load the base it was made for, or use --force to try it all the same"
+    )
+
+
+def base_warning(adapter: Adapter, base: Base) -> str | None:
+    """Say that it cannot be told whether an adapter was made for this base, though `check_base` let it through."""
+    made_for = adapter.metadata.get("base")
+    if not isinstance(made_for, dict) or not _precisions_hide(made_for, base):
+        return None
+    return (
+        f"the adapter was made for {made_for.get('name', 'another base')} in {made_for['dtype']}; {base.name} in"
+        f" {base.precision} has the same layers, but whether it is the same model cannot be told across these two"
+    )
+
+
+def _precisions_hide(made_for: Mapping[str, Any], base: Base) -> bool:
+    """Say whether only the precisions, float16 and bfloat16, may keep two fingerprints from agreeing."""
+    wanted = str(made_for.get("fingerprint"))
+    return (
+        {made_for.get("dtype"), base.precision} == _INCOMPARABLE
+        and same_structure(wanted, base.fingerprint)
+        and not same_weights(wanted, base.fingerprint)
     )
 
 

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -18,32 +17,45 @@ from portraitist.generation.compatibility import check_base
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
 
-SCHEDULERS = {"ddim": DDIMScheduler, "dpm": DPMSolverMultistepScheduler}
-
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How pictures are sampled.
+    """How pictures are sampled. What is None is as usual for the base; see `for_base`.
 
     Attributes:
         steps: Denoiser evaluations.
-        guidance: Weight of classifier-free guidance; 1 switches it off.
+        guidance: Weight of classifier-free guidance; 1 switches it off. For models with distilled guidance, the
+            number they are told.
         negative_prompt: What to keep away from.
-        scheduler: ``ddim`` (eta 0) or ``dpm`` (DPM-Solver++ of second order).
+        scheduler: ``ddim`` (eta 0), ``dpm`` (DPM-Solver++ of second order) or ``euler``, as the base's family has them.
         batch_size: Pictures sampled at once; does not change them.
     """
 
-    steps: int = 25
-    guidance: float = 4.0
+    steps: int | None = None
+    guidance: float | None = None
     negative_prompt: str = ""
-    scheduler: str = "dpm"
+    scheduler: str | None = None
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        if self.scheduler not in SCHEDULERS:
-            raise BadConfig(f"unknown scheduler {self.scheduler!r}; choose one of {', '.join(SCHEDULERS)}")
-        if self.steps < 1 or self.batch_size < 1 or self.guidance < 1:
+        if (self.steps or 1) < 1 or self.batch_size < 1 or (self.guidance or 1) < 1 or 0 in (self.steps, self.guidance):
             raise BadConfig("steps and batch size must be at least 1, guidance at least 1.0")
+
+    def for_base(self, base: Base) -> "SamplingConfig":
+        """Return the settings with what is usual for the base filled in.
+
+        Raises:
+            BadConfig: If its family does not know the scheduler, or cannot be told what to keep away from.
+        """
+        config = replace(
+            self,
+            steps=self.steps or base.family.sampling_steps,
+            guidance=self.guidance or base.guidance,
+            scheduler=self.scheduler or next(iter(base.family.samplers)),
+        )
+        base.family.sampler(str(config.scheduler))
+        base.family.sampling_arguments([], config.negative_prompt)
+        return config
 
 
 @dataclass(frozen=True)
@@ -95,9 +107,9 @@ def generate(
 
     Raises:
         BaseMismatch: If an adapter was made for another base.
-        BadConfig: If there are not as many seeds as prompts.
+        BadConfig: If there are not as many seeds as prompts, or the base's family cannot be sampled so.
     """
-    config = config or SamplingConfig()
+    config = (config or SamplingConfig()).for_base(base)
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
     if len(seeds) != len(prompts):
         raise BadConfig(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
@@ -124,16 +136,17 @@ def generate(
 
 
 def _sample(base: Base, prompts: Sequence[str], seeds: Sequence[int], config: SamplingConfig) -> list[Image.Image]:
-    pipeline = base.pipeline
+    family, pipeline = base.family, base.pipeline
     own = pipeline.scheduler
-    pipeline.scheduler = SCHEDULERS[config.scheduler].from_config(own.config)
+    pipeline.scheduler = family.sampler(str(config.scheduler))
     # Noise is drawn on the CPU, so that a seed means the same picture on every device.
     generators = [torch.Generator().manual_seed(derive_seed(seed, "sampling")) for seed in seeds]
     try:
         with torch.no_grad():
             return pipeline(
-                prompt=list(prompts),
-                negative_prompt=[config.negative_prompt] * len(prompts),
+                **family.sampling_arguments(prompts, config.negative_prompt),
+                height=family.resolution,
+                width=family.resolution,
                 num_inference_steps=config.steps,
                 guidance_scale=config.guidance,
                 generator=generators,

@@ -111,6 +111,7 @@ def run_demo(base: Base, example: Example, recipe: Recipe, folder: Path, samplin
         sampling: How to make the pictures.
     """
     started = time.monotonic()
+    sampling = sampling.for_base(base)
     require_writable(folder, _ROOM)
     subject = Subject.from_folder(example.folder, example.class_noun, size=base.family.resolution)
     adapter = train(base, subject, recipe)

@@ -221,7 +221,7 @@ def examine(
         guidance: Weight of classifier-free guidance.
         seed: Seed of questions and of every picture's starting noise.
         batch_size: Pictures sampled at once; does not change them.
-        scheduler: A name of `portraitist.generation.sampling.SCHEDULERS`.
+        scheduler: A name of the family's samplers.
         validation: Drawn pictures on which the examiner's own accuracy is measured, as they are and as the pipeline's
             autoencoder gives them back, which is the most a generated picture can reach.
     """

@@ -15,20 +15,19 @@ from torch import Tensor, nn
 
 from portraitist.adapters import Adapter, Kind
 from portraitist.bases import Base
-from portraitist.bases.families import Conditions
+from portraitist.bases.families import Conditions, Framing
 from portraitist.randomness import epoch_order, torch_generator
 from portraitist.training.loop import ParameterGroup
 from portraitist.training.recipes import Recipe
 
-_TEXT_COMPONENTS = ("text_encoder",)
-
 
 @dataclass(frozen=True)
 class Latents:
-    """Encoded pictures: posterior means and standard deviations, ``[n, c, h, w]`` in float32."""
+    """Encoded pictures: posterior means and standard deviations, ``[n, c, h, w]`` in float32, and their framings."""
 
     mean: Tensor
     deviation: Tensor
+    framings: tuple[Framing, ...]
 
     def draw(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
         """Sample the latents of some pictures."""
@@ -40,16 +39,26 @@ class Latents:
         return len(self.mean)
 
 
-def encode(base: Base, images: Sequence[Image.Image], mirror: bool = False) -> Latents:
-    """Encode pictures once; with `mirror`, their mirror images too."""
+def encode(
+    base: Base, images: Sequence[Image.Image], mirror: bool = False, framings: Sequence[Framing] = ()
+) -> Latents:
+    """Encode pictures once.
+
+    Args:
+        base: The base.
+        images: The pictures.
+        mirror: Encode their mirror images too.
+        framings: How each was cut from its photo, the same seen from both sides; whole pictures when empty.
+    """
     everything = [*images, *(ImageOps.mirror(image) for image in images)] if mirror else list(images)
+    framings = framings or [Framing.whole(image.height, image.width) for image in images]
     means, deviations = [], []
     for image in everything:
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
         mean, deviation = base.family.encode_pictures(pixels)
         means.append(mean.cpu())
         deviations.append(deviation.cpu())
-    return Latents(torch.cat(means), torch.cat(deviations))
+    return Latents(torch.cat(means), torch.cat(deviations), tuple(framings) * (len(everything) // len(images)))
 
 
 class DreamBoothTask:
@@ -68,7 +77,7 @@ class DreamBoothTask:
         self.base, self.adapter, self.recipe = base, adapter, recipe
         self.prompt, self.class_prompt = prompt, class_prompt
         self.photos, self.prior = photos, prior
-        self.trains_text = any(name in _TEXT_COMPONENTS for name in adapter.components())
+        self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
         self._cached: Conditions | None = None
 
     def groups(self) -> Sequence[ParameterGroup]:
@@ -77,7 +86,7 @@ class DreamBoothTask:
         by_rate: dict[float, dict[str, nn.Parameter]] = {}
         for layer, tensors in self.adapter.parameters.items():
             rate = recipe.learning_rate
-            if layer.partition(".")[0] in _TEXT_COMPONENTS:
+            if layer.partition(".")[0] in self.base.family.text_encoders:
                 rate = recipe.text_learning_rate or rate
             if self.adapter.layers[layer].spec.kind is Kind.NORM:
                 rate = recipe.norm_learning_rate or rate
@@ -107,19 +116,21 @@ class DreamBoothTask:
         draws = torch_generator(recipe.seed, "noise", index)
         chosen = epoch_order(len(self.photos), recipe.seed, "photos", index * size, size)
         latents = self.photos.draw(chosen, draws)
+        framings = [self.photos.framings[position] for position in chosen]
         if self.prior is not None:
             chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * size, size)
             latents = torch.cat([latents, self.prior.draw(chosen, draws)])
+            framings += [self.prior.framings[position] for position in chosen]
         noise = torch.randn(latents.shape, generator=draws)
-        timesteps = family.draw_timesteps(len(latents), draws)
+        timesteps = family.draw_timesteps(len(latents), draws, (latents.shape[-2], latents.shape[-1]))
         noised = family.add_noise(latents, noise, timesteps)
         device, dtype = self.base.device, next(family.denoiser.parameters()).dtype
-        prediction = family.predict(noised.to(device, dtype), timesteps.to(device), self._conditions())
+        conditions = {**self._conditions(), **family.encode_framings(framings)}
+        prediction = family.predict(noised.to(device, dtype), timesteps.to(device), conditions)
         target = family.target(latents, noise, timesteps).to(device)
         errors = (prediction.float() - target).square().mean(dim=tuple(range(1, target.ndim)))
         if recipe.min_snr_gamma is not None:
-            snr = family.snr(timesteps)
-            errors = errors * (snr.clamp(max=recipe.min_snr_gamma) / snr).to(device)
+            errors = errors * family.min_snr_weights(timesteps, recipe.min_snr_gamma).to(device)
         subject = errors[:size].mean()
         if self.prior is None:
             return {"loss": subject}

@@ -133,7 +133,12 @@ def _task(base: Base, adapter: Adapter, subject: Subject, recipe: Recipe) -> Dre
 
 def _metadata(base: Base, subject: Subject, recipe: Recipe) -> dict[str, Any]:
     return {
-        "base": {"name": base.name, "family": base.family.name, "fingerprint": base.fingerprint},
+        "base": {
+            "name": base.name,
+            "family": base.family.name,
+            "fingerprint": base.fingerprint,
+            "dtype": base.precision,
+        },
         "subject": {"name": subject.name, "class": subject.class_noun, "token": subject.token},
         "trigger": f"{subject.token} {subject.class_noun}",
         "recipe": recipe.model_dump(mode="json"),

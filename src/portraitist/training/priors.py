@@ -28,7 +28,7 @@ def prior_images(base: Base, prompt: str, count: int, sampling: SamplingConfig |
         count: How many.
         sampling: How to sample them.
     """
-    sampling = sampling or SamplingConfig()
+    sampling = (sampling or SamplingConfig()).for_base(base)
     folder = prior_folder(base, prompt, sampling)
     paths = [folder / f"{seed:05d}.png" for seed in range(count)]
     missing = [seed for seed, path in enumerate(paths) if not path.exists()]

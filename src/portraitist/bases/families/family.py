@@ -2,13 +2,36 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
+from portraitist.errors import BadConfig
+
 Conditions = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a training picture was cut from its photo, all as (height, width) or (top, left) in pixels.
+
+    Attributes:
+        original: The photo's size before it was scaled.
+        crop: Corner of the cut in the scaled photo.
+        target: Size of the picture.
+    """
+
+    original: tuple[int, int]
+    crop: tuple[int, int]
+    target: tuple[int, int]
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> "Framing":
+        """Return the framing of a picture that is whole: what is asked for when pictures are generated."""
+        return cls((height, width), (0, 0), (height, width))
 
 
 class Family(ABC):
@@ -16,26 +39,39 @@ class Family(ABC):
 
     Attributes:
         name: The family's name in recipes and files.
+        title: What people call its models.
         pipelines: Names of the diffusers pipeline classes it covers.
         layer_sets: Named patterns of layers on ``component.module.path``.
+        denoiser_name: Component that predicts.
+        text_encoders: Components that read prompts, each with its tokenizer.
+        samplers: Sampling schedules by name, the usual one first.
+        sampling_steps: Usual number of them.
+        guidance: Usual weight of the guidance.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     pipelines: ClassVar[tuple[str, ...]]
     layer_sets: ClassVar[Mapping[str, tuple[str, ...]]]
+    denoiser_name: ClassVar[str]
+    text_encoders: ClassVar[tuple[str, ...]]
+    samplers: ClassVar[Mapping[str, type[Any]]]
+    sampling_steps: ClassVar[int]
+    guidance: ClassVar[float]
 
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         self.pipeline: Any = pipeline
 
     @property
-    @abstractmethod
     def denoiser(self) -> nn.Module:
         """Return the network that predicts."""
+        return getattr(self.pipeline, self.denoiser_name)
 
     @property
-    @abstractmethod
     def components(self) -> dict[str, nn.Module]:
         """Return the modules adapters may change, by component name."""
+        names = (self.denoiser_name, *self.text_encoders)
+        return {name: module for name in names if (module := getattr(self.pipeline, name)) is not None}
 
     @property
     @abstractmethod
@@ -44,19 +80,29 @@ class Family(ABC):
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
-        """Encode prompts to the denoiser's conditions, batch first; gradients flow into the text encoder."""
+        """Encode prompts to the denoiser's conditions, batch first; gradients flow into the text encoders."""
 
-    @abstractmethod
+    def encode_framings(self, framings: Sequence[Framing]) -> Conditions:
+        """Return conditions on how pictures were cut, batch first; nothing in most families."""
+        return {}
+
     def token_ids(self, text: str) -> tuple[int, ...]:
-        """Return a text's tokens without markers."""
+        """Return a text's tokens in the vocabulary of the first text encoder, without markers."""
+        return tuple(self.pipeline.tokenizer(text, add_special_tokens=False).input_ids)
 
     @abstractmethod
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures ``[n, 3, h, w]`` in [-1, 1] to scaled latent means and standard deviations."""
 
     @abstractmethod
-    def draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw training timesteps, shape ``[count]``."""
+    def draw_timesteps(self, count: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
+        """Draw training timesteps, shape ``[count]``.
+
+        Args:
+            count: How many.
+            generator: Where from.
+            size: Height and width of the latents; some families train larger pictures at higher noise.
+        """
 
     @abstractmethod
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -71,5 +117,61 @@ class Family(ABC):
         """Return the signal-to-noise ratio at the timesteps."""
 
     @abstractmethod
+    def min_snr_weights(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Return min-SNR weights (arXiv 2303.09556) for squared errors of this family's prediction, ``[n]``.
+
+        The weight is ``min(snr, gamma)`` on the squared error of the clean latents, carried over to the prediction.
+        """
+
+    @abstractmethod
     def predict(self, noised: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """Run the denoiser."""
+
+    def sampler(self, name: str) -> Any:
+        """Return a sampling schedule for the pipeline.
+
+        Raises:
+            BadConfig: If the family has none of this name.
+        """
+        if name not in self.samplers:
+            raise BadConfig(f"unknown scheduler {name!r} for {self.title}; choose one of {', '.join(self.samplers)}")
+        return self.samplers[name].from_config(self.pipeline.scheduler.config)
+
+    def sampling_arguments(self, prompts: Sequence[str], negative_prompt: str) -> dict[str, Any]:
+        """Return the pipeline's arguments that say what to show.
+
+        Raises:
+            BadConfig: If a negative prompt is given to a family that knows none.
+        """
+        return {"prompt": list(prompts), "negative_prompt": [negative_prompt] * len(prompts)}
+
+
+def tokenize(tokenizer: Any, prompts: Sequence[str], length: int | None = None) -> Tensor:
+    """Return token ids ``[n, length]``, padded or cut to the tokenizer's length or a given one."""
+    tokens = tokenizer(
+        list(prompts),
+        padding="max_length",
+        max_length=length or tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    ids: Tensor = tokens.input_ids
+    return ids
+
+
+def encode_latents(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the autoencoder's posterior means and standard deviations in float32, shifted and scaled.
+
+    An autoencoder that overflows in float16 (its configuration says ``force_upcast``) is run in float32, as in
+    diffusers.
+    """
+    upcast = vae.dtype == torch.float16 and vae.config.get("force_upcast", False)
+    if upcast:
+        vae.to(dtype=torch.float32)
+    with torch.no_grad():
+        posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    mean, deviation = posterior.mean.float(), posterior.std.float()
+    if upcast:
+        vae.to(dtype=torch.float16)
+    scale, shift = vae.config.scaling_factor, vae.config.get("shift_factor") or 0.0
+    return (mean - shift) * scale, deviation * scale

@@ -1,34 +1,53 @@
 """Stable Diffusion 1.x and 2.x, and every model in their layout, toyland among them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+)
 from diffusers.training_utils import compute_snr
-from torch import Tensor, nn
+from torch import Tensor
 
-from portraitist.bases.families.family import Conditions, Family
+from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
 from portraitist.bases.layers import LAYER_SETS, LayerSets
+from portraitist.errors import BadConfig
+
+_VELOCITY = "v_prediction"
 
 
 class StableDiffusion(Family):
     """One UNet with cross-attention, one CLIP text encoder, noise or velocity prediction."""
 
     name: ClassVar[str] = "sd"
+    title: ClassVar[str] = "Stable Diffusion"
     pipelines: ClassVar[tuple[str, ...]] = ("StableDiffusionPipeline",)
     layer_sets: ClassVar[LayerSets] = LAYER_SETS["sd"]
+    denoiser_name: ClassVar[str] = "unet"
+    text_encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
+    samplers: ClassVar[Mapping[str, type[Any]]] = MappingProxyType(
+        {"dpm": DPMSolverMultistepScheduler, "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler}
+    )
+    sampling_steps: ClassVar[int] = 25
+    guidance: ClassVar[float] = 7.5  # default of diffusers' pipeline
 
-    @property
-    def denoiser(self) -> nn.Module:
-        """Return the UNet."""
-        return self.pipeline.unet
-
-    @property
-    def components(self) -> dict[str, nn.Module]:
-        """Return the UNet and the text encoder."""
-        return {"unet": self.pipeline.unet, "text_encoder": self.pipeline.text_encoder}
+    def __init__(self, pipeline: DiffusionPipeline) -> None:
+        super().__init__(pipeline)
+        prediction = self.pipeline.scheduler.config.get("prediction_type", "epsilon")
+        if prediction not in ("epsilon", _VELOCITY):
+            raise BadConfig(f"this base predicts {prediction!r}; only noise and velocity are known for {self.title}")
+        if self.pipeline.unet.config.in_channels != self.pipeline.vae.config.latent_channels:
+            raise BadConfig(
+                f"this base's UNet reads {self.pipeline.unet.config.in_channels} channels: it is made for inpainting or"
+                " editing; take the text-to-image model"
+            )
 
     @property
     def resolution(self) -> int:
@@ -42,30 +61,15 @@ class StableDiffusion(Family):
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
         """Return the text encoder's last hidden states ``[n, tokens, width]``."""
-        tokenizer, encoder = self.pipeline.tokenizer, self.pipeline.text_encoder
-        tokens = tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        states = encoder(tokens.input_ids.to(encoder.device)).last_hidden_state
-        return {"encoder_hidden_states": states}
-
-    def token_ids(self, text: str) -> tuple[int, ...]:
-        """Return a text's tokens without markers."""
-        return tuple(self.pipeline.tokenizer(text, add_special_tokens=False).input_ids)
+        encoder = self.pipeline.text_encoder
+        ids = tokenize(self.pipeline.tokenizer, prompts).to(encoder.device)
+        return {"encoder_hidden_states": encoder(ids).last_hidden_state}
 
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the autoencoder's posterior, scaled as the UNet expects it."""
-        vae = self.pipeline.vae
-        with torch.no_grad():
-            posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
-        scale = vae.config.scaling_factor
-        return posterior.mean.float() * scale, posterior.std.float() * scale
+        return encode_latents(self.pipeline.vae, pixels)
 
-    def draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw_timesteps(self, count: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
         """Draw uniform integer timesteps."""
         total = self.pipeline.scheduler.config.num_train_timesteps
         return torch.randint(0, total, (count,), generator=generator)
@@ -76,15 +80,21 @@ class StableDiffusion(Family):
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return the noise, or the velocity for v-prediction models (Stable Diffusion 2.x at 768)."""
-        schedule = self.noise_schedule
-        if schedule.config.prediction_type == "v_prediction":
-            return schedule.get_velocity(latents, noise, timesteps)
-        return noise
+        return self.noise_schedule.get_velocity(latents, noise, timesteps) if self._predicts_velocity else noise
 
     def snr(self, timesteps: Tensor) -> Tensor:
         """Return the signal-to-noise ratio of the schedule."""
         return compute_snr(self.noise_schedule, timesteps)
 
+    def min_snr_weights(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Return ``min(snr, gamma) / snr`` for noise, ``min(snr, gamma) / (snr + 1)`` for velocity."""
+        snr = self.snr(timesteps)
+        return snr.clamp(max=gamma) / (snr + 1 if self._predicts_velocity else snr)
+
     def predict(self, noised: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """Run the UNet."""
         return self.pipeline.unet(noised, timesteps, **conditions).sample
+
+    @property
+    def _predicts_velocity(self) -> bool:
+        return self.noise_schedule.config.prediction_type == _VELOCITY

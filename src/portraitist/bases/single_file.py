@@ -1,0 +1,147 @@
+"""Single-file checkpoints in the original layout of Stable Diffusion 1.x, 2.x and XL.
+
+A file is held against a published architecture by its header alone - every name and shape, through the conversion of
+diffusers on tensors without memory - before diffusers' own loader reads a weight. Nothing is downloaded: configurations
+and the tokenizer ship with the package.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers.loaders import single_file_utils as conversion
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from portraitist.bases.architectures import build_architecture, list_architectures, write_architecture
+from portraitist.errors import BadConfig
+
+_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
+_CLIP = "cond_stage_model.transformer.text_model."
+_OPEN_CLIP = "cond_stage_model.model."
+_XL_CLIP, _XL_OPEN_CLIP = "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
+_INPUT = _UNET + "input_blocks.0.0.weight"
+_LATENT_CHANNELS = 4
+# Told apart by a tensor that only one of them has; the more particular first.
+_ARCHITECTURES = ((_XL_OPEN_CLIP, "sdxl"), (_OPEN_CLIP, "sd21"), (_CLIP, "sd15"))
+_FOREIGN = (
+    ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL, which teaches nothing new by itself"),
+    ("double_blocks.", "a FLUX.1 transformer without its text encoders; give the diffusers folder or hub id"),
+    ("joint_blocks.", "a Stable Diffusion 3 model, which is not supported yet"),
+    ("lora_", "a LoRA; give it with --adapter"),
+    ("down_blocks.", "one component of a diffusers folder; give the folder above it"),
+)
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
+    """Load a checkpoint as a diffusers pipeline.
+
+    Args:
+        path: A ``.safetensors`` file.
+        detail: Name of an architecture (``sd21-768``) or a folder with configurations in the diffusers layout; told
+            from the file when empty.
+        dtype: Precision of the weights.
+
+    Raises:
+        BadConfig: If it is damaged, another kind of file, or not of the architecture.
+    """
+    shapes = read_shapes(path)
+    with ExitStack() as stack:
+        if detail and detail not in list_architectures():
+            folder = Path(detail)
+            if not folder.is_dir():
+                known = ", ".join(list_architectures())
+                raise BadConfig(f"{detail!r} behind the @ is neither a folder nor an architecture; those are {known}")
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="portraitist-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            write_architecture(detail or recognise(path, shapes), folder)
+        check_checkpoint(path, shapes, folder)
+        pipeline_class = diffusers.DiffusionPipeline.load_config(folder)["_class_name"]
+        try:
+            return getattr(diffusers, pipeline_class).from_single_file(
+                str(path), config=str(folder), torch_dtype=dtype, local_files_only=True
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BadConfig(f"{path} cannot be loaded ({error}); get it again") from error
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's tensors from its header, which is checked against the file's length.
+
+    Raises:
+        BadConfig: If it is no safetensors file, or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise BadConfig(f"{path} is no safetensors file, or damaged ({error}); get it again") from error
+
+
+def recognise(path: Path, shapes: Shapes) -> str:
+    """Tell the architecture of a checkpoint from its tensors' names.
+
+    2.x models for 512 and for 768 pixels have the same tensors; the one for 512 is taken unless the user says
+    otherwise.
+
+    Raises:
+        BadConfig: If it is none of those known; says what it seems to be.
+    """
+    if shapes.get(_INPUT, (0, _LATENT_CHANNELS))[1] != _LATENT_CHANNELS:
+        raise BadConfig(f"{path} is an inpainting or editing model; take the text-to-image model it was made from")
+    if _INPUT in shapes:
+        for prefix, name in _ARCHITECTURES:
+            if any(key.startswith(prefix) for key in shapes):
+                return name
+    for part, words in _FOREIGN:
+        if any(part in key for key in shapes):
+            raise BadConfig(f"{path} seems to be {words}")
+    raise BadConfig(f"{path} is no checkpoint in the original layout of Stable Diffusion 1.x, 2.x or XL")
+
+
+def check_checkpoint(path: Path, shapes: Shapes, folder: Path) -> None:
+    """Hold a checkpoint's header against the configurations in a folder: every tensor there, of the right shape.
+
+    Raises:
+        BadConfig: Naming the first tensor that does not fit.
+    """
+    empty = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+    for component, module in {**build_architecture(folder), **build_architecture(folder, components=("vae",))}.items():
+        try:
+            converted = _convert(component, module, empty)
+        except (KeyError, IndexError, AttributeError, RuntimeError) as error:
+            raise BadConfig(f"{path}: its {component} is incomplete ({error}); get it again") from error
+        for key, wanted in module.state_dict().items():
+            found = converted.get(key)
+            if found is None:
+                raise BadConfig(f"{path}: its {component} lacks {key}; it is incomplete or of another architecture")
+            if found.shape != wanted.shape and found.squeeze().shape != wanted.squeeze().shape:
+                raise BadConfig(
+                    f"{path}: {key} of its {component} has the shape {tuple(found.shape)}, not {tuple(wanted.shape)};"
+                    " if that is meant, give its configurations: FILE.safetensors@FOLDER"
+                )
+
+
+def _convert(component: str, module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a component's tensors under their names in diffusers."""
+    config: Any = module.config
+    if component == "unet":
+        return conversion.convert_ldm_unet_checkpoint(tensors, config)
+    if component == "vae":
+        return conversion.convert_ldm_vae_checkpoint(tensors, config)
+    if component == "text_encoder_2" or any(key.startswith(_OPEN_CLIP) for key in tensors):
+        prefix = _XL_OPEN_CLIP if component == "text_encoder_2" else _OPEN_CLIP
+        found = conversion.convert_open_clip_checkpoint(module, tensors, prefix=prefix)
+    else:
+        found = conversion.convert_ldm_clip_checkpoint(tensors)
+    if any(key.startswith("text_model.") for key in module.state_dict()):
+        return found
+    return {key.removeprefix("text_model."): value for key, value in found.items()}  # flattened by newer transformers

@@ -1,0 +1,127 @@
+"""What a base's name means: a model that ships with the package, a folder, a hub id, or a single file."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from portraitist.errors import BadConfig
+
+BUILTIN = ("toyland",)
+INDEX = "model_index.json"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_CHECKPOINT = ".safetensors"
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+# What a pipeline needs of a repository: its folders, not the single-file checkpoints beside them.
+_DOWNLOAD = ("*.json", "*/*.safetensors", "*/*.json", "*/*.txt", "*/*.model")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a base is on this machine.
+
+    Attributes:
+        path: A folder in the diffusers layout, or a single-file checkpoint.
+        detail: What stood behind an ``@`` after a checkpoint: the architecture's name or configuration folder.
+        advice: How to get the base (again) if it turns out to be incomplete.
+    """
+
+    path: Path
+    detail: str = ""
+    advice: str = "get it again"
+
+    @property
+    def is_single_file(self) -> bool:
+        """Say whether it is a single-file checkpoint."""
+        return self.path.is_file()
+
+
+def find_source(name: str) -> Source:
+    """Find a base by what the user calls it; nothing is downloaded.
+
+    Args:
+        name: A built-in name; a folder in the diffusers layout; ``FILE.safetensors``, also with ``@ARCHITECTURE`` or
+            ``@FOLDER`` behind it; or a hub id, ``owner/model`` or ``owner/model@revision``.
+
+    Raises:
+        BadConfig: If there is none; says what to do.
+    """
+    if name in BUILTIN:
+        return Source(Path(str(files("portraitist.bases").joinpath("builtin", name))))
+    path = Path(name)
+    file, _, detail = name.rpartition("@")
+    for candidate, extra in ((path, ""), (Path(file), detail)):
+        if candidate.suffix.lower() in _PICKLES and not candidate.is_dir():
+            raise BadConfig(_refusal(candidate))
+        if candidate.is_file():
+            if candidate.suffix != _CHECKPOINT:
+                raise BadConfig(f"base {name!r} is a file; single-file checkpoints end in {_CHECKPOINT}")
+            return Source(candidate, extra)
+        if candidate.suffix == _CHECKPOINT:
+            raise BadConfig(f"base {name!r} does not exist here; give the path of a checkpoint")
+    if path.is_dir():
+        return Source(path)
+    if _HUB_ID.fullmatch(name):
+        return _cached(name)
+    raise BadConfig(
+        f"base {name!r} is no folder here and no hub id; give {', '.join(BUILTIN)}, a diffusers folder, a"
+        f" {_CHECKPOINT} checkpoint, or owner/model[@revision]"
+    )
+
+
+def read_index(source: Source) -> dict[str, Any]:
+    """Read a folder's ``model_index.json``.
+
+    Raises:
+        BadConfig: If it is missing, damaged or names no pipeline class.
+    """
+    try:
+        content = json.loads((source.path / INDEX).read_text())
+    except (OSError, ValueError) as error:
+        if source.path.parent.name == "builtin":
+            name = source.path.name
+            raise BadConfig(
+                f"this build of the package has no finished {name}; make it with `portraitist {name} train` and give"
+                " the folder `pipeline` it writes as base"
+            ) from error
+        raise BadConfig(
+            f"{source.path} has no readable {INDEX} ({type(error).__name__}), so it is no model in the diffusers"
+            f" layout; {source.advice}"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("_class_name"), str):
+        raise BadConfig(f"{source.path}: {INDEX} does not name a pipeline class; {source.advice}")
+    return content
+
+
+def _cached(name: str) -> Source:
+    """Find a hub model in the cache of `huggingface_hub`."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    model, _, revision = name.partition("@")
+    command = ["hf", "download", model, *(["--revision", revision] if revision else [])]
+    fetch = shlex.join([*command, *(word for pattern in _DOWNLOAD for word in ("--include", pattern))])
+    try:
+        folder = snapshot_download(model, revision=revision or None, local_files_only=True)
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise BadConfig(
+            f"base {name!r} is no folder here and not in the hub's cache; if it is on the hub, fetch it with: {fetch}"
+        ) from error
+    return Source(Path(folder), advice=f"fetch it with: {fetch}")
+
+
+def _refusal(path: Path) -> str:
+    target = path.with_suffix(_CHECKPOINT)
+    script = (
+        "import sys, torch; from safetensors.torch import save_file;"
+        " d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); d = d.get('state_dict', d);"
+        " save_file({k: v.clone() for k, v in d.items() if torch.is_tensor(v)}, sys.argv[2])"
+    )
+    command = shlex.join(["python", "-c", script, str(path), str(target)])
+    return (
+        f"{path} is a pickle: opening one can run any program hidden in it, so it is not read. Look for the"
+        f" {_CHECKPOINT} file its makers publish, or convert it with weights_only, which refuses programs: {command}"
+    )
