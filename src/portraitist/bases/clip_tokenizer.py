@@ -29,6 +29,6 @@ def build_clip_tokenizer(pad_token: str = _END) -> CLIPTokenizer:
 
 @cache
 def _merges() -> tuple[tuple[str, str], ...]:
-    packed = files("portraitist.bases").joinpath("configs", "clip", "merges.txt.gz").read_bytes()
+    packed = files("portraitist.bases").joinpath("configs").joinpath("clip").joinpath("merges.txt.gz").read_bytes()
     lines = gzip.decompress(packed).decode().splitlines()
     return tuple((first, second) for first, second in (line.split(" ") for line in lines))

@@ -50,7 +50,7 @@ def find_source(name: str) -> Source:
         BadConfig: If there is none; says what to do.
     """
     if name in BUILTIN:
-        return Source(Path(str(files("portraitist.bases").joinpath("builtin", name))))
+        return Source(Path(str(files("portraitist.bases").joinpath("builtin").joinpath(name))))
     path = Path(name)
     file, _, detail = name.rpartition("@")
     for candidate, extra in ((path, ""), (Path(file), detail)):
