@@ -1,7 +1,7 @@
 """What many tests share: a tiny base model in toyland's layout, and a cache of their own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the library that reads it is imported
@@ -9,8 +9,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before the library that reads it is import
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from torch import nn
 from transformers import CLIPTokenizer
 
+from portraitist.adapters import Adapter, find_layers
 from portraitist.progress import quiet_libraries
 from portraitist.toyland.autoencoder import build_autoencoder
 from portraitist.toyland.config import ToylandConfig, load_config
@@ -45,6 +47,24 @@ def other_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a base like the tiny one with other weights."""
     quiet_libraries()
     return save_tiny_base(tmp_path_factory.mktemp("other") / "base", seed=1)
+
+
+@pytest.fixture(scope="session")
+def draw_adapter() -> Callable[..., Adapter]:
+    """Return a function that makes an adapter on some components, its every parameter random."""
+
+    def draw(
+        components: dict[str, nn.Module], method: str, patterns: Sequence[str], size: float = 0.1, **config: object
+    ) -> Adapter:
+        generator = torch.Generator().manual_seed(3)
+        adapter = Adapter.create(method, config, find_layers(components, patterns), generator)
+        for tensors in adapter.parameters.values():
+            for key, value in tensors.items():
+                drawn = size * torch.randn(value.shape, generator=generator)
+                tensors[key] = nn.Parameter(drawn, requires_grad=False)
+        return adapter
+
+    return draw
 
 
 def save_tiny_base(folder: Path, seed: int) -> Path:

@@ -36,6 +36,30 @@ def write_aside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def write_folder_aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it is renamed onto `path`, on an error removed.
+
+    Raises:
+        UnwritableFolder: If the folder above cannot be written, or `path` is a folder that is not empty.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise UnwritableFolder(f"cannot write {path}: {error.strerror}; choose another place with -o") from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            raise UnwritableFolder(f"cannot write {path}: {error.strerror}; choose another place with -o") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def require_writable(folder: Path, size: int = 0) -> None:
     """Check, before work starts, that a folder can be written and has room for `size` bytes.
 

@@ -8,6 +8,8 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
+from portraitist.adapters import Adapter
+from portraitist.bases import Base, load_base
 from portraitist.bases.examples import get_example
 from portraitist.cli.main import app
 
@@ -61,6 +63,25 @@ def trained(tiny_base_folder: Path, photos: Path, tmp_path_factory: pytest.TempP
     result = run_command("train", photos, "--class", "cat", "--base", tiny_base_folder, *settings, "-o", file)
     assert result.exit_code == 0, result.output
     return file
+
+
+@pytest.fixture(scope="session")
+def base(tiny_base_folder: Path) -> Base:
+    return load_base(tiny_base_folder)
+
+
+@pytest.fixture
+def write_adapter(base: Base, draw_adapter: Callable[..., Adapter]) -> Callable[..., Path]:
+    """Return a function that writes a random adapter for the tiny base into the current folder."""
+
+    def write(name: str, method: str, patterns: tuple[str, ...], **config: object) -> Path:
+        adapter = draw_adapter(base.components, method, patterns, **config)
+        adapter.metadata["base"] = {"name": base.name, "family": base.family.name, "fingerprint": base.fingerprint}
+        adapter.metadata["trigger"] = f"{name} cat"
+        adapter.save(f"{name}.safetensors")
+        return Path(f"{name}.safetensors")
+
+    return write
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_adapters_of_two_bases_need_a_choice(fail: Fail, trained: Path) -> None:
     ("arguments", "complaint"),
     [
         (("--adapter", "missing.safetensors"), "missing.safetensors does not exist"),
-        (("--adapter", "."), "is a folder, not an adapter file"),
+        (("--adapter", "."), "is a folder without an adapter"),
         (("--adapter", "empty.safetensors"), "is empty or cut short"),
         (("--adapter", "model.ckpt"), "is a pickle"),
         (("--adapter", "cut.safetensors"), "cut short"),

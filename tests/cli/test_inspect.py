@@ -58,7 +58,7 @@ def test_what_is_no_safetensors_file_is_refused(fail: Fail, trained: Path, pictu
     Path("cut.safetensors").write_bytes(trained.read_bytes()[:3000])
     Path("pickle.bin").write_bytes(b"\x80\x02" + bytes(64))
     assert "does not exist" in fail("inspect", "missing.safetensors")
-    assert "is a folder" in fail("inspect", ".")
+    assert "is a folder without an adapter" in fail("inspect", ".")
     assert "cut short" in fail("inspect", "cut.safetensors")
     assert "is a pickle" in fail("inspect", "pickle.bin")
     assert "is no safetensors file" in fail("inspect", picture)

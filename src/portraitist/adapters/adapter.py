@@ -40,6 +40,26 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
     return found
 
 
+def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
+    """Return the module that a layer describes.
+
+    Raises:
+        BadConfig: If there is none, or its weight has another shape.
+    """
+    component, _, path = spec.name.partition(".")
+    if component not in components:
+        raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {', '.join(components)}")
+    try:
+        module = components[component].get_submodule(path)
+    except AttributeError as error:
+        raise BadConfig(f"the adapter changes {spec.name}, which this base has not") from error
+    here = LayerSpec.of(spec.name, module)
+    if here is None or here.shape != spec.shape:
+        shape = None if here is None else here.shape
+        raise BadConfig(f"{spec.name} has a weight of shape {shape} here, but {spec.shape} in the adapter")
+    return module
+
+
 def _matches(spec: LayerSpec, pattern: str) -> bool:
     kind, colon, rest = pattern.partition(":")
     return fnmatchcase(spec.name, rest) and spec.kind.value == kind if colon else fnmatchcase(spec.name, pattern)

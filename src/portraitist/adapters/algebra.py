@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.adapter import Adapter, find_module
 from portraitist.adapters.layer import AdapterLayer, Kind
 from portraitist.adapters.registry import get_method
 from portraitist.errors import BadConfig
@@ -39,12 +39,14 @@ class Conversion:
 
 
 def bind(adapter: Adapter, components: Mapping[str, nn.Module]) -> Adapter:
-    """Give an adapter's layers what depends on the frozen weights, without attaching it; returns the adapter."""
-    for name, layer in adapter.layers.items():
-        component, _, path = name.partition(".")
-        module = components[component].get_submodule(path)
-        bias = getattr(module, "bias", None)
-        layer.bind(module.get_parameter("weight"), bias if isinstance(bias, Tensor) else None)
+    """Give an adapter's layers what depends on the frozen weights, without attaching it; returns the adapter.
+
+    Raises:
+        BadConfig: If the components have no such layers.
+    """
+    for layer in adapter.layers.values():
+        module = find_module(components, layer.spec)
+        layer.bind(module.weight, getattr(module, "bias", None))
     return adapter
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.adapter import Adapter, find_module
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, apply_weight, group_samples
 from portraitist.errors import BadConfig
 
@@ -130,7 +130,7 @@ class Attachment:
             raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
         if self._merged:
             raise BadConfig("adapters are merged into the base; unmerge before attaching another")
-        modules = {layer: self._checked_module(layer, adapter) for layer in adapter.parameters}
+        modules = {layer: find_module(self.components, adapter.layers[layer].spec) for layer in adapter.parameters}
         for layer_name, module in modules.items():
             layer = adapter.layers[layer_name]
             site = self._sites.get(layer_name)
@@ -196,10 +196,10 @@ class Attachment:
                 if delta.ndim != module.weight.ndim:
                     self.unmerge()
                     raise BadConfig(f"{layer_name}: a bank of adapters cannot be merged; choose one of them")
-                module.weight.data += delta.to(module.weight)
+                _add_once_rounded(module.weight, delta)
                 change = part.layer.delta_bias(params)
                 if change is not None and bias is not None:
-                    bias.data += change.to(bias)
+                    _add_once_rounded(bias, change)
         self._set_overrides(False)
 
     @torch.no_grad()
@@ -224,20 +224,11 @@ class Attachment:
             raise BadConfig(f"no adapter named {name!r} is attached; there are: {', '.join(self.names) or 'none'}")
         return [site.active[name] for site in self._sites.values() if name in site.active]
 
-    def _checked_module(self, layer: str, adapter: Adapter) -> Any:
-        component, _, path = layer.partition(".")
-        if component not in self.components:
-            there = ", ".join(self.components)
-            raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {there}")
-        try:
-            module: Any = self.components[component].get_submodule(path)
-        except AttributeError as error:
-            raise BadConfig(f"the adapter changes {layer}, which this base has not") from error
-        here, wanted = LayerSpec.of(layer, module), adapter.layers[layer].spec
-        if here is None or here.shape != wanted.shape:
-            shape = None if here is None else here.shape
-            raise BadConfig(f"{layer} has a weight of shape {shape} here, but {wanted.shape} in the adapter")
-        return module
+
+def _add_once_rounded(weight: Tensor, change: Tensor) -> None:
+    """Add in float32 at least, so that a half-precision weight is rounded once."""
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    weight.data.copy_(weight.data.to(wide) + change.to(weight.device, wide))
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class Method:
         layers: The layer class for each kind of weight it adapts; classes are called with (spec, config).
         sum_config: Configuration of the exact sum of adapters of the given configurations; None (or a function that
             returns None) when the sum is not of this method, and adapters are added as LoRA.
+        full_rank: The change of a layer has full rank in general, so that an exact LoRA holds more than the layer.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Method:
     config: type[MethodConfig]
     layers: Mapping[Kind, type[AdapterLayer]]
     sum_config: Callable[[Sequence[Any]], MethodConfig | None] | None = None
+    full_rank: bool = False
 
     def layer(self, spec: LayerSpec, config: MethodConfig) -> AdapterLayer:
         """Build the formulas for one layer.

@@ -21,7 +21,8 @@ _SHEET = "sheet.png"
 def generate(
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to show.", show_default=False)],
     adapter: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="An adapter file; may be given several times.")
+        list[str] | None,
+        typer.Option(metavar="FILE[:SCALE]", help="An adapter of any format; may be given several times."),
     ] = None,
     base: OtherBaseOption = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures of each prompt.")] = 4,
@@ -41,19 +42,19 @@ def generate(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.adapters import Adapter
     from portraitist.bases import load_base
-    from portraitist.generation import SamplingConfig, check_base, prompt_warning
+    from portraitist.generation import SamplingConfig, find_base, load_for, prompt_warning
     from portraitist.generation import generate as sample
 
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     config = SamplingConfig(**settings)
     require_writable(output)
-    adapters = [(path, Adapter.load(path), scale) for path, scale in chosen]
-    loaded = load_base(base or _base_of([adapter for _, adapter, _ in adapters]), choose_device(device))
+    if base is None:
+        base = find_base([path for path, _ in chosen]) if chosen else DEFAULT_BASE
+    loaded = load_base(base, choose_device(device))
+    adapters = [(path, load_for(loaded, path, force), scale) for path, scale in chosen]
     for _, one, _ in adapters:
-        check_base(one, loaded, force)
         for line in filter(None, (prompt_warning(prompt, one) for prompt in prompts)):
             warn(line)
     pictures = sample(
@@ -65,19 +66,6 @@ def generate(
         force=force,
     )
     _save(pictures, count, output)
-
-
-def _base_of(adapters: "list[Adapter]") -> str:
-    """Return the base the adapters name.
-
-    Raises:
-        BadConfig: If they name several.
-    """
-    bases = [adapter.metadata.get("base") for adapter in adapters]
-    names = list(dict.fromkeys(str(base["name"]) for base in bases if isinstance(base, dict) and "name" in base))
-    if len(names) > 1:
-        raise BadConfig(f"the adapters were made for {' and '.join(names)}; choose one with --base")
-    return names[0] if names else DEFAULT_BASE
 
 
 def _named(adapters: "list[tuple[Path, Adapter, float]]") -> "list[tuple[str, Adapter, float]]":

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from portraitist import __version__
-from portraitist.cli import count, demo, generate, inspect, methods, recipes, toyland, train
+from portraitist.cli import convert, count, demo, generate, inspect, merge, methods, recipes, toyland, train
 from portraitist.cli.reporting import Commands
 
 app = typer.Typer(
@@ -35,6 +35,8 @@ def _portraitist(
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("inspect")(inspect.inspect)
+app.command("convert")(convert.convert)
+app.command("merge")(merge.merge)
 app.command("methods")(methods.methods)
 app.command("recipes")(recipes.recipes)
 app.command("count")(count.count)

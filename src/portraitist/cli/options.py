@@ -1,12 +1,16 @@
 """Options that several subcommands share, and values that are parsed by hand."""
 
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
 from portraitist.errors import BadConfig
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_BASE = "toyland"
 
@@ -20,6 +24,44 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. method_config.rank=8."),
 ]
+RankOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Highest rank of a LoRA that it becomes; what is exact when not given, at most 64 else."),
+]
+DtypeOption = Annotated[str | None, typer.Option(help="Precision of what is written: fp16, bf16 or fp32.")]
+_DTYPES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
+
+
+def choose_dtype(name: str | None) -> "torch.dtype | None":
+    """Return the precision of a name; None stays.
+
+    Raises:
+        BadConfig: If there is none of this name.
+    """
+    if name is None:
+        return None
+    if name not in _DTYPES:
+        raise BadConfig(f"unknown precision {name!r}; choose one of {', '.join(_DTYPES)}")
+    import torch
+
+    return getattr(torch, _DTYPES[name])  # type: ignore[no-any-return]
+
+
+def parse_weights(text: str | None) -> list[float] | None:
+    """Parse ``0.7,0.3``; None stays.
+
+    Raises:
+        BadConfig: If they are no finite numbers.
+    """
+    if text is None:
+        return None
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadConfig(f"--weights wants numbers such as 0.7,0.3, not {text!r}") from error
+    if not all(map(math.isfinite, weights)):
+        raise BadConfig(f"--weights wants finite numbers, not {text!r}")
+    return weights
 
 
 def choose_device(name: str) -> str:

@@ -1,6 +1,7 @@
 """A tiny pipeline, adapters with random parameters on it, and what both make of the same inputs."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, find_layers
+from portraitist.adapters import Adapter, attached
 
 Outputs = tuple[Tensor, Tensor]
 
@@ -30,19 +31,9 @@ def components(load_pipeline: Callable[[], StableDiffusionPipeline]) -> dict[str
 
 
 @pytest.fixture
-def make_adapter(components: dict[str, nn.Module]) -> Callable[..., Adapter]:
-    """Return a function that makes an adapter whose every parameter is random."""
-
-    def make(method: str, patterns: tuple[str, ...], size: float = 0.1, **config: object) -> Adapter:
-        generator = torch.Generator().manual_seed(3)
-        adapter = Adapter.create(method, config, find_layers(components, patterns), generator)
-        for tensors in adapter.parameters.values():
-            for key, value in tensors.items():
-                drawn = size * torch.randn(value.shape, generator=generator)
-                tensors[key] = nn.Parameter(drawn, requires_grad=False)
-        return adapter
-
-    return make
+def make_adapter(components: dict[str, nn.Module], draw_adapter: Callable[..., Adapter]) -> Callable[..., Adapter]:
+    """Return a function that makes an adapter on the tiny pipeline, its every parameter random."""
+    return partial(draw_adapter, components)
 
 
 @pytest.fixture
@@ -63,7 +54,6 @@ def outputs() -> Callable[[nn.Module, nn.Module], Outputs]:
 @pytest.fixture
 def adapted(components: dict[str, nn.Module], outputs: Callable[..., Outputs]) -> Callable[[Adapter, float], Outputs]:
     """Return a function that runs the components with an adapter attached."""
-    from portraitist.adapters import attached
 
     def run(adapter: Adapter, scale: float = 1.0) -> Outputs:
         with attached(components, adapter, scale):

@@ -143,7 +143,8 @@ def _scalings(file: Tensors) -> dict[str, LoraScaling]:
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     tensors = pipeline_tensors(adapter.parameters, adapter.config.scaling)  # type: ignore[attr-defined]
-    write_tensors(weights_file(path), tensors, adapter.metadata, dtype)
+    file = path if path.suffix == ".safetensors" and not path.is_dir() else path / WEIGHTS
+    write_tensors(file, tensors, adapter.metadata, dtype)
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:

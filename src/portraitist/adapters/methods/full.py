@@ -66,4 +66,5 @@ FULL = Method(
     config=FullConfig,
     layers=dict.fromkeys(Kind, FullLayer),
     sum_config=lambda configs: configs[0] if len(set(configs)) == 1 else None,
+    full_rank=True,
 )

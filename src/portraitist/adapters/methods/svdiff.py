@@ -261,4 +261,5 @@ SVDIFF = Method(
     },
     # The sum of shifts stands inside the ReLU (eq. 4).
     sum_config=lambda configs: configs[0] if len(set(configs)) == 1 else None,
+    full_rank=True,
 )

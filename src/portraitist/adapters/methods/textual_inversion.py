@@ -5,6 +5,7 @@ change, so nothing has to be restored after a step. Several vectors are several 
 the prompt.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,6 +70,10 @@ class InvertedEmbedding(AdapterLayer):
         step = self._bound()[1].to(params["offset"])
         return {"offset": scale * (params["offset"] + step) - step}
 
+    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
+        """Put the words of all parts side by side."""
+        return {"offset": torch.cat([part["offset"] for part in parts])}
+
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the difference between new and frozen rows where a chosen token stands, ``[.., width]``."""
         ids, step = self._bound()
@@ -92,10 +97,19 @@ class InvertedEmbedding(AdapterLayer):
         return self._rows
 
 
+def _sum_config(configs: Sequence[TextualInversionConfig]) -> TextualInversionConfig | None:
+    """Join the words of several adapters; None if they mean one word differently."""
+    token_ids = tuple(token for config in configs for token in config.token_ids)
+    if len(set(token_ids)) < len(token_ids):
+        return None
+    return TextualInversionConfig(token_ids, tuple(start for config in configs for start in config.starts))
+
+
 TEXTUAL_INVERSION = Method(
     name="textual-inversion",
     summary="new embedding vectors for a few tokens (Textual Inversion)",
     paper="arXiv 2208.01618",
     config=TextualInversionConfig,
     layers={Kind.EMBEDDING: InvertedEmbedding},
+    sum_config=_sum_config,
 )

@@ -1,0 +1,73 @@
+"""``portraitist convert``: an adapter file in another format."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, choose_dtype
+from portraitist.cli.reporting import fact
+from portraitist.units import in_bytes
+
+if TYPE_CHECKING:
+    from portraitist.adapters.formats import Export
+
+_EXACT = 1 - 1e-6
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="An adapter of any known format.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")],
+    to: Annotated[str, typer.Option(help="portraitist, diffusers, peft, kohya, lokr or svdiff-pytorch.")],
+    rank: RankOption = None,
+    dtype: DtypeOption = None,
+    base: OtherBaseOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Convert an adapter made for another base.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write an adapter in another format; methods that it cannot hold become LoRA, and what is lost is told."""
+    precision = choose_dtype(dtype)
+
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.generation import conversion
+
+    conversion.check_target(output, to, overwrite)
+    report = conversion.convert(
+        file,
+        output,
+        to,
+        rank=rank,
+        dtype=precision,
+        base=None if base is None else load_base(base),
+        force=force,
+        overwrite=overwrite,
+    )
+    show_export(report)
+
+
+def show_export(report: "Export") -> None:
+    """Print what was written, and what was lost."""
+    from portraitist.adapters.formats import get_format
+
+    files = get_format(report.format).files(report.path)
+    size = in_bytes(sum(file.stat().st_size for file in files))
+    fact("written", f"{report.path} ({report.format}, {size})")
+    rank = f" of rank {report.written.config.to_dict()['rank']}" if report.method == "lora" else ""
+    fact("method", f"{report.method}{rank} on {len(report.written.layers)} layers")
+    if report.energy:
+        fact("kept", _kept(report))
+    if report.dropped:
+        names = ", ".join(report.dropped[:3]) + (" ..." if len(report.dropped) > 3 else "")
+        fact("left out", f"{len(report.dropped)} that the format cannot hold: {names}")
+
+
+def _kept(report: "Export") -> str:
+    """Say how much of the change a conversion to LoRA kept."""
+    worst = min(report.energy, key=lambda layer: report.energy[layer])
+    if report.energy[worst] > _EXACT:
+        return "the whole change, exactly"
+    mean = sum(report.energy.values()) / len(report.energy)
+    return f"{mean:.2%} of the change's energy in the mean layer, {report.energy[worst]:.2%} in the worst, {worst}"

@@ -1,0 +1,65 @@
+"""``portraitist merge``: several adapters into one, or into a base's weights for good."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.convert import show_export
+from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, choose_dtype, parse_weights
+from portraitist.cli.reporting import fact
+from portraitist.errors import BadConfig
+
+
+def merge(
+    adapters: Annotated[list[Path], typer.Argument(help="Adapters of any known formats.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; with --into-base a folder.")],
+    weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="A weight for each; 1 when not given.")] = None,
+    mode: Annotated[str, typer.Option(help="add, or interpolate: weights are divided by their sum.")] = "add",
+    rank: RankOption = None,
+    to: Annotated[str, typer.Option(help="Format of the file; see `convert`.")] = "portraitist",
+    into_base: Annotated[
+        bool, typer.Option("--into-base", help="Write the whole base with the adapters in its weights.")
+    ] = False,
+    dtype: DtypeOption = None,
+    base: OtherBaseOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Merge adapters made for other bases.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter file that is there.")] = False,
+) -> None:
+    """Add adapters up to one; with --into-base, write a model folder that needs no adapter any more."""
+    precision, given = choose_dtype(dtype), parse_weights(weights)
+    if mode not in ("add", "interpolate"):
+        raise BadConfig(f"unknown mode {mode!r}; choose add or interpolate")
+    if into_base and (rank is not None or to != "portraitist" or overwrite):
+        raise BadConfig("--rank, --to and --overwrite are for adapter files; --into-base writes a new model folder")
+
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    import torch
+
+    from portraitist.bases import load_base
+    from portraitist.generation import conversion, find_base, load_for, merge_into_base
+
+    if not into_base:
+        conversion.check_target(output, to, overwrite)
+        report = conversion.merge_adapters(
+            adapters,
+            output,
+            to,
+            weights=given,
+            mode=mode,  # type: ignore[arg-type]
+            rank=rank,
+            dtype=precision,
+            base=None if base is None else load_base(base),
+            force=force,
+            overwrite=overwrite,
+        )
+        show_export(report)
+        return
+    scales = conversion.merge_weights(len(adapters), given, mode)  # type: ignore[arg-type]
+    loaded = load_base(base or find_base(adapters), dtype=precision or torch.float32)
+    parts = {str(path): (load_for(loaded, path, force), scale) for path, scale in zip(adapters, scales, strict=True)}
+    merge_into_base(loaded, parts, output, force=force)
+    fact("written", f"{output}, {loaded.name} with {len(parts)} adapter{'s' * (len(parts) > 1)} in its weights")
+    fact("try", f'portraitist generate "..." --base {output}')

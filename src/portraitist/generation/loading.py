@@ -1,0 +1,67 @@
+"""Adapters of any format and the bases they belong to."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from portraitist.adapters import Adapter
+from portraitist.adapters.formats import load_any, read_facts
+from portraitist.adapters.inspection import inspect_file
+from portraitist.bases import Base, load_base
+from portraitist.errors import BadConfig, MissingBase
+from portraitist.generation.compatibility import check_base
+
+Result = TypeVar("Result")
+
+
+def find_base(paths: Sequence[Path]) -> str:
+    """Return the base that adapter files name, from their headers.
+
+    Raises:
+        BadFile: If a file is damaged or no adapter.
+        BadConfig: If they name several bases or none; then with the one they seem to be for.
+    """
+    noted = [read_facts(path).get("base") for path in paths]
+    names = list(dict.fromkeys(str(base["name"]) for base in noted if isinstance(base, dict) and "name" in base))
+    if len(names) > 1:
+        raise BadConfig(f"the adapters were made for {' and '.join(names)}; choose one with --base")
+    if names:
+        return names[0]
+    guess = inspect_file(paths[0]).base
+    seems = f" (it seems to be for {guess})" if guess else ""
+    raise BadConfig(f"{paths[0]} does not say which base it was made for; name it with --base{seems}")
+
+
+def load_for(base: Base, path: Path, force: bool = False) -> Adapter:
+    """Read an adapter of any format for a base.
+
+    Args:
+        base: The base; names and shapes of layers in files of other programs are compared with it.
+        path: A file or folder.
+        force: Read an adapter that was made for a base with other weights all the same.
+
+    Raises:
+        BadFile: If it is damaged, or changes layers that the base has not.
+        BaseMismatch: If it was made for another base.
+    """
+    adapter = load_any(path, base.components)
+    check_base(adapter, base, force)
+    return adapter
+
+
+def with_base_if_needed(
+    work: Callable[[Base | None], Result], paths: Sequence[Path], base: Base | None = None
+) -> Result:
+    """Do something with adapter files; load the base they name only if it turns out to be needed.
+
+    Args:
+        work: Called with a base, or without; then it may raise `MissingBase`.
+        paths: The files.
+        base: Their base, if it is known already.
+    """
+    try:
+        return work(base)
+    except MissingBase:
+        if base is not None:
+            raise
+    return work(load_base(find_base(paths)))
