@@ -1,0 +1,59 @@
+"""Pictures to latents and back, prompts to conditions: what inversion, editing and prompt fidelity share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from portraitist.bases import Base
+from portraitist.bases.families import Conditions, Framing
+
+
+@torch.no_grad()
+def encode_image(base: Base, image: Image.Image) -> Tensor:
+    """Return the mean latents of a picture, ``[1, c, h, w]`` in float32 on the base's device."""
+    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    mean, _ = base.family.encode_pictures(pixels)
+    return mean.to(base.device)
+
+
+@torch.no_grad()
+def decode_latents(base: Base, latents: Tensor) -> list[Image.Image]:
+    """Return the pictures of scaled latents ``[n, c, h, w]``.
+
+    An autoencoder that overflows in float16 (its configuration says ``force_upcast``) is run in float32.
+    """
+    vae = base.pipeline.vae
+    upcast = vae.dtype == torch.float16 and vae.config.get("force_upcast", False)
+    if upcast:
+        vae.to(dtype=torch.float32)
+    unscaled = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
+    pixels = vae.decode(unscaled.to(vae.device, vae.dtype)).sample
+    if upcast:
+        vae.to(dtype=torch.float16)
+    images: list[Image.Image] = base.pipeline.image_processor.postprocess(pixels.detach().float(), output_type="pil")
+    return images
+
+
+@torch.no_grad()
+def encode_conditions(base: Base, prompts: Sequence[str], latents: Tensor) -> Conditions:
+    """Return the denoiser's conditions for whole pictures of the latents' size, one a prompt."""
+    scale = base.pipeline.vae_scale_factor
+    height, width = (side * scale for side in latents.shape[-2:])
+    framings = [Framing.whole(height, width)] * len(prompts)
+    return {**base.family.encode_prompts(prompts), **base.family.encode_framings(framings)}
+
+
+def repeat_conditions(conditions: Conditions, count: int) -> Conditions:
+    """Return conditions for ``count`` copies of each row, copies next to each other."""
+    return {name: value.repeat_interleave(count, dim=0) for name, value in conditions.items()}
+
+
+@torch.no_grad()
+def predict(base: Base, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
+    """Run the denoiser in its own precision and return its prediction in float32."""
+    family = base.family
+    dtype = next(family.denoiser.parameters()).dtype
+    return family.predict(latents.to(base.device, dtype), timesteps.to(base.device), conditions).float()
