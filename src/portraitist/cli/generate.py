@@ -43,7 +43,7 @@ def generate(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.generation import SamplingConfig, find_base, load_for, prompt_warning
+    from portraitist.generation import SamplingConfig, base_warning, find_base, load_for, prompt_warning
     from portraitist.generation import generate as sample
 
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
@@ -55,7 +55,7 @@ def generate(
     loaded = load_base(base, choose_device(device))
     adapters = [(path, load_for(loaded, path, force), scale) for path, scale in chosen]
     for _, one, _ in adapters:
-        for line in filter(None, (prompt_warning(prompt, one) for prompt in prompts)):
+        for line in filter(None, (base_warning(one, loaded), *(prompt_warning(prompt, one) for prompt in prompts))):
             warn(line)
     pictures = sample(
         loaded,

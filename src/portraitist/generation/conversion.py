@@ -9,8 +9,8 @@ import torch
 from portraitist.adapters import Adapter, add
 from portraitist.adapters.algebra import bind
 from portraitist.adapters.formats import Export, export, get_format, load_any
-from portraitist.bases import Base
-from portraitist.errors import BadConfig, BadFile
+from portraitist.bases import Base, same_weights
+from portraitist.errors import BadConfig, BadFile, BaseMismatch
 from portraitist.generation.loading import load_for, with_base_if_needed
 
 # Of changes that have full rank. A LoRA of this rank is as large as users of LoRA usually take.
@@ -98,7 +98,9 @@ def merge_adapters(
         if base is not None:
             for adapter in adapters:
                 bind(adapter, base.components)
-        total = add(adapters, given, force)
+        if not force:
+            _require_one_base(adapters)
+        total = add(adapters, given, force=True)
         total.metadata["merged"] = [
             {"file": source.name, "weight": weight, "method": adapter.method.name}
             for source, weight, adapter in zip(sources, given, adapters, strict=True)
@@ -136,6 +138,20 @@ def check_target(path: Path, format: str, overwrite: bool = False) -> None:
         raise BadConfig(f"the format {format} is one file; its name ends in {_SUFFIX}, which {path} does not")
     if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise BadFile(f"{path} exists already; choose another place with -o, or use --overwrite")
+
+
+def _require_one_base(adapters: Sequence[Adapter]) -> None:
+    """Refuse adapters that were made for bases with different weights.
+
+    Raises:
+        BaseMismatch: Naming two such bases.
+    """
+    noted = [adapter.metadata.get("base") for adapter in adapters]
+    known = [base for base in noted if isinstance(base, dict) and base.get("fingerprint") is not None]
+    for base in known[1:]:
+        if not same_weights(str(base["fingerprint"]), str(known[0]["fingerprint"])):
+            names = " and ".join(f"{each.get('name')} ({each['fingerprint']})" for each in (known[0], base))
+            raise BaseMismatch(f"these adapters were made for different bases, {names}; use --force to add them")
 
 
 def _load(path: Path, base: Base | None, force: bool) -> Adapter:
