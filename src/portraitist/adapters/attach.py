@@ -60,7 +60,7 @@ class _Site:
             y = part.layer.changed_forward(x, weight, bias, part.scaled_params())
             if y is not None:
                 return y
-        rebuilt = [part for part in present if part.layer.rebuilds_weight(x)]
+        rebuilt = [part for part in present if part.layer.rebuilds_weight(x, part.params)]
         at_input = [part for part in present if part.layer.changes_input and part not in rebuilt]
         at_output = [part for part in present if part not in rebuilt and part not in at_input]
         changed = x

@@ -155,7 +155,7 @@ class AdapterLayer(ABC):
         """
         return None
 
-    def rebuilds_weight(self, x: Tensor) -> bool:
+    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
         """Say whether, for this input, one pass with a changed weight is cheaper than adding a change to the output."""
         return False
 

@@ -54,7 +54,7 @@ class FullLayer(AdapterLayer):
         """Return the stored difference of the bias."""
         return params.get("bias")
 
-    def rebuilds_weight(self, x: Tensor) -> bool:
+    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
         """Return True: one pass with ``W + dW`` costs half of two."""
         return True
 

@@ -5,9 +5,13 @@ weights; ``w' = w + delta`` for the scales of norms, without ReLU. Biases stay. 
 rebuilt from its decomposition: only the change ``e = relu(sigma + delta) - sigma`` is computed, so delta = 0 is
 bit-exact.
 
-With ``rho = e / sigma`` the change needs the singular vectors of the smaller side only:
-``W' = (I + U diag(rho) U^T) W`` acts on the layer's output, ``W' = W (I + V diag(rho) V^T)`` on its input. Singular
-values too small to divide by are handled with both of their vectors.
+The cheapest exact way is taken for each layer and input (t positions, a weight of r rows or columns at least):
+- a nearly square matrix: ``W x + U diag(e) V^T x``, which costs the frozen layer's two passes and 3 t r^2
+  multiplications (its backward pass goes through the decomposition alone);
+- the same with many positions: the weight rebuilt, ``W + U diag(e) V^T``, one pass more;
+- any other weight, with the singular vectors of its smaller side only and ``rho = e / sigma``:
+  ``W' = (I + U diag(rho) U^T) W`` acts on the layer's output, ``W' = W (I + V diag(rho) V^T)`` on its input, for
+  4 t r^2. Singular values too small to divide by are handled with both of their vectors.
 """
 
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
@@ -59,12 +64,10 @@ class SpectralLayer(AdapterLayer):
         self.config = config
         if spec.groups != 1:
             raise BadConfig(f"{spec.name}: svdiff does not adapt a convolution with {spec.groups} groups")
-        left = spec.out_features <= spec.in_features
-        # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
-        # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.
-        self._dense = (spec.kind is Kind.CONV and not left) or (spec.kind is Kind.EMBEDDING and left)
-        self.changes_input = spec.kind is Kind.LINEAR and not left
-        self.reads_output = not self.changes_input and not self._dense
+        self._pointwise = spec.kind is Kind.LINEAR or (
+            spec.kind is Kind.CONV and spec.shape[2:] == spec.stride == (1, 1) and spec.padding == (0, 0)
+        )
+        self._dense = False
         self._bound: tuple[Tensor, Tensor | None, Spectrum] | None = None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -81,144 +84,187 @@ class SpectralLayer(AdapterLayer):
         return {"delta": params["delta"] * scale}
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Look the weight's decomposition up, or compute it once."""
+        """Look the weight's decomposition up, or compute it once, and see which way it opens."""
         spectrum = spectrum_of(weight)
         self._bound = weight.detach(), None if bias is None else bias.detach(), spectrum
-        if self.changes_input and self.shapes()["delta"][0] > spectrum.large:
-            self.changes_input = False  # the smallest singular values cannot be reached through the input
+        # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
+        # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.
+        one_sided, left = not spectrum.complete, spectrum.left
+        self._dense = one_sided and (left if self.spec.kind is Kind.EMBEDDING else not left and not self._pointwise)
+        at_input = one_sided and not left and self._pointwise
+        # The smallest singular values cannot be reached through the input.
+        self.changes_input = at_input and self.shapes()["delta"][0] <= spectrum.one_sided
+        self.reads_output = one_sided and not at_input and not self._dense
+
+    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
+        """Say whether a nearly square matrix meets so many positions that building its changed weight pays."""
+        if not (self._pointwise and self._base()[2].complete):
+            return False
+        short, long = sorted((self.spec.out_features, self.spec.in_features))
+        weights = params["delta"].shape[0] if params["delta"].ndim == 2 else 1
+        positions = x.numel() // self.spec.in_features
+        # Beyond the frozen layer's passes: positions long short + 2 weights long short^2, or 3 positions short^2.
+        return positions * (3 * short - long) > 2 * weights * long * short
 
     def changed_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, params: Parameters) -> Tensor | None:
-        """Use a rebuilt weight where there are many more tokens than dimensions (linear layers, no bank)."""
-        _, _, spectrum = self._base()
-        delta = params["delta"]
-        if self.spec.kind is not Kind.LINEAR or delta.ndim > 1 or delta.shape[0] > spectrum.large:
-            return None
-        tokens, r = x.shape[:-1].numel(), spectrum.side.shape[0]
-        long = max(self.spec.out_features, self.spec.in_features)
-        # Multiplications beyond the frozen layer's own, forward and backward.
-        rebuilt = tokens * r * long + 6 * r * r * long
-        added = min(3 * tokens * r * r + 2 * r**3, 4 * tokens * r * r)
-        if rebuilt >= added:
+        """Take the way whose backward pass needs the decomposition only, where there is all of it."""
+        spectrum, delta = self._base()[2], params["delta"]
+        everything = self._pointwise and spectrum.complete and delta.shape[-1] == spectrum.sigma.shape[0]
+        if not everything or weight.requires_grad or self.rebuilds_weight(x, params):
             return None
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        rho, _ = self._relative_change(delta, spectrum)
-        side = spectrum.side[:, : rho.shape[0]].to(dtype)
-        y: Tensor = _RebuiltLinear.apply(x.to(dtype), rho, weight.to(dtype), side, spectrum.left)  # type: ignore[no-untyped-call]
-        return y if bias is None else y + bias.to(dtype)
+        changes, sigma = self._spread(self._changes(delta), x), self._spread(spectrum.sigma, x)
+        fixed = [None if tensor is None else tensor.to(dtype) for tensor in (weight, bias, spectrum.u, spectrum.v)]
+        y: Tensor = _ThroughSpectrum.apply(x.to(dtype), changes, sigma, self.spec, *fixed)  # type: ignore[no-untyped-call]
+        return y
 
     def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
-        """Return ``U diag(rho) U^T (y - bias)``; for an embedding ``y V diag(rho) V^T``, which is its row form."""
+        """Return the change of the output: of the singular values known by one side, and of those known by both."""
         if self._dense:
             return super().delta(x, y, params)
-        _, bias, spectrum = self._base()
-        rho, rest = self._relative_change(params["delta"], spectrum)
-        if not self.reads_output:
-            change = F.linear(self.delta_input(x, params), self._base()[0].to(x.dtype))
-            return change + self._small_change(x, rest, spectrum, y.dtype)
-        channels_last = self.spec.kind is not Kind.CONV
-        linear = y if bias is None else y - (bias if channels_last else bias[:, None, None])
-        hidden = linear if channels_last else linear.movedim(1, -1)
-        change = _project(hidden, spectrum.side[:, : rho.shape[-1]].to(y.dtype), rho.to(y.dtype))
-        change = change if channels_last else change.movedim(-1, 1)
-        return change + self._small_change(x, rest, spectrum, y.dtype) if rest.shape[-1] else change
+        weight, bias, spectrum = self._base()
+        changes = self._changes(params["delta"])
+        one_sided, rest = changes[..., : spectrum.one_sided], changes[..., spectrum.one_sided :]
+        parts = []
+        if one_sided.shape[-1] and self.reads_output:  # an embedding's output is its right side
+            linear = y if bias is None else y - (bias[:, None, None] if self.spec.kind is Kind.CONV else bias)
+            parts.append(self._along_side(linear, one_sided))
+        elif one_sided.shape[-1]:
+            parts.append(apply_weight(self.spec, self._along_side(x, one_sided), weight.to(x.dtype)))
+        if rest.shape[-1]:
+            parts.append(self._through(x, rest, y.dtype))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def delta_input(self, x: Tensor, params: Parameters) -> Tensor:
         """Return ``x V diag(rho) V^T``: the frozen layer does the rest."""
-        _, _, spectrum = self._base()
-        rho, _ = self._relative_change(params["delta"], spectrum)
-        return _project(x, spectrum.side[:, : rho.shape[-1]].to(x.dtype), rho.to(x.dtype))
+        return self._along_side(x, self._changes(params["delta"]))
 
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``U diag(e) V^T`` in the weight's shape."""
         weight, _, spectrum = self._base()
-        rho, rest = self._relative_change(params["delta"], spectrum)
-        matrix = weight.flatten(1).to(rho.dtype)
-        side = spectrum.side[:, : rho.shape[-1]].to(matrix)
-        if spectrum.left:
-            change = (side * rho.unsqueeze(-2)) @ (side.T @ matrix)
-        else:
-            change = (matrix @ side * rho.unsqueeze(-2)) @ side.T
-        if rest.shape[-1]:
-            u, v = (tensor[:, : rest.shape[-1]].to(matrix) for tensor in (spectrum.small_u, spectrum.small_v))
-            change = change + (u * rest.unsqueeze(-2)) @ v.T
+        changes = self._changes(params["delta"])
+        rho, rest = self._relative(changes), changes[..., spectrum.one_sided :]
+        matrix = weight.flatten(1).to(changes.dtype)
+        u, v = (vectors.to(matrix) for vectors in spectrum.both(spectrum.one_sided, changes.shape[-1]))
+        change = (u * rest.unsqueeze(-2)) @ v.T
+        if rho.shape[-1]:
+            side = spectrum.side[:, : rho.shape[-1]].to(matrix)
+            if spectrum.left:
+                change = change + (side * rho.unsqueeze(-2)) @ (side.T @ matrix)
+            else:
+                change = change + (matrix @ side * rho.unsqueeze(-2)) @ side.T
         return change.unflatten(-1, self.spec.shape[1:]).to(params["delta"].dtype)
 
     def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
         """Return the largest changes of singular values with their vectors; no decomposition is needed."""
         weight, _, spectrum = self._base()
-        rho, rest = self._relative_change(params["delta"], spectrum)
-        count = rho.shape[-1]
-        matrix, side = weight.flatten(1).to(rho.dtype), spectrum.side[:, :count].to(rho.dtype)
-        sigma = spectrum.sigma[:count].to(rho.dtype)
-        small_u, small_v = (t[:, : rest.shape[-1]].to(rho.dtype) for t in (spectrum.small_u, spectrum.small_v))
+        changes = self._changes(params["delta"])
+        count = self._relative(changes).shape[-1]
+        matrix, side = weight.flatten(1).to(changes), spectrum.side[:, :count].to(changes)
+        sigma = spectrum.sigma[:count].to(changes)
+        both_u, both_v = (vectors.to(changes) for vectors in spectrum.both(spectrum.one_sided, changes.shape[-1]))
         u = side if spectrum.left else matrix @ side / sigma
         v = (side.T @ matrix / sigma[:, None]).T if spectrum.left else side
-        change = torch.cat([rho * sigma, rest])
-        return from_singular(torch.cat([u, small_u], 1), change, torch.cat([v, small_v], 1).T, rank)
+        return from_singular(torch.cat([u, both_u], 1), changes, torch.cat([v, both_v], 1).T, rank)
 
     def _base(self) -> tuple[Tensor, Tensor | None, Spectrum]:
         if self._bound is None:
             raise MissingBase(f"{self.spec.name}: spectral shifts mean nothing without the base they were trained on")
         return self._bound
 
-    def _relative_change(self, delta: Tensor, spectrum: Spectrum) -> tuple[Tensor, Tensor]:
-        """Return ``rho = e / sigma`` of the singular values one can divide by, and ``e`` of the others."""
-        large = spectrum.large
+    def _changes(self, delta: Tensor) -> Tensor:
+        """Return ``e = relu(sigma + delta) - sigma`` in float32 at least, exactly 0 where delta is."""
         delta = delta if delta.dtype is torch.float64 else delta.float()
-        sigma = spectrum.sigma[: delta.shape[-1]].to(delta)
-        below = torch.clamp(delta + sigma, max=0.0)
-        change = torch.maximum(delta, -sigma) + self.config.leak * below
-        return change[..., :large] / sigma[:large], change[..., large:]
+        sigma = self._base()[2].sigma[: delta.shape[-1]].to(delta)
+        change = torch.maximum(delta, -sigma)
+        return change + self.config.leak * torch.clamp(delta + sigma, max=0.0) if self.config.leak else change
 
-    def _small_change(self, x: Tensor, change: Tensor, spectrum: Spectrum, dtype: torch.dtype) -> Tensor:
-        """Return the part of the smallest singular values, ``U_s diag(e_s) V_s^T x``."""
-        count = change.shape[-1]
-        u, v = spectrum.small_u[:, :count].to(dtype), spectrum.small_v[:, :count].to(dtype)
-        scaled = u * change.to(dtype).unsqueeze(-2)
-        return apply_weight(self.spec, x, (scaled @ v.T).unflatten(-1, self.spec.shape[1:]))
+    def _relative(self, changes: Tensor) -> Tensor:
+        """Return ``rho = e / sigma`` of the singular values known by one side; they are large enough to divide by."""
+        spectrum = self._base()[2]
+        one_sided = changes[..., : spectrum.one_sided]
+        return one_sided / spectrum.sigma[: one_sided.shape[-1]].to(changes)
+
+    def _along_side(self, hidden: Tensor, changes: Tensor) -> Tensor:
+        """Return ``S diag(rho) S^T`` applied to the channels, S being the side whose vectors are all there.
+
+        With more than twice as many positions as channels the product of the three matrices is built once, which saves
+        a quarter of the work, and of the memory for the backward pass.
+        """
+        rho = self._relative(changes)
+        side = self._base()[2].side[:, : rho.shape[-1]].to(hidden.dtype)
+        if rho.ndim == 1 and hidden.numel() > 2 * side.shape[0] ** 2:
+            return self._mix(hidden, (side * rho.to(side.dtype)) @ side.T)
+        return self._mix(self._mix(hidden, side.T) * self._spread(rho, hidden).to(hidden.dtype), side)
+
+    def _through(self, x: Tensor, changes: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return ``U diag(e) V^T x`` for the last of the singular values, whose vectors on both sides are there."""
+        spectrum = self._base()[2]
+        first = self.shapes()["delta"][0] - changes.shape[-1]
+        u, v = (vectors.to(dtype) for vectors in spectrum.both(first, first + changes.shape[-1]))
+        if self.spec.kind is Kind.EMBEDDING:
+            u, v, hidden = v, u, F.embedding(x, u)
+        else:
+            hidden = apply_weight(self.spec, x, v.T.unflatten(-1, self.spec.shape[1:]))
+        return self._mix(hidden * self._spread(changes, hidden).to(dtype), u)
+
+    def _spread(self, values: Tensor, hidden: Tensor) -> Tensor:
+        return spread(values, hidden, self.spec.kind is Kind.CONV)
+
+    def _mix(self, hidden: Tensor, matrix: Tensor) -> Tensor:
+        return mix(hidden, matrix, self.spec.kind is Kind.CONV)
 
 
-class _RebuiltLinear(torch.autograd.Function):
-    """``x W'^T`` with ``W' = (I + U diag(rho) U^T) W`` or ``W (I + V diag(rho) V^T)``, keeping no dense matrix.
+class _ThroughSpectrum(torch.autograd.Function):
+    """``W x + bias + U diag(e) V^T x`` for a matrix whose whole decomposition is known.
 
-    The changed weight is built again for the backward pass, and the shifts' gradient is read off the weight's:
-    ``d rho_i = u_i^T (g^T x) W^T u_i``.
+    The backward pass needs ``U^T g`` for the shifts, and goes on from there to the input: ``V diag(sigma + e) U^T g``,
+    one product less than through W and the change. Only ``V^T x`` is kept for it.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rho: Tensor, weight: Tensor, side: Tensor, left: bool) -> Tensor:
-        ctx.save_for_backward(x, rho, weight, side)
-        ctx.left = left
-        return x @ _RebuiltLinear.rebuild(rho, weight, side, left).T
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        changes: Tensor,
+        sigma: Tensor,
+        spec: LayerSpec,
+        weight: Tensor,
+        bias: Tensor | None,
+        u: Tensor,
+        v: Tensor,
+    ) -> Tensor:
+        ctx.conv = spec.kind is Kind.CONV
+        hidden = mix(x, v.T, ctx.conv)
+        ctx.save_for_backward(hidden, changes, sigma, u, v)
+        return apply_weight(spec, x, weight, bias) + mix(hidden * changes.to(hidden.dtype), u, ctx.conv)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, rho, weight, side = ctx.saved_tensors
-        grad_x = grad @ _RebuiltLinear.rebuild(rho, weight, side, ctx.left) if ctx.needs_input_grad[0] else None
-        outer = grad.flatten(0, -2).T @ x.flatten(0, -2)
-        inner = (side.T @ outer) * (side.T @ weight) if ctx.left else ((outer @ side) * (weight @ side)).T
-        grad_rho = inner.sum(1)
-        return grad_x, grad_rho.to(rho.dtype), None, None, None
-
-    @staticmethod
-    def rebuild(rho: Tensor, weight: Tensor, side: Tensor, left: bool) -> Tensor:
-        """Return the changed weight."""
-        spread = side * rho.to(side.dtype)
-        return weight + (spread @ (side.T @ weight) if left else (weight @ spread) @ side.T)
+        hidden, changes, sigma, u, v = ctx.saved_tensors
+        inner = mix(grad, u.T, ctx.conv)
+        grad_x = mix(inner * (sigma + changes).to(inner.dtype), v, ctx.conv) if ctx.needs_input_grad[0] else None
+        grad_changes = (inner * hidden).to(changes.dtype).sum_to_size(changes.shape)
+        return grad_x, grad_changes, None, None, None, None, None, None
 
 
-def _project(hidden: Tensor, side: Tensor, rho: Tensor) -> Tensor:
-    """Return ``hidden S diag(rho) S^T`` over the last axis; `rho` is ``[r]``, or ``[N, r]`` for N groups of samples.
+def mix(hidden: Tensor, matrix: Tensor, conv: bool) -> Tensor:
+    """Apply a matrix ``[out, in]`` to the channels: the last axis, or the second of a convolution's input."""
+    if not conv:
+        return F.linear(hidden, matrix)
+    if hidden.is_contiguous():
+        return (matrix @ hidden.flatten(2)).unflatten(2, hidden.shape[2:])
+    return F.linear(hidden.movedim(1, -1), matrix).movedim(-1, 1)  # channels-last memory
 
-    With more positions than dimensions the product of the three matrices is built once, which halves the work.
-    """
-    if rho.ndim == 2:
-        grouped = group_samples(hidden @ side, rho.shape[0])
-        spread = rho.reshape(rho.shape[0], *(1,) * (grouped.ndim - 2), -1)
-        return (grouped * spread).flatten(0, 1) @ side.T
-    if hidden.shape[:-1].numel() > side.shape[0]:
-        return hidden @ ((side * rho) @ side.T)
-    return (hidden @ side * rho) @ side.T
+
+def spread(values: Tensor, hidden: Tensor, conv: bool) -> Tensor:
+    """Lay ``[r]``, or ``[N, r]`` for N groups of samples, out to be multiplied with hidden channels."""
+    if values.ndim == 2:
+        samples = group_samples(hidden, values.shape[0]).shape[1]
+        values = values.repeat_interleave(samples, 0)
+        return values[..., None, None] if conv else values.reshape(len(values), *(1,) * (hidden.ndim - 2), -1)
+    return values[:, None, None] if conv else values
 
 
 class NormShift(AdapterLayer):
@@ -243,7 +289,7 @@ class NormShift(AdapterLayer):
         """Return the shifts."""
         return params["delta"]
 
-    def rebuilds_weight(self, x: Tensor) -> bool:
+    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
         """Return True: a changed scale costs nothing."""
         return True
 
