@@ -61,6 +61,53 @@ def encode(
     return Latents(torch.cat(means), torch.cat(deviations), tuple(framings) * (len(everything) // len(images)))
 
 
+def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[ParameterGroup]:
+    """Return an adapter's parameters, in groups of one learning rate each."""
+    by_rate: dict[float, dict[str, nn.Parameter]] = {}
+    for layer, tensors in adapter.parameters.items():
+        rate = recipe.learning_rate
+        if layer.partition(".")[0] in base.family.text_encoders:
+            rate = recipe.text_learning_rate or rate
+        if adapter.layers[layer].spec.kind is Kind.NORM:
+            rate = recipe.norm_learning_rate or rate
+        for key, parameter in tensors.items():
+            assert isinstance(parameter, nn.Parameter)
+            by_rate.setdefault(rate, {})[f"{layer}.{key}"] = parameter
+    return [ParameterGroup(parameters, rate, recipe.weight_decay) for rate, parameters in by_rate.items()]
+
+
+def denoising_errors(
+    base: Base,
+    recipe: Recipe,
+    latents: Tensor,
+    framings: Sequence[Framing],
+    conditions: Conditions,
+    draws: torch.Generator,
+) -> Tensor:
+    """Noise latents, predict, and return each sample's weighted squared error, ``[n]``.
+
+    Args:
+        base: The base, with the adapter attached.
+        recipe: Whose loss weighting is used.
+        latents: Clean latents ``[n, c, h, w]`` on the CPU.
+        framings: How each picture was cut.
+        conditions: Of the prompts, one row a sample.
+        draws: Where noise and timesteps come from.
+    """
+    family = base.family
+    noise = torch.randn(latents.shape, generator=draws)
+    timesteps = family.draw_timesteps(len(latents), draws, (latents.shape[-2], latents.shape[-1]))
+    noised = family.add_noise(latents, noise, timesteps)
+    device, dtype = base.device, next(family.denoiser.parameters()).dtype
+    conditions = {**conditions, **family.encode_framings(framings)}
+    prediction = family.predict(noised.to(device, dtype), timesteps.to(device), conditions)
+    target = family.target(latents, noise, timesteps).to(device)
+    errors = (prediction.float() - target).square().mean(dim=tuple(range(1, target.ndim)))
+    if recipe.min_snr_gamma is None:
+        return errors
+    return errors * family.min_snr_weights(timesteps, recipe.min_snr_gamma).to(device)
+
+
 class DreamBoothTask:
     """Fine-tune an adapter on a subject's photos. The adapter must be attached to the base already."""
 
@@ -82,18 +129,7 @@ class DreamBoothTask:
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""
-        recipe = self.recipe
-        by_rate: dict[float, dict[str, nn.Parameter]] = {}
-        for layer, tensors in self.adapter.parameters.items():
-            rate = recipe.learning_rate
-            if layer.partition(".")[0] in self.base.family.text_encoders:
-                rate = recipe.text_learning_rate or rate
-            if self.adapter.layers[layer].spec.kind is Kind.NORM:
-                rate = recipe.norm_learning_rate or rate
-            for key, parameter in tensors.items():
-                assert isinstance(parameter, nn.Parameter)
-                by_rate.setdefault(rate, {})[f"{layer}.{key}"] = parameter
-        return [ParameterGroup(parameters, rate, recipe.weight_decay) for rate, parameters in by_rate.items()]
+        return parameter_groups(self.base, self.adapter, self.recipe)
 
     def identity(self) -> dict[str, Any]:
         """Return the recipe, the prompts and how many pictures there are."""
@@ -111,7 +147,7 @@ class DreamBoothTask:
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Denoise photos, and class images when the prior is preserved."""
-        recipe, family = self.recipe, self.base.family
+        recipe = self.recipe
         size, index = recipe.batch_size, step * recipe.accumulate + micro_step
         draws = torch_generator(recipe.seed, "noise", index)
         chosen = epoch_order(len(self.photos), recipe.seed, "photos", index * size, size)
@@ -121,16 +157,7 @@ class DreamBoothTask:
             chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * size, size)
             latents = torch.cat([latents, self.prior.draw(chosen, draws)])
             framings += [self.prior.framings[position] for position in chosen]
-        noise = torch.randn(latents.shape, generator=draws)
-        timesteps = family.draw_timesteps(len(latents), draws, (latents.shape[-2], latents.shape[-1]))
-        noised = family.add_noise(latents, noise, timesteps)
-        device, dtype = self.base.device, next(family.denoiser.parameters()).dtype
-        conditions = {**self._conditions(), **family.encode_framings(framings)}
-        prediction = family.predict(noised.to(device, dtype), timesteps.to(device), conditions)
-        target = family.target(latents, noise, timesteps).to(device)
-        errors = (prediction.float() - target).square().mean(dim=tuple(range(1, target.ndim)))
-        if recipe.min_snr_gamma is not None:
-            errors = errors * family.min_snr_weights(timesteps, recipe.min_snr_gamma).to(device)
+        errors = denoising_errors(self.base, recipe, latents, framings, self._conditions(), draws)
         subject = errors[:size].mean()
         if self.prior is None:
             return {"loss": subject}
