@@ -1,6 +1,6 @@
 """The main job: photos and a recipe to an adapter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,27 @@ def train(
         check_output(output, resume, overwrite)
     adapter = new_adapter(base, subject, recipe)
     if output is not None:
-        # Parameters, two moments and an average in the checkpoint, and the adapter file.
-        require_writable(output.parent, 5 * _FLOAT32 * adapter.count())
+        require_room(output, adapter)
     task = _task(base, adapter, subject, recipe)
+    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=f"teaching {subject.token}")
+
+
+def fit(
+    base: Base,
+    task: DreamBoothTask,
+    recipe: Recipe,
+    output: Path | None,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    description: str = "training",
+) -> Adapter:
+    """Run a task's training, note it in the adapter and write its file; the base is left as found."""
+    adapter = task.adapter
     attachment = Attachment(base.components).attach(adapter)
     try:
         folder = run_folder(output) if output is not None else None
-        loop = Loop(task, loop_config(recipe), folder, callbacks, description=f"teaching {subject.token}")
+        loop = Loop(task, loop_config(recipe), folder, callbacks, description=description)
         outcome = loop.run(resume=resume)
     finally:
         attachment.detach()
@@ -73,38 +87,56 @@ def train(
     return adapter
 
 
+def require_room(output: Path, adapter: Adapter) -> None:
+    """Check that parameters, two moments and an average in the checkpoint, and the adapter file, find room.
+
+    Raises:
+        UnwritableFolder: If they do not.
+    """
+    require_writable(output.parent, 5 * _FLOAT32 * adapter.count())
+
+
 def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
     """Create the untrained adapter of a run, with its metadata."""
+    config = {key: _token_ids(base, subject, value) for key, value in recipe.method_config.items()}
+    adapter = blank_adapter(base, recipe, config)
+    adapter.metadata["subject"] = {"name": subject.name, "class": subject.class_noun, "token": subject.token}
+    adapter.metadata["trigger"] = f"{subject.token} {subject.class_noun}"
+    return adapter
+
+
+def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adapter:
+    """Create an untrained adapter of a recipe's method and layers, with what is known about base and recipe."""
     specs = find_layers(base.components, resolve_layers(base, recipe.layers))
     if isinstance(recipe.layers, str):
         # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
         specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
-    config = {key: _token_ids(base, subject, value) for key, value in recipe.method_config.items()}
     adapter = Adapter.create(recipe.method, config, specs, torch_generator(recipe.seed, "adapter"))
-    adapter.metadata.update(_metadata(base, subject, recipe))
+    adapter.metadata.update(_metadata(base, recipe))
     return adapter.to(base.device)
 
 
 def _token_ids(base: Base, subject: Subject, value: Any) -> Any:
-    """Turn the placeholders ``{token}`` and ``{class}`` into token ids; other values stay."""
+    """Turn the placeholders ``{token}`` and ``{class}``, also in groups, into token ids; other values stay."""
+    if isinstance(value, Mapping):
+        return {key: _token_ids(base, subject, part) for key, part in value.items()}
     words = {"{token}": subject.token, "{class}": subject.class_noun}
     return base.family.token_ids(words[value]) if isinstance(value, str) and value in words else value
 
 
 def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Turn a layer set's name into patterns; patterns stay as they are.
+    """Turn names of layer sets into patterns; patterns stay as they are.
 
     Raises:
         BadConfig: If the family has no such set.
     """
-    if not isinstance(layers, str):
-        return tuple(layers)
     sets = base.family.layer_sets
-    if layers in sets:
-        return sets[layers]
-    if "." in layers or "*" in layers:
-        return (layers,)
-    raise BadConfig(f"no layer set is named {layers!r} for {base.name}; there are: {', '.join(sets)}")
+    patterns: list[str] = []
+    for name in [layers] if isinstance(layers, str) else layers:
+        if name not in sets and not ("." in name or "*" in name):
+            raise BadConfig(f"no layer set is named {name!r} for {base.name}; there are: {', '.join(sets)}")
+        patterns += sets.get(name, (name,))
+    return tuple(patterns)
 
 
 def loop_config(recipe: Recipe) -> LoopConfig:
@@ -131,7 +163,7 @@ def _task(base: Base, adapter: Adapter, subject: Subject, recipe: Recipe) -> Dre
     return DreamBoothTask(base, adapter, recipe, prompt, photos, class_prompt, prior)
 
 
-def _metadata(base: Base, subject: Subject, recipe: Recipe) -> dict[str, Any]:
+def _metadata(base: Base, recipe: Recipe) -> dict[str, Any]:
     return {
         "base": {
             "name": base.name,
@@ -139,8 +171,6 @@ def _metadata(base: Base, subject: Subject, recipe: Recipe) -> dict[str, Any]:
             "fingerprint": base.fingerprint,
             "dtype": base.precision,
         },
-        "subject": {"name": subject.name, "class": subject.class_noun, "token": subject.token},
-        "trigger": f"{subject.token} {subject.class_noun}",
         "recipe": recipe.model_dump(mode="json"),
         "portraitist_version": __version__,
     }

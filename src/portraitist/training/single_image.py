@@ -1,0 +1,86 @@
+"""One picture to an adapter, for editing it: no identifier, no prior, the prompt describes the picture.
+
+The training of CoSINE (SVDiff, arXiv 2303.11305, section 3.5), for any method.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from portraitist.adapters import Adapter
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.training.dreambooth import DreamBoothTask, encode
+from portraitist.training.loop import Callback
+from portraitist.training.outputs import check_output
+from portraitist.training.personalise import blank_adapter, fit, require_room
+from portraitist.training.recipes import Recipe, load_recipe
+
+# A mirror image is another picture, and there is no class to hold on to (lambda = 0 in the paper).
+_SINGLE = {"prior": "none", "mirror": False}
+# The authors' number for single pictures; more only copies the picture whatever the prompt.
+_MOST_STEPS = 500
+
+
+def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a method's recipe for a base, as it is used on a single picture.
+
+    Args:
+        method: A method with its own parameters in the denoiser; ``svdiff`` is the paper's.
+        base: The base.
+        overrides: Settings above the recipe's.
+
+    Raises:
+        BadConfig: If the method teaches a word, which an edit has not, or a setting is wrong.
+    """
+    recipe = load_recipe(method, base.name, base.family.name)
+    given = {**_SINGLE, "steps": min(recipe.steps, _MOST_STEPS), **(overrides or {})}
+    if given["prior"] != "none":
+        raise BadConfig("a single picture has no class, so there is no prior to preserve; leave the prior out")
+    recipe = recipe.replace(given)
+    if method == "textual-inversion":
+        raise BadConfig(f"{method} teaches a word, and an edit has none; choose svdiff, lora or full")
+    return recipe
+
+
+def teach_picture(
+    base: Base,
+    picture: Image.Image,
+    prompt: str,
+    recipe: Recipe | str = "svdiff",
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Adapter:
+    """Teach a base one picture and the prompt that describes it.
+
+    Args:
+        base: The frozen base; it is left as found.
+        picture: The picture, at the base's resolution.
+        prompt: What is to be seen in it, in plain words.
+        recipe: A recipe, or a method whose recipe is used as `single_image_recipe` has it.
+        output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
+        resume: Continue an interrupted run of the same settings.
+        overwrite: Replace an adapter file or an interrupted run that is there.
+        callbacks: Called with the number of completed steps.
+
+    Raises:
+        BadConfig: If the prompt is empty or the recipe is not for single pictures.
+    """
+    if not prompt.strip():
+        raise BadConfig("the source prompt is empty; describe the picture: --source 'a red robot on the beach'")
+    if isinstance(recipe, str):
+        recipe = single_image_recipe(recipe, base)
+    output = Path(output) if output is not None else None
+    if output is not None:
+        check_output(output, resume, overwrite)
+    adapter = blank_adapter(base, recipe, recipe.method_config)
+    adapter.metadata["source_prompt"] = prompt
+    if output is not None:
+        require_room(output, adapter)
+    task = DreamBoothTask(base, adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
+    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description="learning the picture")
