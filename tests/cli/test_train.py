@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 
-from portraitist.adapters import read_header
+from portraitist.adapters import Adapter, read_header
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -58,6 +59,22 @@ def test_a_recipe_file_chooses_the_method(run: Run, photos: Path, quick: tuple[o
     assert header["method"] == "full"
     assert header["recipe"]["prompt"] == "a drawing of {}"
     assert header["recipe"]["steps"] == 1
+
+
+def test_two_methods_train_together_into_one_file(
+    run: Run, photos: Path, quick: tuple[object, ...], tiny_base_folder: Path
+) -> None:
+    settings = ("--method", "textual-inversion+krona", "--set", "method_config.krona.in_factor=8")
+    layers = ("--set", "layers=[token-embedding, unet.*attn1.to_q]")
+    run("train", photos, *quick, *settings, *layers, "--no-prior", "-o", "both.safetensors")
+    adapter = Adapter.load("both.safetensors")
+    assert adapter.method.name == "textual-inversion+krona"
+    assert {key for params in adapter.parameters.values() for key in params} == {"offset", "a", "b"}
+    assert adapter.components() == ["text_encoder", "unet"]
+    for layer, params in adapter.parameters.items():
+        assert params["b" if "b" in params else "offset"].abs().max() > 0, f"{layer} was not trained"
+        assert params.get("a", torch.empty(0, 8)).shape[1] == 8
+    assert "krona" in run("inspect", "both.safetensors").stdout
 
 
 def test_prior_images_are_made_or_not(run: Run, photos: Path, quick: tuple[object, ...], own_cache: Path) -> None:

@@ -25,7 +25,7 @@ def save_adapter(adapter: Adapter, path: Path, dtype: torch.dtype | None = None)
     tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
     header = {
         "method": adapter.method.name,
-        "config": adapter.config.to_dict(),
+        "config": adapter.method.plain_config(adapter.config),
         **_pack_specs([layer.spec for layer in adapter.layers.values()]),
         **adapter.metadata,
     }

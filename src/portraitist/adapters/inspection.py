@@ -124,7 +124,7 @@ def _base(adapter: Adapter | None, outlines: list[Outline]) -> str | None:
 
 
 def _header(adapter: Adapter) -> dict[str, Any]:
-    return {"method": adapter.method.name, "config": adapter.config.to_dict(), **adapter.metadata}
+    return {"method": adapter.method.name, "config": adapter.method.plain_config(adapter.config), **adapter.metadata}
 
 
 def _count_layers(adapter: Adapter) -> dict[str, dict[str, int]]:

@@ -15,10 +15,6 @@ from portraitist.errors import BadConfig
 class MethodConfig:
     """Base of the methods' configurations. Every field is documented, validated and JSON-able."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values, as `Method.parse_config` takes them."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Method:
@@ -53,6 +49,10 @@ class Method:
             kinds = ", ".join(kind.value for kind in self.layers)
             raise BadConfig(f"{spec.name} is a {spec.kind.value} layer; {self.name} adapts {kinds} layers only")
         return self.layers[spec.kind](spec, config)  # type: ignore[call-arg]
+
+    def plain_config(self, config: MethodConfig) -> dict[str, Any]:
+        """Return a configuration as plain values, as `parse_config` takes them."""
+        return asdict(config)
 
     def parse_config(self, values: Mapping[str, Any]) -> MethodConfig:
         """Build the configuration from plain values.
@@ -91,12 +91,16 @@ def list_methods() -> list[Method]:
 
 
 def get_method(name: str) -> Method:
-    """Return a method by name.
+    """Return a method by name, or several as one by their names with ``+`` between them.
 
     Raises:
         BadConfig: If there is none, naming those there are.
     """
+    from portraitist.adapters.combination import SIGN, combine
+
     _load()
+    if SIGN in name:
+        return combine([get_method(part) for part in name.split(SIGN)])
     if name not in _METHODS:
         raise BadConfig(f"unknown method {name!r}; choose one of {', '.join(_METHODS)}")
     return _METHODS[name]

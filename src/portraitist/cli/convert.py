@@ -55,8 +55,9 @@ def show_export(report: "Export") -> None:
     files = get_format(report.format).files(report.path)
     size = in_bytes(sum(file.stat().st_size for file in files))
     fact("written", f"{report.path} ({report.format}, {size})")
-    rank = f" of rank {report.written.config.to_dict()['rank']}" if report.method == "lora" else ""
-    fact("method", f"{report.method}{rank} on {len(report.written.layers)} layers")
+    method = report.written.method
+    rank = f" of rank {method.plain_config(report.written.config)['rank']}" if method.name == "lora" else ""
+    fact("method", f"{method.name}{rank} on {len(report.written.layers)} layers")
     if report.energy:
         fact("kept", _kept(report))
     if report.dropped:

@@ -28,10 +28,12 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: str = Field(description="parameter space: a name of `portraitist methods`")
-    method_config: dict[str, Any] = Field(default_factory=dict, description="settings of the method, e.g. rank")
+    method: str = Field(description="parameter space: a name of `portraitist methods`, or several with + between them")
+    method_config: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the method, e.g. rank; of several methods by their names"
+    )
     layers: str | tuple[str, ...] = Field(
-        description="a layer set of the base's family, or patterns on component.module.path"
+        description="a layer set of the base's family, or several, or patterns on component.module.path"
     )
     steps: int = Field(gt=0, description="optimiser steps")
     batch_size: int = Field(gt=0, description="photos in a step")
@@ -67,7 +69,7 @@ class Recipe(BaseModel):
         values = self.model_dump()
         for name, value in overrides.items():
             if name == "method_config":
-                values[name] = {**values[name], **value}
+                values[name] = _merged(values[name], value)
             else:
                 values[name] = value
         return parse_recipe(values, "the recipe")
@@ -88,7 +90,7 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         raise BadConfig(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if not any(isinstance(value, str) and value in PLACEHOLDERS for value in recipe.method_config.values()):
+    if not _has_placeholder(recipe.method_config):
         get_method(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
         if getattr(recipe, name).count("{}") != 1:
@@ -151,9 +153,24 @@ def load_recipe(
     if not values and not own:
         raise BadConfig(f"no recipe for {method} on {base}; there are: {', '.join(list_recipes())}")
     for layer in (own, overrides or {}):
-        settings = {**_settings(values), **_settings(layer)}
+        settings = _merged(_settings(values), _settings(layer))
         values = {**values, **layer, "method_config": settings}
     return parse_recipe({"method": method, **values}, str(file or f"recipe {method}"))
+
+
+def _has_placeholder(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_placeholder, value.values()))
+    return isinstance(value, str) and value in PLACEHOLDERS
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings above others; settings in groups are merged group by group."""
+    merged = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
+        merged[name] = _merged(below[name], value) if both else value
+    return merged
 
 
 def _settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
