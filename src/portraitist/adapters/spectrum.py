@@ -135,7 +135,9 @@ def _digest(weight: Tensor) -> str:
     positions = torch.linspace(0, flat.numel() - 1, min(4096, flat.numel()), dtype=torch.float64).long()
     values = flat[positions.to(flat.device)].float().cpu().numpy().tobytes()
     # Sums of integers do not depend on the order of summation, hence not on device and threads.
-    words = flat.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()])
-    body = words.numel() // _PARTS * _PARTS
-    sums = torch.cat([words[:body].view(_PARTS, -1).sum(1), words[body:].sum().view(1)]).cpu().numpy().tobytes()
-    return hashlib.blake2b(values + sums + f"{tuple(weight.shape)}".encode(), digest_size=16).hexdigest()
+    part = _PARTS * 8 // flat.element_size()
+    body, rest = flat[: flat.numel() // part * part], flat[flat.numel() // part * part :]
+    sums = body.clone() if body.storage_offset() else body
+    sums = sums.view(torch.int64).view(_PARTS, -1).sum(1)
+    exact = sums.cpu().numpy().tobytes() + rest.double().cpu().numpy().tobytes()
+    return hashlib.blake2b(values + exact + f"{tuple(weight.shape)}".encode(), digest_size=16).hexdigest()
