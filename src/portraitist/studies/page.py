@@ -1,18 +1,10 @@
 """The demo as one HTML page that needs nothing beside it."""
 
-import base64
-import io
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-from PIL import Image
-
 from portraitist.studies.demo import SEEDS, Demo
+from portraitist.studies.embedding import template_environment
 from portraitist.units import in_bytes, in_time
-
-# Pictures up to this side are shown enlarged with square pixels, and embedded without loss.
-_SMALL = 128
 
 
 def headline(demo: Demo) -> str:
@@ -32,18 +24,16 @@ def summary(demo: Demo) -> str:
 
 def render_page(demo: Demo) -> str:
     """Render the page: photos, comparisons, how it was made, settings and versions, licence."""
-    environment = Environment(
-        loader=PackageLoader("portraitist.studies"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["picture"] = _picture
-    environment.filters["duration"] = in_time
-    environment.filters["size"] = in_bytes
-    return environment.get_template("demo.html.j2").render(
-        demo=demo,
-        headline=headline(demo),
-        seeds=SEEDS,
-        adapter_size=demo.adapter_file.stat().st_size,
-        recipe=_recipe(demo),
+    return (
+        template_environment()
+        .get_template("demo.html.j2")
+        .render(
+            demo=demo,
+            headline=headline(demo),
+            seeds=SEEDS,
+            adapter_size=demo.adapter_file.stat().st_size,
+            recipe=_recipe(demo),
+        )
     )
 
 
@@ -59,25 +49,3 @@ def _word(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _picture(image: Image.Image, description: str) -> Markup:
-    """Return an ``img`` element with the picture inside."""
-    buffer = io.BytesIO()
-    small = max(image.size) <= _SMALL
-    if small:
-        image.save(buffer, format="PNG", optimize=True)
-    else:
-        image.convert("RGB").save(buffer, format="JPEG", quality=90)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup(
-        '<img src="data:image/{format};base64,{data}" alt="{alt}" width="{width}" height="{height}"'
-        ' class="{sharpness}" loading="lazy" decoding="async">'
-    ).format(
-        format="png" if small else "jpeg",
-        data=data,
-        alt=description,
-        width=image.width,
-        height=image.height,
-        sharpness="small" if small else "large",
-    )

@@ -1,0 +1,113 @@
+"""``portraitist study``: a grid of runs over methods, settings, subjects and seeds, and its report."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portraitist.cli.options import DeviceOption, choose_device
+from portraitist.cli.reporting import fact, say, warn
+from portraitist.errors import BadConfig
+
+if TYPE_CHECKING:
+    from portraitist.studies.engine import Prepared
+    from portraitist.studies.study import Study
+
+# The report is written anew during a study when the last one is older than so many seconds.
+_REPORT_SECONDS = 120.0
+
+
+def study(
+    study: Annotated[
+        str | None, typer.Argument(help="A YAML file, or a study of the package; lists those when not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of table and report; a study goes on where it is.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The study's short version, to see where it goes.")] = False,
+    executor: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core when not given.")] = None,
+    base: Annotated[str | None, typer.Option(help="Another base than the study's.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make runs again that failed.")] = False,
+    only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; write the report anew.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Compare methods and settings on several subjects, and write a report."""
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    if study is None:
+        _list()
+        return
+    from portraitist.studies.engine import carry_out, default_workers, prepare
+    from portraitist.studies.executors import get_executor
+    from portraitist.studies.study_report import write_report
+
+    get_executor(executor)
+    chosen_device = choose_device(device)
+    wanted = _wanted(study, quick, base)
+    folder = output or Path(f"{Path(study).stem}{'-quick' if quick else ''}-study")
+    if only_report and not folder.exists():
+        raise BadConfig(
+            f"{folder} does not exist, so there is nothing to report; run the study first, or name it with -o"
+        )
+    prepared = prepare(wanted, folder)
+    count = workers or default_workers(chosen_device)
+    _show_plan(prepared, count, retry_failed)
+    written = time.monotonic()
+
+    def refresh() -> None:
+        nonlocal written
+        if time.monotonic() - written > _REPORT_SECONDS:
+            write_report(prepared)
+            written = time.monotonic()
+
+    try:
+        if not only_report:
+            carry_out(prepared, executor, count, chosen_device, retry_failed, refresh)
+    except KeyboardInterrupt:
+        warn("stopped; the same command goes on from here")
+    _show_result(prepared, write_report(prepared, parquet))
+
+
+def _list() -> None:
+    from portraitist.studies.study import list_studies, load_study
+
+    for name in list_studies():
+        fact(name, load_study(name).title)
+
+
+def _wanted(name: str, quick: bool, base: str | None) -> "Study":
+    """Return the study that is asked for."""
+    from portraitist.studies.study import load_study
+
+    loaded = load_study(name)
+    if base is not None:
+        loaded = loaded.model_copy(update={"base": base})
+    return loaded.shrunk() if quick else loaded
+
+
+def _show_plan(prepared: "Prepared", workers: int, retry_failed: bool) -> None:
+    wanted = prepared.study
+    specs, missing = prepared.specs, prepared.missing(retry_failed)
+    fact("study", wanted.title)
+    fact("base", wanted.base)
+    fact("grids", ", ".join(f"{grid.name} ({', '.join(grid.methods)})" for grid in wanted.grids))
+    kept = f", {len(specs) - len(missing)} of them in the folder already" if len(missing) < len(specs) else ""
+    fact("runs", f"{len(specs)} on {len({spec.subject for spec in specs})} subjects{kept}, {workers} at once")
+
+
+def _show_result(prepared: "Prepared", files: list[Path]) -> None:
+    from portraitist.studies.analysis import analyse
+    from portraitist.studies.findings import answer, caveats
+
+    result = analyse(prepared)
+    first = next((grid for grid in result.grids if grid.finished), None)
+    say()
+    for line in [*answer(result), *caveats(result, first)]:
+        say(line)
+    say()
+    fact("report", files[0].resolve().as_uri())
+    fact("files", ", ".join(str(file) for file in files[1:]))

@@ -1,0 +1,269 @@
+"""From rows to results: every arm's scores with intervals, who beats whom, how robust a method is to a setting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+
+from portraitist.studies.engine import Prepared
+from portraitist.studies.grid import Arm, Cell, arms_of
+from portraitist.studies.scoring import Measure, Role
+from portraitist.studies.statistics import (
+    Interval,
+    bootstrap_interval,
+    can_decide,
+    paired_difference,
+    pareto_front,
+    seconds_to_share,
+    win_rate,
+)
+from portraitist.studies.study import Grid
+from portraitist.studies.table import Row
+
+_FEWEST_VALUES = 3  # of a setting for which a curve is drawn
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What an arm's runs came to.
+
+    Attributes:
+        arm: The arm.
+        rows: Its finished runs, by subject and seed.
+        failures: Its failed runs, by subject and seed.
+        planned: How many runs it has when the study is finished.
+    """
+
+    arm: Arm
+    rows: Mapping[tuple[str, int], Row]
+    failures: Mapping[tuple[str, int], Row]
+    planned: int
+
+    def by_run(self, measure: str) -> dict[str, float]:
+        """Return a measure's values by ``subject/seed``."""
+        return {f"{s}/{seed}": row.scores[measure] for (s, seed), row in self.rows.items() if measure in row.scores}
+
+    def by_subject(self, measure: str) -> dict[str, float]:
+        """Return a measure's values by subject, averaged over seeds."""
+        values: dict[str, list[float]] = {}
+        for (subject, _), row in self.rows.items():
+            if measure in row.scores:
+                values.setdefault(subject, []).append(row.scores[measure])
+        return {subject: mean(each) for subject, each in values.items()}
+
+    def interval(self, measure: str) -> Interval | None:
+        """Return a measure's mean over subjects and its interval; None without a run."""
+        values = list(self.by_subject(measure).values())
+        return bootstrap_interval(values) if values else None
+
+    @property
+    def parameters(self) -> int | None:
+        """Return how many numbers an adapter holds."""
+        return self._middle("parameters")
+
+    @property
+    def size(self) -> int | None:
+        """Return the bytes of an adapter file."""
+        return self._middle("size")
+
+    @property
+    def seconds(self) -> Interval | None:
+        """Return the training time, over runs."""
+        values = [row.training_seconds for row in self.rows.values() if row.training_seconds is not None]
+        return bootstrap_interval(values) if values else None
+
+    def seconds_to_best(self, measure: Measure) -> Interval | None:
+        """Return the training time to 95 % of a run's own best value of a measure, over runs."""
+        curves = [
+            [(point.seconds, point.scores[measure.name]) for point in row.curve if measure.name in point.scores]
+            for row in self.rows.values()
+        ]
+        times = [seconds_to_share(curve, higher_is_better=measure.higher_is_better) for curve in curves]
+        known = [seconds for seconds in times if seconds is not None]
+        return bootstrap_interval(known) if known else None
+
+    def curve(self, measure: str) -> list[tuple[float, float]]:
+        """Return mean training seconds and mean value at every checkpoint, over runs."""
+        points: dict[int, list[tuple[float, float]]] = {}
+        for row in self.rows.values():
+            for point in row.curve:
+                if measure in point.scores:
+                    points.setdefault(point.step, []).append((point.seconds, point.scores[measure]))
+        return [(mean(t for t, _ in each), mean(v for _, v in each)) for _, each in sorted(points.items())]
+
+    def _middle(self, field: str) -> int | None:
+        values = [getattr(row, field) for row in self.rows.values() if getattr(row, field) is not None]
+        return round(median(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """How much a method's score moves over the values of a setting.
+
+    Attributes:
+        method: The method.
+        best: The best mean score.
+        best_value: The value it is reached at.
+        deviation: Standard deviation of the mean scores over the values.
+        lowest: The smallest mean score.
+        highest: The largest.
+        values: How many values have runs.
+    """
+
+    method: str
+    best: float
+    best_value: Any
+    deviation: float
+    lowest: float
+    highest: float
+    values: int
+
+    @property
+    def spread(self) -> float:
+        """Return the range of the mean scores."""
+        return self.highest - self.lowest
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """A grid's arms and the comparisons between them."""
+
+    grid: Grid
+    arms: tuple[ArmResult, ...]
+    measures: tuple[Measure, ...]
+
+    def first(self, role: Role) -> Measure | None:
+        """Return the first measure of a role."""
+        return next((measure for measure in self.measures if measure.role == role), None)
+
+    @cached_property
+    def finished(self) -> tuple[ArmResult, ...]:
+        """Return the arms with at least one finished run."""
+        return tuple(arm for arm in self.arms if arm.rows)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Return the subjects with a finished run."""
+        return sorted({subject for arm in self.arms for subject, _ in arm.rows})
+
+    def best(self, measure: Measure) -> ArmResult | None:
+        """Return the arm with the best mean; arms that lack subjects others have do not compete."""
+        full = [arm for arm in self.finished if measure.name in next(iter(arm.rows.values())).scores]
+        most = max((len(arm.by_subject(measure.name)) for arm in full), default=0)
+        full = [arm for arm in full if len(arm.by_subject(measure.name)) == most]
+        sign = 1 if measure.higher_is_better else -1
+        return max(full, key=lambda arm: sign * mean(arm.by_subject(measure.name).values()), default=None)
+
+    def within_noise(self, arm: ArmResult, best: ArmResult, measure: Measure) -> bool:
+        """Say whether the interval of the paired difference to the best arm holds zero.
+
+        With too few subjects to tell, nothing is said to be within noise.
+        """
+        difference = paired_difference(arm.by_subject(measure.name), best.by_subject(measure.name))
+        return difference is not None and can_decide(difference) and difference.low <= 0.0 <= difference.high
+
+    def wins(self, measure: Measure) -> list[list[float | None]]:
+        """Return win rates, row against column, over shared subjects and seeds."""
+        values = [arm.by_run(measure.name) for arm in self.finished]
+        return [
+            [None if one is other else win_rate(one, other, measure.higher_is_better) for other in values]
+            for one in values
+        ]
+
+    def front(self, one: Measure, other: Measure) -> list[ArmResult]:
+        """Return the arms on the Pareto front of two measures, by the first."""
+        arms = [arm for arm in self.finished if arm.by_subject(one.name) and arm.by_subject(other.name)]
+        points = [(_good(arm, one), _good(arm, other)) for arm in arms]
+        return [arms[index] for index in pareto_front(points)]
+
+    @property
+    def axis(self) -> str | None:
+        """Return the setting that curves can be drawn over: the only one, with three numbers or more."""
+        if len(self.grid.settings) != 1:
+            return None
+        ((name, values),) = self.grid.settings.items()
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        return name if numbers and len(values) >= _FEWEST_VALUES else None
+
+    def over_axis(self, method: str, measure: Measure) -> list[tuple[Any, Interval]]:
+        """Return the values of the axis with a method's intervals, in order of the values."""
+        if self.axis is None:
+            return []
+        found = [
+            (arm.arm.value(self.axis), arm.interval(measure.name)) for arm in self.arms if arm.arm.method == method
+        ]
+        return sorted(((value, each) for value, each in found if each is not None), key=lambda pair: pair[0])
+
+    def robustness(self, method: str, measure: Measure) -> Robustness | None:
+        """Return how much a method's score moves over the axis; None with fewer than two values."""
+        points = self.over_axis(method, measure)
+        if len(points) < 2:
+            return None
+        means = [interval.mean for _, interval in points]
+        sign = 1 if measure.higher_is_better else -1
+        at, best = max(((value, interval.mean) for value, interval in points), key=lambda pair: sign * pair[1])
+        return Robustness(method, best, at, float(np.std(means, ddof=1)), min(means), max(means), len(points))
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything a report says."""
+
+    prepared: Prepared
+    grids: tuple[GridResult, ...]
+    rows: Mapping[str, Row]
+
+    @property
+    def done(self) -> int:
+        """Return how many runs are finished."""
+        return sum(row.status == "done" for row in self.rows.values())
+
+    @property
+    def failures(self) -> list[Row]:
+        """Return the runs that failed."""
+        return [row for row in self.rows.values() if row.status == "failed"]
+
+    @property
+    def planned(self) -> int:
+        """Return how many runs the study has."""
+        return len(self.prepared.specs)
+
+
+def analyse(prepared: Prepared) -> StudyResult:
+    """Read the table and group its rows by grids and arms."""
+    rows = prepared.table.rows()
+    wanted = {spec.key for spec in prepared.specs}
+    present = {key: row for key, row in rows.items() if key in wanted}
+    known = {name for row in present.values() for name in row.scores}
+    measures = tuple(measure for measure in prepared.scorer.measures() if measure.name in known)
+    cells: dict[tuple[str, str], list[Cell]] = {}
+    for cell in prepared.cells:
+        cells.setdefault((cell.arm.grid, cell.arm.label), []).append(cell)
+    grids = tuple(
+        GridResult(
+            grid,
+            tuple(_arm_result(arm, cells.get((arm.grid, arm.label), []), present) for arm in arms_of(grid)),
+            measures,
+        )
+        for grid in prepared.study.grids
+    )
+    return StudyResult(prepared, grids, present)
+
+
+def _arm_result(arm: Arm, cells: Sequence[Cell], rows: Mapping[str, Row]) -> ArmResult:
+    found = {(cell.subject, cell.seed): rows[cell.spec.key] for cell in cells if cell.spec.key in rows}
+    return ArmResult(
+        arm,
+        {key: row for key, row in found.items() if row.status == "done"},
+        {key: row for key, row in found.items() if row.status == "failed"},
+        len(cells),
+    )
+
+
+def _good(arm: ArmResult, measure: Measure) -> float:
+    """Return an arm's mean, turned so that more is better."""
+    value = mean(arm.by_subject(measure.name).values())
+    return value if measure.higher_is_better else -value

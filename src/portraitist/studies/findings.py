@@ -1,0 +1,192 @@
+"""The answer first: sentences computed from the results."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from portraitist.studies.analysis import ArmResult, GridResult, Robustness, StudyResult
+from portraitist.studies.grid import setting_words
+from portraitist.studies.scoring import Measure, Role
+from portraitist.studies.statistics import FEWEST_SUBJECTS, Interval, can_decide, is_known
+
+# A smaller adapter is worth a sentence from this factor on.
+_WORTH_SAYING = 1.5
+_MOST_NAMED = 4
+_COMPARED: tuple[Role, ...] = ("subject", "prompt")
+_ASIDE: tuple[Role, ...] = ("drift", "diversity", "quality")
+
+
+def in_figures(value: float) -> str:
+    """Return a score: ``0.742``, ``12.3``."""
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def in_words(interval: Interval) -> str:
+    """Return a mean with its interval: ``0.742 (0.701 to 0.781)``."""
+    if not is_known(interval):
+        return in_figures(interval.mean)
+    return f"{in_figures(interval.mean)} ({in_figures(interval.low)} to {in_figures(interval.high)})"
+
+
+def answer(result: StudyResult) -> list[str]:
+    """Return the study's findings: those of its first grid with runs."""
+    grid = next((grid for grid in result.grids if grid.finished), None)
+    if grid is None:
+        return ["No run of this study is finished yet."]
+    return grid_findings(grid) or [f"Only {grid.finished[0].arm.label} has finished a run yet."]
+
+
+def grid_findings(grid: GridResult) -> list[str]:
+    """Return what a grid shows, one sentence each, the most wanted first."""
+    if len(grid.finished) < 2:
+        return []
+    if grid.axis is not None:
+        return _over_axis(grid)
+    lines = [line for role in _COMPARED for line in _best(grid, grid.first(role))]
+    lines += _smallest(grid)
+    lines += _front(grid)
+    return lines + [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
+
+
+def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
+    """Return what a reader must know before believing the findings."""
+    lines = []
+    missing = result.planned - result.done - len(result.failures)
+    if missing:
+        lines.append(f"The study is not finished: {_count(missing, 'run')} of {result.planned} are missing.")
+    if result.failures:
+        lines.append(f"{_count(len(result.failures), 'run')} of {result.planned} failed; they are listed below.")
+    if grid is not None and 0 < len(grid.subjects) < FEWEST_SUBJECTS:
+        number = _count(len(grid.subjects), "subject")
+        lines.append(f"With {number} no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
+    return lines
+
+
+def _best(grid: GridResult, measure: Measure | None) -> list[str]:
+    """Say who is best at a measure, by how much, and who is within noise of it."""
+    best = grid.best(measure) if measure else None
+    if measure is None or best is None:
+        return []
+    interval = best.interval(measure.name)
+    assert interval is not None
+    here = _subjects(len(grid.subjects))
+    line = f"On {here}, {best.arm.label} is best at {_lower(measure.label)}: {in_words(interval)}."
+    if not can_decide(interval):
+        return [line]
+    others = [arm for arm in grid.finished if arm is not best]
+    near = [arm.arm.label for arm in others if grid.within_noise(arm, best, measure)]
+    if len(near) == len(others):
+        return [f"{line} But all others are within noise of it, so this decides nothing."]
+    if near:
+        return [f"{line} Within noise of it: {_list(near)}."]
+    return [f"{line} The lead over every other is larger than noise."]
+
+
+def _smallest(grid: GridResult) -> list[str]:
+    """Name the smallest arm that is within noise of the best at subject and prompt fidelity."""
+    measures = [measure for role in _COMPARED if (measure := grid.first(role)) is not None]
+    best = grid.best(measures[0]) if measures else None
+    if best is None or best.size is None:
+        return []
+    near = [
+        arm
+        for arm in grid.finished
+        if arm is not best and arm.size is not None and all(_holds_up(grid, arm, measure) for measure in measures)
+    ]
+    smallest = min(near, key=lambda arm: arm.size or 0, default=None)
+    if smallest is None or not smallest.size or best.size / smallest.size < _WORTH_SAYING:
+        return []
+    names = " and ".join(_lower(measure.label) for measure in measures)
+    factor = _factor(best.size / smallest.size)
+    return [f"{smallest.arm.label} is {factor} smaller than {best.arm.label} and within noise of the best at {names}."]
+
+
+def _holds_up(grid: GridResult, arm: ArmResult, measure: Measure) -> bool:
+    best = grid.best(measure)
+    return best is not None and (arm is best or grid.within_noise(arm, best, measure))
+
+
+def _front(grid: GridResult) -> list[str]:
+    subject, prompt = grid.first("subject"), grid.first("prompt")
+    if subject is None or prompt is None:
+        return []
+    front = grid.front(subject, prompt)
+    if not front or len(front) == len(grid.finished):
+        return []
+    names = f"{_lower(subject.label)} and {_lower(prompt.label)}"
+    if len(front) == 1:
+        return [f"{front[0].arm.label} is ahead of all others at both {names} on average."]
+    if len(front) > _MOST_NAMED:
+        return [f"{len(front)} of {len(grid.finished)} trade {names} against each other; the rest lose at both."]
+    return [f"{_list([arm.arm.label for arm in front])} trade {names} against each other; the rest lose at both."]
+
+
+def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
+    """Say how far apart the arms are at a measure that does not decide."""
+    best = grid.best(measure) if measure else None
+    if measure is None or best is None or len(grid.finished) < 2:
+        return []
+    sign = 1 if measure.higher_is_better else -1
+    known = [(arm, each) for arm in grid.finished if (each := arm.interval(measure.name)) is not None]
+    worst, interval = min(known, key=lambda pair: sign * pair[1].mean)
+    top = best.interval(measure.name)
+    assert top is not None
+    if worst is best:
+        return []
+    direction = "higher" if measure.higher_is_better else "lower"
+    return [
+        f"{measure.label} ({direction} is better): {in_words(top)} for {best.arm.label},"
+        f" {in_words(interval)} for {worst.arm.label}."
+    ]
+
+
+def _over_axis(grid: GridResult) -> list[str]:
+    """Say at which value each method is best, and how much its scores move over the setting."""
+    assert grid.axis is not None
+    lines = []
+    words = setting_words(grid.axis)
+    for measure in [m for role in _COMPARED if (m := grid.first(role)) is not None]:
+        found = [each for method in grid.grid.methods if (each := grid.robustness(method, measure)) is not None]
+        if not found:
+            continue
+        ranked = sorted(found, key=lambda each: each.spread)
+        parts = [_robustness_words(each, words) for each in ranked]
+        over = f"over {_count(ranked[0].values, 'value')} of {words}"
+        lead = f"{over}: "
+        if len(ranked) > 1 and len({each.values for each in ranked}) == 1:
+            lead = f"{ranked[0].method} moves least {over}: "
+        lines.append(f"{measure.label}, {lead}{'; '.join(parts)}.")
+    return lines
+
+
+def _robustness_words(each: Robustness, words: str) -> str:
+    return (
+        f"{each.method} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
+        f" (standard deviation {in_figures(each.deviation)}), best at {_plain(each.best_value)}"
+    )
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _factor(ratio: float) -> str:
+    return f"{ratio:.0f}x" if ratio >= 3 else f"{ratio:.1f}x"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _subjects(number: int) -> str:
+    return "this one subject" if number == 1 else f"these {number} subjects"
+
+
+def _list(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMED:
+        return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _lower(label: str) -> str:
+    """Return a label inside a sentence; abbreviations such as CLIP-T keep their capitals."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]

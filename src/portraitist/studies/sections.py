@@ -1,0 +1,323 @@
+"""What the report shows of each grid: a table, charts, win rates, pictures; the templates only lay it out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from portraitist.errors import BadPhoto
+from portraitist.photos import decode_photo, list_photos
+from portraitist.studies.analysis import ArmResult, GridResult
+from portraitist.studies.charts import Chart, Point, Series, curves, scatter
+from portraitist.studies.findings import grid_findings, in_figures, in_words
+from portraitist.studies.grid import setting_words
+from portraitist.studies.running import picture_name
+from portraitist.studies.scoring import Measure
+from portraitist.studies.statistics import Interval, is_known
+from portraitist.studies.study import thin
+from portraitist.studies.table import Table
+from portraitist.units import in_bytes, in_time
+
+_LABELLED = 10  # arms up to this number have their names in the scatter, more of them their numbers
+_CURVES = 8  # arms up to this number have training curves
+_COLUMNS, _PROMPTS, _SUBJECTS, _PHOTOS = 6, 6, 3, 5  # of a picture grid, at most
+_MATRIX = 12  # arms up to this number have a table of win rates
+_PALETTE = 8
+_NONE = "-"
+_SIDE = 256  # pixels of a picture on the page, at most
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table's cell: words, the number it is sorted by, and how it stands to the best of its column."""
+
+    text: str
+    detail: str = ""
+    sort: float | None = None
+    standing: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column."""
+
+    label: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A table's row."""
+
+    number: int
+    label: str
+    colour: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class PictureGrid:
+    """Pictures of one subject: a row a prompt, a column an arm, all with the same seed.
+
+    Attributes:
+        subject: The subject's name.
+        photos: Its photos.
+        columns: Names of the arms.
+        rows: Prompts with one picture a column; None where a run is missing.
+    """
+
+    subject: str
+    photos: tuple[Image.Image, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Image.Image | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is shown of a grid."""
+
+    name: str
+    question: str
+    findings: tuple[str, ...]
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    charts: tuple[Chart, ...]
+    legend: tuple[tuple[int, str], ...]
+    numbered: bool
+    wins: tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None
+    pictures: tuple[PictureGrid, ...]
+
+
+def build_section(result: GridResult, table: Table) -> Section:
+    """Gather what is shown of a grid."""
+    colours = {method: index % _PALETTE for index, method in enumerate(dict.fromkeys(result.grid.methods))}
+    numbered = len(result.finished) > _LABELLED
+    return Section(
+        name=result.grid.name,
+        question=result.grid.question,
+        findings=tuple(grid_findings(result)),
+        columns=_columns(result),
+        lines=tuple(
+            Line(number, short_label(result, arm), colours[arm.arm.method], _entries(result, arm))
+            for number, arm in enumerate(result.arms, 1)
+        ),
+        charts=tuple(_charts(result, colours, numbered)),
+        legend=tuple((colour, method) for method, colour in colours.items()),
+        numbered=numbered and result.axis is None,
+        wins=_wins(result),
+        pictures=tuple(_pictures(result, table)),
+    )
+
+
+def short_label(result: GridResult, arm: ArmResult) -> str:
+    """Return an arm's name inside its grid: without what all arms share."""
+    values = [str(_plain(value)) for _, value in arm.arm.values]
+    if len(result.grid.settings) > 1:
+        values = [f"{setting_words(name)} {_plain(value)}" for name, value in arm.arm.values]
+    if len(set(result.grid.methods)) > 1 or not values:
+        values = [arm.arm.method, *values]
+    return ", ".join(values)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _columns(result: GridResult) -> tuple[Column, ...]:
+    scores = [
+        Column(f"{measure.label} {'↑' if measure.higher_is_better else '↓'}", measure.meaning)
+        for measure in result.measures
+    ]
+    subject = result.first("subject")
+    share = f"Training time to 95 % of a run's own best {subject.label}." if subject else ""
+    return (
+        *scores,
+        Column("Numbers", "Numbers in an adapter."),
+        Column("File", "Size of an adapter file."),
+        Column("Training", "Time spent in training steps."),
+        *([Column("To 95 %", share)] if _has_curves(result) else []),
+        Column("Runs", "Finished runs of those planned."),
+    )
+
+
+def _entries(result: GridResult, arm: ArmResult) -> tuple[Entry, ...]:
+    entries = [_score_entry(result, arm, measure) for measure in result.measures]
+    entries.append(Entry(_NONE) if arm.parameters is None else Entry(f"{arm.parameters:,}", sort=arm.parameters))
+    entries.append(Entry(_NONE) if arm.size is None else Entry(in_bytes(arm.size), sort=arm.size))
+    entries.append(_time_entry(arm.seconds))
+    if _has_curves(result):
+        subject = result.first("subject")
+        entries.append(_time_entry(arm.seconds_to_best(subject) if subject else None))
+    failed = f"{len(arm.failures)} failed" if arm.failures else ""
+    entries.append(Entry(f"{len(arm.rows)}/{arm.planned}", failed, sort=len(arm.rows)))
+    return tuple(entries)
+
+
+def _score_entry(result: GridResult, arm: ArmResult, measure: Measure) -> Entry:
+    interval = arm.interval(measure.name)
+    if interval is None:
+        return Entry(_NONE)
+    best = result.best(measure)
+    standing = ""
+    if best is not None and len(result.finished) > 1:
+        near = best is not arm and result.within_noise(arm, best, measure)
+        standing = "best" if best is arm else "near" if near else ""
+    detail = f"{in_figures(interval.low)} to {in_figures(interval.high)}" if is_known(interval) else ""
+    return Entry(in_figures(interval.mean), detail, interval.mean, standing)
+
+
+def _time_entry(interval: Interval | None) -> Entry:
+    if interval is None:
+        return Entry(_NONE)
+    return Entry(in_time(interval.mean), sort=interval.mean)
+
+
+def _has_curves(result: GridResult) -> bool:
+    return any(row.curve for arm in result.arms for row in arm.rows.values())
+
+
+def _charts(result: GridResult, colours: dict[str, int], numbered: bool) -> list[Chart]:
+    subject, prompt = result.first("subject"), result.first("prompt")
+    if not result.finished:
+        return []
+    if result.axis is not None:
+        shown = [measure for measure in (subject, prompt, result.first("drift")) if measure is not None]
+        found = [_axis_chart(result, measure, colours) for measure in shown]
+        return [chart for chart in found if chart is not None]
+    charts = []
+    if subject is not None and prompt is not None and len(result.finished) > 1:
+        charts.append(_scatter(result, subject, prompt, colours, numbered))
+    if subject is not None and _has_curves(result) and len(result.finished) <= _CURVES:
+        charts.append(_training_chart(result, subject))
+    return charts
+
+
+def _scatter(result: GridResult, subject: Measure, prompt: Measure, colours: dict[str, int], numbered: bool) -> Chart:
+    front = result.front(prompt, subject)
+    points = []
+    for number, arm in enumerate(result.arms, 1):
+        x, y = arm.interval(prompt.name), arm.interval(subject.name)
+        if x is None or y is None:
+            continue
+        label = short_label(result, arm)
+        points.append(
+            Point(
+                x.mean,
+                y.mean,
+                str(number) if numbered else label,
+                f"{label}: {prompt.label} {in_words(x)}, {subject.label} {in_words(y)}",
+                (x.low, x.high),
+                (y.low, y.high),
+                colours[arm.arm.method],
+                arm in front,
+            )
+        )
+    return scatter(f"{subject.label} against {prompt.label}", prompt.label, subject.label, points)
+
+
+def _training_chart(result: GridResult, measure: Measure) -> Chart:
+    """Draw the mean scores during training, a colour an arm."""
+    series = [
+        Series(
+            short_label(result, arm),
+            [Point(seconds, value, note=f"{in_time(seconds)}: {in_figures(value)}") for seconds, value in points],
+            index % _PALETTE,
+        )
+        for index, arm in enumerate(result.finished)
+        if (points := arm.curve(measure.name))
+    ]
+    return curves(f"{measure.label} during training", "seconds of training", measure.label, series)
+
+
+def _axis_chart(result: GridResult, measure: Measure, colours: dict[str, int]) -> Chart | None:
+    assert result.axis is not None
+    words = setting_words(result.axis)
+    series = [
+        Series(
+            method,
+            [
+                Point(value, each.mean, note=f"{method} at {_plain(value)}: {in_words(each)}", y_range=_ends(each))
+                for value, each in points
+            ],
+            colour,
+        )
+        for method, colour in colours.items()
+        if (points := result.over_axis(method, measure))
+    ]
+    return curves(f"{measure.label} over {words}", words, measure.label, series) if series else None
+
+
+def _ends(interval: Interval) -> tuple[float, float] | None:
+    return (interval.low, interval.high) if is_known(interval) else None
+
+
+def _wins(result: GridResult) -> tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None:
+    """Return the name of the measure, and rows of win rates."""
+    measure = result.first("subject")
+    if measure is None or result.axis is not None or not 2 <= len(result.finished) <= _MATRIX:
+        return None
+    rates = result.wins(measure)
+    rows = tuple(
+        (short_label(result, arm), tuple("" if rate is None else f"{100 * rate:.0f} %" for rate in row))
+        for arm, row in zip(result.finished, rates, strict=True)
+    )
+    return measure.label, rows
+
+
+def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:
+    """Return the pictures of a few subjects under a few arms, those of the first training seed they share."""
+    arms = thin(result.finished, _COLUMNS)
+    seen: dict[str, int] = {}
+    for arm in arms:
+        for subject, _ in arm.rows:
+            seen[subject] = seen.get(subject, 0) + 1
+    chosen = [subject for subject, count in seen.items() if count == max(seen.values())][:_SUBJECTS]
+    return [_picture_grid(result, arms, subject, table) for subject in chosen]
+
+
+def _picture_grid(result: GridResult, arms: Sequence[ArmResult], subject: str, table: Table) -> PictureGrid:
+    rows = [_first_seed(arm, subject) for arm in arms]
+    spec = next(row.spec for row in rows if row is not None)
+    prompts = list(spec["prompts"])
+    lines = []
+    for prompt in thin(prompts, _PROMPTS):
+        name = picture_name("subject", prompts.index(prompt), 0)
+        images = tuple(None if row is None else _read(table, row.key, name) for row in rows)
+        lines.append((prompt.replace("{}", f"{spec['token']} {spec['class_noun']}"), images))
+    photos = tuple(_photos(Path(spec["photos"])))
+    return PictureGrid(subject, photos, tuple(short_label(result, arm) for arm in arms), tuple(lines))
+
+
+def _first_seed(arm: ArmResult, subject: str) -> Any:
+    seeds = sorted(seed for name, seed in arm.rows if name == subject)
+    return arm.rows[subject, seeds[0]] if seeds else None
+
+
+def _read(table: Table, key: str, name: str) -> Image.Image | None:
+    path = table.picture_path(key, name)
+    if not path.exists():
+        return None
+    with Image.open(path) as image:
+        return _shown(image)
+
+
+def _photos(folder: Path) -> Iterator[Image.Image]:
+    """Yield a few photos, as far as they are still there."""
+    try:
+        paths = list_photos(folder)
+    except BadPhoto:
+        return
+    for path in thin(paths, _PHOTOS):
+        try:
+            yield _shown(decode_photo(path))
+        except BadPhoto:
+            continue
+
+
+def _shown(image: Image.Image) -> Image.Image:
+    """Return a picture no larger than the page shows it."""
+    shown = image.convert("RGB")
+    shown.thumbnail((_SIDE, _SIDE))
+    return shown

@@ -1,0 +1,230 @@
+"""A study's report: one HTML page that needs nothing beside it, Markdown with its figures, and tables as CSV."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from portraitist import __version__
+from portraitist.bases.examples import list_examples
+from portraitist.files import write_aside
+from portraitist.generation import Row as SheetRow
+from portraitist.generation import contact_sheet
+from portraitist.studies.analysis import StudyResult, analyse
+from portraitist.studies.charts import Chart
+from portraitist.studies.embedding import template_environment
+from portraitist.studies.engine import Prepared
+from portraitist.studies.findings import answer, caveats
+from portraitist.studies.sections import Entry, PictureGrid, Section, build_section
+from portraitist.studies.table import write_csv, write_parquet
+from portraitist.units import in_time
+
+PAGE, TEXT, SUMMARY, RUNS, PARQUET = "report.html", "report.md", "summary.csv", "runs.csv", "runs.parquet"
+FIGURES = "figures"
+_GREY = (212, 208, 200)  # where a run is missing on a sheet
+_SHORT = 240  # characters of a list in the settings
+
+
+def write_report(prepared: Prepared, parquet: bool = False) -> list[Path]:
+    """Write the report into the study's folder, over an older one.
+
+    Args:
+        prepared: The study, finished or not.
+        parquet: Also write the runs as Parquet.
+
+    Returns:
+        The files for a reader, the page first.
+
+    Raises:
+        MissingExtra: If Parquet is wanted and pyarrow is not installed.
+    """
+    folder = prepared.table.folder
+    result = analyse(prepared)
+    sections = [build_section(grid, prepared.table) for grid in result.grids]
+    content = _content(result, sections)
+    _write(folder / PAGE, render_page(content))
+    _write(folder / TEXT, _render_text(content, _write_figures(sections, folder)))
+    _write_summary(result, folder / SUMMARY)
+    write_csv(result.rows.values(), folder / RUNS)
+    files = [folder / name for name in (PAGE, TEXT, SUMMARY, RUNS)]
+    if parquet:
+        write_parquet(result.rows.values(), folder / PARQUET)
+        files.append(folder / PARQUET)
+    return files
+
+
+def render_page(content: Mapping[str, Any]) -> str:
+    """Render the HTML page."""
+    return template_environment().get_template("study.html.j2").render(**content)
+
+
+def _render_text(content: Mapping[str, Any], figures: Mapping[str, list[tuple[str, str]]]) -> str:
+    environment = template_environment().overlay(autoescape=False)
+    text = environment.get_template("study.md.j2").render(**content, figures=figures, marked=_marked)
+    lines = text.splitlines()
+    kept = [line for index, line in enumerate(lines) if line.strip() or (index and lines[index - 1].strip())]
+    return "\n".join(kept).strip() + "\n"
+
+
+def _content(result: StudyResult, sections: Sequence[Section]) -> dict[str, Any]:
+    """Return everything the templates name."""
+    study = result.prepared.study
+    first = next((grid for grid in result.grids if grid.finished), None)
+    return {
+        "title": study.title,
+        "answer": answer(result),
+        "caveats": caveats(result, first),
+        "hypothesis": study.hypothesis,
+        "sections": sections,
+        "failures": _failures(result),
+        "settings": _settings(result),
+        "licence": _licence(result),
+        "version": __version__,
+    }
+
+
+def _failures(result: StudyResult) -> list[tuple[str, str]]:
+    """Return who failed and why; runs with the same message share a line."""
+    by_error: dict[str, list[str]] = {}
+    for row in result.failures:
+        by_error.setdefault(row.error, []).append(f"{row.method} on {row.subject}, seed {row.seed}")
+    return [(", ".join(dict.fromkeys(runs)), error) for error, runs in by_error.items()]
+
+
+def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
+    """Return tables of settings: the study's, the scorer's, one recipe a method, machine and versions."""
+    facts = result.prepared.table.facts()
+    study = {name: value for name, value in facts["study"].items() if name not in ("title", "hypothesis", "grids")}
+    study["runs"] = f"{result.done} finished of {result.planned}"
+    times = [row.seconds for row in result.rows.values() if row.seconds is not None]
+    study["time of all runs together"] = in_time(sum(times)) if times else "none yet"
+    recipes: dict[str, dict[str, Any]] = {}
+    for row in result.rows.values():
+        recipes.setdefault(row.method, row.spec["recipe"])
+    machine = {
+        "machine": facts["machine"],
+        "workers": facts.get("workers", "none yet"),
+        "device": facts.get("device", "none yet"),
+    }
+    tables = [
+        ("The study", study),
+        ("The base", facts["base"]),
+        ("The scorer", facts["scorer"]),
+        *((f"Recipe of {method}, as in its first run", recipe) for method, recipe in recipes.items()),
+        ("Machine and versions", {**machine, **facts["versions"]}),
+    ]
+    return [(caption, _plain_rows(rows)) for caption, rows in tables]
+
+
+def _plain_rows(rows: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return settings as words, nested ones flattened, absent ones left out."""
+    plain: dict[str, str] = {}
+    for name, value in rows.items():
+        words = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            plain.update(_plain_rows(value, f"{words} "))
+        elif value is not None and value != []:
+            plain[words] = _words(value)
+    return plain
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        text = "; ".join(
+            str(each["name"]) if isinstance(each, Mapping) and "name" in each else str(each) for each in value
+        )
+        return text if len(text) <= _SHORT else f"{text[:_SHORT].rsplit(' ', 1)[0]} …"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _licence(result: StudyResult) -> str:
+    """Return who drew the example subjects' artwork."""
+    subjects = {row.subject for row in result.rows.values()}
+    licences = dict.fromkeys(example.licence for example in list_examples() if example.name in subjects)
+    return f"{'. '.join(licences)}. The generated pictures are derived from that artwork." if licences else ""
+
+
+def _write_figures(sections: Sequence[Section], folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Write charts and picture sheets beside the Markdown; return their files with descriptions by grid."""
+    figures: dict[str, list[tuple[str, str]]] = {}
+    environment = template_environment()
+    draw = environment.get_template("charts.html.j2").module.draw  # type: ignore[attr-defined]
+    style = Markup(_figure_style())
+    for number, section in enumerate(sections, 1):
+        entries = figures.setdefault(section.name, [])
+        for index, chart in enumerate(section.charts, 1):
+            file = f"{FIGURES}/{number}-chart-{index}.svg"
+            _write(folder / file, str(draw(chart, style)).strip() + "\n")
+            entries.append((file, _description(chart)))
+        for gallery in section.pictures[:1]:
+            file = f"{FIGURES}/{number}-{gallery.subject}.png"
+            with write_aside(folder / file) as temporary:
+                _sheet(gallery).save(temporary, format="PNG", optimize=True)
+            columns = ", ".join(gallery.columns)
+            entries.append((file, f"{gallery.subject}: photos first, then a row a prompt; columns: {columns}"))
+    return figures
+
+
+def _figure_style() -> str:
+    """Return the style of a chart that stands alone, in light and dark."""
+    environment = template_environment()
+    parts = [environment.get_template(f"{name}.css.j2").render() for name in ("colours", "palette", "charts")]
+    return "".join(parts)
+
+
+def _description(chart: Chart) -> str:
+    lines = ", ".join(name for _, name in chart.legend)
+    return f"{chart.title}{': ' if lines else ''}{lines}"
+
+
+def _sheet(gallery: PictureGrid) -> Any:
+    """Lay out a picture grid as one picture."""
+    from PIL import Image
+
+    missing = Image.new("RGB", (8, 8), _GREY)
+    rows = [SheetRow("photos", gallery.photos)] if gallery.photos else []
+    rows += [SheetRow(prompt, [image or missing for image in images]) for prompt, images in gallery.rows]
+    return contact_sheet(rows, title=" | ".join(gallery.columns))
+
+
+def _write_summary(result: StudyResult, path: Path) -> None:
+    """Write one line an arm: means with the ends of their intervals."""
+    lines: list[dict[str, Any]] = []
+    for grid in result.grids:
+        for arm in grid.arms:
+            line: dict[str, Any] = {"grid": grid.grid.name, "arm": arm.arm.label, "method": arm.arm.method}
+            line |= {"runs": len(arm.rows), "failed": len(arm.failures), "planned": arm.planned}
+            line |= {"parameters": arm.parameters, "bytes": arm.size}
+            line["training_seconds"] = arm.seconds.mean if arm.seconds else None
+            for measure in grid.measures:
+                interval = arm.interval(measure.name)
+                if interval is not None:
+                    line[measure.name] = interval.mean
+                    line |= {f"{measure.name}_low": interval.low, f"{measure.name}_high": interval.high}
+            lines.append(line)
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    with write_aside(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _marked(entry: Entry) -> str:
+    """Return a table's cell in Markdown."""
+    text = (
+        f"**{entry.text}**"
+        if entry.standing == "best"
+        else f"≈ {entry.text}"
+        if entry.standing == "near"
+        else entry.text
+    )
+    return f"{text} ({entry.detail})" if entry.detail else text
+
+
+def _write(path: Path, text: str) -> None:
+    with write_aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
