@@ -99,6 +99,13 @@ def tiny_config() -> ToylandConfig:
     return shipped.model_copy(update=sections)
 
 
+@pytest.fixture(scope="session")
+def clip_tokenizer() -> CLIPTokenizer:
+    """Return a small tokenizer of CLIP's kind that knows toyland's words."""
+    quiet_libraries()
+    return tiny_tokenizer(tiny_config())
+
+
 def tiny_tokenizer(config: ToylandConfig) -> CLIPTokenizer:
     words = [*KINDS, *ROBOT_COLOURS, *(phrase for group in SCENE_PHRASES.values() for phrase in group)]
     words += [phrase.format("a cat") for group in STYLE_PHRASES.values() for phrase in group]
