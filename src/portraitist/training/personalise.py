@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from portraitist import __version__
 from portraitist.adapters import Adapter, Attachment, find_layers, get_method, save_adapter
@@ -12,13 +12,21 @@ from portraitist.files import require_writable
 from portraitist.generation import SamplingConfig
 from portraitist.randomness import torch_generator
 from portraitist.training.dreambooth import DreamBoothTask, encode
-from portraitist.training.loop import Callback, Loop, LoopConfig
+from portraitist.training.loop import Callback, Loop, LoopConfig, Task
 from portraitist.training.outputs import check_output, remove_run, run_folder
 from portraitist.training.priors import prior_images
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 
 _FLOAT32 = 4
+
+
+class AdapterTask(Task, Protocol):
+    """A task whose parameters are an adapter's."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter, not attached yet."""
 
 
 def train(
@@ -47,6 +55,8 @@ def train(
     """
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
+    if recipe.cut_mix or recipe.unmix_weight:
+        raise BadConfig("cut_mix and unmix_weight are for several subjects; teach them together, or set both to 0")
     output = Path(output) if output is not None else None
     if output is not None:
         check_output(output, resume, overwrite)
@@ -59,7 +69,7 @@ def train(
 
 def fit(
     base: Base,
-    task: DreamBoothTask,
+    task: AdapterTask,
     recipe: Recipe,
     output: Path | None,
     *,
@@ -98,8 +108,8 @@ def require_room(output: Path, adapter: Adapter) -> None:
 
 def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
     """Create the untrained adapter of a run, with its metadata."""
-    config = {key: _token_ids(base, subject, value) for key, value in recipe.method_config.items()}
-    adapter = blank_adapter(base, recipe, config)
+    words = {"{token}": base.family.token_ids(subject.token), "{class}": base.family.token_ids(subject.class_noun)}
+    adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
     adapter.metadata["subject"] = {"name": subject.name, "class": subject.class_noun, "token": subject.token}
     adapter.metadata["trigger"] = f"{subject.token} {subject.class_noun}"
     return adapter
@@ -116,12 +126,11 @@ def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adap
     return adapter.to(base.device)
 
 
-def _token_ids(base: Base, subject: Subject, value: Any) -> Any:
-    """Turn the placeholders ``{token}`` and ``{class}``, also in groups, into token ids; other values stay."""
-    if isinstance(value, Mapping):
-        return {key: _token_ids(base, subject, part) for key, part in value.items()}
-    words = {"{token}": subject.token, "{class}": subject.class_noun}
-    return base.family.token_ids(words[value]) if isinstance(value, str) and value in words else value
+def fill_placeholders(settings: Any, words: Mapping[str, tuple[int, ...]]) -> Any:
+    """Put token ids where method settings, also in groups, hold ``{token}`` and ``{class}``; other values stay."""
+    if isinstance(settings, Mapping):
+        return {key: fill_placeholders(value, words) for key, value in settings.items()}
+    return words.get(settings, settings) if isinstance(settings, str) else settings
 
 
 def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]:

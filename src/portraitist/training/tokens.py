@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from portraitist.errors import BadConfig
+
 # Single tokens of toyland's tokenizer that no caption holds; `sks` is one in CLIP's vocabulary as well
 # (arXiv 2208.12242 asks for a rare token, so that the subject does not inherit a meaning).
 RARE_TOKENS = ("sks", "olo", "zwx", "qyx", "ukj", "pfz", "xnq", "wvb", "jtk", "hxp")
@@ -21,3 +23,19 @@ def token_warning(tokenizer: Any, token: str) -> str | None:
     rare = [word for word in RARE_TOKENS if count_tokens(tokenizer, word) == 1]
     advice = f"; rare single tokens of this base: {', '.join(rare[:_NAMED])}" if rare else ""
     return f"token {token!r} is {count} tokens{advice}"
+
+
+def phrase_positions(tokenizer: Any, prompt: str, phrase: str) -> tuple[int, ...]:
+    """Return where a phrase's tokens stand among a prompt's, markers counted, as attention maps number them.
+
+    Raises:
+        BadConfig: If the tokenizer's length leaves no room for it, or the prompt does not hold it.
+    """
+    prompt_ids = list(tokenizer(prompt, truncation=True).input_ids)
+    wanted = list(tokenizer(phrase, add_special_tokens=False).input_ids)
+    for start in range(len(prompt_ids) - len(wanted) + 1):
+        if prompt_ids[start : start + len(wanted)] == wanted:
+            return tuple(range(start, start + len(wanted)))
+    raise BadConfig(
+        f"{phrase!r} is not among the first {tokenizer.model_max_length} tokens of the prompt {prompt!r}; shorten it"
+    )

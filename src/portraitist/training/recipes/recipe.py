@@ -16,6 +16,7 @@ from portraitist.errors import BadConfig
 PLACEHOLDERS = ("{token}", "{class}")
 
 PriorKind = Literal["none", "generated"]
+CollageFit = Literal["crop", "shrink"]
 Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 DEFAULT_METHOD = "lora"
 
@@ -57,6 +58,16 @@ class Recipe(BaseModel):
     prior: PriorKind = Field("none", description="prior preservation: none, or with images the base generates")
     prior_weight: float = Field(1.0, ge=0, description="weight of the prior term")
     prior_images: int = Field(100, gt=0, description="class images generated once per base and class")
+    cut_mix: float = Field(
+        0.0, ge=0, le=1, description="several subjects: share of samples that are collages of two"
+    )
+    cut_mix_fit: CollageFit = Field(
+        "crop", description="how a picture gets into its half: crop its middle, or shrink all of it"
+    )
+    unmix_weight: float = Field(0.0, ge=0, description="weight of the attention of a token to the other one's half")
+    unmix_layers: tuple[str, ...] = Field(("*",), description="patterns on the cross-attention modules it looks at")
+    unmix_largest_map: int = Field(32, gt=0, description="longest side of the attention maps it looks at")
+    unmix_class: bool = Field(False, description="whether it counts class nouns too")
     precision: Literal["no", "bf16"] = Field("no", description="autocast precision; parameters stay float32")
     seed: int = Field(0, description="seed of everything random in the run")
 

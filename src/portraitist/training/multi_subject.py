@@ -1,0 +1,318 @@
+"""Several subjects in one adapter: joint DreamBooth, with collages and with the Unmix loss where the recipe asks.
+
+Every sample of a step is one subject alone or, with the recipe's probability, two of them in a collage; a class image,
+or a collage of two, goes with it where the prior is preserved (SVDiff, arXiv 2303.11305, section 3.3, for any method).
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from portraitist.adapters import Adapter
+from portraitist.bases import Base
+from portraitist.bases.families import Conditions
+from portraitist.errors import BadConfig
+from portraitist.generation import SamplingConfig
+from portraitist.randomness import numpy_generator, torch_generator
+from portraitist.training.cut_mix import USUAL_PROBABILITY, Draw, collage, draw_sample, pair_prompt, prior_pair
+from portraitist.training.dreambooth import Latents, denoising_errors, encode, parameter_groups
+from portraitist.training.loop import Callback, ParameterGroup
+from portraitist.training.outputs import check_output
+from portraitist.training.personalise import blank_adapter, fill_placeholders, fit, require_room
+from portraitist.training.priors import prior_images
+from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.subjects import Subject
+from portraitist.training.tokens import phrase_positions, token_warning
+from portraitist.training.unmix import USUAL_WEIGHT, MixedSample, UnmixLoss
+
+# Collages whose latents are kept; beyond, the oldest are encoded again. 130 KB each at 512 x 512.
+_KEPT_COLLAGES = 512
+
+
+def train_several(
+    base: Base,
+    subjects: Sequence[Subject],
+    recipe: Recipe | str = "lora",
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Adapter:
+    """Teach a base several subjects in one adapter.
+
+    Args:
+        base: The frozen base; it is left as found.
+        subjects: Two or more, each with a token of its own, all with photos at the base's resolution.
+        recipe: A recipe, or a method whose recipe for this base is used. Its ``cut_mix`` and ``unmix_weight`` say
+            whether they are shown in collages and kept apart by attention; `with_cut_mix` sets them as is usual.
+        output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
+        resume: Continue an interrupted run of the same settings.
+        overwrite: Replace an adapter file or an interrupted run that is there.
+        callbacks: Called with the number of completed steps.
+
+    Returns:
+        The trained adapter.
+
+    Raises:
+        BadConfig: If the subjects cannot be taught together, before anything is trained; says why.
+    """
+    if isinstance(recipe, str):
+        recipe = load_recipe(recipe, base.name, base.family.name)
+    check_subjects(base, subjects)
+    output = Path(output) if output is not None else None
+    if output is not None:
+        check_output(output, resume, overwrite)
+    adapter = _blank(base, subjects, recipe)
+    if output is not None:
+        require_room(output, adapter)
+    unmix = _unmix_loss(base, recipe, subjects[0].photos[0])
+    task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
+    names = " and ".join(subject.token for subject in subjects)
+    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=f"teaching {names}")
+
+
+def with_cut_mix(recipe: Recipe, unmix: bool = True) -> Recipe:
+    """Return the recipe with collages, and the Unmix loss, at their usual strengths; what it sets itself stays."""
+    usual = {"cut_mix": USUAL_PROBABILITY, **({"unmix_weight": USUAL_WEIGHT} if unmix else {})}
+    return recipe.replace({name: value for name, value in usual.items() if not getattr(recipe, name)})
+
+
+def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
+    """Check that subjects can be told apart by their words, and put side by side.
+
+    Raises:
+        BadConfig: If they are fewer than two, share a token, have one that is not one token of the base or a word of
+            another's class, or photos of different sizes.
+    """
+    if len(subjects) < 2:
+        raise BadConfig(f"several subjects are two or more, not {len(subjects)}; train one without --subject")
+    seen: dict[str, Subject] = {}
+    for subject in subjects:
+        if other := seen.get(subject.token.lower()):
+            raise BadConfig(f"{subject.name} and {other.name} have the same token {subject.token!r}; give each its own")
+        seen[subject.token.lower()] = subject
+        if advice := token_warning(base.pipeline.tokenizer, subject.token):
+            raise BadConfig(f"{subject.name}: {advice}; with several subjects each needs one token of its own")
+    for subject in subjects:
+        for other in subjects:
+            if other.token.lower() in subject.class_noun.lower().split():
+                raise BadConfig(
+                    f"the token {other.token!r} of {other.name} is a word of the class {subject.class_noun!r} of"
+                    f" {subject.name}; take a rare one"
+                )
+    sizes = {photo.size: subject.name for subject in subjects for photo in subject.photos}
+    if len(sizes) > 1:
+        seen_sizes = ", ".join(f"{width} x {height} ({name})" for (width, height), name in sizes.items())
+        raise BadConfig(f"photos must have one size to be put side by side, not {seen_sizes}; read them at one size")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known of one subject while it is taught.
+
+    Attributes:
+        subject: The subject.
+        photos: Its photos, with their mirror images if the recipe wants them.
+        latents: The same, encoded.
+        prior: Images of its class; empty without a prior.
+        prior_latents: The same, encoded.
+    """
+
+    subject: Subject
+    photos: tuple[Image.Image, ...]
+    latents: Latents
+    prior: tuple[Image.Image, ...]
+    prior_latents: Latents | None
+
+    @property
+    def name(self) -> str:
+        """Return what prompts call it, e.g. ``sks cat``."""
+        return f"{self.subject.token} {self.subject.class_noun}"
+
+
+def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
+    """Encode a subject's photos, and generate and encode the images of its class."""
+    mirrored = [ImageOps.mirror(photo) for photo in subject.photos] if recipe.mirror else []
+    photos = (*subject.photos, *mirrored)
+    if recipe.prior == "none":
+        return Material(subject, photos, encode(base, photos), (), None)
+    class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
+    prior = prior_images(base, class_prompt, recipe.prior_images, SamplingConfig())
+    return Material(subject, photos, encode(base, photos), tuple(prior), encode(base, prior))
+
+
+class MultiSubjectTask:
+    """Fine-tune an adapter on several subjects. The adapter must be attached to the base already."""
+
+    def __init__(
+        self,
+        base: Base,
+        adapter: Adapter,
+        recipe: Recipe,
+        material: Sequence[Material],
+        unmix: UnmixLoss | None = None,
+    ) -> None:
+        self.base, self.adapter, self.recipe = base, adapter, recipe
+        self.material, self.unmix = tuple(material), unmix
+        self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        self._conditions: dict[str, Conditions] = {}
+        self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return the adapter's parameters, in groups of one learning rate each."""
+        return parameter_groups(self.base, self.adapter, self.recipe)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the recipe, the subjects and their photos' content."""
+        return {
+            "task": "several subjects",
+            "base": self.base.fingerprint,
+            "subjects": [
+                {"name": one.name, "photos": len(one.photos), "content": float(one.latents.mean.double().sum())}
+                for one in self.material
+            ],
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+    def after_step(self) -> None:
+        """Nothing to restore."""
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Denoise photos and collages, and class images and their collages when the prior is preserved."""
+        recipe = self.recipe
+        size, index = recipe.batch_size, step * recipe.accumulate + micro_step
+        draws, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
+        counts = [len(one.photos) for one in self.material]
+        samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(size)]
+        shown, prompts = [self.photo(sample) for sample in samples], [self.prompt(sample) for sample in samples]
+        if recipe.prior != "none":
+            shown += [self.class_image(sample) for sample in samples]
+            prompts += [self.class_prompt(sample) for sample in samples]
+        latents = torch.cat([one.draw(np.zeros(1, int), draws) for one in shown])
+        framings = [framing for one in shown for framing in one.framings]
+        conditions = self._encode_prompts(prompts)
+        if self.unmix is None:
+            errors, unmix = denoising_errors(self.base, recipe, latents, framings, conditions, draws), None
+        else:
+            with self.unmix.watch(self._mixed(samples, prompts)) as loss:
+                errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws)
+            unmix = loss()
+        return self._losses(errors, unmix)
+
+    def photo(self, sample: Draw) -> Latents:
+        """Return the encoded photo, or collage of two, of a sample."""
+        if not sample.is_mixed:
+            return _one(self.material[sample.subjects[0]].latents, sample.photos[0])
+        chosen = zip(sample.subjects, sample.photos, strict=True)
+        left, right = (self.material[subject].photos[number] for subject, number in chosen)
+        return self._encode_collage(("photos", sample.subjects, sample.photos), left, right)
+
+    def class_image(self, sample: Draw) -> Latents:
+        """Return the encoded class image, or collage of two, that goes with a sample."""
+        first = self.material[sample.subjects[0]]
+        assert first.prior_latents is not None
+        if not sample.is_mixed:
+            return _one(first.prior_latents, sample.prior)
+        numbers = prior_pair(sample.prior, len(first.prior))
+        left, right = (self.material[subject].prior[n] for subject, n in zip(sample.subjects, numbers, strict=True))
+        nouns = tuple(self.material[subject].subject.class_noun for subject in sample.subjects)
+        return self._encode_collage(("prior", nouns, numbers), left, right)
+
+    def prompt(self, sample: Draw) -> str:
+        """Return the prompt of a sample."""
+        return self._fill(self.recipe.prompt, [one.name for one in self.material], sample)
+
+    def class_prompt(self, sample: Draw) -> str:
+        """Return the prompt of the class image that goes with a sample."""
+        return self._fill(self.recipe.class_prompt, [one.subject.class_noun for one in self.material], sample)
+
+    def _fill(self, template: str, names: Sequence[str], sample: Draw) -> str:
+        if not sample.is_mixed:
+            return template.replace("{}", names[sample.subjects[0]])
+        left, right = (names[subject] for subject in sample.subjects)
+        return pair_prompt(template, left, right, sample.wording)
+
+    def _encode_collage(self, key: Hashable, left: Image.Image, right: Image.Image) -> Latents:
+        """Encode a collage; the latest are kept."""
+        if key not in self._collages:
+            picture = collage(left, right, self.recipe.cut_mix_fit)
+            with torch.autocast(self.base.device.type, enabled=False):
+                self._collages[key] = encode(self.base, [picture])
+            while len(self._collages) > _KEPT_COLLAGES:
+                self._collages.popitem(last=False)
+        return self._collages[key]
+
+    def _encode_prompts(self, prompts: Sequence[str]) -> Conditions:
+        """Return the prompts' conditions; each is computed once unless the text encoder is trained."""
+        family = self.base.family
+        if self.trains_text:
+            different = list(dict.fromkeys(prompts))
+            encoded = family.encode_prompts(different)
+            rows = torch.tensor([different.index(prompt) for prompt in prompts], device=self.base.device)
+            return {name: value[rows] for name, value in encoded.items()}
+        for prompt in prompts:
+            if prompt not in self._conditions:
+                with torch.no_grad():
+                    self._conditions[prompt] = family.encode_prompts([prompt])
+        known = [self._conditions[prompt] for prompt in prompts]
+        return {name: torch.cat([one[name] for one in known]) for name in known[0]}
+
+    def _mixed(self, samples: Sequence[Draw], prompts: Sequence[str]) -> list[MixedSample]:
+        """Describe the collages among the samples; words that the prompt holds at known places."""
+        tokenizer, mixed = self.base.pipeline.tokenizer, []
+        for row, (sample, prompt) in enumerate(zip(samples, prompts, strict=False)):
+            if sample.is_mixed:
+                subjects = [self.material[subject] for subject in sample.subjects]
+                words = [one.name if self.recipe.unmix_class else one.subject.token for one in subjects]
+                left, right = (phrase_positions(tokenizer, prompt, word) for word in words)
+                mixed.append(MixedSample(row, (left, right)))
+        return mixed
+
+    def _losses(self, errors: Tensor, unmix: Tensor | None) -> dict[str, Tensor]:
+        recipe, size = self.recipe, self.recipe.batch_size
+        losses = {"subject": errors[:size].mean()}
+        total = losses["subject"]
+        if recipe.prior != "none":
+            losses["prior"] = errors[size:].mean()
+            total = total + recipe.prior_weight * losses["prior"]
+        if unmix is not None:
+            losses["unmix"] = unmix
+            total = total + recipe.unmix_weight * unmix
+        return {"loss": total, **losses}
+
+
+def _one(latents: Latents, index: int) -> Latents:
+    """Return one picture's latents."""
+    rows = slice(index, index + 1)
+    return Latents(latents.mean[rows], latents.deviation[rows], latents.framings[rows])
+
+
+def _unmix_loss(base: Base, recipe: Recipe, photo: Image.Image) -> UnmixLoss | None:
+    if not recipe.unmix_weight:
+        return None
+    if not recipe.cut_mix:
+        raise BadConfig("the Unmix loss is about collages; mix some with --cut-mix-unmix or cut_mix=0.6")
+    _, channels, height, width = encode(base, [photo]).mean.shape
+    return UnmixLoss(base, (channels, height, width), recipe.unmix_layers, recipe.unmix_largest_map)
+
+
+def _blank(base: Base, subjects: Sequence[Subject], recipe: Recipe) -> Adapter:
+    """Create the untrained adapter of several subjects, with its metadata."""
+    words = {
+        "{token}": tuple(base.family.token_ids(subject.token)[0] for subject in subjects),
+        "{class}": tuple(base.family.token_ids(subject.class_noun)[0] for subject in subjects),
+    }
+    adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
+    adapter.metadata["subjects"] = [
+        {"name": subject.name, "class": subject.class_noun, "token": subject.token} for subject in subjects
+    ]
+    adapter.metadata["trigger"] = ", ".join(f"{subject.token} {subject.class_noun}" for subject in subjects)
+    return adapter
