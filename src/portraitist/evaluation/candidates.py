@@ -1,0 +1,191 @@
+"""What is evaluated: adapters, or pictures that were generated before, with the photos of their subjects."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from portraitist.adapters.formats import read_facts
+from portraitist.bases.examples import list_examples
+from portraitist.errors import BadConfig, BadFile, BadPhoto
+from portraitist.evaluation.protocol import Protocol, ProtocolSubject
+from portraitist.photos import decode_photo, list_photos
+
+SUFFIX = ".safetensors"
+_LIST = "metadata.jsonl"
+_TOKEN = "sks"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One subject, its photos, and an adapter or a folder of pictures.
+
+    Attributes:
+        subject: The subject, with its class and its prompts.
+        photos: Folder of its photos.
+        adapter: Adapter file, if pictures are to be generated.
+        pictures: Folder of generated pictures, if there are.
+        token: The word that means the subject in prompts.
+        training_seconds: How long the adapter was trained, if its file says so.
+    """
+
+    subject: ProtocolSubject
+    photos: Path
+    adapter: Path | None = None
+    pictures: Path | None = None
+    token: str = _TOKEN
+    training_seconds: float | None = None
+
+
+def find_candidates(
+    what: Path, photos: Path | None, protocol: Protocol, class_noun: str | None = None, token: str | None = None
+) -> list[Candidate]:
+    """Pair adapters or pictures with photos.
+
+    Args:
+        what: An adapter file; a folder of adapter files named after their subjects; a folder of pictures; or a folder
+            of such folders named after their subjects.
+        photos: The subject's photos, or a folder of photo folders named after their subjects; None takes the examples
+            that ship with the package.
+        protocol: The protocol.
+        class_noun: What the subject is, if neither the protocol nor the adapter says.
+        token: The word that means the subject, if the adapter does not say; ``sks`` when not given.
+
+    Raises:
+        BadConfig: If nothing can be paired, or nobody says what a subject is.
+        BadFile: If `what` is not there.
+    """
+    if not what.exists():
+        raise BadFile(f"{what} does not exist; give an adapter file, a folder of adapters or a folder of pictures")
+    folders = _photo_folders(photos)
+    found = _by_subject(what, folders)
+    shared = [name for name in found if name in folders]
+    if not shared:
+        raise BadConfig(
+            f"nothing in {what} belongs to photos in {photos or 'the examples'}: there are {_few(list(found))} here and"
+            f" {_few(list(folders))} there; they must have the same names"
+        )
+    return [_pair(found[name], name, folders[name], protocol, class_noun, token) for name in shared]
+
+
+def _photo_folders(photos: Path | None) -> dict[str, Path]:
+    """Return folders of photos by subject."""
+    if photos is None:
+        return {example.name: example.folder for example in list_examples()}
+    if not photos.is_dir():
+        raise BadPhoto(f"{photos} is no folder; give a folder of photos, or a folder of such folders")
+    nested = sorted(path for path in photos.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return {path.name: path for path in nested} if nested else {photos.resolve().name: photos}
+
+
+def _by_subject(what: Path, folders: dict[str, Path]) -> dict[str, Path]:
+    """Return adapters or folders of pictures by subject; a single one belongs to a single folder of photos."""
+    if what.is_file():
+        return {_only(what, folders): what}
+    adapters = sorted(what.glob(f"*{SUFFIX}"))
+    if adapters:
+        return {path.name.removesuffix(SUFFIX): path for path in adapters}
+    nested = sorted(path for path in what.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return {path.name: path for path in nested} if nested else {_only(what, folders): what}
+
+
+def _only(what: Path, folders: dict[str, Path]) -> str:
+    """Return the subject of a single adapter or folder: the only one there is, or one of the same name."""
+    if len(folders) == 1:
+        return next(iter(folders))
+    name = what.name.removesuffix(SUFFIX)
+    if name in folders:
+        return name
+    raise BadConfig(f"{what} could belong to {len(folders)} subjects; give the photos of one: --photos FOLDER")
+
+
+def _pair(
+    what: Path, name: str, photos: Path, protocol: Protocol, class_noun: str | None, token: str | None
+) -> Candidate:
+    if what.is_dir():
+        return Candidate(protocol.adopt(name, class_noun), photos, pictures=what, token=token or _TOKEN)
+    noted = read_facts(what)
+    facts, training = (noted[key] if isinstance(noted.get(key), dict) else {} for key in ("subject", "training"))
+    return Candidate(
+        subject=protocol.adopt(name, class_noun or facts.get("class")),
+        photos=photos,
+        adapter=what,
+        token=token or str(facts.get("token", _TOKEN)),
+        training_seconds=training.get("seconds"),
+    )
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "nothing"
+
+
+def read_pictures(folder: Path) -> list[Image.Image]:
+    """Read all pictures of a folder, in natural order; files that are none are passed over.
+
+    Raises:
+        BadPhoto: If not one can be read.
+    """
+    return [image for _, image in _read(folder)]
+
+
+def read_with_prompts(folder: Path, token: str) -> tuple[list[Image.Image], list[str]]:
+    """Read pictures with the prompts they were made of, the token left out.
+
+    Prompts are in ``metadata.jsonl`` (lines with ``file_name`` and ``text``, as the data sets on the Hugging Face hub
+    have it), or in the files, where `portraitist generate` puts them.
+
+    Returns:
+        The pictures and as many prompts; no prompts if one picture has none.
+
+    Raises:
+        BadPhoto: If not one picture can be read.
+        BadFile: If the list is damaged.
+    """
+    listed = _listed_prompts(folder / _LIST)
+    images, prompts = [], []
+    for path, image in _read(folder):
+        prompt = listed.get(path.name) or _noted_prompt(path)
+        images.append(image)
+        prompts.append(without_token(prompt, token) if prompt else "")
+    return images, prompts if all(prompts) else []
+
+
+def without_token(prompt: str, token: str) -> str:
+    """Take a rare token out of a prompt: ``a sks dog in the snow`` becomes ``a dog in the snow``."""
+    return re.sub(rf"(?<!\w){re.escape(token)}(?!\w)\s*", "", prompt, flags=re.IGNORECASE)
+
+
+def _read(folder: Path) -> list[tuple[Path, Image.Image]]:
+    read = []
+    for path in list_photos(folder):
+        if path.stem == "sheet":
+            continue
+        try:
+            read.append((path, decode_photo(path)))
+        except BadPhoto:
+            continue
+    if not read:
+        raise BadPhoto(f"no pictures in {folder}; give a folder of pictures")
+    return read
+
+
+def _listed_prompts(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return {str(row["file_name"]): str(row["text"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadFile(f"{path} needs lines like {{'file_name': ..., 'text': ...}} ({error})") from error
+
+
+def _noted_prompt(path: Path) -> str:
+    """Return the prompt that a PNG carries, or nothing."""
+    if path.suffix.lower() != ".png":
+        return ""
+    with Image.open(path) as image:
+        image.load()
+        return str(getattr(image, "text", {}).get("prompt", ""))

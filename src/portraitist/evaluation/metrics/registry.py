@@ -1,0 +1,117 @@
+"""All metrics of a subject's pictures, by name; FID alone is of whole sets."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+from torch import Tensor
+
+from portraitist.errors import BadConfig
+from portraitist.evaluation.encoders import EmbedsTexts, embed_images
+from portraitist.evaluation.metrics.metric import Embeddings, Metric, Scores
+from portraitist.evaluation.metrics.perceptual import diversity
+from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_cosine, with_misses
+
+FID = "fid"
+_LOWER_IS_BETTER = {FID, "face_misses"}
+
+
+def _mean(values: Tensor | Sequence[float]) -> Scores:
+    numbers = tuple(float(value) for value in values)
+    return Scores(float(np.mean(numbers)), numbers)
+
+
+def _dino(made: Embeddings) -> Scores:
+    return _mean(pairwise_cosine(made.of("dino", "pictures"), made.of("dino", "photos")))
+
+
+def _clip_i(made: Embeddings) -> Scores:
+    return _mean(pairwise_cosine(made.of("clip", "pictures"), made.of("clip", "photos")))
+
+
+def _clip_t(made: Embeddings) -> Scores | None:
+    if not made.material.prompts or not isinstance(made.encoder("clip"), EmbedsTexts):
+        return None
+    return _mean(paired_cosine(made.of("clip", "pictures"), made.of_prompts()))
+
+
+def _pres(made: Embeddings) -> Scores | None:
+    if not made.material.class_pictures:
+        return None
+    return Scores(float(pairwise_cosine(made.of("dino", "class_pictures"), made.of("dino", "photos")).mean()))
+
+
+def _div(made: Embeddings) -> Scores | None:
+    distances = diversity(made.encoder("perceptual"), made.material.pictures, made.material.groups)
+    return Scores(float(np.mean(distances))) if distances else None
+
+
+def _face_sim(made: Embeddings) -> Scores | None:
+    """Compare faces; photos without one are left out, pictures without one counted. No detector: whole pictures."""
+    photos, pictures = ([face for face in made.faces[part] if face is not None] for part in ("photos", "pictures"))
+    if not photos:
+        return None
+    count = len(made.material.pictures)
+    if not pictures:
+        return Scores(0.0, extras={"face_sim_misses_zero": 0.0, "face_misses": 1.0})
+    encoder = made.encoder("identity")
+    values = pairwise_cosine(embed_images(encoder, pictures), embed_images(encoder, photos))
+    mean, zeroed, misses = with_misses(values, count)
+    if "detector" not in made.tools:
+        return Scores(mean, tuple(values.tolist()))
+    whole = tuple(values.tolist()) if len(values) == count else ()
+    return Scores(mean, whole, {"face_sim_misses_zero": zeroed, "face_misses": misses})
+
+
+def _face_div(made: Embeddings) -> Scores | None:
+    faces = [face for face in made.faces["pictures"] if face is not None]
+    distances = diversity(made.encoder("perceptual"), faces, [0] * len(faces))
+    return Scores(float(np.mean(distances))) if distances else None
+
+
+def _image_reward(made: Embeddings) -> Scores | None:
+    material = made.material
+    return _mean(made.tools["reward"].score(material.prompts, material.pictures)) if material.prompts else None
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("dino", "DINO", "dino", True, "Likeness to the subject, by self-supervised features.", _dino),
+        Metric("clip_i", "CLIP-I", "clip", True, "Likeness to the subject, by CLIP's picture embeddings.", _clip_i),
+        Metric("clip_t", "CLIP-T", "clip", True, "How well pictures follow their prompts, by CLIP.", _clip_t),
+        Metric("face_sim", "Face Sim", "identity", True, "Likeness of faces, by a recognition network.", _face_sim),
+        Metric("pres", "PRES", "dino", False, "Likeness of class pictures to the subject: language drift.", _pres),
+        Metric("div", "DIV", "perceptual", True, "How much pictures of one prompt differ.", _div),
+        Metric("face_div", "Face Div", "perceptual", True, "How much the generated faces differ.", _face_div),
+        Metric(
+            "image_reward", "ImageReward", "reward", True, "What people are likely to prefer, given the prompt.",
+            _image_reward,
+        ),
+    )
+}  # fmt: skip
+
+
+def get_metrics(names: Sequence[str]) -> list[Metric]:
+    """Return metrics by name; ``fid`` is passed over.
+
+    Raises:
+        BadConfig: If there is none of a name, naming those there are.
+    """
+    for name in names:
+        if name not in METRICS and name != FID:
+            near = get_close_matches(name, [*METRICS, FID], 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join([*METRICS, FID])}"
+            raise BadConfig(f"no metric is named {name!r}; {hint}")
+    return [METRICS[name] for name in names if name != FID]
+
+
+def higher_is_better(name: str) -> bool:
+    """Say which way is good of a metric, or of a further number that one of them gives."""
+    return METRICS[name].higher_is_better if name in METRICS else name not in _LOWER_IS_BETTER
+
+
+def needed_roles(names: Sequence[str]) -> list[str]:
+    """Return the roles whose encoders some metrics need."""
+    roles = [metric.role for metric in get_metrics(names)]
+    return list(dict.fromkeys([*roles, *(["inception"] if FID in names else [])]))
