@@ -1,6 +1,7 @@
 """``portraitist generate``: the same pictures for the same seed, metadata, refusals."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from click.testing import Result
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from portraitist.adapters import Adapter
 from portraitist.cli.generate import slug
@@ -65,6 +67,36 @@ def test_an_adapter_changes_the_picture_as_far_as_its_scale(run: Run, trained: P
     picture = "a-sks-cat-on-the-beach-0.png"
     np.testing.assert_array_equal(pixels(f"base/{picture}"), pixels(f"none/{picture}"))
     assert np.abs(pixels(f"base/{picture}") - pixels(f"full/{picture}")).max() > 2
+
+
+def test_adapters_of_other_formats_make_the_same_picture(run: Run, trained: Path) -> None:
+    run("generate", PROMPT, "--adapter", trained, "-n", 1, *QUICK, "-o", "own")
+    for to in ("kohya", "peft"):
+        path = Path("folder" if to == "peft" else "file.safetensors")
+        run("convert", trained, "-o", path, "--to", to)
+        run("generate", PROMPT, "--adapter", path, "-n", 1, *QUICK, "-o", to)
+        picture = "a-sks-cat-on-the-beach-0.png"
+        assert np.abs(pixels(f"own/{picture}") - pixels(f"{to}/{picture}")).max() <= 1
+
+
+def test_a_foreign_adapter_is_compared_with_the_base_by_its_layers(
+    run: Run, fail: Fail, trained: Path, tiny_base_folder: Path
+) -> None:
+    run("convert", trained, "-o", "named.safetensors", "--to", "kohya")
+    tensors = load_file("named.safetensors")
+    save_file(tensors, "bare.safetensors")
+    one = ("generate", PROMPT, "-n", 1, *QUICK, "--adapter")
+    assert "bare.safetensors does not say which base it was made for; name it with --base" in fail(
+        *one, "bare.safetensors"
+    )
+    run(*one, "bare.safetensors", "--base", tiny_base_folder)
+    save_file({key.replace("mid_block", "up_blocks_7"): value for key, value in tensors.items()}, "far.safetensors")
+    assert "changes unet.up_blocks.7.attentions" in fail(*one, "far.safetensors", "--base", tiny_base_folder)
+    first = next(key for key in tensors if "attn1_to_q.lora_down" in key)
+    save_file({**tensors, first: torch.zeros(4, 5)}, "narrow.safetensors")
+    for force in ((), ("--force",)):  # layers must fit all the same
+        line = fail(*one, "narrow.safetensors", "--base", tiny_base_folder, *force)
+        assert re.search(r"changes a weight of shape \(\d+, 5\) at unet\..*attn1\.to_q, which has", line)
 
 
 def test_two_adapters_add_up(run: Run, trained: Path) -> None:
@@ -132,7 +164,7 @@ def test_adapters_of_two_bases_need_a_choice(fail: Fail, trained: Path) -> None:
         (("--adapter", "model.ckpt"), "is a pickle"),
         (("--adapter", "cut.safetensors"), "cut short"),
         (("--adapter", "cat.safetensors", "--adapter", "cat.safetensors"), "given twice"),
-        (("--adapter", "cat.safetensors", "--base", "nowhere"), "no folder here and not on the hub"),
+        (("--adapter", "cat.safetensors", "--base", "nowhere"), "no folder here"),
         (("--adapter", "cat.safetensors", "--guidance", "0.5"), "guidance at least 1"),
         (("--adapter", "cat.safetensors", "--steps", "0"), "steps and batch size must be at least 1"),
         (("--adapter", "cat.safetensors", "--scheduler", "magic"), "choose one of ddim, dpm"),

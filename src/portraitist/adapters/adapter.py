@@ -1,7 +1,7 @@
 """An adapter: a method, its configuration, and parameters for each adapted layer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
     """Return the module that a layer describes.
 
     Raises:
-        BadConfig: If there is none, or its weight has another shape.
+        BadConfig: If there is none, or its weight has another shape or is applied otherwise.
     """
     component, _, path = spec.name.partition(".")
     if component not in components:
@@ -57,6 +57,8 @@ def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
     if here is None or here.shape != spec.shape:
         shape = None if here is None else here.shape
         raise BadConfig(f"{spec.name} has a weight of shape {shape} here, but {spec.shape} in the adapter")
+    if replace(here, bias=spec.bias) != spec:
+        raise BadConfig(f"{spec.name} is a {here.kind.value} layer of another stride, padding or kind in the adapter")
     return module
 
 

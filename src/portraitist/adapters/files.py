@@ -17,6 +17,8 @@ from portraitist.errors import BadConfig, BadFile
 from portraitist.files import write_aside
 
 FORMAT = "portraitist-adapter-1"
+# No layer of a known model holds more numbers, or is wider; what claims to be is an attack or damage.
+LAYER_LIMIT, WIDTH_LIMIT = 2**29, 2**20
 _HEADER_LIMIT = 64 * 2**20
 
 
@@ -56,7 +58,7 @@ def load_adapter(path: Path) -> Adapter:
     header = read_header(path)
     try:
         method = get_method(header.pop("method"))
-        config = method.parse_config(header.pop("config"))
+        config = method.parse_config({**header.pop("config")})
     except (BadConfig, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
     specs = layer_specs(path, header)
@@ -87,7 +89,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise BadFile(f"{path} is a safetensors file but no portraitist adapter")
     try:
         header = json.loads(metadata["portraitist"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise BadFile(f"{path}: the adapter's description is unreadable ({error})") from error
     if not isinstance(header, dict):
         raise BadFile(f"{path}: the adapter's description is unreadable")
@@ -187,4 +189,6 @@ def _spec(name: str, geometry: str) -> LayerSpec:
     shape, stride, padding, dilation, groups, bias = (
         () if part == "-" else tuple(int(number) for number in part.split("x")) for part in parts
     )
+    if min(shape) < 1 or max(shape) > WIDTH_LIMIT or torch.Size(shape).numel() > LAYER_LIMIT:
+        raise ValueError(f"{name} would have a weight of shape {shape}, as no layer has")
     return LayerSpec(name, Kind(kind), shape, stride, padding, dilation, groups[0], bias or None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.formats.container import LAYER_LIMIT
+from portraitist.adapters.files import LAYER_LIMIT
 from portraitist.adapters.formats.naming import Naming
 from portraitist.adapters.layer import LayerSpec, recompress
 from portraitist.adapters.registry import get_method

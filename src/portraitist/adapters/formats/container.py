@@ -15,8 +15,6 @@ from portraitist.adapters.files import check_container, stored
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
 
-# No layer of a known model holds more numbers; products of a file's factors beyond it are an attack or damage.
-LAYER_LIMIT = 2**29
 _JSON_LIMIT = 16 * 2**20
 # Under this name our own facts (trigger words, base) stand beside the tensors in files for other programs.
 _OWN = "portraitist"

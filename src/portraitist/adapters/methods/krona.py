@@ -181,7 +181,8 @@ def _draw(kind: str, rows: int, columns: int, generator: torch.Generator) -> Ten
 
 
 def _nearest_divisor(number: int, wanted: int) -> int:
-    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: (abs(d - wanted), d))
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return min((*small, *(number // d for d in small)), key=lambda d: (abs(d - wanted), d))
 
 
 KRONA = Method(
