@@ -112,7 +112,9 @@ class SpectralLayer(AdapterLayer):
         everything = self._pointwise and spectrum.complete and delta.shape[-1] == spectrum.sigma.shape[0]
         if not everything or weight.requires_grad or self.rebuilds_weight(x, params):
             return None
-        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        device = x.device.type
+        autocast = not x.is_meta and torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
         changes, sigma = self._spread(self._changes(delta), x), self._spread(spectrum.sigma, x)
         fixed = [None if tensor is None else tensor.to(dtype) for tensor in (weight, bias, spectrum.u, spectrum.v)]
         y: Tensor = _ThroughSpectrum.apply(x.to(dtype), changes, sigma, self.spec, *fixed)  # type: ignore[no-untyped-call]
