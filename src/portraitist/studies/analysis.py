@@ -8,18 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference, win_rate
 from portraitist.studies.engine import Prepared
 from portraitist.studies.grid import Arm, Cell, arms_of
 from portraitist.studies.scoring import Measure, Role
-from portraitist.studies.statistics import (
-    Interval,
-    bootstrap_interval,
-    can_decide,
-    paired_difference,
-    pareto_front,
-    seconds_to_share,
-    win_rate,
-)
+from portraitist.studies.statistics import can_decide, pareto_front, seconds_to_share
 from portraitist.studies.study import Grid
 from portraitist.studies.table import Row
 
@@ -164,6 +157,13 @@ class GridResult:
         """
         difference = paired_difference(arm.by_subject(measure.name), best.by_subject(measure.name))
         return difference is not None and can_decide(difference) and difference.low <= 0.0 <= difference.high
+
+    def no_worse(self, arm: ArmResult, other: ArmResult, measure: Measure) -> bool:
+        """Say whether the interval of the paired difference reaches to zero or beyond it, to the good side."""
+        difference = paired_difference(arm.by_subject(measure.name), other.by_subject(measure.name))
+        if difference is None or not can_decide(difference):
+            return False
+        return difference.high >= 0.0 if measure.higher_is_better else difference.low <= 0.0
 
     def wins(self, measure: Measure) -> list[list[float | None]]:
         """Return win rates, row against column, over shared subjects and seeds."""

@@ -132,7 +132,8 @@ class _Scale:
         """Return round values inside the scale."""
         if self.log:
             powers = range(math.floor(self.low), math.ceil(self.high) + 1)
-            values = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+            factors = (1, 2, 5) if self.high - self.low < 2 else (1, 3) if self.high - self.low < 3 else (1,)
+            values = [factor * 10.0**power for power in powers for factor in factors]
             inside = [value for value in values if self.low <= math.log10(value) <= self.high]
             return tuple(Tick(self(value), f"{value:g}") for value in inside)
         step = nice_step((self.high - self.low) / count)
@@ -164,7 +165,7 @@ def curves(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> 
     x_scale, y_scale = _scales([point for each in series for point in each.points], log=True)
     paths = []
     for each in series:
-        dots = tuple(_dot(point, x_scale, y_scale) for point in each.points)
+        dots = tuple(_dot(replace(point, colour=each.colour), x_scale, y_scale) for point in each.points)
         line = " ".join(f"{dot.x},{dot.y}" for dot in dots)
         edged = [dot for dot in dots if dot.top is not None]
         band = [f"{dot.x},{dot.top}" for dot in edged] + [f"{dot.x},{dot.bottom}" for dot in reversed(edged)]

@@ -57,11 +57,11 @@ def prepare(study: Study, folder: Path) -> Prepared:
         PortraitistError: If anything in the study cannot work, before a run is made.
     """
     base = load_base(study.base)
-    scorer = make_scorer(study.scorer, base)
+    scorer = make_scorer(study.scorer, study.encoders, study.metrics)
     cells = plan(study, base, scorer)
     require_writable(folder, _ROOM_PER_RUN * len(unique_specs(cells)))
     table = Table(folder)
-    table.write_facts(_facts(study, base, scorer))
+    table.write_facts(study_facts(study, base, scorer))
     return Prepared(study, tuple(cells), scorer, table)
 
 
@@ -99,7 +99,7 @@ def carry_out(
             after_run()
 
 
-def _facts(study: Study, base: Base, scorer: Scorer) -> dict[str, Any]:
+def study_facts(study: Study, base: Base, scorer: Scorer) -> dict[str, Any]:
     """Return what the report says of the study at its end."""
     return {
         "study": study.model_dump(mode="json", by_alias=True),

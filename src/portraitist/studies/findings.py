@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from portraitist.studies.analysis import ArmResult, GridResult, Robustness, StudyResult
+from portraitist.evaluation.statistics import Interval
+from portraitist.studies.analysis import GridResult, Robustness, StudyResult
 from portraitist.studies.grid import setting_words
 from portraitist.studies.scoring import Measure, Role
-from portraitist.studies.statistics import FEWEST_SUBJECTS, Interval, can_decide, is_known
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known
 
 # A smaller adapter is worth a sentence from this factor on.
 _WORTH_SAYING = 1.5
@@ -82,27 +83,24 @@ def _best(grid: GridResult, measure: Measure | None) -> list[str]:
 
 
 def _smallest(grid: GridResult) -> list[str]:
-    """Name the smallest arm that is within noise of the best at subject and prompt fidelity."""
-    measures = [measure for role in _COMPARED if (measure := grid.first(role)) is not None]
-    best = grid.best(measures[0]) if measures else None
-    if best is None or best.size is None:
+    """Name the smallest arm that is within noise of the best at the subject, and follows prompts no worse."""
+    subject, prompt = grid.first("subject"), grid.first("prompt")
+    best = grid.best(subject) if subject else None
+    if subject is None or best is None or best.size is None:
         return []
     near = [
         arm
         for arm in grid.finished
-        if arm is not best and arm.size is not None and all(_holds_up(grid, arm, measure) for measure in measures)
+        if arm.size and grid.within_noise(arm, best, subject) and (prompt is None or grid.no_worse(arm, best, prompt))
     ]
-    smallest = min(near, key=lambda arm: arm.size or 0, default=None)
+    smallest = min((arm for arm in near if arm is not best), key=lambda arm: arm.size or 0, default=None)
     if smallest is None or not smallest.size or best.size / smallest.size < _WORTH_SAYING:
         return []
-    names = " and ".join(_lower(measure.label) for measure in measures)
-    factor = _factor(best.size / smallest.size)
-    return [f"{smallest.arm.label} is {factor} smaller than {best.arm.label} and within noise of the best at {names}."]
-
-
-def _holds_up(grid: GridResult, arm: ArmResult, measure: Measure) -> bool:
-    best = grid.best(measure)
-    return best is not None and (arm is best or grid.within_noise(arm, best, measure))
+    line = (
+        f"{smallest.arm.label} is {_factor(best.size / smallest.size)} smaller than {best.arm.label}, within noise of"
+    )
+    line += f" it at {_lower(subject.label)}"
+    return [f"{line}, and no worse at {_lower(prompt.label)}." if prompt else f"{line}."]
 
 
 def _front(grid: GridResult) -> list[str]:
@@ -116,8 +114,8 @@ def _front(grid: GridResult) -> list[str]:
     if len(front) == 1:
         return [f"{front[0].arm.label} is ahead of all others at both {names} on average."]
     if len(front) > _MOST_NAMED:
-        return [f"{len(front)} of {len(grid.finished)} trade {names} against each other; the rest lose at both."]
-    return [f"{_list([arm.arm.label for arm in front])} trade {names} against each other; the rest lose at both."]
+        return [f"{len(front)} of {len(grid.finished)} trade {names} against each other; the rest are beaten at both."]
+    return [f"{_list([arm.arm.label for arm in front])} trade {names} against each other; the rest are beaten at both."]
 
 
 def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
@@ -130,8 +128,8 @@ def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
     worst, interval = min(known, key=lambda pair: sign * pair[1].mean)
     top = best.interval(measure.name)
     assert top is not None
-    if worst is best:
-        return []
+    if worst is best or all(grid.within_noise(arm, best, measure) for arm, _ in known if arm is not best):
+        return [] if worst is best else [f"{measure.label}: no difference is larger than noise."]
     direction = "higher" if measure.higher_is_better else "lower"
     return [
         f"{measure.label} ({direction} is better): {in_words(top)} for {best.arm.label},"

@@ -14,6 +14,8 @@ from portraitist.studies.study import PHOTOS, Grid, Study, SubjectEntry
 from portraitist.training.recipes import load_recipe
 
 T = TypeVar("T")
+# Where something lies decides nothing: photos may be moved, and encoders are known by their digest.
+_PLACES = ("photos", "scorer", "encoders")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class RunSpec:
         base: Name of the base.
         fingerprint: Its fingerprint.
         scorer: Who scores.
+        encoders: Encoders by role, above the scorer's own.
+        metrics: Metrics instead of the scorer's own.
         scorer_digest: A hash of the scorer's identity: what other encoders scored is another run.
         subject: The subject's name.
         photos: Folder of its photos.
@@ -65,6 +69,8 @@ class RunSpec:
     base: str
     fingerprint: str
     scorer: str
+    encoders: dict[str, str]
+    metrics: tuple[str, ...]
     scorer_digest: str
     subject: str
     photos: str
@@ -81,7 +87,7 @@ class RunSpec:
     @property
     def key(self) -> str:
         """Return a short name that two runs share only if they are the same run, wherever the photos lie."""
-        return digest({name: value for name, value in asdict(self).items() if name != "photos"})
+        return digest({name: value for name, value in asdict(self).items() if name not in _PLACES})
 
     @property
     def seed(self) -> int:
@@ -109,8 +115,14 @@ def plan(study: Study, base: Base, scorer: Scorer) -> list[Cell]:
         BadConfig: If a setting, method or subject of the study cannot work.
     """
     subjects = study.subject_entries()
-    shared = {"base": base.name, "fingerprint": base.fingerprint}
-    shared |= {"scorer": study.scorer, "scorer_digest": digest(scorer.identity())}
+    shared: dict[str, Any] = {
+        "base": base.name,
+        "fingerprint": base.fingerprint,
+        "scorer": study.scorer,
+        "encoders": study.encoders,
+        "metrics": study.metrics,
+        "scorer_digest": digest(scorer.identity()),
+    }
     cells: list[Cell] = []
     for seed, subject in product(study.seeds, subjects):
         columns = [
@@ -189,7 +201,7 @@ def _running_order(grid: Grid) -> list[Arm]:
 
 
 def _cell(
-    study: Study, base: Base, shared: Mapping[str, str], grid: Grid, arm: Arm, subject: SubjectEntry, seed: int
+    study: Study, base: Base, shared: Mapping[str, Any], grid: Grid, arm: Arm, subject: SubjectEntry, seed: int
 ) -> Cell:
     settings = {**study.fixed, **grid.fixed, **dict(arm.values)}
     photo_count = settings.pop(PHOTOS, None)

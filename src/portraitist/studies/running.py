@@ -14,6 +14,7 @@ from PIL import Image
 from portraitist.adapters import Adapter, save_adapter
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
+from portraitist.evaluation.protocol import fill
 from portraitist.generation import SamplingConfig, generate
 from portraitist.studies.grid import RunSpec, digest
 from portraitist.studies.scoring import Evidence, Scorer, make_scorer
@@ -74,7 +75,10 @@ class RunOutcome:
 def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
     """Make a run; whatever goes wrong in it becomes its outcome."""
     try:
-        base, scorer = _equipment(spec.base, spec.scorer, device)
+        base, scorer = (
+            _base(spec.base, device),
+            _scorer(spec.scorer, tuple(spec.encoders.items()), spec.metrics, device),
+        )
         if base.fingerprint != spec.fingerprint:
             raise BadConfig(f"base {spec.base} has fingerprint {base.fingerprint} here, not {spec.fingerprint}")
         if digest(scorer.identity()) != spec.scorer_digest:
@@ -89,13 +93,18 @@ def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
 
 
 @lru_cache(maxsize=1)
-def _equipment(base: str, scorer: str, device: str) -> tuple[Base, Scorer]:
-    """Load what every run of a process shares, once."""
+def _base(name: str, device: str) -> Base:
+    """Load the base of a process' runs, once."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    loaded = load_base(base, device)
-    return loaded, make_scorer(scorer, loaded)
+    return load_base(name, device)
+
+
+@lru_cache(maxsize=1)
+def _scorer(name: str, encoders: tuple[tuple[str, str], ...], metrics: tuple[str, ...], device: str) -> Scorer:
+    """Load the scorer of a process' runs, once."""
+    return make_scorer(name, dict(encoders), metrics, device)
 
 
 def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
@@ -107,10 +116,10 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     adapter = train(base, subject, recipe, callbacks=[watch])
     training_seconds = float(adapter.metadata["training"]["seconds"])
     prompts = [subject.prompt(prompt) for prompt in spec.prompts]
-    class_prompts = [prompt.replace("{}", subject.class_noun) for prompt in spec.class_prompts]
+    class_prompts = [fill(prompt, subject.class_noun) for prompt in spec.class_prompts]
     pictures = _make(base, prompts, spec, adapter)
     class_pictures = _make(base, class_prompts, spec, adapter)
-    evidence = _evidence(subject, prompts, pictures, class_prompts, class_pictures, spec.pictures)
+    evidence = _evidence(spec, subject, spec.prompts, pictures, class_pictures)
     scores = {name: float(value) for name, value in scorer.score(evidence).items()}
     return RunOutcome(
         spec,
@@ -152,10 +161,10 @@ class _Watch:
     def __call__(self, completed: int) -> None:
         if completed not in self.due:
             return
-        prompts = [self.subject.prompt(prompt) for prompt in thin(self.spec.prompts, _CURVE_PROMPTS)]
+        chosen = thin(self.spec.prompts, _CURVE_PROMPTS)
         # The adapter in training is attached already.
-        pictures = _make(self.base, prompts, self.spec, None)
-        evidence = _evidence(self.subject, prompts, pictures, [], [], self.spec.pictures)
+        pictures = _make(self.base, [self.subject.prompt(prompt) for prompt in chosen], self.spec, None)
+        evidence = _evidence(self.spec, self.subject, chosen, pictures)
         self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).items()}
 
     def points(self, training_seconds: float) -> tuple[CurvePoint, ...]:
@@ -176,22 +185,14 @@ def _make(base: Base, prompts: Sequence[str], spec: RunSpec, adapter: Adapter | 
 
 
 def _evidence(
+    spec: RunSpec,
     subject: Subject,
     prompts: Sequence[str],
     pictures: Sequence[Image.Image],
-    class_prompts: Sequence[str],
-    class_pictures: Sequence[Image.Image],
-    each: int,
+    class_pictures: Sequence[Image.Image] = (),
 ) -> Evidence:
-    return Evidence(
-        photos=subject.photos,
-        class_noun=subject.class_noun,
-        token=subject.token,
-        prompts=[prompt for prompt in prompts for _ in range(each)],
-        pictures=pictures,
-        class_prompts=[prompt for prompt in class_prompts for _ in range(each)],
-        class_pictures=class_pictures,
-    )
+    texts = [fill(prompt, spec.class_noun) for prompt in prompts for _ in range(spec.pictures)]
+    return Evidence(spec.subject, subject.photos, texts, pictures, class_pictures)
 
 
 def _file_size(adapter: Adapter) -> int:

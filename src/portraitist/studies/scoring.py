@@ -1,16 +1,17 @@
 """Who scores the pictures of a run; a score is a name and a number, and studies know nothing else of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.evaluation import Material, flatten, load_protocol, load_tools, score_subject, tool_facts
+from portraitist.evaluation.metrics import FID, get_metrics
 
+COLOURS = "colours"
 # What a measure speaks about; the report's headline compares subject with prompt fidelity.
 Role = Literal["subject", "prompt", "drift", "diversity", "quality"]
 
@@ -39,21 +40,17 @@ class Evidence:
     """What a run made.
 
     Attributes:
-        photos: The subject's photos.
-        class_noun: What the subject is.
-        token: The rare word that means it.
-        prompts: One prompt a picture, with the token.
+        subject: The subject's name.
+        photos: Its photos.
+        prompts: One prompt a picture, as a text encoder is to read it: without the token.
         pictures: The pictures.
-        class_prompts: One prompt a picture of the class, without the token.
         class_pictures: Pictures of the class, made with the adapter on.
     """
 
+    subject: str
     photos: Sequence[Image.Image]
-    class_noun: str
-    token: str
     prompts: Sequence[str]
     pictures: Sequence[Image.Image]
-    class_prompts: Sequence[str] = ()
     class_pictures: Sequence[Image.Image] = ()
 
 
@@ -81,7 +78,7 @@ class ColourScorer:
 
     def identity(self) -> Mapping[str, Any]:
         """Return the scorer's name and its bins."""
-        return {"scorer": "colours", "bins": self.bins}
+        return {"scorer": COLOURS, "bins": self.bins}
 
     def measures(self) -> Sequence[Measure]:
         """Return colour match, its drift, and spread."""
@@ -130,23 +127,61 @@ def _spread(prompts: Sequence[str], pictures: Sequence[Image.Image]) -> float | 
     return float(np.mean(pairs)) if pairs else None
 
 
-ScorerFactory = Callable[[Base], Scorer]
-_SCORERS: dict[str, ScorerFactory] = {"colours": lambda base: ColourScorer()}
+class EncoderScorer:
+    """The papers' metrics by a protocol's encoders (`portraitist.evaluation`)."""
+
+    def __init__(self, encoders: Mapping[str, str], metrics: Sequence[str], device: str) -> None:
+        self.metrics = tuple(name for name in metrics if name != FID)  # which needs more pictures than a run makes
+        self.tools = load_tools(encoders, self.metrics, device)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return the metrics, and name, weights and preprocessing of every encoder."""
+        return {"metrics": list(self.metrics), **{role: str(facts) for role, facts in tool_facts(self.tools).items()}}
+
+    def measures(self) -> Sequence[Measure]:
+        """Return the metrics, the first of a role being its headline."""
+        metrics = get_metrics(self.metrics)
+        return [Measure(m.name, m.label, _ROLES[m.name], m.higher_is_better, m.meaning) for m in metrics]
+
+    def score(self, evidence: Evidence) -> Mapping[str, float]:
+        """Return the scores that the evidence allows."""
+        material = Material(
+            evidence.subject, evidence.photos, evidence.pictures, evidence.prompts, evidence.class_pictures
+        )
+        return flatten(score_subject(material, self.tools, self.metrics))
 
 
-def list_scorers() -> list[str]:
-    """Return the names a study may give as its scorer."""
-    return sorted(_SCORERS)
+_ROLES: dict[str, Role] = {
+    "dino": "subject",
+    "clip_i": "subject",
+    "face_sim": "subject",
+    "clip_t": "prompt",
+    "pres": "drift",
+    "div": "diversity",
+    "face_div": "diversity",
+    "image_reward": "quality",
+}
 
 
-def make_scorer(name: str, base: Base) -> Scorer:
-    """Return a scorer by name.
+def make_scorer(
+    name: str, encoders: Mapping[str, str] | None = None, metrics: Sequence[str] = (), device: str = "cpu"
+) -> Scorer:
+    """Return a scorer.
+
+    Args:
+        name: ``colours``, or a protocol of `portraitist.evaluation` (or its YAML file), whose metrics and encoders
+            are used.
+        encoders: Other encoders by role.
+        metrics: Other metrics.
+        device: Where to put the encoders.
 
     Raises:
-        BadConfig: If there is none, naming those there are.
+        BadConfig: If there is none of this name, or an encoder is not on this machine.
     """
-    if name not in _SCORERS:
-        near = get_close_matches(name, _SCORERS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(list_scorers())}"
-        raise BadConfig(f"no scorer is named {name!r}; {hint}")
-    return _SCORERS[name](base)
+    if name == COLOURS:
+        return ColourScorer()
+    try:
+        protocol = load_protocol(name)
+    except BadConfig as error:
+        raise BadConfig(f"scorer {name!r}: {error}; {COLOURS} needs no encoders") from error
+    return EncoderScorer({**protocol.encoders, **(encoders or {})}, metrics or protocol.metrics, device)

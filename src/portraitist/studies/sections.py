@@ -1,6 +1,6 @@
 """What the report shows of each grid: a table, charts, win rates, pictures; the templates only lay it out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,15 @@ from typing import Any
 from PIL import Image
 
 from portraitist.errors import BadPhoto
+from portraitist.evaluation.statistics import Interval
 from portraitist.photos import decode_photo, list_photos
-from portraitist.studies.analysis import ArmResult, GridResult
+from portraitist.studies.analysis import ArmResult, GridResult, StudyResult
 from portraitist.studies.charts import Chart, Point, Series, curves, scatter
 from portraitist.studies.findings import grid_findings, in_figures, in_words
 from portraitist.studies.grid import setting_words
 from portraitist.studies.running import picture_name
 from portraitist.studies.scoring import Measure
-from portraitist.studies.statistics import Interval, is_known
+from portraitist.studies.statistics import is_known
 from portraitist.studies.study import thin
 from portraitist.studies.table import Table
 from portraitist.units import in_bytes, in_time
@@ -90,9 +91,14 @@ class Section:
     pictures: tuple[PictureGrid, ...]
 
 
-def build_section(result: GridResult, table: Table) -> Section:
-    """Gather what is shown of a grid."""
-    colours = {method: index % _PALETTE for index, method in enumerate(dict.fromkeys(result.grid.methods))}
+def build_sections(result: StudyResult) -> list[Section]:
+    """Gather what is shown of every grid; a method has the same colour in all of them."""
+    methods = dict.fromkeys(method for grid in result.grids for method in grid.grid.methods)
+    colours = {method: index % _PALETTE for index, method in enumerate(methods)}
+    return [_section(grid, colours, result.prepared.table) for grid in result.grids]
+
+
+def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Section:
     numbered = len(result.finished) > _LABELLED
     return Section(
         name=result.grid.name,
@@ -104,7 +110,7 @@ def build_section(result: GridResult, table: Table) -> Section:
             for number, arm in enumerate(result.arms, 1)
         ),
         charts=tuple(_charts(result, colours, numbered)),
-        legend=tuple((colour, method) for method, colour in colours.items()),
+        legend=tuple((colours[method], method) for method in dict.fromkeys(result.grid.methods)),
         numbered=numbered and result.axis is None,
         wins=_wins(result),
         pictures=tuple(_pictures(result, table)),
@@ -178,7 +184,7 @@ def _has_curves(result: GridResult) -> bool:
     return any(row.curve for arm in result.arms for row in arm.rows.values())
 
 
-def _charts(result: GridResult, colours: dict[str, int], numbered: bool) -> list[Chart]:
+def _charts(result: GridResult, colours: Mapping[str, int], numbered: bool) -> list[Chart]:
     subject, prompt = result.first("subject"), result.first("prompt")
     if not result.finished:
         return []
@@ -190,11 +196,13 @@ def _charts(result: GridResult, colours: dict[str, int], numbered: bool) -> list
     if subject is not None and prompt is not None and len(result.finished) > 1:
         charts.append(_scatter(result, subject, prompt, colours, numbered))
     if subject is not None and _has_curves(result) and len(result.finished) <= _CURVES:
-        charts.append(_training_chart(result, subject))
+        charts.append(_training_chart(result, subject, colours))
     return charts
 
 
-def _scatter(result: GridResult, subject: Measure, prompt: Measure, colours: dict[str, int], numbered: bool) -> Chart:
+def _scatter(
+    result: GridResult, subject: Measure, prompt: Measure, colours: Mapping[str, int], numbered: bool
+) -> Chart:
     front = result.front(prompt, subject)
     points = []
     for number, arm in enumerate(result.arms, 1):
@@ -217,21 +225,22 @@ def _scatter(result: GridResult, subject: Measure, prompt: Measure, colours: dic
     return scatter(f"{subject.label} against {prompt.label}", prompt.label, subject.label, points)
 
 
-def _training_chart(result: GridResult, measure: Measure) -> Chart:
-    """Draw the mean scores during training, a colour an arm."""
+def _training_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]) -> Chart:
+    """Draw the mean scores during training; an arm has its method's colour where methods differ."""
+    one_each = len({arm.arm.method for arm in result.finished}) == len(result.finished)
     series = [
         Series(
             short_label(result, arm),
             [Point(seconds, value, note=f"{in_time(seconds)}: {in_figures(value)}") for seconds, value in points],
-            index % _PALETTE,
+            colours[arm.arm.method] if one_each else index % _PALETTE,
         )
         for index, arm in enumerate(result.finished)
         if (points := arm.curve(measure.name))
     ]
-    return curves(f"{measure.label} during training", "seconds of training", measure.label, series)
+    return curves(f"{measure.label} during training", "seconds of training", _axis_label(measure), series)
 
 
-def _axis_chart(result: GridResult, measure: Measure, colours: dict[str, int]) -> Chart | None:
+def _axis_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]) -> Chart | None:
     assert result.axis is not None
     words = setting_words(result.axis)
     series = [
@@ -241,12 +250,16 @@ def _axis_chart(result: GridResult, measure: Measure, colours: dict[str, int]) -
                 Point(value, each.mean, note=f"{method} at {_plain(value)}: {in_words(each)}", y_range=_ends(each))
                 for value, each in points
             ],
-            colour,
+            colours[method],
         )
-        for method, colour in colours.items()
+        for method in dict.fromkeys(result.grid.methods)
         if (points := result.over_axis(method, measure))
     ]
-    return curves(f"{measure.label} over {words}", words, measure.label, series) if series else None
+    return curves(f"{measure.label} over {words}", words, _axis_label(measure), series) if series else None
+
+
+def _axis_label(measure: Measure) -> str:
+    return measure.label if measure.higher_is_better else f"{measure.label} (lower is better)"
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:

@@ -96,7 +96,9 @@ class Study(_Section):
     title: str = Field(description="heading of the report")
     hypothesis: str = Field(min_length=20, description="what is expected, written before the first run")
     base: str = Field("toyland", description="base model")
-    scorer: str = Field("toyland", description="who scores the pictures")
+    scorer: str = Field("toyland", description="who scores the pictures: an evaluation protocol, or `colours`")
+    encoders: dict[str, str] = Field(default_factory=dict, description="encoders by role, above the protocol's")
+    metrics: tuple[str, ...] = Field((), description="metrics instead of the protocol's; the first leads the report")
     token: str = Field("sks", description="the rare word that means the subject")
     subjects: Literal["examples"] | tuple[str | SubjectEntry, ...] = Field(
         "examples", description="example subjects by name, or folders; `examples` takes all"

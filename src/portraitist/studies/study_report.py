@@ -17,7 +17,7 @@ from portraitist.studies.charts import Chart
 from portraitist.studies.embedding import template_environment
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
-from portraitist.studies.sections import Entry, PictureGrid, Section, build_section
+from portraitist.studies.sections import Entry, PictureGrid, Section, build_sections
 from portraitist.studies.table import write_csv, write_parquet
 from portraitist.units import in_time
 
@@ -42,7 +42,7 @@ def write_report(prepared: Prepared, parquet: bool = False) -> list[Path]:
     """
     folder = prepared.table.folder
     result = analyse(prepared)
-    sections = [build_section(grid, prepared.table) for grid in result.grids]
+    sections = build_sections(result)
     content = _content(result, sections)
     _write(folder / PAGE, render_page(content))
     _write(folder / TEXT, _render_text(content, _write_figures(sections, folder)))

@@ -1,0 +1,130 @@
+"""A study whose rows are made up, so that every part of a report has something to say and the truth is known."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from portraitist.bases import Base, load_base
+from portraitist.bases.examples import list_examples
+from portraitist.randomness import numpy_generator
+from portraitist.studies.engine import Prepared, study_facts
+from portraitist.studies.grid import Arm, RunSpec, plan
+from portraitist.studies.running import CurvePoint, RunOutcome, picture_name
+from portraitist.studies.scoring import Evidence, Measure
+from portraitist.studies.study import Study, parse_study
+from portraitist.studies.table import Table
+
+STUDY: dict[str, Any] = {
+    "title": "Three methods on eight subjects",
+    "hypothesis": "Full weights and LoRA are within noise of each other, and svdiff is smaller than both.",
+    "base": "tiny",
+    "scorer": "colours",
+    "subjects": [example.name for example in list_examples()][:8],
+    "prompts": ["a photo of a {} on the beach", "a photo of a {} in space", "a poster of a {} in the forest"],
+    "class_prompts": ["a photo of a {}"],
+    "checkpoints": 3,
+    "sampling": {"steps": 2},
+    "fixed": {"prior": "none"},
+    "grids": [
+        {"name": "Methods", "question": "Which is best?", "methods": ["full", "lora", "svdiff"]},
+        {
+            "name": "Learning rates",
+            "methods": ["lora", "svdiff"],
+            "subjects": 6,
+            "settings": {"learning_rate": [1e-4, 1e-3, 1e-2, 1e-1]},
+        },
+        {"name": "Layers", "methods": ["svdiff"], "settings": {"layers": ["UNet", "UNet-CA", "Up-Blocks"]}},
+    ],
+}
+# What the made-up runs are like: mean subject and prompt fidelity, drift, numbers, bytes, seconds.
+TRUTH = {
+    "full": (0.80, 0.30, 0.66, 13_000_000, 52_000_000, 120.0),
+    "lora": (0.80, 0.31, 0.60, 200_000, 812_000, 90.0),
+    "svdiff": (0.70, 0.34, 0.52, 28_680, 180_000, 95.0),
+}
+
+
+class MadeUpScorer:
+    """Measures of every role; it is never asked to score."""
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"scorer": "made up", "encoder": "none"}
+
+    def measures(self) -> Sequence[Measure]:
+        return (
+            Measure("dino", "DINO", "subject", meaning="Likeness to the photos."),
+            Measure("clip_t", "CLIP-T", "prompt", meaning="Likeness to the prompt."),
+            Measure("pres", "PRES", "drift", higher_is_better=False, meaning="Likeness of the class."),
+        )
+
+    def score(self, evidence: Evidence) -> Mapping[str, float]:
+        raise AssertionError("the runs of this study are made up")
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_base_folder: Path) -> Base:
+    return load_base(tiny_base_folder)
+
+
+def made_up_outcome(spec: RunSpec, arm: Arm) -> RunOutcome:
+    """Return a run drawn around the truth; LoRA falls off over the learning rates, svdiff does not."""
+    draws = numpy_generator(spec.seed, f"{spec.subject} {arm.label}")
+    shared = numpy_generator(spec.seed, spec.subject).normal(0, 0.03)  # a subject is hard for all methods alike
+    subject, prompt, drift, parameters, size, seconds = TRUTH[arm.method]
+    settings = dict(arm.values)
+    if "learning_rate" in settings and arm.method == "lora":
+        subject -= 0.08 * abs(np.log10(settings["learning_rate"]) + 3)
+    if "layers" in settings:
+        subject -= 0.05 * ["UNet", "Up-Blocks", "UNet-CA"].index(settings["layers"])
+    noise = draws.normal(0, 0.01, 3)
+    scores = {"dino": subject + shared + noise[0], "clip_t": prompt + noise[1], "pres": drift + shared + noise[2]}
+    shares = [(1 / 3, 0.85), (2 / 3, 0.97), (1.0, 1.0)]
+    curve = tuple(CurvePoint(round(share * 90), share * seconds, {"dino": scores["dino"] * v}) for share, v in shares)
+    colour = tuple(int(value) for value in draws.integers(40, 220, 3))
+    names = [picture_name("subject", index, 0) for index in range(len(spec.prompts))]
+    return RunOutcome(
+        spec,
+        "done",
+        scores={name: float(value) for name, value in scores.items()},
+        curve=curve,
+        parameters=parameters,
+        size=size,
+        training_seconds=seconds,
+        seconds=seconds * 1.5,
+        pictures={name: _png(colour, index) for index, name in enumerate(names)},
+    )
+
+
+def _png(colour: tuple[int, ...], index: int) -> bytes:
+    image = Image.new("RGB", (64, 64), colour)
+    image.paste((255, 255, 255), (4 + 12 * index, 20, 24 + 12 * index, 44))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def make_up(folder: Path, base: Base, content: Mapping[str, Any] = STUDY) -> Prepared:
+    """Plan a study and record made-up runs for all of it but one, which failed."""
+    study = small_study(content)
+    scorer = MadeUpScorer()
+    prepared = Prepared(study, tuple(plan(study, base, scorer)), scorer, Table(folder))
+    prepared.table.write_facts(study_facts(study, base, scorer))
+    for cell in prepared.cells:
+        prepared.table.record(made_up_outcome(cell.spec, cell.arm))
+    broken = next(cell for cell in reversed(prepared.cells) if cell.arm.grid == "Layers")
+    prepared.table.record(RunOutcome(broken.spec, "failed", "the <loss> is not finite at step 3"))
+    return prepared
+
+
+def small_study(content: Mapping[str, Any] = STUDY, **changes: Any) -> Study:
+    return parse_study({**content, **changes}, Path.cwd(), "the test")
+
+
+@pytest.fixture(scope="session")
+def made_up(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return make_up(tmp_path_factory.mktemp("made-up"), tiny_base)
