@@ -334,3 +334,15 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, settings: dict[st
     (tmp_path / "photo.png").write_bytes(encoded())
     with pytest.raises(BadConfig, match=complaint):
         Subject.from_folder(tmp_path, **{"class_noun": "cat", "size": SIZE, **settings})  # type: ignore[arg-type]
+
+
+def test_it_is_kept_how_photos_were_cut(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480), RED).save(tmp_path / "1.png")
+    Image.new("RGB", (100, 400), RED).save(tmp_path / "2.png")
+    cropped = Subject.from_folder(tmp_path, "cat", size=96).framings
+    assert [(f.original, f.crop, f.target) for f in cropped] == [
+        ((480, 640), (0, 16), (96, 96)),
+        ((400, 100), (144, 0), (96, 96)),
+    ]
+    padded = Subject.from_folder(tmp_path, "cat", size=96, fit="pad").framings
+    assert [(f.original, f.crop) for f in padded] == [((480, 640), (0, 0)), ((400, 100), (0, 0))]

@@ -61,7 +61,7 @@ LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType(
         "flux": MappingProxyType(
             {
                 "attention": _attention("transformer"),
-                # Pictures and text, attention and feed-forward, as newer versions of diffusers' LoRA script for FLUX.1 have it.
+                # Pictures and text, attention and feed-forward: as newer versions of diffusers' LoRA script for FLUX.1.
                 "blocks": (*_attention("transformer"), *_FLUX_CONTEXT, *_FLUX_FEED_FORWARD),
                 # Only CLIP: its pooled state and T5's states both steer, but adapters of T5 are not in use.
                 "attention+text": (*_attention("transformer"), *_text_attention("text_encoder")),

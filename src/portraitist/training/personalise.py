@@ -165,7 +165,7 @@ def loop_config(recipe: Recipe) -> LoopConfig:
 def _task(base: Base, adapter: Adapter, subject: Subject, recipe: Recipe) -> DreamBoothTask:
     prompt = subject.prompt(recipe.prompt)
     class_prompt = recipe.class_prompt.format(subject.class_noun)
-    photos = encode(base, subject.photos, recipe.mirror)
+    photos = encode(base, subject.photos, recipe.mirror, subject.framings)
     if recipe.prior == "none":
         return DreamBoothTask(base, adapter, recipe, prompt, photos)
     prior = encode(base, prior_images(base, class_prompt, recipe.prior_images, SamplingConfig()))

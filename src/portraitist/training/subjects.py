@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from PIL import Image, ImageOps
 
+from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, BadPhoto
 from portraitist.photos import decode_photo, list_photos
 
@@ -28,6 +29,7 @@ class Subject:
         photos: RGB pictures, square, at the base's resolution.
         paths: Where each photo came from.
         skipped: One line for each file that could not be used.
+        framings: How each photo was cut; nothing when that is not known.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Subject:
     photos: tuple[Image.Image, ...]
     paths: tuple[Path, ...]
     skipped: tuple[str, ...] = ()
+    framings: tuple[Framing, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.class_noun.strip():
@@ -75,11 +78,12 @@ class Subject:
         paths = [path for entry in given for path in list_photos(entry)]
         if not paths:
             raise BadPhoto(f"no pictures in {', '.join(map(str, given)) or 'an empty list'}; give a folder of photos")
-        good: list[tuple[Path, Image.Image]] = []
+        good: list[tuple[Path, Image.Image, Framing]] = []
         skipped: list[str] = []
         for path in paths:
             try:
-                good.append((path, read_photo(path, size, fit)))
+                photo = _decode(path, size)
+                good.append((path, _fit(photo, size, fit), frame(photo.size, size, fit)))
             except BadPhoto as error:
                 skipped.append(str(error))
         if not good:
@@ -88,9 +92,10 @@ class Subject:
             name=_name(given),
             class_noun=class_noun,
             token=token,
-            photos=tuple(image for _, image in good),
-            paths=tuple(path for path, _ in good),
+            photos=tuple(image for _, image, _ in good),
+            paths=tuple(path for path, _, _ in good),
             skipped=tuple(skipped),
+            framings=tuple(framing for _, _, framing in good),
         )
 
     def prompt(self, template: str) -> str:
@@ -110,12 +115,28 @@ def read_photo(path: Path, size: int, fit: Fit = "crop") -> Image.Image:
     Raises:
         BadPhoto: If the file is missing, empty, no picture, damaged, far too large or too small; names it.
     """
+    return _fit(_decode(path, size), size, fit)
+
+
+def frame(original: tuple[int, int], size: int, fit: Fit = "crop") -> Framing:
+    """Return how a photo of a width and height becomes a square: scaled, then cut in the middle or padded."""
+    width, height = original
+    scale = size / min(width, height)
+    corner = (round(height * scale) - size) // 2, (round(width * scale) - size) // 2
+    return Framing((height, width), (0, 0) if fit == "pad" else corner, (size, size))
+
+
+def _decode(path: Path, size: int) -> Image.Image:
     image = decode_photo(path)
     least = -(-size // _MOST_ENLARGED)
     if min(image.size) < least:
         raise BadPhoto(
             f"{path} is too small ({image.width} x {image.height}); its shorter side must have {least} pixels or more"
         )
+    return image
+
+
+def _fit(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(image, (size, size), Image.Resampling.LANCZOS, color=_WHITE)
     return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)

@@ -135,6 +135,22 @@ def test_gradients_reach_every_text_encoder(base: Base) -> None:
         table.requires_grad_(False)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_bases_predict(
+    clip_tokenizer: CLIPTokenizer, tmp_path: Path, kind: str, dtype: torch.dtype
+) -> None:
+    base = load_base(save_tiny(kind, clip_tokenizer, tmp_path), dtype=dtype)
+    family = base.family
+    mean, _ = family.encode_pictures(torch.zeros(2, 3, 32, 32))
+    assert mean.dtype == torch.float32
+    assert base.pipeline.vae.dtype == dtype
+    conditions = {**family.encode_prompts(PROMPTS), **family.encode_framings([Framing.whole(32, 32)] * 2)}
+    prediction = family.predict(mean.to(dtype), family.draw_timesteps(2, generator(), (8, 8)), conditions)
+    assert prediction.dtype == dtype
+    assert prediction.isfinite().all()
+
+
 def test_unknown_samplers_are_refused(base: Base) -> None:
     with pytest.raises(BadConfig, match=f"unknown scheduler 'heun' for {base.family.title}; choose one of"):
         base.family.sampler("heun")

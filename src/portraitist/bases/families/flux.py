@@ -94,7 +94,7 @@ class Flux(Family):
         guidance = torch.full((len(noised),), _TRAINING_GUIDANCE, device=noised.device) if self._is_guided else None
         prediction = self.pipeline.transformer(
             hidden_states=pack(noised),
-            timestep=timesteps.to(noised) / _TIMESTEPS,
+            timestep=timesteps.to(noised.device) / _TIMESTEPS,
             guidance=guidance,
             pooled_projections=conditions["pooled_projections"],
             encoder_hidden_states=states,
