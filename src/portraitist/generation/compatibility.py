@@ -60,10 +60,13 @@ def _precisions_hide(made_for: Mapping[str, Any], base: Base) -> bool:
 
 
 def prompt_warning(prompt: str, adapter: Adapter) -> str | None:
-    """Say that a prompt does not name an adapter's subject, so that the adapter may do little."""
-    subject = adapter.metadata.get("subject")
-    token = str(subject.get("token", "")) if isinstance(subject, dict) else ""
-    if not token or re.search(rf"(?<!\w){re.escape(token)}(?!\w)", prompt, re.IGNORECASE):
+    """Say that a prompt names none of an adapter's subjects, so that the adapter may do little."""
+    one, several = adapter.metadata.get("subject"), adapter.metadata.get("subjects")
+    subjects = several if isinstance(several, list) else [one]
+    tokens = [str(subject.get("token", "")) for subject in subjects if isinstance(subject, dict)]
+    known = [token for token in tokens if token]
+    if not known or any(re.search(rf"(?<!\w){re.escape(token)}(?!\w)", prompt, re.IGNORECASE) for token in known):
         return None
-    trigger = adapter.metadata.get("trigger", token)
-    return f"the prompt {prompt!r} does not hold {token!r}; write {trigger!r} where the subject is meant"
+    trigger = adapter.metadata.get("trigger", known[0])
+    named = " or ".join(map(repr, known))
+    return f"the prompt {prompt!r} does not hold {named}; write {trigger!r} where the subject is meant"

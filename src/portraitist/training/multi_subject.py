@@ -7,6 +7,7 @@ or a collage of two, goes with it where the prior is preserved (SVDiff, arXiv 23
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ from portraitist.bases.families import Conditions
 from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.training.cut_mix import USUAL_PROBABILITY, Draw, collage, draw_sample, pair_prompt, prior_pair
+from portraitist.training.cut_mix import (
+    USUAL_PROBABILITY,
+    WORDINGS,
+    Draw,
+    Wording,
+    collage,
+    draw_sample,
+    pair_prompt,
+    prior_pair,
+)
 from portraitist.training.dreambooth import Latents, denoising_errors, encode, parameter_groups
 from portraitist.training.loop import Callback, ParameterGroup
 from portraitist.training.outputs import check_output
@@ -67,13 +77,15 @@ def train_several(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
     check_subjects(base, subjects)
+    if recipe.cut_mix:
+        collage_words(base, recipe, subjects)
     output = Path(output) if output is not None else None
     if output is not None:
         check_output(output, resume, overwrite)
     adapter = _blank(base, subjects, recipe)
     if output is not None:
         require_room(output, adapter)
-    unmix = _unmix_loss(base, recipe, subjects[0].photos[0])
+    unmix = _unmix_loss(base, recipe, subjects)
     task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
     names = " and ".join(subject.token for subject in subjects)
     return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=f"teaching {names}")
@@ -163,6 +175,8 @@ class MultiSubjectTask:
         self.base, self.adapter, self.recipe = base, adapter, recipe
         self.material, self.unmix = tuple(material), unmix
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        subjects = [one.subject for one in material]
+        self._words = {} if unmix is None else collage_words(base, recipe, subjects)
         self._conditions: dict[str, Conditions] = {}
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
 
@@ -202,7 +216,7 @@ class MultiSubjectTask:
         if self.unmix is None:
             errors, unmix = denoising_errors(self.base, recipe, latents, framings, conditions, draws), None
         else:
-            with self.unmix.watch(self._mixed(samples, prompts)) as loss:
+            with self.unmix.watch(self._mixed(samples)) as loss:
                 errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws)
             unmix = loss()
         return self._losses(errors, unmix)
@@ -265,16 +279,13 @@ class MultiSubjectTask:
         known = [self._conditions[prompt] for prompt in prompts]
         return {name: torch.cat([one[name] for one in known]) for name in known[0]}
 
-    def _mixed(self, samples: Sequence[Draw], prompts: Sequence[str]) -> list[MixedSample]:
-        """Describe the collages among the samples; words that the prompt holds at known places."""
-        tokenizer, mixed = self.base.pipeline.tokenizer, []
-        for row, (sample, prompt) in enumerate(zip(samples, prompts, strict=False)):
-            if sample.is_mixed:
-                subjects = [self.material[subject] for subject in sample.subjects]
-                words = [one.name if self.recipe.unmix_class else one.subject.token for one in subjects]
-                left, right = (phrase_positions(tokenizer, prompt, word) for word in words)
-                mixed.append(MixedSample(row, (left, right)))
-        return mixed
+    def _mixed(self, samples: Sequence[Draw]) -> list[MixedSample]:
+        """Describe the collages among the samples."""
+        return [
+            MixedSample(row, self._words[sample.subjects, sample.wording])
+            for row, sample in enumerate(samples)
+            if sample.is_mixed
+        ]
 
     def _losses(self, errors: Tensor, unmix: Tensor | None) -> dict[str, Tensor]:
         recipe, size = self.recipe, self.recipe.batch_size
@@ -295,13 +306,34 @@ def _one(latents: Latents, index: int) -> Latents:
     return Latents(latents.mean[rows], latents.deviation[rows], latents.framings[rows])
 
 
-def _unmix_loss(base: Base, recipe: Recipe, photo: Image.Image) -> UnmixLoss | None:
+def _unmix_loss(base: Base, recipe: Recipe, subjects: Sequence[Subject]) -> UnmixLoss | None:
+    """Return the loss that the recipe asks for."""
     if not recipe.unmix_weight:
         return None
     if not recipe.cut_mix:
         raise BadConfig("the Unmix loss is about collages; mix some with --cut-mix-unmix or cut_mix=0.6")
-    _, channels, height, width = encode(base, [photo]).mean.shape
+    _, channels, height, width = encode(base, subjects[0].photos[:1]).mean.shape
     return UnmixLoss(base, (channels, height, width), recipe.unmix_layers, recipe.unmix_largest_map)
+
+
+def collage_words(
+    base: Base, recipe: Recipe, subjects: Sequence[Subject]
+) -> dict[tuple[tuple[int, ...], Wording], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return where the words of the left and the right subject stand, by (subjects, wording) of a collage.
+
+    Raises:
+        BadConfig: If a prompt is too long for the tokenizer to hold them.
+    """
+    tokenizer = base.pipeline.tokenizer
+    places: dict[tuple[tuple[int, ...], Wording], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    for pair in permutations(range(len(subjects)), 2):
+        names = [f"{subjects[one].token} {subjects[one].class_noun}" for one in pair]
+        words = names if recipe.unmix_class else [subjects[one].token for one in pair]
+        for wording in WORDINGS:
+            prompt = pair_prompt(recipe.prompt, names[0], names[1], wording)
+            left, right = (phrase_positions(tokenizer, prompt, word) for word in words)
+            places[pair, wording] = (left, right)
+    return places
 
 
 def _blank(base: Base, subjects: Sequence[Subject], recipe: Recipe) -> Adapter:

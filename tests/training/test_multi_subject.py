@@ -1,0 +1,181 @@
+"""Several subjects in one adapter: every method, collages, resuming, and what is refused before training starts."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from portraitist.adapters import Adapter, attached
+from portraitist.bases import Base
+from portraitist.bases.examples import get_example
+from portraitist.errors import BadConfig, TrainingInterrupted
+from portraitist.training.cut_mix import Draw, collage
+from portraitist.training.dreambooth import encode
+from portraitist.training.multi_subject import (
+    MultiSubjectTask,
+    check_subjects,
+    gather,
+    train_several,
+    with_cut_mix,
+)
+from portraitist.training.personalise import blank_adapter, train
+from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.subjects import Subject
+from portraitist.training.unmix import UnmixLoss
+
+METHODS = ("lora", "krona", "lidb", "svdiff", "textual-inversion", "full")
+SMALL = {"krona": {"out_factor": 4, "in_factor": 4}, "lidb": {"a": 8, "b": 8}}
+
+
+def subject(base: Base, name: str, token: str) -> Subject:
+    example = get_example(name)
+    return Subject.from_folder(example.folder, example.class_noun, token, base.family.resolution)
+
+
+@pytest.fixture(scope="module")
+def pair(base: Base) -> list[Subject]:
+    return [subject(base, "cat-9d39d7", "sks"), subject(base, "robot-050089", "olo")]
+
+
+def recipe(base: Base, method: str = "svdiff", **values: Any) -> Recipe:
+    quick = {"steps": 2, "batch_size": 2, "prior": "none", "mirror": False, "method_config": SMALL.get(method, {})}
+    return load_recipe(method, "toyland", base.family.name, overrides={**quick, **values})
+
+
+def task(base: Base, subjects: Sequence[Subject], settings: Recipe) -> MultiSubjectTask:
+    return MultiSubjectTask(
+        base, blank_adapter(base, settings, {}), settings, [gather(base, one, settings) for one in subjects]
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_several_subjects_with_collages_and_unmix(
+    base: Base, pair: list[Subject], method: str, tmp_path: Path
+) -> None:
+    settings = with_cut_mix(recipe(base, method, cut_mix=1.0))
+    assert settings.unmix_weight == 0.01
+    adapter = train_several(base, pair, settings, output=tmp_path / "both.safetensors")
+    assert any(value.abs().sum() > 0 for value in adapter.named_parameters().values())
+    written = Adapter.load(tmp_path / "both.safetensors")
+    assert written.metadata["trigger"] == "sks cat, olo robot"
+    assert [one["token"] for one in written.metadata["subjects"]] == ["sks", "olo"]
+    assert not any("forward" in vars(module) for module in base.components["unet"].modules())
+
+
+def test_textual_inversion_teaches_each_token_from_its_own_class(base: Base, pair: list[Subject]) -> None:
+    config: Any = train_several(base, pair, recipe(base, "textual-inversion", steps=1)).config
+    assert config.token_ids == (*base.family.token_ids("sks"), *base.family.token_ids("olo"))
+    assert config.initial_ids == (base.family.token_ids("cat")[0], base.family.token_ids("robot")[0])
+
+
+def test_the_losses_of_a_step_add_up_and_unmix_reaches_the_parameters(base: Base, pair: list[Subject]) -> None:
+    from portraitist.adapters import attached
+
+    settings = recipe(base, cut_mix=1.0, unmix_weight=0.5, prior="generated", prior_images=2, layers="UNet-CA-KV")
+    made = task(base, pair, settings)
+    unet = base.pipeline.unet.config
+    size = (unet.in_channels, unet.sample_size, unet.sample_size)
+    made = MultiSubjectTask(base, made.adapter, settings, made.material, UnmixLoss(base, size))
+    with attached(base.components, made.adapter):
+        losses = made.step(0, 0)
+        assert losses["unmix"] > 0
+        total = losses["subject"] + losses["prior"] + 0.5 * losses["unmix"]
+        assert losses["loss"].item() == pytest.approx(total.item())
+        parameters = [value for group in made.groups() for value in group.parameters.values()]
+        gradients = torch.autograd.grad(losses["unmix"], parameters, allow_unused=True)
+    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_samples_are_what_their_draw_says(base: Base, pair: list[Subject]) -> None:
+    settings = recipe(base, prior="generated", prior_images=2, cut_mix=0.6)
+    made = task(base, pair, settings)
+    alone, mixed = Draw((1,), (2,), 1, "list"), Draw((1, 0), (2, 3), 1, "sides")
+    assert torch.equal(made.photo(alone).mean, encode(base, [pair[1].photos[2]]).mean)
+    shown = collage(pair[1].photos[2], pair[0].photos[3])
+    assert torch.equal(made.photo(mixed).mean, encode(base, [shown]).mean)
+    assert made.prompt(alone) == "a photo of a olo robot"
+    assert made.prompt(mixed) == "a photo of a olo robot on the left and a sks cat on the right"
+    assert made.class_prompt(mixed) == "a photo of a robot on the left and a cat on the right"
+    robots, cats = made.material[1].prior, made.material[0].prior
+    assert torch.equal(made.class_image(alone).mean, encode(base, [robots[1]]).mean)
+    assert torch.equal(made.class_image(mixed).mean, encode(base, [collage(robots[1], cats[0])]).mean)
+
+
+def test_three_subjects_are_mixed_two_at_a_time(base: Base, pair: list[Subject]) -> None:
+    three = [*pair, subject(base, "monster-1844c6", "zwx")]
+    adapter = train_several(base, three, with_cut_mix(recipe(base, cut_mix=1.0)))
+    assert adapter.metadata["trigger"] == "sks cat, olo robot, zwx monster"
+
+
+def test_an_interrupted_run_resumes_to_the_same_adapter(base: Base, pair: list[Subject], tmp_path: Path) -> None:
+    settings = with_cut_mix(recipe(base, "lora", steps=3, schedule="constant"))
+    whole = train_several(base, pair, settings)
+
+    def stop(completed: int) -> None:
+        if completed == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    output = tmp_path / "both.safetensors"
+    with pytest.raises(TrainingInterrupted):
+        train_several(base, pair, settings, output=output, callbacks=[stop])
+    resumed = train_several(base, pair, settings, output=output, resume=True)
+    for name, value in whole.named_parameters().items():
+        assert torch.equal(value, resumed.named_parameters()[name]), name
+
+
+def test_usual_strengths_leave_what_a_recipe_sets(base: Base) -> None:
+    plain = recipe(base)
+    assert (with_cut_mix(plain, unmix=False).cut_mix, with_cut_mix(plain, unmix=False).unmix_weight) == (0.6, 0.0)
+    own = recipe(base, cut_mix=0.3, unmix_weight=0.2)
+    assert with_cut_mix(own) == own
+
+
+@pytest.mark.parametrize(
+    ("second", "complaint"),
+    [
+        ({"token": "sks"}, "have the same token 'sks'"),
+        ({"token": "SKS"}, "have the same token 'SKS'"),
+        ({"token": "xylophonist"}, r"robot-050089: token 'xylophonist' is \d+ tokens.*one token of its own"),
+        ({"token": "cat"}, "token 'cat' of robot-050089 is a word of the class 'cat' of cat-9d39d7"),
+        ({"photos": (Image.new("RGB", (64, 64)),)}, r"one size.*32 x 32 \(cat-9d39d7\), 64 x 64 \(robot-050089\)"),
+    ],
+)
+def test_subjects_that_cannot_be_told_apart_are_refused(
+    base: Base, pair: list[Subject], second: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(BadConfig, match=complaint):
+        train_several(base, [pair[0], replace(pair[1], **second)], recipe(base))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"unmix_weight": 0.1}, "Unmix loss is about collages"),
+        ({"cut_mix": 0.5, "unmix_weight": 0.1, "unmix_layers": ["nothing.*"]}, "no cross-attention layer of"),
+        ({"cut_mix": 0.5, "prompt": "very " * 30 + "{}"}, "'sks' is not among the first 24 tokens of the prompt"),
+    ],
+)
+def test_recipes_that_cannot_work_are_refused_before_training(
+    base: Base, pair: list[Subject], settings: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(BadConfig, match=complaint):
+        train_several(base, pair, recipe(base, **settings), callbacks=[lambda step: pytest.fail("training started")])
+
+
+def test_one_subject_is_not_several(base: Base, pair: list[Subject]) -> None:
+    with pytest.raises(BadConfig, match="two or more, not 1"):
+        check_subjects(base, pair[:1])
+    with pytest.raises(BadConfig, match="are for several subjects"):
+        train(base, pair[0], with_cut_mix(recipe(base)))
+
+
+def test_a_step_draws_the_same_samples_every_time(base: Base, pair: list[Subject]) -> None:
+    made = task(base, pair, recipe(base, cut_mix=0.6, layers="UNet-CA-KV"))
+    with attached(base.components, made.adapter), torch.no_grad():
+        assert made.step(3, 0)["loss"] == made.step(3, 0)["loss"]
+        assert made.step(3, 0)["loss"] != made.step(4, 0)["loss"]
