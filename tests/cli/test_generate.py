@@ -167,7 +167,7 @@ def test_adapters_of_two_bases_need_a_choice(fail: Fail, trained: Path) -> None:
         (("--adapter", "cat.safetensors", "--base", "nowhere"), "no folder here"),
         (("--adapter", "cat.safetensors", "--guidance", "0.5"), "guidance at least 1"),
         (("--adapter", "cat.safetensors", "--steps", "0"), "steps and batch size must be at least 1"),
-        (("--adapter", "cat.safetensors", "--scheduler", "magic"), "choose one of ddim, dpm"),
+        (("--adapter", "cat.safetensors", "--scheduler", "magic"), "choose one of dpm, ddim, euler"),
         (("--adapter", "cat.safetensors", "-o", "cat.safetensors"), "cannot write into cat.safetensors"),
         (("--adapter", "cat.safetensors", "--device", "abacus"), "there is no device"),
     ],

@@ -142,7 +142,7 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--set", "steps"), "name=value"),
         (("--steps", "0"), "steps: Input should be greater than 0"),
         (("--learning-rate", "-1"), "learning_rate: Input should be greater than 0"),
-        (("--base", "nowhere/at-all"), "no folder here and not on the hub"),
+        (("--base", "nowhere/at-all"), "no folder here and not in the hub"),
         (("--base", "."), "has no readable model_index.json"),
         (("--device", "abacus"), "there is no device 'abacus'"),
         (("--fit", "stretch"), "crop or pad"),

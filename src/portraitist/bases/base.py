@@ -69,7 +69,7 @@ class Base:
         return fingerprint(self.components)
 
 
-def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Base:
     """Load a base model. Nothing is downloaded, and no pickle is opened.
 
     Args:
@@ -77,12 +77,13 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
             of Stable Diffusion 1.x, 2.x or XL (behind an ``@`` the architecture or a folder of configurations, where
             the file does not tell), or an id on the Hugging Face hub with or without ``@revision``, once fetched.
         device: Where to put it.
-        dtype: Precision of its weights.
+        dtype: Precision of its weights; float32 when not given.
 
     Raises:
         BadConfig: If there is no such model, it is damaged, or its family is not known.
     """
     source = find_source(str(name))
+    dtype = dtype or torch.float32
     if source.is_single_file:
         pipeline = load_single_file(source.path, source.detail, dtype)
         family = _family(type(pipeline).__name__, str(name))

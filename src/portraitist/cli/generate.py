@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from portraitist.cli.options import DEFAULT_BASE, DeviceOption, OtherBaseOption, choose_device, parse_adapter
+from portraitist.cli.options import (
+    DEFAULT_BASE,
+    BaseDtypeOption,
+    DeviceOption,
+    OtherBaseOption,
+    choose_device,
+    choose_dtype,
+    parse_adapter,
+)
 from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadConfig
 
@@ -25,12 +33,13 @@ def generate(
         typer.Option(metavar="FILE[:SCALE]", help="An adapter of any format; may be given several times."),
     ] = None,
     base: OtherBaseOption = None,
+    base_dtype: BaseDtypeOption = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures of each prompt.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next ones count up.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Denoiser steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Weight of classifier-free guidance; 1 is none.")] = None,
     negative: Annotated[str | None, typer.Option(help="What to keep away from.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="ddim or dpm.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="dpm, ddim or euler; the base's usual one.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the pictures.")] = Path("pictures"),
     force: Annotated[bool, typer.Option("--force", help="Use an adapter that was made for another base.")] = False,
     device: DeviceOption = "auto",
@@ -52,7 +61,7 @@ def generate(
     require_writable(output)
     if base is None:
         base = find_base([path for path, _ in chosen]) if chosen else DEFAULT_BASE
-    loaded = load_base(base, choose_device(device))
+    loaded = load_base(base, choose_device(device), choose_dtype(base_dtype))
     adapters = [(path, load_for(loaded, path, force), scale) for path, scale in chosen]
     for _, one, _ in adapters:
         for line in filter(None, (base_warning(one, loaded), *(prompt_warning(prompt, one) for prompt in prompts))):

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "toyland"
 
-_BASE_HELP = "toyland, a folder in the diffusers layout, or a hub id."
+_BASE_HELP = (
+    "toyland, a folder in the diffusers layout, a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, or a hub"
+    " id, perhaps with @revision."
+)
 BaseOption = Annotated[str, typer.Option("--base", help=_BASE_HELP)]
 OtherBaseOption = Annotated[
     str | None, typer.Option("--base", help=f"{_BASE_HELP} The one the adapter names when not given.")
+]
+BaseDtypeOption = Annotated[
+    str | None, typer.Option(help="Precision of the frozen base: fp16, bf16 or fp32; fp32 when not given.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes the fastest there is.")]
 SetOption = Annotated[
