@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, Attachment, attached, find_layers, list_methods, load_adapter, save_adapter
+from portraitist.adapters import (
+    Adapter,
+    Attachment,
+    add,
+    attached,
+    find_layers,
+    list_methods,
+    load_adapter,
+    save_adapter,
+)
 from portraitist.adapters.layer import Kind
 from portraitist.errors import BadConfig
 
@@ -158,13 +167,41 @@ def test_two_adapters_add_with_their_scales(model: Layers, generator: torch.Gene
     for adapter, scale in ((first, 0.5), (second, -0.8)):
         with attached({"m": model}, adapter, scale=scale):
             effects.append(module(x) - before)
+    both = before + effects[0] + effects[1]
+    if first.layers[f"m.{layer}"].joins(second.layers[f"m.{layer}"]):
+        with attached({"m": model}, add([first, second], [0.5, -0.8])):
+            both = module(x)
     attachment = Attachment({"m": model}).attach(first, "first", 0.5).attach(second, "second", -0.8)
-    torch.testing.assert_close(module(x), before + effects[0] + effects[1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(module(x), both, rtol=1e-4, atol=1e-4)
     attachment.enable(False, "first")
     torch.testing.assert_close(module(x), before + effects[1], rtol=1e-4, atol=1e-4)
     attachment.set_scale(0.0, "second")
     torch.testing.assert_close(module(x), before, rtol=0, atol=0)
     attachment.detach()
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_an_adapter_acts_only_where_it_may(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    first, second = make(model, method, layer, generator), make(model, method, layer, generator)
+    before = module(x)
+    with attached({"m": model}, first):
+        alone = module(x)
+    attachment = Attachment({"m": model}).attach(first, "first").attach(second, "second")
+    both = module(x)
+    half = torch.linspace(0, 1, before.shape[-1]).round()
+    attachment.confine(lambda spec, y: half, "second")
+    torch.testing.assert_close(module(x), torch.where(half == 1, both, alone), rtol=1e-4, atol=1e-4)
+    attachment.confine(lambda spec, y: 0.0, "second")
+    assert torch.equal(module(x), alone)
+    with pytest.raises(BadConfig, match="at some places only"):
+        attachment.merge()
+    attachment.confine(None, "second")
+    torch.testing.assert_close(module(x), both)
+    attachment.merge()
+    torch.testing.assert_close(module(x), both, rtol=1e-3, atol=1e-4)
+    attachment.detach()
+    assert torch.equal(module(x), before)
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)

@@ -4,9 +4,9 @@ A frozen module keeps its class, its place and its weights; only its ``forward``
 detaching deletes the override. Several adapters share one override and are added with their scales.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters
 from portraitist.errors import BadConfig
 
 Components = Mapping[str, nn.Module]
+# Says of a layer and its output how much of an adapter's change counts: a share of it all, or one for every place.
+Where = Callable[[LayerSpec, Tensor], Tensor | float]
 
 
 @dataclass(eq=False)
@@ -28,6 +30,7 @@ class _Active:
     params: Parameters
     scale: float
     enabled: bool = True
+    where: Where | None = None
 
     def scaled_params(self, dtype: torch.dtype | None = None) -> Parameters:
         """Return the parameters at the part's scale, in a dtype."""
@@ -52,8 +55,23 @@ class _Site:
         else:
             del self.module.forward
 
+    def present(self) -> list[_Active]:
+        """Return the parts that act, those that join as one."""
+        return _joined([part for part in self.active.values() if part.enabled and part.scale != 0.0])
+
     def forward(self, x: Tensor) -> Tensor:
-        present = [part for part in self.active.values() if part.enabled and part.scale != 0.0]
+        present = self.present()
+        everywhere = [part for part in present if part.where is None]
+        y = self._forward(x, everywhere)
+        total = y
+        for part in present:
+            share = part.where(self.spec, y) if part.where is not None else 0.0
+            if isinstance(share, Tensor) or share != 0.0:
+                total = total + share * (self._forward(x, _joined([*everywhere, replace(part, where=None)])) - y)
+        return total
+
+    def _forward(self, x: Tensor, present: list[_Active]) -> Tensor:
+        """Compute the layer with some parts acting everywhere."""
         if len(present) == 1:
             part = present[0]
             weight, bias = self.module.weight, getattr(self.module, "bias", None)
@@ -84,6 +102,21 @@ class _Site:
             if change is not None and bias is not None:
                 bias = bias + change.to(bias.dtype)
         return _forward_with(self.module, self.spec, x, weight, bias)
+
+
+def _joined(parts: Sequence[_Active]) -> list[_Active]:
+    """Sum the parameters of parts that join and act at the same places."""
+    joined: list[_Active] = []
+    for part in parts:
+        for index, other in enumerate(joined):
+            fits = part.layer.joins(other.layer) and part.where is other.where
+            if fits and all(value.shape == other.params[name].shape for name, value in part.params.items()):
+                total = part.layer.added([other.scaled_params(), part.scaled_params()])
+                joined[index] = _Active(part.layer, total, 1.0, where=part.where)
+                break
+        else:
+            joined.append(part)
+    return joined
 
 
 def _forward_with(module: Any, spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -158,6 +191,17 @@ class Attachment:
         for part in self._part_names(name):
             part.scale = scale
 
+    def confine(self, where: Where | None, name: str = "default") -> None:
+        """Let an adapter act at some places only; None lets it act everywhere.
+
+        Args:
+            where: Called with a layer and its output; returns the share of the change that counts, a number or a tensor
+                that broadcasts to the output.
+            name: The adapter.
+        """
+        for part in self._part_names(name):
+            part.where = where
+
     def enable(self, enabled: bool = True, name: str | None = None) -> None:
         """Switch one adapter, or all, on or off."""
         for which in [name] if name is not None else self.names:
@@ -188,9 +232,10 @@ class Attachment:
         for layer_name, site in self._sites.items():
             module, bias = site.module, getattr(site.module, "bias", None)
             self._merged[layer_name] = (module.weight.data.clone(), None if bias is None else bias.data.clone())
-            for part in site.active.values():
-                if not part.enabled:
-                    continue
+            for part in site.present():
+                if part.where is not None:
+                    self.unmerge()
+                    raise BadConfig("an adapter that acts at some places only cannot be merged into the weights")
                 params = part.scaled_params()
                 delta = part.layer.delta_weight(params)
                 if delta.ndim != module.weight.ndim:

@@ -83,6 +83,10 @@ class SpectralLayer(AdapterLayer):
         """Scale the shifts inside the ReLU, as the authors do."""
         return {"delta": params["delta"] * scale}
 
+    def joins(self, other: AdapterLayer) -> bool:
+        """Sum shifts inside the ReLU (eq. 4), of adapters of one configuration."""
+        return isinstance(other, SpectralLayer) and other.config == self.config
+
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Look the weight's decomposition up, or compute it once, and see which way it opens."""
         spectrum = spectrum_of(weight)
