@@ -16,7 +16,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _CHECKPOINT = ".safetensors"
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 # What a pipeline needs of a repository: its folders, not the single-file checkpoints beside them.
-_DOWNLOAD = ("*.json", "*/*.safetensors", "*/*.json", "*/*.txt", "*/*.model")
+_DOWNLOAD = ("*.json", "*/*.txt", "*/*.model", "*/*.safetensors")
 
 
 @dataclass(frozen=True)
