@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from comparing import TinyPipeline
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect, export, list_formats, load_any
 from portraitist.errors import BadFile
 
@@ -37,7 +37,7 @@ class Sample:
 
 
 @pytest.fixture(params=[each.name for each in list_formats()])
-def sample(request: pytest.FixtureRequest, make_adapter: Callable[..., Adapter], tmp_path: Path) -> Sample:
+def sample(tiny: TinyPipeline, request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
     """Return a good file of each format."""
     name = request.param
     path = weights = tmp_path / "adapter.safetensors"
@@ -49,7 +49,7 @@ def sample(request: pytest.FixtureRequest, make_adapter: Callable[..., Adapter],
         if name in ("peft", "svdiff-pytorch"):
             path = tmp_path / "folder"
             weights = path / ("adapter_model.safetensors" if name == "peft" else "spectral_shifts.safetensors")
-        export(make_adapter(method, (LAYER,)), path, name)
+        export(tiny.draw(method, (LAYER,)), path, name)
     assert detect(path).name == name
     return Sample(path, weights)
 
@@ -62,86 +62,86 @@ def expect(sample: Sample, components: dict[str, nn.Module], complaint: str) -> 
     assert str(sample.path.parent) in str(caught.value)
 
 
-def test_the_samples_are_good(sample: Sample, components: dict[str, nn.Module]) -> None:
-    assert list(load_any(sample.path, components).layers) == [LAYER]
+def test_the_samples_are_good(tiny: TinyPipeline, sample: Sample) -> None:
+    assert list(load_any(sample.path, tiny.components).layers) == [LAYER]
 
 
-def test_cut_short(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_cut_short(tiny: TinyPipeline, sample: Sample) -> None:
     whole = sample.weights.read_bytes()
     for size in (len(whole) - 20, 100, 8, 3, 0):
         sample.weights.write_bytes(whole[:size])
-        expect(sample, components, "cut short")
+        expect(sample, tiny.components, "cut short")
 
 
-def test_garbage_in_the_header(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_garbage_in_the_header(tiny: TinyPipeline, sample: Sample) -> None:
     whole = sample.weights.read_bytes()
     sample.weights.write_bytes(whole[:12] + b"\xff\xfe{{" + whole[16:])
-    expect(sample, components, "damaged or cut short")
+    expect(sample, tiny.components, "damaged or cut short")
 
 
-def test_pickle_in_disguise(sample: Sample, components: dict[str, nn.Module], tmp_path: Path) -> None:
+def test_pickle_in_disguise(tiny: TinyPipeline, sample: Sample, tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (exec, (f"open({str(tmp_path / 'sprung')!r}, 'w')",))
 
     sample.weights.write_bytes(pickle.dumps(Trap()))
-    expect(sample, components, "is a pickle")
+    expect(sample, tiny.components, "is a pickle")
     torch.save({"a": torch.zeros(1)}, sample.weights)
-    expect(sample, components, "is a pickle")
+    expect(sample, tiny.components, "is a pickle")
     assert not (tmp_path / "sprung").exists()
 
 
-def test_header_of_a_terabyte(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_header_of_a_terabyte(tiny: TinyPipeline, sample: Sample) -> None:
     sample.weights.write_bytes(struct.pack("<Q", 2**40) + b"{}" * 100)
-    expect(sample, components, "claims 1099511627776 bytes")
+    expect(sample, tiny.components, "claims 1099511627776 bytes")
 
 
-def test_tensor_of_a_terabyte(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_tensor_of_a_terabyte(tiny: TinyPipeline, sample: Sample) -> None:
     claim = {"a.lora_A.weight": {"dtype": "F32", "shape": [2**20, 2**20], "data_offsets": [0, 2**42]}}
     header = json.dumps(claim).encode()
     sample.weights.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 64)
-    expect(sample, components, "damaged or cut short")
+    expect(sample, tiny.components, "damaged or cut short")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_not_finite(sample: Sample, components: dict[str, nn.Module], value: float) -> None:
+def test_values_that_are_not_finite(tiny: TinyPipeline, sample: Sample, value: float) -> None:
     def spoil(tensors: dict[str, Tensor]) -> None:
         tensors[max(tensors)].view(-1)[0] = value
 
     sample.rewrite(spoil)
-    expect(sample, components, "values that are not finite")
+    expect(sample, tiny.components, "values that are not finite")
 
 
-def test_a_tensor_that_nothing_uses(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_a_tensor_that_nothing_uses(tiny: TinyPipeline, sample: Sample) -> None:
     def add(tensors: dict[str, Tensor]) -> None:
         tensors[f"{max(tensors).rpartition('.')[0]}.strange"] = torch.zeros(2)
 
     sample.rewrite(add)
-    expect(sample, components, r"1 tensors that .* does not use: .*\.strange$")
+    expect(sample, tiny.components, r"1 tensors that .* does not use: .*\.strange$")
 
 
-def test_a_tensor_that_is_missing(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_a_tensor_that_is_missing(tiny: TinyPipeline, sample: Sample) -> None:
     def drop(tensors: dict[str, Tensor]) -> None:
         del tensors[max(key for key in tensors if "alpha" not in key)]
 
     sample.rewrite(drop)
-    expect(sample, components, "lacks|holds no|neither one matrix|without an adapter")
+    expect(sample, tiny.components, "lacks|holds no|neither one matrix|without an adapter")
 
 
-def test_wrong_shapes(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_wrong_shapes(tiny: TinyPipeline, sample: Sample) -> None:
     def cut(tensors: dict[str, Tensor]) -> None:
         for key, value in tensors.items():
             if value.ndim:
                 tensors[key] = value[..., :3]
 
     sample.rewrite(cut)
-    expect(sample, components, "shape|shifts where|different ranks|which are no LoRA")
+    expect(sample, tiny.components, "shape|shifts where|different ranks|which are no LoRA")
 
 
-def test_a_base_with_other_layers(sample: Sample, components: dict[str, nn.Module]) -> None:
+def test_a_base_with_other_layers(tiny: TinyPipeline, sample: Sample) -> None:
     if detect(sample.path).name == "portraitist":
         return  # it describes its layers itself; attaching compares them
-    base = {"unet": nn.ModuleDict({"conv_in": nn.Linear(2, 2)}), "text_encoder": components["text_encoder"]}
+    base = {"unet": nn.ModuleDict({"conv_in": nn.Linear(2, 2)}), "text_encoder": tiny.components["text_encoder"]}
     expect(sample, base, "this base")
 
 
@@ -156,8 +156,8 @@ def test_ranks_that_would_fill_the_memory(tmp_path: Path) -> None:
         load_any(tmp_path / "lora.safetensors")
 
 
-def test_damaged_json_of_peft(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    export(make_adapter("lora", (LAYER,)), tmp_path, "peft")
+def test_damaged_json_of_peft(tiny: TinyPipeline, tmp_path: Path) -> None:
+    export(tiny.draw("lora", (LAYER,)), tmp_path, "peft")
     for text in (b"{", b"[]", b"\xff\xff", b"[" * 100_000):
         (tmp_path / "adapter_config.json").write_bytes(text)
         with pytest.raises(BadFile, match=r"adapter_config\.json is (unreadable|no text)"):

@@ -1,11 +1,10 @@
 """Files of the published DiffuseKronA code against its own forward pass."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from comparing import TinyPipeline, outputs
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,11 +22,11 @@ def published_forward(x: Tensor, down: Tensor, up: Tensor) -> Tensor:
 
 
 @pytest.fixture
-def tensors(components: dict[str, nn.Module]) -> dict[str, Tensor]:
+def tensors(tiny: TinyPipeline) -> dict[str, Tensor]:
     """Return what the published code would write for this UNet's attention."""
     generator = torch.Generator().manual_seed(4)
     tensors = {}
-    for name, module in components["unet"].named_modules():
+    for name, module in tiny.components["unet"].named_modules():
         if name.endswith(("to_q", "to_k", "to_v", "to_out.0")):
             parent, _, projection = name.removesuffix(".0").rpartition(".")
             key = f"unet.{parent}.processor.{projection}_lora"
@@ -40,23 +39,15 @@ def tensors(components: dict[str, nn.Module]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("known", [True, False], ids=["base", "no-base"])
 @pytest.mark.parametrize("scale", [1.0, 0.6])
 def test_the_published_forward_pass(
-    components: dict[str, nn.Module],
-    load_pipeline: Callable[[], Any],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tensors: dict[str, Tensor],
-    tmp_path: Path,
-    known: bool,
-    scale: float,
+    tiny: TinyPipeline, tensors: dict[str, Tensor], tmp_path: Path, known: bool, scale: float
 ) -> None:
     path = tmp_path / "pytorch_lora_weights.safetensors"
     save_file(tensors, path)
     assert detect(path).name == "diffusekrona"
-    adapter = load_any(path, components if known else None)
+    adapter = load_any(path, tiny.components if known else None)
     assert adapter.method.name == "lora"
     assert adapter.config.rank == A1 * 64 // A2
-    pipeline = load_pipeline()
+    pipeline = tiny.load()
     for key, down in tensors.items():
         if ".down." not in key:
             continue
@@ -68,7 +59,7 @@ def test_the_published_forward_pass(
             return y + scale * published_forward(inputs[0], down, up)
 
         module.register_forward_hook(hook)
-    same(adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
+    tiny.require_same(tiny.adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
 
 
 def test_it_is_only_read(tensors: dict[str, Tensor], tmp_path: Path) -> None:
@@ -77,11 +68,11 @@ def test_it_is_only_read(tensors: dict[str, Tensor], tmp_path: Path) -> None:
         export(load_any(tmp_path / "krona.safetensors"), tmp_path / "other.safetensors", "diffusekrona")
 
 
-def test_a_layer_of_another_size(components: dict[str, nn.Module], tensors: dict[str, Tensor], tmp_path: Path) -> None:
+def test_a_layer_of_another_size(tiny: TinyPipeline, tensors: dict[str, Tensor], tmp_path: Path) -> None:
     key = next(key for key in tensors if key.endswith("up.weight"))
     save_file({**tensors, key: torch.ones(8, 8)}, tmp_path / "krona.safetensors")
     with pytest.raises(BadFile, match=r"changes a weight of shape \(32, 128\) at .* in this base"):
-        load_any(tmp_path / "krona.safetensors", components)
+        load_any(tmp_path / "krona.safetensors", tiny.components)
 
 
 def test_factors_with_a_product_too_large(tmp_path: Path) -> None:

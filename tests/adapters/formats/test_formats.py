@@ -1,14 +1,13 @@
 """The registry of formats, and exports of every method into what each format can hold."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from comparing import TinyPipeline
 
-from portraitist.adapters import Adapter, Conversion, scale, to_lora
+from portraitist.adapters import Conversion, scale, to_lora
 from portraitist.adapters.formats import detect, export, get_format, list_formats, load_any
 from portraitist.errors import BadConfig, MissingBase
 
@@ -25,25 +24,17 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("format", LORA_FORMATS)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_becomes_an_exact_lora(
-    make_adapter: Callable[..., Adapter],
-    components: dict[str, nn.Module],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    method: str,
-    format: str,
-) -> None:
-    adapter = make_adapter(method, ATTENTION, size=0.05 if method == "full" else 0.2, **METHODS[method])
-    report = export(adapter, tmp_path / "file.safetensors", format, components)
+def test_every_method_becomes_an_exact_lora(tiny: TinyPipeline, tmp_path: Path, method: str, format: str) -> None:
+    adapter = tiny.draw(method, ATTENTION, size=0.05 if method == "full" else 0.2, **METHODS[method])
+    report = export(adapter, tmp_path / "file.safetensors", format, tiny.components)
     assert (report.exact, report.method, report.format) == (True, "lora", format)
     assert detect(tmp_path / "file.safetensors").name == format
-    loaded = load_any(tmp_path / "file.safetensors", components)
-    same(adapted(loaded), adapted(adapter), 5e-5)
+    loaded = load_any(tmp_path / "file.safetensors", tiny.components)
+    tiny.require_same(tiny.adapted(loaded), tiny.adapted(adapter), 5e-5)
 
 
-def test_a_given_rank_is_kept_and_reported(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("krona", ATTENTION, out_factor=8, in_factor=16)
+def test_a_given_rank_is_kept_and_reported(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("krona", ATTENTION, out_factor=8, in_factor=16)
     report = export(adapter, tmp_path / "file.safetensors", "kohya", rank=2)
     wanted: Conversion = to_lora(adapter, 2)
     assert report.energy == wanted.energy
@@ -51,55 +42,53 @@ def test_a_given_rank_is_kept_and_reported(make_adapter: Callable[..., Adapter],
     assert load_any(tmp_path / "file.safetensors").config.rank == 2
 
 
-def test_what_has_no_lora_form_is_named(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("full", ("unet.mid_block.attentions.0.norm", "unet.mid_block.attentions.0.proj_in"))
+def test_what_has_no_lora_form_is_named(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("full", ("unet.mid_block.attentions.0.norm", "unet.mid_block.attentions.0.proj_in"))
     report = export(adapter, tmp_path / "file.safetensors", "diffusers")
     assert report.dropped == ("unet.mid_block.attentions.0.norm", "unet.mid_block.attentions.0.proj_in (bias)")
     assert not report.exact
     with pytest.raises(BadConfig, match=r"diffusers cannot hold this full adapter; choose portraitist$"):
-        export(make_adapter("full", ("unet.conv_norm_out",)), tmp_path / "none.safetensors", "diffusers")
+        export(tiny.draw("full", ("unet.conv_norm_out",)), tmp_path / "none.safetensors", "diffusers")
     assert not (tmp_path / "none.safetensors").exists()
 
 
-def test_the_native_file_holds_everything(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("svdiff", ("unet.mid_block*",))
+def test_the_native_file_holds_everything(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("svdiff", ("unet.mid_block*",))
     report = export(adapter, tmp_path / "file.safetensors", "portraitist")
     assert (report.exact, report.method, dict(report.energy)) == (True, "svdiff", {})
     assert set(load_any(tmp_path / "file.safetensors").layers) == set(adapter.layers)
 
 
-def test_spectral_shifts_need_their_base(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
+def test_spectral_shifts_need_their_base(tiny: TinyPipeline, tmp_path: Path) -> None:
     with pytest.raises(MissingBase, match="mean nothing without the base"):
-        export(make_adapter("svdiff", ("unet.*to_q",)), tmp_path / "file.safetensors", "kohya")
+        export(tiny.draw("svdiff", ("unet.*to_q",)), tmp_path / "file.safetensors", "kohya")
 
 
-def test_a_bank_is_refused(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("lora", ("unet.*to_q",))
+def test_a_bank_is_refused(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("lora", ("unet.*to_q",))
     for params in adapter.parameters.values():
         params["up"] = torch.stack([params["up"]] * 2)
     with pytest.raises(BadConfig, match="a bank of adapters cannot be written as one"):
         export(adapter, tmp_path / "file.safetensors", "kohya")
 
 
-def test_negative_strengths_survive(
-    make_adapter: Callable[..., Adapter], adapted: Callable[..., Any], same: Callable[..., None], tmp_path: Path
-) -> None:
-    adapter = scale(make_adapter("lora", ATTENTION, rank=2, alpha=3.0), -0.5)
+def test_negative_strengths_survive(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = scale(tiny.draw("lora", ATTENTION, rank=2, alpha=3.0), -0.5)
     for format in LORA_FORMATS:
         export(adapter, tmp_path / format, format)
-        same(adapted(load_any(tmp_path / format)), adapted(adapter))
+        tiny.require_same(tiny.adapted(load_any(tmp_path / format)), tiny.adapted(adapter))
 
 
-def test_facts_travel_along(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("lora", ATTENTION, rank=2)
+def test_facts_travel_along(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("lora", ATTENTION, rank=2)
     adapter.metadata.update(trigger="sks robot", base={"name": "toyland", "family": "sd", "fingerprint": "abc"})
     for format in LORA_FORMATS:
         export(adapter, tmp_path / format, format)
         assert load_any(tmp_path / format).metadata == adapter.metadata
 
 
-def test_an_export_keeps_the_old_file_when_it_fails(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter, path = make_adapter("lora", ("unet.*to_q",)), tmp_path / "file.safetensors"
+def test_an_export_keeps_the_old_file_when_it_fails(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter, path = tiny.draw("lora", ("unet.*to_q",)), tmp_path / "file.safetensors"
     export(adapter, path, "kohya")
     before = path.read_bytes()
     adapter.metadata["bad"] = object()
@@ -109,8 +98,8 @@ def test_an_export_keeps_the_old_file_when_it_fails(make_adapter: Callable[..., 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_where_a_file_is_needed(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("lora", ("unet.*to_q",))
+def test_a_folder_where_a_file_is_needed(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("lora", ("unet.*to_q",))
     with pytest.raises(BadConfig, match="is a folder; the format kohya is one file"):
         export(adapter, tmp_path, "kohya")
     export(adapter, tmp_path, "diffusers")

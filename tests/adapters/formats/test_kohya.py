@@ -1,18 +1,15 @@
 """LoRA in kohya's names: through diffusers and lycoris, and the names themselves."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from comparing import TinyPipeline, outputs
 from lycoris import LycorisNetwork, create_lycoris, create_lycoris_from_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect, export, load_any
 from portraitist.errors import BadFile, MissingBase
 
@@ -20,56 +17,30 @@ PATTERNS = ("linear:*", "conv:*")
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.6])
-def test_diffusers_reads_ours(
-    make_adapter: Callable[..., Adapter],
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    scale: float,
-) -> None:
-    adapter = make_adapter("lora", PATTERNS, rank=3, alpha=5.0)
+def test_diffusers_reads_ours(tiny: TinyPipeline, tmp_path: Path, scale: float) -> None:
+    adapter = tiny.draw("lora", PATTERNS, rank=3, alpha=5.0)
     assert export(adapter, tmp_path / "lora.safetensors", "kohya").exact
-    pipeline = load_pipeline()
+    pipeline = tiny.load()
     pipeline.load_lora_weights(str(tmp_path), weight_name="lora.safetensors", adapter_name="mine")
     pipeline.set_adapters(["mine"], [scale])
-    same(adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
+    tiny.require_same(tiny.adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.6])
-def test_lycoris_reads_ours(
-    make_adapter: Callable[..., Adapter],
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    scale: float,
-) -> None:
-    adapter = make_adapter("lora", tuple(f"{kind}:unet.*" for kind in ("linear", "conv")), rank=3, alpha=5.0)
+def test_lycoris_reads_ours(tiny: TinyPipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scale: float) -> None:
+    adapter = tiny.draw("lora", tuple(f"{kind}:unet.*" for kind in ("linear", "conv")), rank=3, alpha=5.0)
     export(adapter, tmp_path / "lora.safetensors", "kohya")
     monkeypatch.setattr(LycorisNetwork, "LORA_PREFIX", "lora_unet")
-    pipeline = load_pipeline()
+    pipeline = tiny.load()
     network, _ = create_lycoris_from_weights(scale, str(tmp_path / "lora.safetensors"), pipeline.unet)
     network.apply_to()
-    same(adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
+    tiny.require_same(tiny.adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
 
 
 @pytest.mark.parametrize("tucker", [False, True])
 @pytest.mark.parametrize("known", [True, False], ids=["base", "no-base"])
-def test_we_read_locon_of_lycoris(
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    components: dict[str, nn.Module],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    tucker: bool,
-    known: bool,
-) -> None:
-    pipeline = load_pipeline()
+def test_we_read_locon_of_lycoris(tiny: TinyPipeline, tmp_path: Path, tucker: bool, known: bool) -> None:
+    pipeline = tiny.load()
     network = create_lycoris(
         pipeline.unet, linear_dim=4, linear_alpha=2, conv_dim=3, conv_alpha=1, algo="lora", use_tucker=tucker
     )
@@ -79,18 +50,16 @@ def test_we_read_locon_of_lycoris(
         value.data = 0.2 * torch.randn(value.shape, generator=generator)
     network.save_weights(str(tmp_path / "lycoris.safetensors"), None, {})
     assert detect(tmp_path / "lycoris.safetensors").name == "kohya"
-    adapter = load_any(tmp_path / "lycoris.safetensors", components if known else None)
-    same(adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder))
+    adapter = load_any(tmp_path / "lycoris.safetensors", tiny.components if known else None)
+    tiny.require_same(tiny.adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder))
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["base", "no-base"])
-def test_round_trip_keeps_everything(
-    make_adapter: Callable[..., Adapter], components: dict[str, nn.Module], tmp_path: Path, known: bool
-) -> None:
-    adapter = make_adapter("lora", PATTERNS, rank=3, alpha=5.0)
+def test_round_trip_keeps_everything(tiny: TinyPipeline, tmp_path: Path, known: bool) -> None:
+    adapter = tiny.draw("lora", PATTERNS, rank=3, alpha=5.0)
     adapter.metadata.update(trigger="sks robot", base={"family": "sd", "fingerprint": "abc"})
     export(adapter, tmp_path / "lora.safetensors", "kohya")
-    loaded = load_any(tmp_path / "lora.safetensors", components if known else None)
+    loaded = load_any(tmp_path / "lora.safetensors", tiny.components if known else None)
     assert loaded.config == adapter.config
     assert loaded.metadata == adapter.metadata
     assert set(loaded.layers) == set(adapter.layers)
@@ -101,8 +70,8 @@ def test_round_trip_keeps_everything(
         assert (ours.shape, ours.stride, ours.padding) == (theirs.shape, theirs.stride, theirs.padding)
 
 
-def test_names_are_those_of_comfyui(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    adapter = make_adapter("lora", ("unet.mid_block*attn1.to_out.0", "text_encoder.*q_proj"), rank=2)
+def test_names_are_those_of_comfyui(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("lora", ("unet.mid_block*attn1.to_out.0", "text_encoder.*q_proj"), rank=2)
     adapter.metadata["trigger"] = "sks robot"
     export(adapter, tmp_path / "one.safetensors", "kohya")
     assert set(load_file(tmp_path / "one.safetensors")) == {
@@ -131,13 +100,13 @@ def test_trigger_of_a_foreign_file(tmp_path: Path) -> None:
     assert loaded.config.alpha is None
 
 
-def test_linear_factors_fit_a_1x1_convolution(components: dict[str, nn.Module], tmp_path: Path) -> None:
+def test_linear_factors_fit_a_1x1_convolution(tiny: TinyPipeline, tmp_path: Path) -> None:
     name = "lora_unet_mid_block_attentions_0_proj_in"
     save_file(
         {f"{name}.lora_down.weight": torch.ones(2, 64), f"{name}.lora_up.weight": torch.ones(64, 2)},
         tmp_path / "lora.safetensors",
     )
-    loaded = load_any(tmp_path / "lora.safetensors", components)
+    loaded = load_any(tmp_path / "lora.safetensors", tiny.components)
     assert loaded.layers["unet.mid_block.attentions.0.proj_in"].shapes()["down"] == (2, 64, 1, 1)
 
 

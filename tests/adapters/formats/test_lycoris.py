@@ -1,18 +1,16 @@
 """Kronecker factors through the lycoris package, both ways."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from comparing import TinyPipeline, outputs
 from lycoris import LycorisNetwork, create_lycoris, create_lycoris_from_weights
 from lycoris.functional import factorization
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from portraitist.adapters import Adapter, find_layers
+from portraitist.adapters import find_layers
 from portraitist.adapters.formats import detect, export, load_any
 from portraitist.errors import BadConfig, BadFile, MissingBase
 
@@ -20,9 +18,9 @@ FACTOR = 4
 
 
 @pytest.fixture
-def balanced(components: dict[str, nn.Module]) -> tuple[tuple[str, int, int], ...]:
+def balanced(tiny: TinyPipeline) -> tuple[tuple[str, int, int], ...]:
     """Return the factors that lycoris itself would take for each layer of the UNet."""
-    specs = find_layers(components, ("linear:unet.*", "conv:unet.*"))
+    specs = find_layers(tiny.components, ("linear:unet.*", "conv:unet.*"))
     return tuple(
         (spec.name, factorization(spec.shape[0], FACTOR)[0], factorization(spec.shape[1], FACTOR)[0]) for spec in specs
     )
@@ -30,23 +28,19 @@ def balanced(components: dict[str, nn.Module]) -> tuple[tuple[str, int, int], ..
 
 @pytest.mark.parametrize("scale", [1.0, 0.6])
 def test_lycoris_reads_ours(
-    make_adapter: Callable[..., Adapter],
+    tiny: TinyPipeline,
     balanced: tuple[tuple[str, int, int], ...],
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     scale: float,
 ) -> None:
-    adapter = make_adapter("krona", ("linear:unet.*", "conv:unet.*"), size=0.2, factors=balanced, scale=0.7)
+    adapter = tiny.draw("krona", ("linear:unet.*", "conv:unet.*"), size=0.2, factors=balanced, scale=0.7)
     assert export(adapter, tmp_path / "lokr.safetensors", "lokr").exact
     monkeypatch.setattr(LycorisNetwork, "LORA_PREFIX", "lora_unet")
-    pipeline = load_pipeline()
+    pipeline = tiny.load()
     network, _ = create_lycoris_from_weights(scale, str(tmp_path / "lokr.safetensors"), pipeline.unet)
     network.apply_to()
-    same(adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
+    tiny.require_same(tiny.adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder))
 
 
 SETTINGS = {
@@ -59,17 +53,8 @@ SETTINGS = {
 
 @pytest.mark.parametrize("known", [True, False], ids=["base", "no-base"])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_we_read_what_lycoris_saves(
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    components: dict[str, nn.Module],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    settings: dict[str, Any],
-    known: bool,
-) -> None:
-    pipeline = load_pipeline()
+def test_we_read_what_lycoris_saves(tiny: TinyPipeline, tmp_path: Path, settings: dict[str, Any], known: bool) -> None:
+    pipeline = tiny.load()
     network = create_lycoris(pipeline.unet, algo="lokr", factor=FACTOR, **settings)
     network.apply_to()
     generator = torch.Generator().manual_seed(1)
@@ -81,36 +66,36 @@ def test_we_read_what_lycoris_saves(
         with pytest.raises(MissingBase, match="proj_in is a convolution cannot be told without the base"):
             load_any(tmp_path / "lokr.safetensors")
         return
-    adapter = load_any(tmp_path / "lokr.safetensors", components if known else None)
+    adapter = load_any(tmp_path / "lokr.safetensors", tiny.components if known else None)
     assert adapter.method.name == "krona"
-    same(adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder))
+    tiny.require_same(tiny.adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder))
 
 
-def test_a_tucker_core(components: dict[str, nn.Module], tmp_path: Path) -> None:
+def test_a_tucker_core(tiny: TinyPipeline, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     name, layer = "lora_unet_mid_block_resnets_0_conv1", "unet.mid_block.resnets.0.conv1"
     shapes = {"lokr_w1": (4, 4), "lokr_t2": (3, 3, 3, 3), "lokr_w2_a": (3, 16), "lokr_w2_b": (3, 16)}
     tensors = {key: torch.randn(shape, generator=generator) for key, shape in shapes.items()}
     file = {f"{name}.{key}": value for key, value in tensors.items()} | {f"{name}.alpha": torch.tensor(6.0)}
     save_file(file, tmp_path / "lokr.safetensors")
-    loaded = load_any(tmp_path / "lokr.safetensors", components)
+    loaded = load_any(tmp_path / "lokr.safetensors", tiny.components)
     w2 = 2 * torch.einsum("ijkl,io,jp->opkl", *(tensors[f"lokr_{key}"] for key in ("t2", "w2_a", "w2_b"))).contiguous()
     dense = torch.kron(tensors["lokr_w1"][..., None, None], w2)
     torch.testing.assert_close(loaded.layers[layer].delta_weight(loaded.parameters[layer]), dense)
 
 
-def test_dotted_names(components: dict[str, nn.Module], tmp_path: Path) -> None:
+def test_dotted_names(tiny: TinyPipeline, tmp_path: Path) -> None:
     name = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
     save_file(
         {f"{name}.lokr_w1": torch.ones(4, 8), f"{name}.lokr_w2": torch.ones(16, 8)}, tmp_path / "lokr.safetensors"
     )
-    loaded = load_any(tmp_path / "lokr.safetensors", components)
+    loaded = load_any(tmp_path / "lokr.safetensors", tiny.components)
     assert loaded.layers[name].shapes() == {"a": (4, 8), "b": (16, 8)}
 
 
-def test_any_factors_survive_a_round_trip(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
+def test_any_factors_survive_a_round_trip(tiny: TinyPipeline, tmp_path: Path) -> None:
     patterns = ("*attn*to_[qv]", "text_encoder.*q_proj")
-    adapter = make_adapter("krona", patterns, out_factor=8, in_factor=16, factors=(("*q_proj", 2, 8),))
+    adapter = tiny.draw("krona", patterns, out_factor=8, in_factor=16, factors=(("*q_proj", 2, 8),))
     export(adapter, tmp_path / "lokr.safetensors", "lokr")
     assert "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lokr_w1" in load_file(tmp_path / "lokr.safetensors")
     loaded = load_any(tmp_path / "lokr.safetensors")
@@ -119,12 +104,12 @@ def test_any_factors_survive_a_round_trip(make_adapter: Callable[..., Adapter], 
         torch.testing.assert_close(loaded.parameters[layer]["b"], params["b"], atol=0, rtol=0)
 
 
-def test_other_methods_are_refused(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
+def test_other_methods_are_refused(tiny: TinyPipeline, tmp_path: Path) -> None:
     with pytest.raises(
         BadConfig,
         match="lokr cannot hold this lora adapter; choose portraitist, diffusers, peft, kohya",
     ):
-        export(make_adapter("lora", ("unet.*to_q",)), tmp_path / "lokr.safetensors", "lokr")
+        export(tiny.draw("lora", ("unet.*to_q",)), tmp_path / "lokr.safetensors", "lokr")
 
 
 @pytest.mark.parametrize(
@@ -140,9 +125,9 @@ def test_other_methods_are_refused(make_adapter: Callable[..., Adapter], tmp_pat
     ],
 )
 def test_factors_that_do_not_fit(
-    components: dict[str, nn.Module], tmp_path: Path, tensors: dict[str, tuple[int, ...]], complaint: str
+    tiny: TinyPipeline, tmp_path: Path, tensors: dict[str, tuple[int, ...]], complaint: str
 ) -> None:
     name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
     save_file({f"{name}.{key}": torch.ones(shape) for key, shape in tensors.items()}, tmp_path / "lokr.safetensors")
     with pytest.raises(BadFile, match=complaint):
-        load_any(tmp_path / "lokr.safetensors", components)
+        load_any(tmp_path / "lokr.safetensors", tiny.components)

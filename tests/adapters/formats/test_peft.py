@@ -1,17 +1,15 @@
 """LoRA folders through PEFT itself, both ways."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from comparing import TinyPipeline, outputs
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
-from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect, export, load_any
 from portraitist.errors import BadFile
 
@@ -25,23 +23,15 @@ def set_strength(model: nn.Module, scale: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.6])
-def test_peft_reads_ours(
-    make_adapter: Callable[..., Adapter],
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    scale: float,
-) -> None:
-    adapter = make_adapter("lora", PATTERNS, rank=3, alpha=5.0)
+def test_peft_reads_ours(tiny: TinyPipeline, tmp_path: Path, scale: float) -> None:
+    adapter = tiny.draw("lora", PATTERNS, rank=3, alpha=5.0)
     assert export(adapter, tmp_path / "folder", "peft").exact
-    pipeline = load_pipeline()
+    pipeline = tiny.load()
     unet = PeftModel.from_pretrained(pipeline.unet, tmp_path / "folder" / "unet")
     text_encoder = PeftModel.from_pretrained(pipeline.text_encoder, tmp_path / "folder" / "text_encoder")
     set_strength(unet, scale)
     set_strength(text_encoder, scale)
-    same(adapted(adapter, scale), outputs(unet, text_encoder))
+    tiny.require_same(tiny.adapted(adapter, scale), outputs(unet, text_encoder))
 
 
 def train_with_peft(model: nn.Module, folder: Path, **config: Any) -> nn.Module:
@@ -69,33 +59,24 @@ CONFIGS = {
 
 @pytest.mark.parametrize("known", [True, False], ids=["base", "no-base"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_we_read_what_peft_saves(
-    load_pipeline: Callable[[], StableDiffusionPipeline],
-    components: dict[str, nn.Module],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    config: dict[str, Any],
-    known: bool,
-) -> None:
-    pipeline = load_pipeline()
+def test_we_read_what_peft_saves(tiny: TinyPipeline, tmp_path: Path, config: dict[str, Any], known: bool) -> None:
+    pipeline = tiny.load()
     unet = train_with_peft(pipeline.unet, tmp_path, **config)
     for path in (tmp_path, tmp_path / "adapter_model.safetensors"):
         assert detect(path).name == "peft"
-        same(adapted(load_any(path, components if known else None)), outputs(unet, pipeline.text_encoder))
+        tiny.require_same(
+            tiny.adapted(load_any(path, tiny.components if known else None)), outputs(unet, pipeline.text_encoder)
+        )
 
 
-def test_components_are_found_by_their_modules(
-    load_pipeline: Callable[[], StableDiffusionPipeline], components: dict[str, nn.Module], tmp_path: Path
-) -> None:
-    train_with_peft(load_pipeline().text_encoder, tmp_path, r=2, target_modules=["q_proj"])
-    assert load_any(tmp_path, components).components() == ["text_encoder"]
+def test_components_are_found_by_their_modules(tiny: TinyPipeline, tmp_path: Path) -> None:
+    train_with_peft(tiny.load().text_encoder, tmp_path, r=2, target_modules=["q_proj"])
+    assert load_any(tmp_path, tiny.components).components() == ["text_encoder"]
     assert load_any(tmp_path).components() == ["text_encoder"]
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     config["auto_mapping"] = None
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    assert load_any(tmp_path, components).components() == ["text_encoder"]
+    assert load_any(tmp_path, tiny.components).components() == ["text_encoder"]
     assert load_any(tmp_path).components() == ["text_encoder"]
 
 
@@ -110,17 +91,17 @@ def test_components_are_found_by_their_modules(
     ],
 )
 def test_what_is_not_plain_lora_is_refused(
-    make_adapter: Callable[..., Adapter], tmp_path: Path, change: dict[str, Any], complaint: str
+    tiny: TinyPipeline, tmp_path: Path, change: dict[str, Any], complaint: str
 ) -> None:
-    export(make_adapter("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
+    export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(BadFile, match=complaint.replace("(", r"\(")):
         load_any(tmp_path)
 
 
-def test_a_folder_without_its_configuration(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    export(make_adapter("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
+def test_a_folder_without_its_configuration(tiny: TinyPipeline, tmp_path: Path) -> None:
+    export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(BadFile, match=r"lacks adapter_config\.json beside it"):
         load_any(tmp_path / "adapter_model.safetensors")

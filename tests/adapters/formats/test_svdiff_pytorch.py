@@ -1,15 +1,13 @@
 """Shifts of svdiff-pytorch against its own rule, each weight rebuilt from its decomposition."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from comparing import TinyPipeline, outputs
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect, export, load_any
 from portraitist.errors import BadConfig, BadFile, MissingBase
 
@@ -44,67 +42,52 @@ def draw_shifts(model: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     return shifts
 
 
-def test_we_read_a_folder(
-    components: dict[str, nn.Module],
-    load_pipeline: Callable[[], Any],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-) -> None:
-    pipeline = load_pipeline()
+def test_we_read_a_folder(tiny: TinyPipeline, tmp_path: Path) -> None:
+    pipeline = tiny.load()
     unet, text = draw_shifts(pipeline.unet), draw_shifts(pipeline.text_encoder, "text_model.")
     save_file(unet, tmp_path / "spectral_shifts.safetensors")
     save_file(text, tmp_path / "spectral_shifts_te.safetensors")
     shift(pipeline.unet, unet)
     shift(pipeline.text_encoder, text)
     assert detect(tmp_path).name == "svdiff-pytorch"
-    adapter = load_any(tmp_path, components)
+    adapter = load_any(tmp_path, tiny.components)
     norm = "unet.conv_norm_out"
     assert adapter.parameters[norm]["delta"].shape == adapter.layers[norm].spec.shape
-    same(adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder), ROUNDING)
+    tiny.require_same(tiny.adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder), ROUNDING)
 
 
-def test_one_file_is_one_component(components: dict[str, nn.Module], tmp_path: Path) -> None:
-    save_file(draw_shifts(components["text_encoder"], "text_model."), tmp_path / "te.safetensors")
-    assert load_any(tmp_path / "te.safetensors", components).components() == ["text_encoder"]
+def test_one_file_is_one_component(tiny: TinyPipeline, tmp_path: Path) -> None:
+    save_file(draw_shifts(tiny.components["text_encoder"], "text_model."), tmp_path / "te.safetensors")
+    assert load_any(tmp_path / "te.safetensors", tiny.components).components() == ["text_encoder"]
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_what_we_write_means_the_same_there(
-    make_adapter: Callable[..., Adapter],
-    load_pipeline: Callable[[], Any],
-    outputs: Callable[..., Any],
-    adapted: Callable[..., Any],
-    same: Callable[..., None],
-    tmp_path: Path,
-    scale: float,
-) -> None:
-    adapter = make_adapter("svdiff", ("linear:*", "conv:*", "embedding:*"), size=0.3, rank=20)
+def test_what_we_write_means_the_same_there(tiny: TinyPipeline, tmp_path: Path, scale: float) -> None:
+    adapter = tiny.draw("svdiff", ("linear:*", "conv:*", "embedding:*"), size=0.3, rank=20)
     report = export(adapter, tmp_path, "svdiff-pytorch")
     assert report.exact
-    pipeline = load_pipeline()
+    pipeline = tiny.load()
     shift(pipeline.unet, load_file(tmp_path / "spectral_shifts.safetensors"), scale)
     text = load_file(tmp_path / "spectral_shifts_te.safetensors")
     assert all(key.startswith("text_model.") for key in text)
     shift(pipeline.text_encoder, text, scale)
-    same(adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder), ROUNDING)
+    tiny.require_same(tiny.adapted(adapter, scale), outputs(pipeline.unet, pipeline.text_encoder), ROUNDING)
 
 
-def test_norms_are_left_out_and_named(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
-    report = export(make_adapter("svdiff", ("unet.mid_block*",)), tmp_path, "svdiff-pytorch")
+def test_norms_are_left_out_and_named(tiny: TinyPipeline, tmp_path: Path) -> None:
+    report = export(tiny.draw("svdiff", ("unet.mid_block*",)), tmp_path, "svdiff-pytorch")
     assert "unet.mid_block.attentions.0.norm" in report.dropped
     assert not report.exact
     assert all("norm" not in key for key in load_file(tmp_path / "spectral_shifts.safetensors"))
 
 
-def test_a_leak_cannot_be_written(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
+def test_a_leak_cannot_be_written(tiny: TinyPipeline, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="know no leak"):
-        export(make_adapter("svdiff", ("unet.*to_q",), leak=0.1), tmp_path, "svdiff-pytorch")
+        export(tiny.draw("svdiff", ("unet.*to_q",), leak=0.1), tmp_path, "svdiff-pytorch")
 
 
-def test_the_base_is_needed(components: dict[str, nn.Module], tmp_path: Path) -> None:
-    save_file(draw_shifts(components["unet"]), tmp_path / "shifts.safetensors")
+def test_the_base_is_needed(tiny: TinyPipeline, tmp_path: Path) -> None:
+    save_file(draw_shifts(tiny.components["unet"]), tmp_path / "shifts.safetensors")
     with pytest.raises(MissingBase, match="mean nothing without their base"):
         load_any(tmp_path / "shifts.safetensors")
 
@@ -118,9 +101,7 @@ def test_the_base_is_needed(components: dict[str, nn.Module], tmp_path: Path) ->
         ({"mid_block.delta": torch.zeros(4)}, r"unet\.mid_block, which has no weight"),
     ],
 )
-def test_shifts_that_do_not_fit(
-    components: dict[str, nn.Module], tmp_path: Path, change: dict[str, Tensor], complaint: str
-) -> None:
+def test_shifts_that_do_not_fit(tiny: TinyPipeline, tmp_path: Path, change: dict[str, Tensor], complaint: str) -> None:
     save_file({"conv_in.delta": torch.zeros(32), **change}, tmp_path / "shifts.safetensors")
     with pytest.raises(BadFile, match=complaint):
-        load_any(tmp_path / "shifts.safetensors", components)
+        load_any(tmp_path / "shifts.safetensors", tiny.components)
