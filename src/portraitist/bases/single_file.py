@@ -28,7 +28,8 @@ _XL_CLIP, _XL_OPEN_CLIP = "conditioner.embedders.0.transformer.text_model.", "co
 _INPUT = _UNET + "input_blocks.0.0.weight"
 _LATENT_CHANNELS = 4
 # Told apart by a tensor that only one of them has; the more particular first.
-_ARCHITECTURES = ((_XL_OPEN_CLIP, "sdxl"), (_OPEN_CLIP, "sd21"), (_CLIP, "sd15"))
+_SECOND = "sd21"
+_ARCHITECTURES = ((_XL_OPEN_CLIP, "sdxl"), (_OPEN_CLIP, _SECOND), (_CLIP, "sd15"))
 _FOREIGN = (
     ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL, which teaches nothing new by itself"),
     ("double_blocks.", "a FLUX.1 transformer without its text encoders; give the diffusers folder or hub id"),
@@ -89,17 +90,20 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def recognise(path: Path, shapes: Shapes) -> str:
     """Tell the architecture of a checkpoint from its tensors' names.
 
-    2.x models for 512 and for 768 pixels have the same tensors; the one for 512 is taken unless the user says
-    otherwise.
-
     Raises:
-        BadConfig: If it is none of those known; says what it seems to be.
+        BadConfig: If it is none of those known; says what it seems to be. Also if it is a 2.x model: those that predict
+            noise and those that predict velocity have the same tensors.
     """
     if shapes.get(_INPUT, (0, _LATENT_CHANNELS))[1] != _LATENT_CHANNELS:
         raise BadConfig(f"{path} is an inpainting or editing model; take the text-to-image model it was made from")
     if _INPUT in shapes:
         for prefix, name in _ARCHITECTURES:
             if any(key.startswith(prefix) for key in shapes):
+                if name == _SECOND:
+                    raise BadConfig(
+                        f"{path} is a Stable Diffusion 2.x model, and whether it is for 512 or for 768 pixels does not"
+                        f" show in its tensors: say {path}@{_SECOND} (512, noise) or {path}@{_SECOND}-768 (velocity)"
+                    )
                 return name
     for part, words in _FOREIGN:
         if any(part in key for key in shapes):
