@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from portraitist.errors import BadConfig
+
 LayerSets = Mapping[str, tuple[str, ...]]
 
 
@@ -73,3 +75,27 @@ LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType(
         ),
     }
 )
+
+# Where SVDiff's style mixing takes geometry from: its layers (16, down, 1) to (8, down, 0), in the counting of XTI
+# (arXiv 2303.09522), are the last attention going down and the one in the middle. The names for SDXL and toyland are
+# those of the same places; our choice, as the paper has Stable Diffusion 1.x only.
+_MIDDLE = "unet.mid_block.attentions.0.*"
+GEOMETRY_LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "sd": ("unet.down_blocks.2.attentions.1.*", _MIDDLE),
+        "sdxl": ("unet.down_blocks.2.attentions.1.*", _MIDDLE),
+        "toyland": ("unet.down_blocks.2.attentions.0.*", _MIDDLE),
+    }
+)
+
+
+def geometry_layers(base: str, family: str) -> tuple[str, ...]:
+    """Return patterns of the layers that shape a subject, of a base or else of its family.
+
+    Raises:
+        BadConfig: If they are not known.
+    """
+    for name in (base, family):
+        if name in GEOMETRY_LAYERS:
+            return GEOMETRY_LAYERS[name]
+    raise BadConfig(f"which layers shape a subject is not known for {base} ({family}); name them with --geometry")

@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from portraitist import __version__
-from portraitist.cli import convert, count, demo, generate, inspect, merge, methods, recipes, toyland, train
+from portraitist.cli import (
+    convert,
+    count,
+    demo,
+    edit,
+    evaluate,
+    generate,
+    inspect,
+    merge,
+    methods,
+    recipes,
+    study,
+    toyland,
+    train,
+)
 from portraitist.cli.reporting import Commands
 
 app = typer.Typer(
@@ -34,6 +48,8 @@ def _portraitist(
 
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
+app.command("edit")(edit.edit)
+app.command("evaluate")(evaluate.evaluate)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("merge")(merge.merge)
@@ -41,6 +57,7 @@ app.command("methods")(methods.methods)
 app.command("recipes")(recipes.recipes)
 app.command("count")(count.count)
 app.command("demo")(demo.demo)
+app.command("study")(study.study)
 app.add_typer(toyland.app, name="toyland")
 
 if __name__ == "__main__":

@@ -10,12 +10,26 @@ from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, ch
 from portraitist.cli.reporting import fact
 from portraitist.errors import BadConfig
 
+_MIX = "style-mix"
+
 
 def merge(
     adapters: Annotated[list[Path], typer.Argument(help="Adapters of any known formats.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; with --into-base a folder.")],
     weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="A weight for each; 1 when not given.")] = None,
-    mode: Annotated[str, typer.Option(help="add, or interpolate: weights are divided by their sum.")] = "add",
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="add; interpolate: weights are divided by their sum; style-mix: geometry of the first, appearance of"
+            " the second."
+        ),
+    ] = "add",
+    geometry: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Layers that shape a subject, for style-mix; the published when not given."
+        ),
+    ] = None,
     rank: RankOption = None,
     to: Annotated[str, typer.Option(help="Format of the file; see `convert`.")] = "portraitist",
     into_base: Annotated[
@@ -28,8 +42,12 @@ def merge(
 ) -> None:
     """Add adapters up to one; with --into-base, write a model folder that needs no adapter any more."""
     precision, given = choose_dtype(dtype), parse_weights(weights)
-    if mode not in ("add", "interpolate"):
-        raise BadConfig(f"unknown mode {mode!r}; choose add or interpolate")
+    if mode not in ("add", "interpolate", _MIX):
+        raise BadConfig(f"unknown mode {mode!r}; choose add, interpolate or {_MIX}")
+    if mode == _MIX and into_base:
+        raise BadConfig(f"--into-base adds adapters; write the {_MIX} to a file first, then merge that file")
+    if geometry and mode != _MIX:
+        raise BadConfig(f"--geometry is for --mode {_MIX}")
     if into_base and (rank is not None or to != "portraitist" or overwrite):
         raise BadConfig("--rank, --to and --overwrite are for adapter files; --into-base writes a new model folder")
 
@@ -49,6 +67,7 @@ def merge(
             to,
             weights=given,
             mode=mode,  # type: ignore[arg-type]
+            geometry=geometry or (),
             rank=rank,
             dtype=precision,
             base=None if base is None else load_base(base),

@@ -9,15 +9,17 @@ import torch
 from portraitist.adapters import Adapter, add
 from portraitist.adapters.algebra import bind
 from portraitist.adapters.formats import Export, export, get_format, load_any
+from portraitist.adapters.mixing import style_mix
 from portraitist.bases import Base, same_weights
-from portraitist.errors import BadConfig, BadFile, BaseMismatch
+from portraitist.bases.layers import geometry_layers
+from portraitist.errors import BadConfig, BadFile, BaseMismatch, MissingBase
 from portraitist.generation.loading import load_for, with_base_if_needed
 
 # Of changes that have full rank. A LoRA of this rank is as large as users of LoRA usually take.
 DEFAULT_RANK = 64
 _SUFFIX = ".safetensors"
 
-MergeMode = Literal["add", "interpolate"]
+MergeMode = Literal["add", "interpolate", "style-mix"]
 
 
 def convert(
@@ -64,13 +66,14 @@ def merge_adapters(
     *,
     weights: Sequence[float] | None = None,
     mode: MergeMode = "add",
+    geometry: Sequence[str] = (),
     rank: int | None = None,
     dtype: torch.dtype | None = None,
     base: Base | None = None,
     force: bool = False,
     overwrite: bool = False,
 ) -> Export:
-    """Write the weighted sum of adapter files as one adapter.
+    """Write the weighted sum of adapter files as one adapter, or a style mix of two.
 
     Adapters of one method stay of it where it is closed under addition; others are added as exact LoRA.
 
@@ -79,7 +82,9 @@ def merge_adapters(
         target: File or folder to write.
         format: Name of its format.
         weights: One for each; 1 when not given.
-        mode: ``add`` takes the weights as they are, ``interpolate`` divides them by their sum.
+        mode: ``add`` takes the weights as they are, ``interpolate`` divides them by their sum; ``style-mix`` takes the
+            geometry of the first and the appearance of the second.
+        geometry: Patterns of the layers that shape a subject; those known for the base when not given.
         rank: Highest rank of the result as LoRA; it stays exact when not given.
         dtype: Precision of the numbers; float32 when not given.
         base: Their base. When not given, the one the files name is loaded if it is needed.
@@ -100,7 +105,10 @@ def merge_adapters(
                 bind(adapter, base.components)
         if not force:
             _require_one_base(adapters)
-        total = add(adapters, given, force=True)
+        if mode == "style-mix":
+            total = style_mix(adapters[0], adapters[1], geometry or _geometry(adapters, base), force=True)
+        else:
+            total = add(adapters, given, force=True)
         total.metadata["merged"] = [
             {"file": source.name, "weight": weight, "method": adapter.method.name}
             for source, weight, adapter in zip(sources, given, adapters, strict=True)
@@ -108,6 +116,17 @@ def merge_adapters(
         return _export(total, target, format, base, rank, dtype)
 
     return with_base_if_needed(write, sources, base)
+
+
+def _geometry(adapters: Sequence[Adapter], base: Base | None) -> tuple[str, ...]:
+    """Return the layers that shape a subject on the base, or on the one that an adapter names."""
+    if base is not None:
+        return geometry_layers(base.name, base.family.name)
+    for adapter in adapters:
+        noted = adapter.metadata.get("base")
+        if isinstance(noted, dict) and "family" in noted:
+            return geometry_layers(str(noted.get("name")), str(noted["family"]))
+    raise MissingBase("the adapters do not say which base they were made for; name it with --base")
 
 
 def merge_weights(count: int, weights: Sequence[float] | None, mode: MergeMode) -> list[float]:
@@ -120,6 +139,10 @@ def merge_weights(count: int, weights: Sequence[float] | None, mode: MergeMode) 
     if len(given) != count:
         raise BadConfig(f"{count} adapters need as many weights, not {len(given)}")
     if mode == "add":
+        return given
+    if mode == "style-mix":
+        if count != 2 or weights is not None:
+            raise BadConfig("a style mix takes two adapters, geometry then appearance, and no weights")
         return given
     if sum(given) <= 0:
         raise BadConfig(f"interpolation divides weights by their sum, which is {sum(given):g} here; add instead")

@@ -24,6 +24,9 @@ DEFAULT_REFINEMENTS = 8
 # Relative change between two iterates at which a step counts as solved; float32 does not get much further.
 _TOLERANCE = 1e-5
 _NEARLY_PARALLEL = 1e-4
+# Anderson acceleration: past iterates combined, and what keeps their combination finite when they hardly differ.
+_MEMORY = 4
+_RIDGE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,32 @@ class Inversion:
     noise: Tensor
     residual: float | None
     evaluations: int
+
+
+class _Anderson:
+    """Anderson acceleration of ``x = g(x)``: the next iterate from the last few, sample by sample.
+
+    The combination of past iterates whose residuals cancel best also converges where ``x <- g(x)`` alone does not.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[Tensor, Tensor]] = []
+
+    def next(self, point: Tensor, image: Tensor) -> Tensor:
+        """Return the next iterate from a point and its image under g, both ``[n, ...]``."""
+        self._steps = [*self._steps, (image.flatten(1), (image - point).flatten(1))][-_MEMORY:]
+        if len(self._steps) == 1:
+            return image
+        images, residuals = (torch.stack(parts, dim=-1).double() for parts in zip(*self._steps, strict=True))
+        # [n, d, m - 1] differences; their least-squares combination is taken off the newest image.
+        differences = residuals.diff(dim=-1)
+        gram = differences.mT @ differences
+        gram = gram + _RIDGE * gram.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None] * torch.eye(gram.shape[-1]).to(
+            gram
+        )
+        weights = torch.linalg.solve(gram, differences.mT @ residuals[..., -1:])
+        mixed = images[..., -1:] - images.diff(dim=-1) @ weights
+        return mixed.reshape(image.shape).to(image.dtype)
 
 
 class Ddim:
@@ -150,16 +179,16 @@ class Ddim:
     ) -> tuple[Tensor, float, int]:
         """Invert one step; return the noisier latents, their last relative change and the evaluations spent."""
         above = step_up(below, self._noise(below, level, conditions), level)
-        best, least = above, float("inf")
+        mixer, best, least = _Anderson(), above, float("inf")
         for count in range(1, refinements + 1):
-            again = step_up(below, self._noise(above, level, conditions), level)
-            change = relative_error(again, above)
-            if change >= least:  # no contraction: what came before is as near as this iteration gets
-                return best, least, 1 + count
-            best, above, least = again, again, change
+            image = step_up(below, self._noise(above, level, conditions), level)
+            change = relative_error(image, above)
+            if change < least:
+                best, least = image, change
             if change < _TOLERANCE:
                 return best, least, 1 + count
-        return best, least if refinements else 0.0, 1 + refinements
+            above = mixer.next(above, image)
+        return best, least, 1 + refinements
 
     def _noise(self, latents: Tensor, level: Level, conditions: Conditions) -> Tensor:
         """Return the noise that the denoiser sees in the latents."""
