@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from portraitist.bases.architectures import write_architecture
 from portraitist.errors import BadConfig
 from portraitist.training.counts import count_adapter
 
@@ -19,6 +22,11 @@ def test_ratios_and_bytes() -> None:
 
 def test_flux_is_known() -> None:
     assert count_adapter("flux", "lora", {"rank": 4}).layers == 190
+
+
+def test_a_folder_is_of_its_own_family(tmp_path: Path) -> None:
+    write_architecture("sdxl", tmp_path)
+    assert count_adapter(str(tmp_path), "lora", {"rank": 4}, "text-attention").layers == 4 * (12 + 32)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from portraitist.bases.sources import Source, read_index
 from portraitist.errors import BadConfig
 
 _FOLDER = files("portraitist.bases").joinpath("configs")
@@ -43,9 +44,17 @@ def build_architecture(
     return {key: _build(found[key], device, dtype) for key in wanted}
 
 
-def architecture_family(name: str) -> str:
-    """Return the family of a named architecture."""
-    return str(_named(name)["family"])
+def architecture_family(name: str | Path) -> str:
+    """Return the family of a named architecture, or of a folder in the diffusers layout.
+
+    Raises:
+        BadConfig: If there is no such architecture, or its family is not known.
+    """
+    if not Path(name).is_dir():
+        return str(_named(str(name))["family"])
+    from portraitist.bases.families import find_family
+
+    return find_family(read_index(Source(Path(name)))["_class_name"], str(name)).name
 
 
 def write_architecture(name: str, folder: Path) -> str:
@@ -91,8 +100,8 @@ def _named(name: str) -> dict[str, Any]:
 
 
 def _folder_configs(folder: Path) -> dict[str, dict[str, Any]]:
+    index = read_index(Source(folder))
     try:
-        index = json.loads((folder / "model_index.json").read_text())
         return {
             key: {"_class_name": value[1], **json.loads((folder / key / "config.json").read_text())}
             for key, value in index.items()

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 from torch import nn
 
-from portraitist.bases.families import FAMILIES, Family
+from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
 from portraitist.bases.single_file import load_single_file
 from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
@@ -86,10 +86,10 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
     dtype = dtype or torch.float32
     if source.is_single_file:
         pipeline = load_single_file(source.path, source.detail, dtype)
-        family = _family(type(pipeline).__name__, str(name))
+        family = find_family(type(pipeline).__name__, str(name))
     else:
         index = read_index(source)
-        family = _family(index["_class_name"], str(name))
+        family = find_family(index["_class_name"], str(name))
         pipeline = _load_folder(source, index, dtype, str(name))
     pipeline = pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
@@ -97,14 +97,6 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
         if isinstance(component, nn.Module):
             component.eval().requires_grad_(False)
     return Base(str(name), family(pipeline))
-
-
-def _family(pipeline_class: str, name: str) -> type[Family]:
-    for family in FAMILIES:
-        if pipeline_class in family.pipelines:
-            return family
-    covered = ", ".join(pipeline for family in FAMILIES for pipeline in family.pipelines)
-    raise BadConfig(f"{name} is a {pipeline_class}, which is not supported yet; supported: {covered}")
 
 
 def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.adapters import count_parameters, find_layers, get_method
-from portraitist.bases.architectures import architecture_family, build_architecture, list_architectures
+from portraitist.bases.architectures import architecture_family, build_architecture
 from portraitist.bases.layers import LAYER_SETS
 from portraitist.errors import BadConfig
 
@@ -47,9 +47,8 @@ def count_adapter(base: str, method: str, config: Mapping[str, Any], layers: str
     Raises:
         BadConfig: If there is no such base, method, set, or the settings do not fit the layers.
     """
-    family = architecture_family(base) if base in list_architectures() else "sd"
     components = build_architecture(base)
-    sets = LAYER_SETS[family]
+    sets = LAYER_SETS[architecture_family(base)]
     chosen = layers or ("UNet" if method in ("svdiff", "full") and "UNet" in sets else "attention")
     if chosen not in sets and not any(mark in chosen for mark in ".*"):
         raise BadConfig(f"no layer set is named {chosen!r} for {Path(base).name}; there are: {', '.join(sets)}")
