@@ -133,10 +133,11 @@ def _forward_with(module: Any, spec: LayerSpec, x: Tensor, weight: Tensor, bias:
         y, trailing = F.layer_norm(x, module.normalized_shape, eps=module.eps), ()
     count = weight.shape[0]
     middle = () if trailing else (1,) * (x.ndim - 2)
-    per_group = group_samples(y, count) * weight.reshape(count, 1, *middle, -1, *trailing)
-    if bias is not None:
-        per_group = per_group + bias.reshape(bias.shape[0] if bias.ndim == 2 else 1, 1, *middle, -1, *trailing)
-    return per_group.flatten(0, 1)
+    grouped, weight = group_samples(y, count), weight.reshape(count, 1, *middle, -1, *trailing)
+    if bias is None:
+        return (grouped * weight).flatten(0, 1)
+    bias = bias.reshape(bias.shape[0] if bias.ndim == 2 else 1, 1, *middle, -1, *trailing)
+    return torch.addcmul(bias, grouped, weight).flatten(0, 1)
 
 
 class Attachment:

@@ -98,10 +98,12 @@ def decompose(weight: Tensor) -> Spectrum:
         return Spectrum(sigma, u.contiguous(), vt.T.contiguous())
     left = matrix.shape[0] <= matrix.shape[1]
     # The short factor of a QR decomposition has the same singular values and short-side vectors.
-    q, r = torch.linalg.qr(matrix.T if left else matrix)
-    inner, sigma, short_side = torch.linalg.svd(r)
+    tall = matrix.T if left else matrix
+    inner, sigma, short_side = torch.linalg.svd(torch.linalg.qr(tall, mode="r").R)
+    first = _first_small(sigma)
     side = short_side.T.contiguous()
-    other = (q @ inner[:, _first_small(sigma) :]).contiguous()
+    other = tall[:, :0] if first == short else torch.linalg.qr(tall).Q @ inner[:, first:]
+    other = other.contiguous()
     return Spectrum(sigma, side, other) if left else Spectrum(sigma, other, side)
 
 
