@@ -7,11 +7,12 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
-from portraitist.bases import Base
+from portraitist.bases import Base, load_base
+from portraitist.bases.attention import map_size
 from portraitist.errors import BadConfig
 from portraitist.training.cut_mix import resize_masks, side_masks
 from portraitist.training.tokens import phrase_positions
-from portraitist.training.unmix import MixedSample, UnmixLoss, attention_columns, cross_attentions, map_size
+from portraitist.training.unmix import MixedSample, UnmixLoss, attention_columns
 
 PROMPT = "a photo of a sks cat on the left and a olo robot on the right"
 
@@ -126,20 +127,6 @@ def test_several_words_of_a_subject_weigh_as_much_as_one() -> None:
     assert torch.allclose(maps, full[..., [1, 3]])
 
 
-@pytest.mark.parametrize(
-    ("pixels", "latents", "size"), [(4096, (64, 64), (64, 64)), (64, (64, 64), (8, 8)), (15 * 12, (60, 45), (15, 12))]
-)
-def test_the_size_of_a_map_follows_from_its_pixels(
-    pixels: int, latents: tuple[int, int], size: tuple[int, int]
-) -> None:
-    assert map_size(pixels, latents) == size
-
-
-def test_a_map_that_is_no_halving_is_refused() -> None:
-    with pytest.raises(BadConfig, match="77 pixels is no halving"):
-        map_size(77, (64, 64))
-
-
 def test_layers_are_chosen_by_name_and_size(base: Base) -> None:
     everything = UnmixLoss(base, latent_size(base)).layers
     middle = UnmixLoss(base, latent_size(base), layers=("mid_block.*",)).layers
@@ -152,9 +139,7 @@ def test_layers_are_chosen_by_name_and_size(base: Base) -> None:
 
 
 def test_a_base_without_cross_attention_is_named(tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from portraitist.bases import load_base
-
     base = load_base(tiny_base_folder)
     monkeypatch.setattr(base.pipeline, "unet", nn.Conv2d(4, 4, 1))
     with pytest.raises(BadConfig, match=r"base is a Stable Diffusion model: it has no cross-attention maps.*--cut-mix"):
-        cross_attentions(base)
+        UnmixLoss(base, (4, 16, 16))

@@ -1,6 +1,7 @@
 """``portraitist generate``: prompts and adapters to pictures."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from portraitist.errors import BadConfig
 
 if TYPE_CHECKING:
     from portraitist.adapters import Adapter
-    from portraitist.generation import Picture
+    from portraitist.generation import Picture, Region
 
 _SLUG_LENGTH = 60
 _SHEET = "sheet.png"
@@ -31,6 +32,14 @@ def generate(
     adapter: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE[:SCALE]", help="An adapter of any format; may be given several times."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE=PROMPT[@FILE[:SCALE]]",
+            help="A part of the pictures with a prompt, and perhaps an adapter, of its own. PLACE is left, right, top,"
+            " bottom, a box x0,y0,x1,y1 in shares of the picture, or a mask: a picture that is white inside.",
+        ),
     ] = None,
     base: OtherBaseOption = None,
     base_dtype: BaseDtypeOption = None,
@@ -45,16 +54,16 @@ def generate(
     device: DeviceOption = "auto",
 ) -> None:
     """Make pictures of prompts, with any adapters; the base is the one the adapter was made for."""
-    chosen = [parse_adapter(text) for text in adapter or []]
-
     from portraitist.files import require_writable
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.generation import SamplingConfig, base_warning, find_base, load_for, prompt_warning
+    from portraitist.generation import Region, SamplingConfig, base_warning, find_base, load_for, prompt_warning
     from portraitist.generation import generate as sample
 
+    regions = [Region.parse(text) for text in region or []]
+    chosen = _with_those_of_regions([parse_adapter(text) for text in adapter or []], regions)
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     config = SamplingConfig(**settings)
@@ -63,18 +72,36 @@ def generate(
         base = find_base([path for path, _ in chosen]) if chosen else DEFAULT_BASE
     loaded = load_base(base, choose_device(device), choose_dtype(base_dtype))
     adapters = [(path, load_for(loaded, path, force), scale) for path, scale in chosen]
+    texts = [", ".join([prompt, *(place.prompt for place in regions)]) for prompt in prompts]
     for _, one, _ in adapters:
-        for line in filter(None, (base_warning(one, loaded), *(prompt_warning(prompt, one) for prompt in prompts))):
+        for line in filter(None, (base_warning(one, loaded), *(prompt_warning(text, one) for text in texts))):
             warn(line)
+    named = _named(adapters)
+    names = {path: name for (path, _), (name, _, _) in zip(chosen, named, strict=True)}
     pictures = sample(
         loaded,
         [prompt for prompt in prompts for _ in range(count)],
-        {name: (one.to(loaded.device), scale) for name, one, scale in _named(adapters)},
+        {name: (one.to(loaded.device), scale) for name, one, scale in named},
         seeds=[seed + index for _ in prompts for index in range(count)],
         config=config,
+        regions=[
+            place if place.adapter is None else replace(place, adapter=names[parse_adapter(place.adapter)[0]])
+            for place in regions
+        ],
         force=force,
     )
     _save(pictures, count, output)
+
+
+def _with_those_of_regions(chosen: list[tuple[Path, float]], regions: "list[Region]") -> list[tuple[Path, float]]:
+    """Return the adapters with those that only regions name."""
+    everything = list(chosen)
+    for place in regions:
+        if place.adapter is not None:
+            path, scale = parse_adapter(place.adapter)
+            if path not in [known for known, _ in everything]:
+                everything.append((path, scale))
+    return everything
 
 
 def _named(adapters: "list[tuple[Path, Adapter, float]]") -> "list[tuple[str, Adapter, float]]":

@@ -4,11 +4,13 @@ from portraitist.generation.compatibility import base_warning, check_base, promp
 from portraitist.generation.conversion import convert, merge_adapters
 from portraitist.generation.loading import find_base, load_for
 from portraitist.generation.merging import merge_into_base
+from portraitist.generation.regions import Region
 from portraitist.generation.sampling import Picture, SamplingConfig, generate
 from portraitist.generation.sheets import Row, contact_sheet
 
 __all__ = [
     "Picture",
+    "Region",
     "Row",
     "SamplingConfig",
     "base_warning",

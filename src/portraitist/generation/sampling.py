@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -14,6 +15,7 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.generation.compatibility import check_base
+from portraitist.generation.regions import Region, regional
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
 
@@ -68,12 +70,15 @@ class Picture:
     base: str
     adapters: Mapping[str, float]
     config: SamplingConfig
+    regions: tuple[Region, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write a PNG that carries prompt, seed, base, adapters and settings."""
         info = PngInfo()
         settings = {key: value for key, value in asdict(self.config).items() if key != "batch_size"}
-        facts = {"seed": self.seed, "base": self.base, "adapters": dict(self.adapters), **settings}
+        facts: dict[str, Any] = {"seed": self.seed, "base": self.base, "adapters": dict(self.adapters), **settings}
+        if self.regions:
+            facts["regions"] = [asdict(region) for region in self.regions]
         info.add_itxt("prompt", self.prompt)
         info.add_itxt("portraitist", json.dumps(facts))
         with write_aside(path) as temporary:
@@ -87,6 +92,7 @@ def generate(
     *,
     seeds: Sequence[int] | None = None,
     config: SamplingConfig | None = None,
+    regions: Sequence[Region] = (),
     force: bool = False,
     show_progress: bool = True,
 ) -> list[Picture]:
@@ -99,6 +105,7 @@ def generate(
         seeds: One seed a picture; 0, 1, 2, ... when not given. The same seed gives the same starting noise, whatever
             else is in the batch.
         config: How to sample.
+        regions: Parts of the pictures with prompts, and perhaps adapters, of their own.
         force: Use adapters that were made for another base.
         show_progress: Whether to show a bar.
 
@@ -107,7 +114,8 @@ def generate(
 
     Raises:
         BaseMismatch: If an adapter was made for another base.
-        BadConfig: If there are not as many seeds as prompts, or the base's family cannot be sampled so.
+        BadConfig: If there are not as many seeds as prompts, the base's family cannot be sampled so, or a region does
+            not fit.
     """
     config = (config or SamplingConfig()).for_base(base)
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
@@ -121,7 +129,10 @@ def generate(
     try:
         for name, (adapter, scale) in chosen.items():
             attachment.attach(adapter, name, scale)
-        with track(len(prompts), "sampling", hidden=not show_progress) as progress:
+        with (
+            regional(base, attachment, regions, guided=float(config.guidance or 1) > 1),
+            track(len(prompts), "sampling", hidden=not show_progress) as progress,
+        ):
             for start in range(0, len(prompts), config.batch_size):
                 rows = slice(start, start + config.batch_size)
                 images += _sample(base, prompts[rows], seeds[rows], config)
@@ -130,7 +141,7 @@ def generate(
         attachment.detach()
     scales = {name: scale for name, (_, scale) in chosen.items()}
     return [
-        Picture(image, prompt, seed, base.name, scales, config)
+        Picture(image, prompt, seed, base.name, scales, config, tuple(regions))
         for image, prompt, seed in zip(images, prompts, seeds, strict=True)
     ]
 

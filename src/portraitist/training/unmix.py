@@ -20,6 +20,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from portraitist.bases import Base
+from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig
 from portraitist.training.cut_mix import resize_masks, side_masks
@@ -94,6 +95,11 @@ class UnmixLoss:
     ) -> None:
         self.base, self.size = base, latents[1:]
         found = cross_attentions(base)
+        if not found:
+            raise BadConfig(
+                f"{base.name} is a {base.family.title} model: it has no cross-attention maps, so subjects cannot be"
+                " kept apart by them; use --cut-mix, which needs none"
+            )
         sizes = self._probe(found, latents)
         self.layers = {
             name: found[name]
@@ -149,25 +155,6 @@ class UnmixLoss:
         return sizes
 
 
-def cross_attentions(base: Base) -> dict[str, Attention]:
-    """Return the denoiser's cross-attention modules by name.
-
-    Raises:
-        BadConfig: If it has none, naming the base.
-    """
-    found = {
-        name: module
-        for name, module in base.family.denoiser.named_modules()
-        if isinstance(module, Attention) and module.is_cross_attention
-    }
-    if not found:
-        raise BadConfig(
-            f"{base.name} is a {base.family.title} model: it has no cross-attention maps, so subjects cannot be kept"
-            " apart by them; use --cut-mix, which needs none"
-        )
-    return found
-
-
 def attention_columns(query: Tensor, key: Tensor, tokens: Tensor) -> Tensor:
     """Return how much each pixel attends to some tokens, averaged over heads.
 
@@ -193,20 +180,6 @@ def unmix_loss(maps: Tensor, outside: Tensor, weight: Tensor) -> Tensor:
         weight: Weight of each word, ``[n, t]``, summing to one over a sample.
     """
     return ((maps * outside).square().mean(1) * weight).sum(1).mean()
-
-
-def map_size(pixels: int, latents: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of an attention map, from how often the latents were halved.
-
-    Raises:
-        BadConfig: If no halving has that many pixels.
-    """
-    height, width = latents
-    while height * width > pixels:
-        height, width = -(-height // 2), -(-width // 2)
-    if height * width != pixels:
-        raise BadConfig(f"an attention map of {pixels} pixels is no halving of latents of {latents[0]} x {latents[1]}")
-    return height, width
 
 
 def _columns(samples: Sequence[MixedSample]) -> tuple[Tensor, Tensor, Tensor]:

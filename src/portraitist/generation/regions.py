@@ -1,0 +1,263 @@
+"""Regional prompting: each subject's words, and its adapter, confined to a region of the picture; nothing is trained.
+
+Cross-attention is computed once for the whole picture's prompt and once for each region's, and the results are put
+together by the regions' masks; an adapter of a region changes the layers' outputs inside its mask only. Where a layer's
+output has no place (the timestep's projection) an adapter counts with the share of the picture that is its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+from torch.nn import functional as F
+
+from portraitist.adapters import Attachment
+from portraitist.adapters.attach import Where
+from portraitist.adapters.layer import LayerSpec
+from portraitist.bases import Base
+from portraitist.bases.attention import cross_attentions, map_size
+from portraitist.errors import BadConfig
+from portraitist.photos import decode_photo
+
+# How much of the whole picture's prompt is heard inside regions, so that they grow together. Our choice.
+USUAL_BASE_WEIGHT = 0.2
+_NAMED = {
+    "left": (0.0, 0.0, 0.5, 1.0),
+    "right": (0.5, 0.0, 1.0, 1.0),
+    "top": (0.0, 0.0, 1.0, 0.5),
+    "bottom": (0.0, 0.5, 1.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the picture with a prompt of its own.
+
+    Attributes:
+        place: ``left``, ``right``, ``top``, ``bottom``; a box ``x0,y0,x1,y1`` in shares of the picture; or a file, a
+            picture of the size of those that are made, white inside.
+        prompt: What is to be seen there.
+        adapter: Name of the adapter that acts there only; None confines no adapter.
+    """
+
+    place: str
+    prompt: str
+    adapter: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Region":
+        """Parse ``PLACE=PROMPT`` or ``PLACE=PROMPT@ADAPTER``.
+
+        Raises:
+            BadConfig: If a part is missing.
+        """
+        place, _, rest = (part.strip() for part in text.partition("="))
+        prompt, at, adapter = (part.strip() for part in rest.rpartition("@")) if "@" in rest else (rest, "", "")
+        if not place or not prompt or (at and not adapter):
+            raise BadConfig(
+                f"a region is spelt PLACE=PROMPT or PLACE=PROMPT@ADAPTER, as in 'left=a sks cat', not {text!r}"
+            )
+        return cls(place, prompt, adapter or None)
+
+    def mask(self, size: int) -> Tensor:
+        """Return the mask of a square picture, ``[size, size]`` in [0, 1].
+
+        Raises:
+            BadConfig: If there is no such place, it is empty, or a picture of it has another size.
+        """
+        mask = self._draw(size)
+        if not mask.any():
+            raise BadConfig(f"the region {self.place!r} is empty")
+        return mask
+
+    def _draw(self, size: int) -> Tensor:
+        box = _NAMED.get(self.place) or _parse_box(self.place)
+        if box is not None:
+            return _draw_box(box, size)
+        if not Path(self.place).is_file():
+            raise BadConfig(
+                f"there is no region {self.place!r}; take {', '.join(_NAMED)}, a box such as 0,0,0.5,1, or a picture"
+                " that is white inside the region"
+            )
+        picture = decode_photo(Path(self.place)).convert("L")
+        if picture.size != (size, size):
+            raise BadConfig(
+                f"the mask {self.place} is {picture.width} x {picture.height}, but pictures are {size} x {size}; save"
+                " it at their size"
+            )
+        return torch.from_numpy(np.asarray(picture).copy()).float() / 255
+
+
+def _parse_box(text: str) -> tuple[float, ...] | None:
+    """Parse ``x0,y0,x1,y1``; None if it is none."""
+    try:
+        box = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise BadConfig(f"a box is x0,y0,x1,y1 with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, not {text}")
+    return box
+
+
+def _draw_box(box: Sequence[float], size: int) -> Tensor:
+    left, top, right, bottom = (round(side * size) for side in box)
+    mask = torch.zeros(size, size)
+    mask[top:bottom, left:right] = 1
+    return mask
+
+
+def check_regions(base: Base, regions: Sequence[Region], adapters: Sequence[str]) -> Tensor:
+    """Return the regions' masks ``[n, size, size]``; where they overlap they share.
+
+    Raises:
+        BadConfig: If the base has no cross-attention, a mask does not fit, or an adapter is unknown or confined twice.
+    """
+    if not cross_attentions(base):
+        raise BadConfig(
+            f"{base.name} is a {base.family.title} model: it has no cross-attention, by which regions are made; leave"
+            " --region out"
+        )
+    confined = [region.adapter for region in regions if region.adapter is not None]
+    for name in confined:
+        if name not in adapters:
+            raise BadConfig(f"a region names the adapter {name!r}; there are: {', '.join(adapters) or 'none'}")
+        if confined.count(name) > 1:
+            raise BadConfig(f"{name} is confined to two regions; draw one mask for both, or leave it out of one")
+    masks = torch.stack([region.mask(base.family.resolution) for region in regions])
+    return masks / masks.sum(0).clamp(min=1.0)
+
+
+@contextmanager
+def regional(
+    base: Base,
+    attachment: Attachment,
+    regions: Sequence[Region],
+    guided: bool,
+    base_weight: float = USUAL_BASE_WEIGHT,
+) -> Iterator[None]:
+    """Confine prompts and attached adapters to regions while the block samples.
+
+    Args:
+        base: The base.
+        attachment: Its adapters, by the names that regions know.
+        regions: The regions; without any, nothing is changed.
+        guided: Whether the sampling pipeline puts unconditional rows before the conditional ones.
+        base_weight: How much of the whole picture's prompt is heard inside regions, in [0, 1].
+
+    Raises:
+        BadConfig: As `check_regions`.
+    """
+    if not regions:
+        yield
+        return
+    board = _Board(base, check_regions(base, regions, attachment.names).to(base.device), guided, base_weight)
+    layers = cross_attentions(base)
+    own = {name: attn.processor for name, attn in layers.items()}
+    confined = {region.adapter: index for index, region in enumerate(regions) if region.adapter is not None}
+    try:
+        for name, index in confined.items():
+            attachment.confine(board.where(index), name)
+        board.read_prompts([region.prompt for region in regions])
+        for attn in layers.values():
+            attn.set_processor(_RegionalAttention(attn.processor, board))  # type: ignore[arg-type]
+        yield
+    finally:
+        for name, attn in layers.items():
+            attn.set_processor(own[name])
+        for name in confined:
+            attachment.confine(None, name)
+
+
+class _Board:
+    """Masks and prompts of regions, as layers ask for them."""
+
+    def __init__(self, base: Base, masks: Tensor, guided: bool, base_weight: float) -> None:
+        self.base, self.masks, self.guided = base, masks, guided
+        self.heard = 1 - base_weight
+        self.states: list[Tensor] = []
+        scale = base.pipeline.vae_scale_factor
+        self._latents = (masks.shape[-2] // scale, masks.shape[-1] // scale)
+        self._resized: dict[tuple[int, int], Tensor] = {}
+        self._reading: int | None = None
+        self._word_layers = {
+            f"{base.family.denoiser_name}.{name}.{key}" for name in cross_attentions(base) for key in ("to_k", "to_v")
+        }
+
+    @torch.no_grad()
+    def read_prompts(self, prompts: Sequence[str]) -> None:
+        """Encode each region's prompt, with the region's adapter on the text encoders."""
+        for index, prompt in enumerate(prompts):
+            with self.reading(index):
+                self.states.append(self.base.family.encode_prompts([prompt])["encoder_hidden_states"])
+
+    @contextmanager
+    def reading(self, index: int) -> Iterator[None]:
+        """Say that the words layers read in the block are a region's."""
+        self._reading = index
+        try:
+            yield
+        finally:
+            self._reading = None
+
+    def where(self, index: int) -> Where:
+        """Return the function that says where a region's adapter acts in a layer's output."""
+
+        def share(spec: LayerSpec, y: Tensor) -> Tensor | float:
+            if spec.name in self._word_layers or spec.name.partition(".")[0] in self.base.family.text_encoders:
+                return float(self._reading == index)
+            if y.ndim == 4:
+                return self._at(y.shape[-2], y.shape[-1])[index].to(y.dtype)
+            if y.ndim == 3:
+                return self.rows(y)[index, :, None]
+            return float(self.masks[index].mean())
+
+        return share
+
+    def rows(self, y: Tensor) -> Tensor:
+        """Return all masks for a sequence of pixels ``[n, pixels, width]``, as ``[regions, pixels]``."""
+        return self._at(*map_size(y.shape[1], self._latents)).flatten(1).to(y.dtype)
+
+    def words(self, states: Tensor, index: int) -> Tensor:
+        """Return a region's words in the place of the whole picture's, unconditional rows left as they are."""
+        free = len(states) // 2 if self.guided else 0
+        own = self.states[index].to(states.dtype).expand(len(states) - free, -1, -1)
+        return torch.cat([states[:free], own])
+
+    def _at(self, height: int, width: int) -> Tensor:
+        """Return all masks at a layer's size, ``[regions, height, width]``."""
+        if (height, width) not in self._resized:
+            self._resized[height, width] = F.interpolate(self.masks[None], size=(height, width), mode="area")[0]
+        return self._resized[height, width]
+
+
+class _RegionalAttention:
+    """Cross-attention to the whole picture's words and to every region's, put together by masks."""
+
+    def __init__(self, inner: Any, board: _Board) -> None:
+        self.inner, self.board = inner, board
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        """Attend; the interface of diffusers."""
+        board = self.board
+        whole: Tensor = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        shares = board.rows(whole) * board.heard
+        total = whole * (1 - shares.sum(0))[:, None]
+        for index, share in enumerate(shares):
+            with board.reading(index):
+                words = board.words(encoder_hidden_states, index)
+                part: Tensor = self.inner(attn, hidden_states, words, attention_mask, temb)
+            total = total + part * share[:, None]
+        return total
