@@ -19,10 +19,12 @@ from portraitist.training.loop import Loop, LoopConfig, ParameterGroup
 class Regression:
     """Fit a small network to noisy data drawn per step."""
 
-    def __init__(self, seed: int = 0, poison: int | None = None) -> None:
+    def __init__(self, seed: int = 0, poison: int | None = None, rate: float = 1e-2, width: int = 8) -> None:
         torch.manual_seed(seed)
-        self.model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.SiLU(), nn.Conv2d(8, 1, 3))
-        self.model.to(memory_format=torch.channels_last)
+        self.rate = rate
+        self.model = nn.Sequential(nn.Conv2d(2, width, 3), nn.SiLU(), nn.Conv2d(width, 1, 3))
+        if width == 8:  # adamw8bit changes the layout on the way, and with it the last bit
+            self.model.to(memory_format=torch.channels_last)
         self.poison = poison
         self.batches: list[tuple[int, int]] = []
 
@@ -30,7 +32,8 @@ class Regression:
         named = dict(self.model.named_parameters())
         biases = {name: value for name, value in named.items() if name.endswith("bias")}
         weights = {name: value for name, value in named.items() if name not in biases}
-        return [ParameterGroup(weights, 1e-2, 0.1), ParameterGroup(biases, 3e-2)]
+        biases_rate = 3 * self.rate if self.rate < 1 else self.rate  # Prodigy wants one rate
+        return [ParameterGroup(weights, self.rate, 0.1), ParameterGroup(biases, biases_rate)]
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         self.batches.append((step, micro_step))
@@ -140,3 +143,93 @@ def test_a_second_interrupt_is_not_swallowed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Loop(Regression(), CONFIG, tmp_path, [interrupt_twice]).run()
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+OPTIMIZERS = ("adamw", "adamw8bit", "prodigy", "prodigy-plus")
+
+
+def rate(optimizer: str) -> float:
+    return 1.0 if optimizer.startswith("prodigy") else 1e-2
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_resumes_bit_identically(tmp_path: Path, name: str) -> None:
+    def task(seed: int = 0) -> Regression:
+        return Regression(seed, rate=rate(name), width=256)  # wide enough for moments in eight bits
+
+    def interrupt(completed: int) -> None:
+        if completed == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    config = LoopConfig(steps=8, optimizer=name)
+    through = Loop(task(), config)
+    through.run()
+    with pytest.raises(TrainingInterrupted):
+        Loop(task(), config, tmp_path, [interrupt]).run()
+    resumed = Loop(task(seed=9), config, tmp_path)
+    resumed.run(resume=True)
+    for one, other in zip(through.parameters.values(), resumed.parameters.values(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(name: str) -> None:
+    config = LoopConfig(steps=150, log_every=10, optimizer=name, max_gradient_norm=1e9)
+    history = Loop(Regression(rate=rate(name)), config).run().history
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+
+
+def test_prodigy_refuses_a_rate_meant_for_others() -> None:
+    with pytest.raises(BadConfig, match="prodigy finds its learning rate itself"):
+        Loop(Regression(), LoopConfig(steps=1, optimizer="prodigy"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_reduced_precision_keeps_float32_parameters(tmp_path: Path, precision: str) -> None:
+    loop = Loop(Regression(), LoopConfig(steps=60, precision=precision, log_every=10), tmp_path)
+    outcome = loop.run()
+    assert outcome.history[-1]["loss"] < 0.8 * outcome.history[0]["loss"]
+    assert {parameter.dtype for parameter in loop.parameters.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "settings", "rates"),
+    [
+        ("linear", {}, [0.01, 0.0075, 0.005, 0.0025]),
+        ("polynomial", {"power": 2.0}, [0.01, 0.005625, 0.0025, 0.000625]),
+        ("cosine_with_restarts", {"cycles": 2}, [0.01, 0.005, 0.01, 0.005]),
+        ("piecewise_constant", {"step_rules": "1:2,0.5:3,0.1"}, [0.01, 0.01, 0.005, 0.001]),
+    ],
+)
+def test_schedules_of_diffusers(schedule: str, settings: dict[str, Any], rates: list[float]) -> None:
+    loop = Loop(Regression(), LoopConfig(steps=4, schedule=schedule, **settings))
+    seen = [loop.schedule.get_last_lr()[0]]
+    loop.callbacks = [lambda step: seen.append(loop.schedule.get_last_lr()[0])]
+    loop.run()
+    assert seen[:4] == pytest.approx(rates, abs=1e-5)
+
+
+@pytest.mark.parametrize("rules", [None, "soon", "1:2,x"])
+def test_rules_that_cannot_be_read_are_refused(rules: str | None) -> None:
+    with pytest.raises(BadConfig, match="piecewise_constant"):
+        Loop(Regression(), LoopConfig(steps=4, schedule="piecewise_constant", step_rules=rules))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
+    class Infinite(Regression):
+        def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+            error = super().step(step, micro_step)["loss"]
+            return {"loss": error + (error - error.detach()).sqrt()}  # the root's slope at zero is infinite
+
+    with pytest.raises(TrainingDiverged, match="gradient is not finite at step 0"):
+        Loop(Infinite(), LoopConfig(steps=3)).run()
+
+
+def test_a_checkpoint_from_before_a_setting_existed_is_resumed(tmp_path: Path) -> None:
+    loop = Loop(Regression(), LoopConfig(steps=3), tmp_path)
+    loop.run()
+    old = Checkpoint.load(tmp_path / LAST)
+    del old.identity["loop"]["optimizer"], old.counters["optimizer"], old.counters["watch"]
+    old.save(tmp_path / LAST)
+    prolonged = Loop(Regression(), LoopConfig(steps=5), tmp_path)
+    assert prolonged.run(resume=True).steps == 5

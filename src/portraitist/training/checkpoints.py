@@ -4,7 +4,7 @@ Random state is not stored: every random stream is a function of the seed and th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from portraitist.files import write_aside
 
 FORMAT = "portraitist-checkpoint-1"
 LAST = "last.safetensors"
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -82,29 +83,63 @@ class Checkpoint:
         )
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """Flatten an optimiser's per-parameter tensors to ``<parameter name>.<state name>``."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{names[index]}.{key}": value
-        for index, entries in state.items()
-        for key, value in entries.items()
-        if isinstance(value, Tensor)
-    }
+def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Take an optimiser's state apart, whatever it holds.
+
+    Args:
+        optimizer: The optimiser.
+        names: Names of its parameters in order.
+
+    Returns:
+        Tensors keyed ``<parameter name>.<state name>``; other state, of parameters and of groups, as JSON-able values.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, dict[str, Any]] = {}
+    places: set[int] = set()
+    for name, parameter in zip(names, parameters, strict=True):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                # One table may serve all parameters of an optimiser; a file wants each tensor to itself.
+                tensors[f"{name}.{key}"] = value.clone() if value.data_ptr() in places else value
+                places.add(value.data_ptr())
+            else:
+                values.setdefault(name, {})[key] = value
+    groups = [{key: _plain(value) for key, value in g.items() if key != "params"} for g in optimizer.param_groups]
+    return tensors, {"parameters": values, "groups": groups}
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    rest: Mapping[str, Any] | None = None,
 ) -> None:
-    """Put tensors written by `optimizer_tensors` back into an optimiser over the same parameters."""
-    positions = {name: index for index, name in enumerate(parameters)}
-    state: dict[int, dict[str, Tensor]] = {}
+    """Put what `optimizer_state` returned back into an optimiser over the same parameters."""
+    # Not by load_state_dict, which casts state to the parameter's precision: some optimisers keep theirs in another.
     for key, value in tensors.items():
         name, entry = key.rsplit(".", 1)
-        if value.shape == parameters[name].shape:
+        parameter = parameters[name]
+        if value.shape == parameter.shape:
             # A fused optimiser walks memory, so its state must be laid out as the parameter is.
-            value = torch.empty_like(parameters[name], dtype=value.dtype).copy_(value)
-        state.setdefault(positions[name], {})[entry] = value
-    content = optimizer.state_dict()
-    content["state"] = state
-    optimizer.load_state_dict(content)
+            value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+        optimizer.state[parameter][entry] = value.to(parameter.device)
+    if rest is None:
+        return
+    for name, values in rest["parameters"].items():
+        for entry, value in values.items():
+            optimizer.state[parameters[name]][entry] = _tuple(value)
+    for group, values in zip(optimizer.param_groups, rest["groups"], strict=True):
+        for key, value in values.items():
+            group[key] = (
+                torch.tensor(value, dtype=group[key].dtype) if isinstance(group[key], Tensor) else _tuple(value)
+            )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _tuple(value: Any) -> Any:
+    """JSON knows no tuples; no optimiser's state holds lists."""
+    return tuple(value) if isinstance(value, list) else value

@@ -6,93 +6,30 @@ checkpoints, resuming, logging and the progress bar.
 
 import json
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
 from portraitist.progress import track
-from portraitist.training.checkpoints import LAST, Checkpoint, optimizer_tensors, restore_optimizer
+from portraitist.training.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
+from portraitist.training.contracts import Callback, LoopConfig, Outcome, ParameterGroup, Task, Watch
+from portraitist.training.interrupts import stop_requested
+from portraitist.training.journal import Journal
+from portraitist.training.optimizers import OptimizerChoice, build_optimizer, set_training
+from portraitist.training.processes import Processes
 
-LOG = "log.jsonl"
+__all__ = ["Callback", "Loop", "LoopConfig", "Outcome", "ParameterGroup", "Task", "Watch"]
 
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Named parameters that share a learning rate and a weight decay."""
-
-    parameters: Mapping[str, nn.Parameter]
-    learning_rate: float
-    weight_decay: float = 0.0
-
-
-class Task(Protocol):
-    """What is trained. `step` must draw all randomness from `portraitist.randomness` streams keyed by the step."""
-
-    def groups(self) -> Sequence[ParameterGroup]:
-        """Return the trained parameters; the same names and order on every call."""
-
-    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
-        """Return scalar losses of one (micro-)batch; the entry ``loss`` is minimised, others are logged."""
-
-    def after_step(self) -> None:
-        """Restore what an optimiser step must not have changed."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return JSON-able facts that two runs must share for one to resume the other."""
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """Settings of the loop.
-
-    Attributes:
-        steps: Optimiser steps.
-        accumulate: Micro-batches per optimiser step.
-        schedule: A schedule of diffusers: constant, constant_with_warmup, linear, cosine, ...
-        warmup_steps: Warm-up steps of the schedule (ignored by ``constant``, as in diffusers).
-        max_gradient_norm: Gradients are clipped to this global norm.
-        betas: AdamW's moment decay rates.
-        average_decay: Decay of the exponential moving average of the parameters; 0 keeps none.
-        precision: ``no`` (float32), ``bf16`` or ``fp16`` autocast; parameters stay float32.
-        checkpoint_seconds: A checkpoint is written when the last one is older.
-        log_every: Steps between two lines of the log.
-    """
-
-    steps: int
-    accumulate: int = 1
-    schedule: str = "constant"
-    warmup_steps: int = 0
-    max_gradient_norm: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    average_decay: float = 0.0
-    precision: str = "no"
-    checkpoint_seconds: float = 180.0
-    log_every: int = 50
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished run reports."""
-
-    steps: int
-    seconds: float
-    losses: dict[str, float]
-    history: list[dict[str, float]] = field(repr=False)
-
-
-Callback = Callable[[int], None]
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Loop:
@@ -103,6 +40,9 @@ class Loop:
         config: Settings of the loop.
         folder: Where checkpoints and the log go; None trains in memory only.
         callbacks: Called with the number of completed steps after each optimiser step.
+        description: What the progress bar says.
+        journal: Where numbers go; into the folder when not given.
+        watch: What looks at the parameters, averaged if an average is kept, and says which are best.
     """
 
     def __init__(
@@ -112,38 +52,43 @@ class Loop:
         folder: Path | None = None,
         callbacks: Sequence[Callback] = (),
         description: str = "training",
+        *,
+        journal: Journal | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self.task = task
-        self.config = config
-        self.folder = folder
-        self.callbacks = callbacks
-        self.description = description
-        self.accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate)
+        self.task, self.config, self.folder = task, config, folder
+        self.callbacks, self.description, self.watch = callbacks, description, watch
+        self.processes = Processes.current()
+        self.journal = journal or Journal(folder if self.processes.is_first else None)
         groups = task.groups()
         self.parameters = {name: parameter for group in groups for name, parameter in group.parameters.items()}
-        optimizer = torch.optim.AdamW(
+        self.optimizer = build_optimizer(
             [
                 {"params": list(g.parameters.values()), "lr": g.learning_rate, "weight_decay": g.weight_decay}
                 for g in groups
             ],
-            betas=config.betas,
-            fused=True,
+            OptimizerChoice(config.optimizer, config.betas, config.epsilon),
         )
-        self.schedule = get_scheduler(
-            config.schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.steps
-        )
-        self.optimizer = self.accelerator.prepare(optimizer)
+        self.schedule = _build_schedule(self.optimizer, config)
         self.average = (
             EMAModel(self.parameters.values(), decay=config.average_decay, use_ema_warmup=True, power=0.75)
             if config.average_decay
             else None
         )
+        self._device = next(iter(self.parameters.values())).device.type
+        self._scaler = torch.amp.GradScaler(self._device, enabled=config.precision == "fp16")
         self.completed = 0
-        self.seconds = 0.0
-        self.history: list[dict[str, float]] = []
+        self.seconds = self.watch_seconds = 0.0
+        self.best: dict[str, Tensor] = {}
+        self.kept: int | None = None
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Return the lines of the log."""
+        return self.journal.lines
 
     def run(self, resume: bool = False) -> Outcome:
-        """Train to the last step and return what happened.
+        """Train to the last step, or until the watch has seen enough, and return what happened.
 
         Raises:
             TrainingInterrupted: On Ctrl-C or a termination signal, after a checkpoint was written.
@@ -153,13 +98,18 @@ class Loop:
             self._restore()
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
+        self.journal.start(self.completed)
+        set_training(self.optimizer, True)
         means: dict[str, float] = {}
         saved_at = time.monotonic()
+        enough = False
         with (
-            _stop_requested() as stop,
-            track(self.config.steps, self.description, completed=self.completed) as progress,
+            stop_requested() as stop,
+            track(
+                self.config.steps, self.description, completed=self.completed, hidden=not self.processes.is_first
+            ) as progress,
         ):
-            while self.completed < self.config.steps:
+            while self.completed < self.config.steps and not enough:
                 started = time.monotonic()
                 losses = self._optimise()
                 self.completed += 1
@@ -169,36 +119,71 @@ class Loop:
                 progress.advance(1, loss=means["loss"])
                 for callback in self.callbacks:
                     callback(self.completed)
-                if stop.is_set or time.monotonic() - saved_at > self.config.checkpoint_seconds:
+                enough = self._look()
+                stopping = self.processes.any(stop.is_set)
+                if stopping or time.monotonic() - saved_at > self.config.checkpoint_seconds:
                     self.save()
                     saved_at = time.monotonic()
-                if stop.is_set and self.completed < self.config.steps:
+                if stopping and self.completed < self.config.steps and not enough:
                     raise TrainingInterrupted(self.completed, self.config.steps, self.folder)
         self.save()
-        return Outcome(self.completed, self.seconds, means, self.history)
+        set_training(self.optimizer, False)
+        self.journal.close()
+        return Outcome(self.completed, self.seconds, means, self.history, self.kept, self.watch_seconds)
 
     def _optimise(self) -> dict[str, float]:
         """Take one optimiser step and return its losses."""
         totals: dict[str, float] = {}
         for micro_step in range(self.config.accumulate):
-            with self.accelerator.autocast():
+            with torch.autocast(
+                self._device, _AUTOCAST.get(self.config.precision), enabled=self.config.precision in _AUTOCAST
+            ):
                 losses = self.task.step(self.completed, micro_step)
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0.0) + float(value.detach()) / self.config.accumulate
+            values = self.processes.mean({name: float(value.detach()) for name, value in losses.items()})
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value / self.config.accumulate
             if not math.isfinite(totals["loss"]):
                 raise TrainingDiverged(self.completed, self.folder)
-            self.accelerator.backward(losses["loss"])
-        if self.accelerator.num_processes > 1:
-            for parameter in self.parameters.values():
-                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
-        self.accelerator.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
-        self.optimizer.step()
+            self._scaler.scale(losses["loss"] / self.config.accumulate).backward()
+        self.processes.mean_gradients(self.parameters.values())
+        self._scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
+        if not self._scaler.is_enabled() and not math.isfinite(float(norm)):  # a scaler passes over such a step
+            raise TrainingDiverged(self.completed, self.folder, "gradient")
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.task.after_step()
         if self.average is not None:
             self.average.step(self.parameters.values())
         return totals
+
+    def _look(self) -> bool:
+        """Let the watch look, if it wants to; keep what it finds best, and say whether it has seen enough."""
+        if self.watch is None or not self.watch.is_due(self.completed):
+            return False
+        started = time.monotonic()
+        set_training(self.optimizer, False)
+        with self.averaged(), torch.no_grad():
+            verdict, measured = self.watch.look(self.completed)
+            if verdict == "best":
+                self.best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+                self.kept = self.completed
+        set_training(self.optimizer, True)
+        self.watch_seconds += time.monotonic() - started
+        self.journal.write({"step": self.completed, **measured})
+        if verdict == "best":
+            self._save_best()
+        return verdict == "stop"
+
+    def keep(self) -> None:
+        """Put the parameters in place that the run is kept with: the best seen, else the averaged, else the last."""
+        if self.best:
+            for name, parameter in self.parameters.items():
+                parameter.data.copy_(self.best[name])
+        elif self.average is not None:
+            self.average.copy_to(self.parameters.values())
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -215,91 +200,109 @@ class Loop:
 
     def save(self) -> None:
         """Write the last checkpoint, if the run has a folder."""
-        if self.folder is None or not self.accelerator.is_main_process:
+        if self.folder is None or not self.processes.is_first:
             return
         names = list(self.parameters)
         average = dict(zip(names, self.average.shadow_params, strict=True)) if self.average else {}
+        tensors, rest = optimizer_state(self.optimizer, names)
         Checkpoint(
             step=self.completed,
             parameters={name: parameter.data for name, parameter in self.parameters.items()},
             average=average,
-            optimizer=optimizer_tensors(self.optimizer, names),
+            optimizer=tensors,
             counters={
                 "schedule": self.schedule.state_dict(),
                 "average_step": self.average.optimization_step if self.average else 0,
                 "seconds": self.seconds,
+                "optimizer": rest,
+                "scaler": self._scaler.state_dict(),
+                "watch": self.watch.state() if self.watch else None,
+                "watch_seconds": self.watch_seconds,
+                "kept": self.kept,
             },
             identity=self._identity(),
         ).save(self.folder / LAST)
+
+    def _save_best(self) -> None:
+        """Write the best parameters, and the checkpoint that knows of them."""
+        if self.folder is None or not self.processes.is_first:
+            return
+        Checkpoint(self.completed, self.best, {}, {}, {}, self._identity()).save(self.folder / BEST)
+        self.save()
 
     def _restore(self) -> None:
         if self.folder is None or not (self.folder / LAST).exists():
             return
         checkpoint = Checkpoint.load(self.folder / LAST)
-        if checkpoint.identity != self._identity():
-            raise BadConfig(f"{self.folder} holds another run: {_difference(checkpoint.identity, self._identity())}")
+        # Settings that came later have their defaults in older checkpoints.
+        there = {**checkpoint.identity, "loop": {**self._settings(LoopConfig(0)), **checkpoint.identity["loop"]}}
+        if there != self._identity():
+            raise BadConfig(f"{self.folder} holds another run: {_difference(there, self._identity())}")
+        counters = checkpoint.counters
         for name, parameter in self.parameters.items():
             parameter.data.copy_(checkpoint.parameters[name])
-        restore_optimizer(self.optimizer, self.parameters, checkpoint.optimizer)
-        self.schedule.load_state_dict(checkpoint.counters["schedule"])
+        restore_optimizer(self.optimizer, self.parameters, checkpoint.optimizer, counters.get("optimizer"))
+        self.schedule.load_state_dict(counters["schedule"])
         for group, learning_rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
             group["lr"] = learning_rate
+        self._scaler.load_state_dict(counters.get("scaler", {}))
         if self.average is not None:
-            self.average.optimization_step = checkpoint.counters["average_step"]
+            self.average.optimization_step = counters["average_step"]
             for shadow, name in zip(self.average.shadow_params, self.parameters, strict=True):
                 shadow.copy_(checkpoint.average[name])
-        self.completed = checkpoint.step
-        self.seconds = checkpoint.counters["seconds"]
+        self.completed, self.seconds = checkpoint.step, counters["seconds"]
+        self.watch_seconds, self.kept = counters.get("watch_seconds", 0.0), counters.get("kept")
+        if self.watch is not None and counters.get("watch"):
+            self.watch.restore(counters["watch"])
+        if self.kept is not None:
+            best = Checkpoint.load(self.folder / BEST).parameters
+            self.best = {name: best[name].to(parameter.device) for name, parameter in self.parameters.items()}
+
+    def _settings(self, config: LoopConfig) -> dict[str, Any]:
+        """Return the settings that two runs must share."""
+        free = _FREE_TO_CHANGE | ({"steps"} if self.config.schedule.startswith("constant") else set())
+        return {key: value for key, value in asdict(config).items() if key not in free}
 
     def _identity(self) -> dict[str, Any]:
-        free = _FREE_TO_CHANGE | ({"steps"} if self.config.schedule.startswith("constant") else set())
-        settings = {key: value for key, value in asdict(self.config).items() if key not in free}
-        return json.loads(json.dumps({"task": self.task.identity(), "loop": settings}))
+        return json.loads(json.dumps({"task": self.task.identity(), "loop": self._settings(self.config)}))
 
     def _log(self, means: dict[str, float]) -> None:
         if self.completed % self.config.log_every and self.completed != self.config.steps:
             return
-        line = {
-            "step": self.completed,
-            "seconds": round(self.seconds, 1),
-            "lr": self.schedule.get_last_lr()[0],
-            **means,
-        }
-        self.history.append(line)
-        if self.folder is not None and self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / LOG).open("a") as file:
-                file.write(json.dumps(line) + "\n")
+        self.journal.write(
+            {
+                "step": self.completed,
+                "seconds": round(self.seconds, 1),
+                "lr": float(self.schedule.get_last_lr()[0]),
+                **means,
+            }
+        )
 
 
 # What may differ when a run is resumed; a constant schedule may also be prolonged.
 _FREE_TO_CHANGE = {"checkpoint_seconds", "log_every"}
 
 
-@dataclass
-class _Stop:
-    is_set: bool = False
+def _build_schedule(optimizer: torch.optim.Optimizer, config: LoopConfig) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return a learning-rate schedule of diffusers.
 
-
-@contextmanager
-def _stop_requested() -> Iterator[_Stop]:
-    """Turn the first Ctrl-C or termination signal into a request to stop after the current step."""
-    stop = _Stop()
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.is_set = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
+    Raises:
+        BadConfig: If its rules cannot be read.
+    """
+    if config.schedule == "piecewise_constant" and not config.step_rules:
+        raise BadConfig("the schedule piecewise_constant needs rules: schedule_options.rules=1:100,0.1:300,0.01")
     try:
-        previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals belong to somebody else
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        return get_scheduler(
+            config.schedule,
+            optimizer,
+            step_rules=config.step_rules,
+            num_warmup_steps=config.warmup_steps,
+            num_training_steps=config.steps,
+            num_cycles=config.cycles,
+            power=config.power,
+        )
+    except (ValueError, IndexError) as error:
+        raise BadConfig(f"the schedule {config.schedule} cannot be built: {error}") from error
 
 
 def _smooth(means: dict[str, float], losses: Mapping[str, float], weight: float = 0.02) -> dict[str, float]:

@@ -11,13 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from portraitist.adapters import get_method
 from portraitist.errors import BadConfig
+from portraitist.training.recipes.groups import (
+    LogSettings,
+    MemorySettings,
+    OptimizerSettings,
+    PhotoSettings,
+    ScheduleName,
+    ScheduleSettings,
+    WatchSettings,
+)
 
 # Values of method settings that mean tokens known only with the base and the subject.
 PLACEHOLDERS = ("{token}", "{class}")
 
-PriorKind = Literal["none", "generated"]
+PriorKind = Literal["none", "generated", "given", "base"]
+Precision = Literal["no", "bf16", "fp16"]
 CollageFit = Literal["crop", "shrink"]
-Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 DEFAULT_METHOD = "lora"
 
 
@@ -46,21 +55,32 @@ class Recipe(BaseModel):
     norm_learning_rate: float | None = Field(
         None, gt=0, description="learning rate of the shifts of norms; that of their component when absent"
     )
-    schedule: Schedule = Field("constant", description="learning-rate schedule of diffusers")
+    optimizer: OptimizerSettings = Field(OptimizerSettings(), description="how parameters are stepped")
+    schedule: ScheduleName = Field("constant", description="learning-rate schedule of diffusers")
+    schedule_options: ScheduleSettings = Field(
+        default_factory=ScheduleSettings, description="what some schedules want to know"
+    )
     warmup_steps: int = Field(0, ge=0, description="warm-up steps of the schedule")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     max_gradient_norm: float = Field(1.0, gt=0, description="global norm gradients are clipped to")
     average_decay: float = Field(0.0, ge=0, lt=1, description="decay of the averaged adapter; 0 keeps none")
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR loss weighting; none when absent")
+    noise_offset: float = Field(
+        0.0, ge=0, description="noise shared by all pixels of a channel, for very dark and bright pictures; 0.05 to 0.1"
+    )
+    photos: PhotoSettings = Field(PhotoSettings(), description="what is made of each photo")
     mirror: bool = Field(False, description="also train on mirrored photos")
     prompt: str = Field("a photo of {}", description="training prompt; {} becomes token and class noun")
     class_prompt: str = Field("a photo of {}", description="prompt of prior images; {} becomes the class noun")
-    prior: PriorKind = Field("none", description="prior preservation: none, or with images the base generates")
+    prior: PriorKind = Field(
+        "none",
+        description="prior preservation: none; generated: with images the base made; given: of prior_folder; base:"
+        " without images, by what the base predicts with the adapter switched off",
+    )
+    prior_folder: str | None = Field(None, description="folder of class images, for the given prior")
     prior_weight: float = Field(1.0, ge=0, description="weight of the prior term")
     prior_images: int = Field(100, gt=0, description="class images generated once per base and class")
-    cut_mix: float = Field(
-        0.0, ge=0, le=1, description="several subjects: share of samples that are collages of two"
-    )
+    cut_mix: float = Field(0.0, ge=0, le=1, description="several subjects: share of samples that are collages of two")
     cut_mix_fit: CollageFit = Field(
         "crop", description="how a picture gets into its half: crop its middle, or shrink all of it"
     )
@@ -68,22 +88,19 @@ class Recipe(BaseModel):
     unmix_layers: tuple[str, ...] = Field(("*",), description="patterns on the cross-attention modules it looks at")
     unmix_largest_map: int = Field(32, gt=0, description="longest side of the attention maps it looks at")
     unmix_class: bool = Field(False, description="whether it counts class nouns too")
-    precision: Literal["no", "bf16"] = Field("no", description="autocast precision; parameters stay float32")
+    precision: Precision = Field("no", description="autocast precision; the adapter's parameters stay float32")
+    memory: MemorySettings = Field(MemorySettings(), description="trading time for memory")
+    watch: WatchSettings = Field(WatchSettings(), description="knowing when it is good")
+    log: LogSettings = Field(LogSettings(), description="what a run leaves behind")
     seed: int = Field(0, description="seed of everything random in the run")
 
     def replace(self, overrides: Mapping[str, Any]) -> "Recipe":
-        """Return a recipe with other values; method settings are merged.
+        """Return a recipe with other values; settings in groups are merged.
 
         Raises:
             BadConfig: On an unknown name, with the nearest valid one, or a bad value.
         """
-        values = self.model_dump()
-        for name, value in overrides.items():
-            if name == "method_config":
-                values[name] = _merged(values[name], value)
-            else:
-                values[name] = value
-        return parse_recipe(values, "the recipe")
+        return parse_recipe(_merged(self.model_dump(), overrides), "the recipe")
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
@@ -99,14 +116,30 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadConfig(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise BadConfig(f"{where}: {_complaint(error)}") from error
     if not _has_placeholder(recipe.method_config):
         get_method(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
         if getattr(recipe, name).count("{}") != 1:
             raise BadConfig(f"{where}: {name} must hold {{}} once, for the subject")
+    for prompt in (*recipe.watch.prompts, *recipe.log.sample_prompts):
+        if prompt.count("{}") != 1:
+            raise BadConfig(f"{where}: the prompt {prompt!r} must hold {{}} once, for the subject")
+    if (recipe.prior == "given") != (recipe.prior_folder is not None):
+        raise BadConfig(f"{where}: a given prior needs prior_folder, and nothing else does: --prior-images FOLDER")
     return recipe
+
+
+def _complaint(error: ValidationError) -> str:
+    """Say what is wrong with which setting; of a name in a group that is not known, the nearest one that is."""
+    first = error.errors()[0]
+    path = tuple(map(str, first["loc"]))
+    if first["type"] != "extra_forbidden":
+        return f"{'.'.join(path)}: {first['msg']}"
+    group = Recipe.model_fields[path[0]].annotation
+    known = getattr(group, "model_fields", {})
+    near = get_close_matches(path[-1], known, 1)
+    return f"no setting is named {'.'.join(path)}" + (f"; did you mean {path[0]}.{near[0]}?" if near else "")
 
 
 def list_recipes() -> list[str]:
@@ -164,8 +197,7 @@ def load_recipe(
     if not values and not own:
         raise BadConfig(f"no recipe for {method} on {base}; there are: {', '.join(list_recipes())}")
     for layer in (own, overrides or {}):
-        settings = _merged(_settings(values), _settings(layer))
-        values = {**values, **layer, "method_config": settings}
+        values = _merged({"method_config": {}, **values}, {**layer, "method_config": _settings(layer)})
     return parse_recipe({"method": method, **values}, str(file or f"recipe {method}"))
 
 

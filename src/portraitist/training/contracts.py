@@ -1,0 +1,116 @@
+"""What the loop asks of its surroundings, and what it is told: tasks, watches, settings, outcomes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from portraitist.training.recipes.groups import OptimizerName
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Named parameters that share a learning rate and a weight decay."""
+
+    parameters: Mapping[str, nn.Parameter]
+    learning_rate: float
+    weight_decay: float = 0.0
+
+
+class Task(Protocol):
+    """What is trained. `step` must draw all randomness from `portraitist.randomness` streams keyed by the step."""
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return the trained parameters; the same names and order on every call."""
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Return scalar losses of one (micro-)batch; the entry ``loss`` is minimised, others are logged."""
+
+    def after_step(self) -> None:
+        """Restore what an optimiser step must not have changed."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return JSON-able facts that two runs must share for one to resume the other."""
+
+
+Verdict = Literal["worse", "best", "stop"]
+
+
+class Watch(Protocol):
+    """What looks at a task's parameters now and then, and says which were best."""
+
+    def is_due(self, step: int) -> bool:
+        """Say whether it wants to look after so many steps."""
+
+    def look(self, step: int) -> tuple[Verdict, dict[str, float]]:
+        """Look; say whether this is the best so far or time to stop, and return what was measured."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what it remembers, JSON-able."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up again what it remembered."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Settings of the loop.
+
+    Attributes:
+        steps: Optimiser steps.
+        accumulate: Micro-batches per optimiser step.
+        schedule: A schedule of diffusers: constant, constant_with_warmup, linear, cosine, ...
+        warmup_steps: Warm-up steps of the schedule (ignored by ``constant``, as in diffusers).
+        cycles: Restarts of ``cosine_with_restarts``.
+        power: Of ``polynomial``.
+        step_rules: Of ``piecewise_constant``.
+        max_gradient_norm: Gradients are clipped to this global norm.
+        optimizer: A name of `portraitist.training.optimizers`.
+        betas: Decay rates of its moments.
+        epsilon: What keeps its divisions finite.
+        average_decay: Decay of the exponential moving average of the parameters; 0 keeps none.
+        precision: ``no`` (float32), ``bf16`` or ``fp16`` autocast; parameters stay float32.
+        checkpoint_seconds: A checkpoint is written when the last one is older.
+        log_every: Steps between two lines of the log.
+    """
+
+    steps: int
+    accumulate: int = 1
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    cycles: int = 1
+    power: float = 1.0
+    step_rules: str | None = None
+    max_gradient_norm: float = 1.0
+    optimizer: OptimizerName = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    average_decay: float = 0.0
+    precision: str = "no"
+    checkpoint_seconds: float = 180.0
+    log_every: int = 50
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run reports.
+
+    Attributes:
+        steps: Optimiser steps taken.
+        seconds: Time spent in them.
+        losses: Smoothed losses at the end.
+        history: Lines of the log.
+        kept: The step whose parameters a watch found best; None without a watch.
+        watch_seconds: Time spent on looking.
+    """
+
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+    history: list[dict[str, float]] = field(repr=False)
+    kept: int | None = None
+    watch_seconds: float = 0.0
+
+
+Callback = Callable[[int], None]
