@@ -81,6 +81,13 @@ def test_what_lora_cannot_hold_is_named() -> None:
         add([adapter, make(components, "lora", 1, layers="linear")])
 
 
+def test_convolutions_that_lora_does_not_adapt_are_named() -> None:
+    layers = {"conv": nn.Conv2d(4, 4, 1), "grouped": nn.Conv2d(4, 4, 1, groups=2), "up": nn.ConvTranspose2d(4, 4, 2)}
+    adapter = make({"m": nn.ModuleDict(layers)}, "svdiff", 1)
+    conversion = to_lora(adapter)
+    assert (set(conversion.adapter.layers), set(conversion.dropped)) == ({"m.conv"}, {"m.grouped", "m.up"})
+
+
 @pytest.mark.parametrize("method", CONFIGS)
 @pytest.mark.parametrize("strength", [0.5, -1.0])
 def test_scale(components: dict[str, nn.Module], method: str, strength: float) -> None:

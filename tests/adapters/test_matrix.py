@@ -16,6 +16,7 @@ from portraitist.adapters import (
     list_methods,
     load_adapter,
     save_adapter,
+    stack,
 )
 from portraitist.adapters.layer import Kind
 from portraitist.errors import BadConfig
@@ -39,6 +40,8 @@ class Layers(nn.Module):
         self.wide_linear = nn.Linear(12, 20)
         self.conv1x1 = nn.Conv2d(4, 6, 1)
         self.conv3x3 = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.grouped = nn.Conv2d(4, 6, 3, groups=2)
+        self.transposed = nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1)
         self.group_norm = nn.GroupNorm(2, 4)
         self.layer_norm = nn.LayerNorm(12)
         self.embedding = nn.Embedding(10, 6)
@@ -58,16 +61,20 @@ KINDS = {
     "wide_linear": Kind.LINEAR,
     "conv1x1": Kind.CONV,
     "conv3x3": Kind.CONV,
+    "grouped": Kind.CONV,
+    "transposed": Kind.TRANSPOSED,
     "group_norm": Kind.NORM,
     "layer_norm": Kind.NORM,
     "embedding": Kind.EMBEDDING,
     "short_embedding": Kind.EMBEDDING,
 }
+# Methods that adapt convolutions with groups; the others say that they do not.
+GROUPED = ("svdiff", "full")
 MATRIX = [
     pytest.param(method.name, layer, id=f"{method.name}-{layer}")
     for method in list_methods()
     for layer, kind in KINDS.items()
-    if kind in method.layers
+    if kind in method.layers and (layer != "grouped" or method.name in GROUPED)
 ]
 
 
@@ -218,6 +225,24 @@ def test_a_bank_equals_separate_adapters(model: Layers, generator: torch.Generat
         with attached({"m": model}, alone, scale=0.6):
             expected = module(x)[2 * index : 2 * index + 2]
         torch.testing.assert_close(together[2 * index : 2 * index + 2], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_every_sample_may_name_its_adapter(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 8, generator)
+    adapters = [make(model, method, layer, generator) for _ in range(3)]
+    samples = [2, None, 2, 0]
+    attachment = Attachment({"m": model}).attach(stack(adapters), scale=0.6)
+    attachment.serve(samples)
+    together = module(x)
+    attachment.detach()
+    for index, number in enumerate([*samples, *samples]):
+        sample = x[index : index + 1]
+        if number is None:
+            torch.testing.assert_close(together[index : index + 1], module(sample), rtol=1e-5, atol=1e-5)
+            continue
+        with attached({"m": model}, adapters[number], scale=0.6):
+            torch.testing.assert_close(together[index : index + 1], module(sample), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)

@@ -19,8 +19,8 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
 
     Args:
         components: Modules by component name, e.g. ``{"unet": ..., "text_encoder": ...}``.
-        patterns: Shell-style patterns on ``component.module.path``. ``linear:``, ``conv:``, ``norm:`` or ``embedding:``
-            before a pattern restricts it to a kind; one that starts with ``!`` takes away.
+        patterns: Shell-style patterns on ``component.module.path``. ``linear:``, ``conv:``, ``transposed:``, ``norm:``
+            or ``embedding:`` before a pattern restricts it to a kind; one that starts with ``!`` takes away.
 
     Raises:
         BadConfig: If nothing matches.

@@ -60,7 +60,7 @@ def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
     """
     factors, dropped, energy = {}, [], {}
     for name, layer in adapter.layers.items():
-        if layer.spec.kind not in (Kind.LINEAR, Kind.CONV):
+        if layer.spec.kind not in (Kind.LINEAR, Kind.CONV) or layer.spec.groups != 1:
             dropped.append(name)
             continue
         params = {key: value.detach() for key, value in adapter.parameters[name].items()}

@@ -180,15 +180,17 @@ def _unpack_specs(names: list[str], geometries: list[str], layers: list[int]) ->
 
 def _geometry(spec: LayerSpec) -> str:
     """Write a spec without its name, e.g. ``conv 8x3x3x3 1x1 1x1 1x1 1 8``."""
-    parts = (spec.shape, spec.stride, spec.padding, spec.dilation, (spec.groups,), spec.bias or ())
+    parts = [spec.shape, spec.stride, spec.padding, spec.dilation, (spec.groups,), spec.bias or ()]
+    if spec.kind is Kind.TRANSPOSED:
+        parts.append(spec.output_padding)
     return " ".join([spec.kind.value, *("x".join(map(str, part)) or "-" for part in parts)])
 
 
 def _spec(name: str, geometry: str) -> LayerSpec:
     kind, *parts = geometry.split(" ")
-    shape, stride, padding, dilation, groups, bias = (
+    shape, stride, padding, dilation, groups, bias, *more = (
         () if part == "-" else tuple(int(number) for number in part.split("x")) for part in parts
     )
     if min(shape) < 1 or max(shape) > WIDTH_LIMIT or torch.Size(shape).numel() > LAYER_LIMIT:
         raise ValueError(f"{name} would have a weight of shape {shape}, as no layer has")
-    return LayerSpec(name, Kind(kind), shape, stride, padding, dilation, groups[0], bias or None)
+    return LayerSpec(name, Kind(kind), shape, stride, padding, dilation, groups[0], bias or None, *more)

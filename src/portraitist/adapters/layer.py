@@ -22,6 +22,7 @@ class Kind(Enum):
 
     LINEAR = "linear"
     CONV = "conv"
+    TRANSPOSED = "transposed"
     NORM = "norm"
     EMBEDDING = "embedding"
 
@@ -36,6 +37,7 @@ class LayerSpec:
         shape: Shape of the weight as torch stores it.
         stride, padding, dilation, groups: Geometry of a convolution.
         bias: Shape of the bias, None without one.
+        output_padding: Rows and columns that a transposed convolution appends.
     """
 
     name: str
@@ -46,10 +48,11 @@ class LayerSpec:
     dilation: tuple[int, ...] = (1, 1)
     groups: int = 1
     bias: tuple[int, ...] | None = None
+    output_padding: tuple[int, ...] = (0, 0)
 
     @property
     def out_features(self) -> int:
-        """Rows of the weight as a matrix."""
+        """Rows of the weight as a matrix; the inputs of a transposed convolution."""
         return self.shape[0]
 
     @property
@@ -62,16 +65,19 @@ class LayerSpec:
         """Describe a module, or return None if no method can adapt it."""
         if isinstance(module, nn.Linear):
             return cls(name, Kind.LINEAR, tuple(module.weight.shape), bias=_shape(module.bias))
-        if isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if module.padding_mode != "zeros" or isinstance(module.padding, str):
+                return None
             return cls(
                 name,
-                Kind.CONV,
+                Kind.CONV if isinstance(module, nn.Conv2d) else Kind.TRANSPOSED,
                 tuple(module.weight.shape),
                 module.stride,
                 module.padding,
                 module.dilation,
                 module.groups,
                 _shape(module.bias),
+                module.output_padding,
             )
         if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None and module.weight.ndim == 1:
             return cls(name, Kind.NORM, tuple(module.weight.shape), bias=_shape(module.bias))
@@ -221,6 +227,10 @@ def apply_weight(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None
         return F.linear(x, weight, bias)
     if spec.kind is Kind.CONV:
         return F.conv2d(x, weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+    if spec.kind is Kind.TRANSPOSED:
+        return F.conv_transpose2d(
+            x, weight, bias, spec.stride, spec.padding, spec.output_padding, spec.groups, spec.dilation
+        )
     if spec.kind is Kind.EMBEDDING:
         return F.embedding(x, weight)
     raise TypeError(f"{spec.name}: a {spec.kind.value} layer is not linear in its input")

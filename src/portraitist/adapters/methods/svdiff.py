@@ -1,9 +1,9 @@
 """SVDiff: spectral shifts, one number per singular value (arXiv 2303.11305).
 
-``W' = U diag(relu(sigma + delta)) V^T`` (eq. 2) for linear, convolution (as ``[out, in kh kw]``) and embedding
-weights; ``w' = w + delta`` for the scales of norms, without ReLU. Biases stay. The frozen weight itself is never
-rebuilt from its decomposition: only the change ``e = relu(sigma + delta) - sigma`` is computed, so delta = 0 is
-bit-exact.
+``W' = U diag(relu(sigma + delta)) V^T`` (eq. 2) for linear, convolution (as ``[out, in kh kw]``; a transposed one as it
+is stored, ``[in, out kh kw]``) and embedding weights; ``w' = w + delta`` for the scales of norms, without ReLU. Biases
+stay. The frozen weight itself is never rebuilt from its decomposition: only the change ``e = relu(sigma + delta) -
+sigma`` is computed, so delta = 0 is bit-exact.
 
 The cheapest exact way is taken for each layer and input (t positions, a weight of r rows or columns at least):
 - a nearly square matrix: ``W x + U diag(e) V^T x``, which costs the frozen layer's two passes and 3 t r^2
@@ -62,12 +62,15 @@ class SpectralLayer(AdapterLayer):
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
         self.config = config
-        if spec.groups != 1:
-            raise BadConfig(f"{spec.name}: svdiff does not adapt a convolution with {spec.groups} groups")
+        # The rows of their weights as matrices are not their outputs.
+        self._apart = spec.kind is Kind.TRANSPOSED or spec.groups != 1
         self._pointwise = spec.kind is Kind.LINEAR or (
-            spec.kind is Kind.CONV and spec.shape[2:] == spec.stride == (1, 1) and spec.padding == (0, 0)
+            spec.kind is Kind.CONV
+            and not self._apart
+            and spec.shape[2:] == spec.stride == (1, 1)
+            and spec.padding == (0, 0)
         )
-        self._dense = False
+        self._dense = self._apart
         self._bound: tuple[Tensor, Tensor | None, Spectrum] | None = None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -94,7 +97,8 @@ class SpectralLayer(AdapterLayer):
         # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
         # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.
         one_sided, left = not spectrum.complete, spectrum.left
-        self._dense = one_sided and (left if self.spec.kind is Kind.EMBEDDING else not left and not self._pointwise)
+        open_end = left if self.spec.kind is Kind.EMBEDDING else not left and not self._pointwise
+        self._dense = self._apart or (one_sided and open_end)
         at_input = one_sided and not left and self._pointwise
         # The smallest singular values cannot be reached through the input.
         self.changes_input = at_input and self.shapes()["delta"][0] <= spectrum.one_sided
@@ -308,6 +312,7 @@ SVDIFF = Method(
     layers={
         Kind.LINEAR: SpectralLayer,
         Kind.CONV: SpectralLayer,
+        Kind.TRANSPOSED: SpectralLayer,
         Kind.EMBEDDING: SpectralLayer,
         Kind.NORM: NormShift,
     },
