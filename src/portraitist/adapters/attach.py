@@ -31,6 +31,22 @@ class _Active:
     scale: float
     enabled: bool = True
     where: Where | None = None
+    samples: Tensor | None = None
+
+    def chosen(self, x: Tensor) -> "_Active":
+        """Return the part with the parameters that the samples of an input ask for."""
+        if self.samples is None:
+            return self
+        times, left = divmod(x.shape[0], len(self.samples))
+        if left:
+            raise ValueError(f"adapters were named for {len(self.samples)} samples, but the batch has {x.shape[0]}")
+        samples = self.samples.repeat(times)
+        params = {name: value[samples.clamp(min=0)] for name, value in self.params.items()}
+        nothing = self.layer.scaled(params, 0.0)
+        for name, value in params.items():
+            without = (samples < 0).view(-1, *(1,) * (value.ndim - 1))
+            params[name] = torch.where(without, nothing[name], value)
+        return replace(self, params=params, samples=None)
 
     def scaled_params(self, dtype: torch.dtype | None = None) -> Parameters:
         """Return the parameters at the part's scale, in a dtype."""
@@ -55,12 +71,13 @@ class _Site:
         else:
             del self.module.forward
 
-    def present(self) -> list[_Active]:
-        """Return the parts that act, those that join as one."""
-        return _joined([part for part in self.active.values() if part.enabled and part.scale != 0.0])
+    def present(self, x: Tensor | None = None) -> list[_Active]:
+        """Return the parts that act (on an input, its samples' own), those that join as one."""
+        acting = [part for part in self.active.values() if part.enabled and part.scale != 0.0]
+        return _joined(acting if x is None else [part.chosen(x) for part in acting])
 
     def forward(self, x: Tensor) -> Tensor:
-        present = self.present()
+        present = self.present(x)
         everywhere = [part for part in present if part.where is None]
         y = self._forward(x, everywhere)
         total = y
@@ -191,6 +208,34 @@ class Attachment:
         """Set the weight with which an adapter is added."""
         for part in self._part_names(name):
             part.scale = scale
+
+    def serve(self, samples: Sequence[int | None] | None, name: str = "default") -> None:
+        """Say which adapter of a bank each sample of the coming batches gets.
+
+        Args:
+            samples: For each sample a number in the bank, or None for the frozen model. A batch that is a multiple as
+                long repeats them, as the two halves of classifier-free guidance do. Without, a batch is equal groups
+                in the bank's order again.
+            name: The bank's name.
+
+        Raises:
+            BadConfig: If the adapter is no bank, or has no such number.
+        """
+        parts = self._part_names(name)
+        if samples is None:
+            for part in parts:
+                part.samples = None
+            return
+        for part in parts:
+            shapes = part.layer.shapes()
+            for key, value in part.params.items():
+                if value.ndim == len(shapes[key]):
+                    raise BadConfig(f"{name!r} is a single adapter, not a bank; its samples cannot have different ones")
+                if not samples or any(number is not None and not 0 <= number < len(value) for number in samples):
+                    raise BadConfig(f"the samples {list(samples)} name adapters that a bank of {len(value)} has not")
+        numbers = torch.tensor([-1 if number is None else number for number in samples])
+        for part in parts:
+            part.samples = numbers.to(next(iter(part.params.values())).device)
 
     def confine(self, where: Where | None, name: str = "default") -> None:
         """Let an adapter act at some places only; None lets it act everywhere.
