@@ -101,6 +101,11 @@ def test_a_detail_must_be_known(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, file)
     with pytest.raises(BadConfig, match="'sd3' behind the @ is neither a folder nor an architecture"):
         load_base(f"{file}@sd3")
+    with pytest.raises(BadConfig, match=r"has no readable model_index\.json"):
+        load_base(f"{file}@{tmp_path}")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "KandinskyPipeline"}')
+    with pytest.raises(BadConfig, match="is a KandinskyPipeline, which is not supported yet"):
+        load_base(f"{file}@{tmp_path}")
     with pytest.raises(BadConfig, match="known for its sizes only"):
         load_base(f"{file}@flux")
     with pytest.raises(BadConfig, match="its unet"):

@@ -5,10 +5,8 @@ diffusers on tensors without memory - before diffusers' own loader reads a weigh
 and the tokenizer ship with the package.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from portraitist.bases.architectures import build_architecture, list_architectures, write_architecture
+from portraitist.bases.families import find_family
+from portraitist.bases.sources import Source, read_index
 from portraitist.errors import BadConfig
 
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
@@ -54,23 +54,22 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
         BadConfig: If it is damaged, another kind of file, or not of the architecture.
     """
     shapes = read_shapes(path)
-    with ExitStack() as stack:
-        if detail and detail not in list_architectures():
-            folder = Path(detail)
-            if not folder.is_dir():
-                known = ", ".join(list_architectures())
-                raise BadConfig(f"{detail!r} behind the @ is neither a folder nor an architecture; those are {known}")
-        else:
-            folder = Path(tempfile.mkdtemp(prefix="portraitist-"))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="portraitist-") as temporary:
+        folder = Path(detail)
+        if not detail or detail in list_architectures():
+            folder = Path(temporary)
             write_architecture(detail or recognise(path, shapes), folder)
+        elif not folder.is_dir():
+            known = ", ".join(list_architectures())
+            raise BadConfig(f"{detail!r} behind the @ is neither a folder nor an architecture; those are {known}")
+        pipeline_class = read_index(Source(folder))["_class_name"]
+        find_family(pipeline_class, str(folder))
         check_checkpoint(path, shapes, folder)
-        pipeline_class = diffusers.DiffusionPipeline.load_config(folder)["_class_name"]
         try:
             return getattr(diffusers, pipeline_class).from_single_file(
                 str(path), config=str(folder), torch_dtype=dtype, local_files_only=True
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError, conversion.SingleFileComponentError) as error:
             raise BadConfig(f"{path} cannot be loaded ({error}); get it again") from error
 
 
