@@ -3,25 +3,28 @@
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from portraitist.errors import BadConfig, MissingExtra
-from portraitist.studies.grid import RunSpec
-from portraitist.studies.running import RunOutcome, execute
 
-Outcomes = Iterator[RunOutcome]
-Executor = Callable[[Sequence[RunSpec], int, str], Outcomes]
+if TYPE_CHECKING:
+    from portraitist.studies.grid import RunSpec
+    from portraitist.studies.running import RunOutcome
+
+Outcomes = Iterator["RunOutcome"]
+Executor = Callable[[Sequence["RunSpec"], int, str], Outcomes]
 _ENDED = "the process of this run was ended from outside, as when memory runs out; try fewer workers"
 
 
-def run_here(specs: Sequence[RunSpec], device: str) -> Outcomes:
+def run_here(specs: Sequence["RunSpec"], device: str) -> Outcomes:
     """Make runs one after the other in this process."""
+    from portraitist.studies.running import execute
+
     for spec in specs:
         outcome = execute(spec, device)
         if outcome.status == "stopped":
@@ -29,7 +32,7 @@ def run_here(specs: Sequence[RunSpec], device: str) -> Outcomes:
         yield outcome
 
 
-def run_local(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
+def run_local(specs: Sequence["RunSpec"], workers: int, device: str) -> Outcomes:
     """Make runs in several processes of one torch thread each; with one worker, in this process.
 
     When a process is ended from outside, its run and those beside it fail, and new processes take over.
@@ -37,19 +40,18 @@ def run_local(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
     if workers == 1:
         yield from run_here(specs, device)
         return
-    waiting = iter(specs)
-    while batch := list(islice(waiting, workers)):
-        yield from _run_pool(batch, waiting, workers, device)
+    waiting = deque(specs)
+    while waiting:
+        yield from _run_pool(waiting, workers, device)
 
 
-def _run_pool(first: Sequence[RunSpec], waiting: Iterator[RunSpec], workers: int, device: str) -> Outcomes:
-    """Make runs until none is left, or until a process is ended from outside."""
+def _run_pool(waiting: deque["RunSpec"], workers: int, device: str) -> Outcomes:
+    """Make runs until none is waiting, or until a process is ended from outside."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_process)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupt)
     running: dict[Future[RunOutcome], RunSpec] = {}
-    broken = False
     try:
-        running.update({pool.submit(execute, spec, device): spec for spec in first})
+        works = _submit(pool, running, waiting, workers, device)
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -57,24 +59,50 @@ def _run_pool(first: Sequence[RunSpec], waiting: Iterator[RunSpec], workers: int
                 try:
                     outcome = future.result()
                 except BrokenProcessPool:
-                    broken = True
-                    outcome = RunOutcome(spec, "failed", _ENDED)
+                    works = False
+                    outcome = _failed(spec, _ENDED)
+                except Exception as error:  # raised before the run could begin, as by a broken installation
+                    outcome = _failed(spec, f"{type(error).__name__}: {error}")
                 if outcome.status != "stopped":
                     yield outcome
-                following = None if broken else next(waiting, None)
-                if following is not None:
-                    running[pool.submit(execute, following, device)] = following
+            works = works and _submit(pool, running, waiting, workers, device)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def prepare_process() -> None:
-    """Use one thread, so that processes do not fight over cores; leave Ctrl-C to the process that started this one."""
-    torch.set_num_threads(1)
+def _submit(
+    pool: ProcessPoolExecutor,
+    running: dict["Future[RunOutcome]", "RunSpec"],
+    waiting: deque["RunSpec"],
+    workers: int,
+    device: str,
+) -> bool:
+    """Give every idle process a run; say whether the pool still works."""
+    while waiting and len(running) < workers:
+        try:
+            future = pool.submit(execute_alone, waiting[0], device)
+        except BrokenProcessPool:
+            return False
+        running[future] = waiting.popleft()
+    return True
+
+
+def ignore_interrupt() -> None:
+    """Leave Ctrl-C to the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_ray(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
+def execute_alone(spec: "RunSpec", device: str) -> "RunOutcome":
+    """Make a run with one thread, so that processes do not fight over cores."""
+    import torch
+
+    from portraitist.studies.running import execute
+
+    torch.set_num_threads(1)
+    return execute(spec, device)
+
+
+def run_ray(specs: Sequence["RunSpec"], workers: int, device: str) -> Outcomes:
     """Make runs on the Ray cluster named by ``RAY_ADDRESS``, or on one of this machine with so many workers.
 
     Every node needs the package, and the base and photos under the same paths. With a GPU device each run takes one.
@@ -92,7 +120,7 @@ def run_ray(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
     if started:
         ray.init(address=address, log_to_driver=False, **own)
     needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1 if device.startswith("cuda") else 0, "max_retries": 0}
-    remote = ray.remote(**needs)(_execute_alone)
+    remote = ray.remote(**needs)(execute_alone)
     waiting = iter(specs)
     running = {remote.remote(spec, device): spec for spec in islice(waiting, workers)}
     try:
@@ -101,8 +129,10 @@ def run_ray(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
             spec = running.pop(finished)
             try:
                 outcome = ray.get(finished)
-            except ray.exceptions.RayError as error:
-                outcome = RunOutcome(spec, "failed", f"{_ENDED} ({type(error).__name__})")
+            except ray.exceptions.RayTaskError as error:
+                outcome = _failed(spec, f"{type(error.cause).__name__}: {error.cause}")
+            except ray.exceptions.RayError:
+                outcome = _failed(spec, _ENDED)
             if outcome.status != "stopped":
                 yield outcome
             following = next(waiting, None)
@@ -115,10 +145,10 @@ def run_ray(specs: Sequence[RunSpec], workers: int, device: str) -> Outcomes:
             ray.shutdown()
 
 
-def _execute_alone(spec: RunSpec, device: str) -> RunOutcome:
-    """Make a run with one thread, as in the other processes."""
-    torch.set_num_threads(1)
-    return execute(spec, device)
+def _failed(spec: "RunSpec", error: str) -> "RunOutcome":
+    from portraitist.studies.running import RunOutcome
+
+    return RunOutcome(spec, "failed", " ".join(error.split()))
 
 
 EXECUTORS: dict[str, Executor] = {"local": run_local, "ray": run_ray}

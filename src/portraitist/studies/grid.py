@@ -115,6 +115,7 @@ def plan(study: Study, base: Base, scorer: Scorer) -> list[Cell]:
         BadConfig: If a setting, method or subject of the study cannot work.
     """
     subjects = study.subject_entries()
+    sampling = study.sampling.config().for_base(base)
     shared: dict[str, Any] = {
         "base": base.name,
         "fingerprint": base.fingerprint,
@@ -122,6 +123,7 @@ def plan(study: Study, base: Base, scorer: Scorer) -> list[Cell]:
         "encoders": study.encoders,
         "metrics": study.metrics,
         "scorer_digest": digest(scorer.identity()),
+        "sampling": {name: getattr(sampling, name) for name in ("steps", "guidance", "scheduler")},
     }
     cells: list[Cell] = []
     for seed, subject in product(study.seeds, subjects):
@@ -222,7 +224,6 @@ def _cell(
         prompts=study.prompts,
         class_prompts=study.class_prompts,
         pictures=study.pictures,
-        sampling=study.sampling.model_dump(),
         checkpoints=study.checkpoints,
     )
     return Cell(arm, subject.name, seed, spec)

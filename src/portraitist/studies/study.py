@@ -36,11 +36,11 @@ class SubjectEntry(_Section):
 
 
 class Sampling(_Section):
-    """How the pictures that are scored are sampled."""
+    """How the pictures that are scored are sampled; what is not given is what is usual for the base."""
 
-    steps: int = Field(25, gt=0, description="denoiser steps")
-    guidance: float = Field(4.0, ge=1, description="weight of classifier-free guidance")
-    scheduler: Literal["dpm", "ddim"] = Field("dpm", description="sampler")
+    steps: int | None = Field(None, gt=0, description="denoiser steps")
+    guidance: float | None = Field(None, ge=1, description="weight of classifier-free guidance")
+    scheduler: str | None = Field(None, description="sampler")
 
     def config(self) -> SamplingConfig:
         """Return the settings of generation."""
@@ -148,7 +148,7 @@ class Study(_Section):
             )
             for grid in chosen
         )
-        steps = min(self.sampling.steps, quick.sampling_steps)
+        steps = min(self.sampling.steps or quick.sampling_steps, quick.sampling_steps)
         return self.model_copy(
             update={
                 "title": f"{self.title} (quick)",
@@ -216,9 +216,7 @@ def parse_study(content: Mapping[str, Any], folder: Path, where: str) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BadConfig(f"{where}: {place}: {first['msg']}") from error
+        raise BadConfig(f"{where}: {_explain(error)}") from error
     if isinstance(study.subjects, str):
         return study
     placed = tuple(
@@ -226,6 +224,15 @@ def parse_study(content: Mapping[str, Any], folder: Path, where: str) -> Study:
         for entry in study.subjects
     )
     return study.model_copy(update={"subjects": placed})
+
+
+def _explain(error: ValidationError) -> str:
+    """Say in one line what is wrong where: an unknown name if there is one, else what lies deepest."""
+    errors = sorted(error.errors(), key=lambda each: (each["type"] != "extra_forbidden", -len(each["loc"])))
+    # The alternatives that pydantic tried stand among the names: `tuple[...]`, `SubjectEntry`.
+    path = [str(part) for part in errors[0]["loc"] if isinstance(part, int) or (part.islower() and "[" not in part)]
+    message = "no setting has this name" if errors[0]["type"] == "extra_forbidden" else errors[0]["msg"]
+    return f"{'.'.join(path) or 'the file'}: {message}"
 
 
 def _example(name: str) -> SubjectEntry:

@@ -1,0 +1,79 @@
+"""The report in a real browser at two widths: nothing wider than the screen, both schemes of colours, sorting works."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from portraitist.studies.engine import Prepared
+from portraitist.studies.study_report import write_report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+HEIGHT = 1600
+# Written into the page's title by the browser, where a test can read it: document width, and rows after sorting.
+PROBE = """<script>
+  addEventListener("load", () => {
+    const head = document.querySelectorAll(".results thead button");
+    head[1].click(); head[1].click();
+    const rows = [...document.querySelector(".results").tBodies[0].rows].map(row => row.cells[1].dataset.sort);
+    document.title = JSON.stringify({width: document.documentElement.scrollWidth, screen: innerWidth, rows});
+  });
+</script></body>"""
+
+
+def browse(*arguments: str) -> str:
+    assert BROWSER is not None
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000"]
+    done = subprocess.run([BROWSER, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def page(made_up: Prepared) -> Path:
+    return write_report(made_up)[0]
+
+
+def photograph(page: Path, target: Path, width: int, *flags: str) -> np.ndarray:
+    browse(*flags, f"--window-size={width},{HEIGHT}", f"--screenshot={target}", page.as_uri())
+    with Image.open(target) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_screenshots_of_two_widths_and_schemes(page: Path, tmp_path: Path) -> None:
+    wide = photograph(page, tmp_path / "wide.png", 1280)
+    narrow = photograph(page, tmp_path / "narrow.png", 500)
+    dark = photograph(page, tmp_path / "dark.png", 1280, "--blink-settings=preferredColorScheme=0")
+    paper = {"light": (250, 249, 246), "dark": (23, 22, 20)}
+    for picture, scheme in ((wide, "light"), (narrow, "light"), (dark, "dark")):
+        assert picture.shape[0] == HEIGHT
+        assert tuple(picture[2, 2]) == paper[scheme]
+        # The margins stay empty: nothing runs out of the page.
+        assert (picture[:, :8] == paper[scheme]).all()
+        ink = np.abs(picture - np.array(paper[scheme])).sum(axis=2) > 60
+        assert 0.01 < ink.mean() < 0.5
+    # The same layout in both schemes: where one has ink, so has the other.
+    inks = [np.abs(each - each[2, 2]).sum(axis=2) > 120 for each in (wide, dark)]
+    rows = [ink.any(axis=1) for ink in inks]
+    assert (rows[0] == rows[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("width", [500, 1280])
+def test_nothing_is_wider_than_the_screen_and_tables_sort(page: Path, tmp_path: Path, width: int) -> None:
+    probed = tmp_path / "probed.html"
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
+    shown = browse(f"--window-size={width},{HEIGHT}", "--dump-dom", probed.as_uri())
+    title = re.search(r"<title>(.*?)</title>", shown)
+    assert title is not None
+    facts = json.loads(html.unescape(title[1]))
+    assert facts["screen"] == width
+    assert facts["width"] <= width
+    values = [float(value) for value in facts["rows"]]
+    assert values == sorted(values)
+    assert len(values) == 3

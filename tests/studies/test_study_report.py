@@ -1,0 +1,214 @@
+"""The report of a study whose truth is known: what it says, that it needs nothing beside it, that it can be read."""
+
+import csv
+import re
+import sqlite3
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from portraitist.bases import Base
+from portraitist.studies.analysis import GridResult, StudyResult, analyse
+from portraitist.studies.engine import Prepared
+from portraitist.studies.findings import answer, caveats
+from portraitist.studies.study_report import FIGURES, write_report
+
+from .conftest import STUDY, make_up
+
+
+@pytest.fixture(scope="module")
+def result(made_up: Prepared) -> StudyResult:
+    return analyse(made_up)
+
+
+@pytest.fixture(scope="module")
+def folder(made_up: Prepared) -> Path:
+    write_report(made_up)
+    return made_up.table.folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def grid(result: StudyResult, name: str) -> GridResult:
+    return next(each for each in result.grids if each.grid.name == name)
+
+
+def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -> None:
+    text = " ".join(answer(result))
+    assert re.search(r"On these 8 subjects, (full|lora) is best at DINO: 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", text)
+    assert re.search(r"Within noise of it: (lora|full)\.", text)
+    assert "svdiff is best at CLIP-T" in text
+    assert "The lead over every other is larger than noise." in text
+    if "full is best at DINO" in text:
+        assert "lora is 64x smaller than full, within noise of it at DINO, and no worse at CLIP-T." in text
+    assert "PRES (lower is better)" in text
+    assert "for svdiff, 0.6" in text
+
+
+def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> None:
+    rates = grid(result, "Learning rates")
+    dino = next(measure for measure in rates.measures if measure.name == "dino")
+    lora, svdiff = (rates.robustness(method, dino) for method in ("lora", "svdiff"))
+    assert lora is not None
+    assert svdiff is not None
+    assert lora.spread == pytest.approx(0.16, abs=0.04)  # 0.08 for each of two decades
+    assert svdiff.spread < 0.03
+    assert lora.best_value in (1e-4, 1e-3)
+
+
+def test_win_rates_and_front(result: StudyResult) -> None:
+    methods = grid(result, "Methods")
+    dino, clip = methods.measures[:2]
+    rates = methods.wins(dino)
+    assert rates[0][2] == 1.0
+    assert rates[2][0] == 0.0
+    assert rates[0][0] is None
+    assert rates[0][1] == pytest.approx(1 - rates[1][0])  # type: ignore[operator]
+    assert "svdiff" in [arm.arm.label for arm in methods.front(clip, dino)]
+
+
+def test_an_arm_that_lacks_subjects_is_not_called_best(result: StudyResult) -> None:
+    layers = grid(result, "Layers")
+    lacking = next(arm for arm in layers.arms if arm.failures)
+    clip = layers.measures[1]
+    best = layers.best(clip)
+    assert best is not None
+    assert best is not lacking
+
+
+def test_what_failed_and_what_is_missing_is_said(result: StudyResult, tiny_base: Base, tmp_path: Path) -> None:
+    assert "1 run of 84 failed; they are listed below." in caveats(result, result.grids[0])
+    few = make_up(tmp_path, tiny_base, {**STUDY, "subjects": STUDY["subjects"][:2]})
+    with sqlite3.connect(tmp_path / "runs.sqlite") as connection:
+        connection.execute("DELETE FROM runs WHERE key IN (SELECT key FROM runs WHERE status = 'done' LIMIT 3)")
+    partial = analyse(few)
+    said = " ".join(caveats(partial, partial.grids[0]))
+    assert "3 runs of" in said or "3 runs" in said
+    assert "no difference can be told from noise" in said
+    assert "noise" not in " ".join(answer(partial))
+    write_report(few)
+
+
+class Reader(HTMLParser):
+    """Collect elements, ids and texts, and check that elements are nested rightly."""
+
+    VOID = ("meta", "link", "img", "br")
+    DRAWN = ("line", "circle", "polyline", "polygon")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: dict[int, list[int]] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in self.DRAWN
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    return reader
+
+
+def test_the_page_needs_nothing_beside_it(page: str) -> None:
+    elements = read(page).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in elements:
+        if "src" in attributes:
+            assert str(attributes["src"]).startswith("data:image/")
+        if "href" in attributes:
+            target = str(attributes["href"])
+            assert target == "data:," or (tag == "a" and target.removeprefix("#") in ids)
+    outside = page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://|url\(|@import|<script src|fetch\(", outside)
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+
+
+def test_tables_have_a_cell_for_every_column(page: str) -> None:
+    for table in re.findall(r'<table class="(?:results|gallery)">.*?</table>', page, re.DOTALL):
+        counts = {len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)}
+        assert len(counts) == 1
+
+
+def test_pictures_wait_until_they_are_seen_and_say_what_they_show(page: str) -> None:
+    images = [attributes for tag, attributes in read(page).elements if tag == "img"]
+    assert len(images) > 3 * (5 + 3 * 3)
+    assert all(attributes["loading"] == "lazy" and attributes["alt"] for attributes in images)
+    assert any("on the beach, lora" in str(attributes["alt"]) for attributes in images)
+
+
+def test_words_of_others_are_escaped(page: str) -> None:
+    assert "the &lt;loss&gt; is not finite" in page
+    assert "<loss>" not in page
+
+
+def test_the_order_is_answer_expectation_results_settings(page: str) -> None:
+    places = [page.index(words) for words in ('class="answer"', "What was expected", 'id="grid-1"', 'id="settings"')]
+    assert places == sorted(places)
+    assert page.index("Runs that failed") < page.index('id="settings"')
+    for words in ("Recipe of lora", "Machine and versions", "diffusers", "made up"):
+        assert page.index(words) > page.index('id="settings"')
+
+
+def test_markdown_names_files_that_are_there(folder: Path) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    files = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(files) >= 8
+    for name in files:
+        assert name.startswith(FIGURES)
+        if name.endswith(".svg"):
+            assert ElementTree.parse(folder / name).getroot().tag.endswith("svg")
+        else:
+            with Image.open(folder / name) as sheet:
+                assert sheet.width > 400
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_the_summary_holds_what_the_page_shows(folder: Path, result: StudyResult) -> None:
+    with (folder / "summary.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 3 + 8 + 3
+    lora = next(line for line in lines if line["grid"] == "Methods" and line["arm"] == "lora")
+    interval = grid(result, "Methods").arms[1].interval("dino")
+    assert interval is not None
+    assert float(lora["dino"]) == interval.mean
+    assert float(lora["dino_low"]) == interval.low
+    assert int(lora["bytes"]) == 812_000
+
+
+def test_runs_are_written_flat(folder: Path) -> None:
+    with (folder / "runs.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 84
+    assert {line["setting.layers"] for line in lines} > {"UNet", "UNet-CA", "Up-Blocks"}
+    assert all(float(line["score.dino"]) > 0 for line in lines if line["status"] == "done")
+
+
+def test_parquet_holds_the_same_rows(made_up: Prepared) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    files = write_report(made_up, parquet=True)
+    table = parquet.read_table(files[-1])
+    assert table.num_rows == 84
+    done = [row for row in table.to_pylist() if row["status"] == "done"]
+    rows = made_up.table.rows()
+    assert all(row["score.dino"] == rows[row["key"]].scores["dino"] for row in done)
