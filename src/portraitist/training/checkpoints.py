@@ -128,18 +128,20 @@ def restore_optimizer(
         return
     for name, values in rest["parameters"].items():
         for entry, value in values.items():
-            optimizer.state[parameters[name]][entry] = _tuple(value)
+            optimizer.state[parameters[name]][entry] = _value(value)
     for group, values in zip(optimizer.param_groups, rest["groups"], strict=True):
-        for key, value in values.items():
-            group[key] = (
-                torch.tensor(value, dtype=group[key].dtype) if isinstance(group[key], Tensor) else _tuple(value)
-            )
+        group.update({key: _value(value) for key, value in values.items()})
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value
+    """Return a value as JSON can hold it; a number in a tensor with its precision, as sums depend on it."""
+    if isinstance(value, Tensor):
+        return {"number": value.item(), "dtype": str(value.dtype).removeprefix("torch.")}
+    return value
 
 
-def _tuple(value: Any) -> Any:
-    """JSON knows no tuples; no optimiser's state holds lists."""
-    return tuple(value) if isinstance(value, list) else value
+def _value(plain: Any) -> Any:
+    """Undo `_plain`; JSON knows no tuples, and no optimiser's state holds lists."""
+    if isinstance(plain, dict):
+        return torch.tensor(plain["number"], dtype=getattr(torch, plain["dtype"]))
+    return tuple(plain) if isinstance(plain, list) else plain
