@@ -10,6 +10,7 @@ from portraitist.cli import (
     count,
     demo,
     edit,
+    editing,
     evaluate,
     generate,
     inspect,
@@ -58,6 +59,7 @@ app.command("recipes")(recipes.recipes)
 app.command("count")(count.count)
 app.command("demo")(demo.demo)
 app.command("study")(study.study)
+toyland.app.command("editing")(editing.editing)
 app.add_typer(toyland.app, name="toyland")
 
 if __name__ == "__main__":

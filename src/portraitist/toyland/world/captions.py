@@ -88,6 +88,18 @@ def caption(spec: PictureSpec, rng: np.random.Generator, detail: Detail = SHORT)
     return text
 
 
+def plain_caption(spec: PictureSpec) -> str:
+    """Describe a picture completely, in the same words for the same thing whatever else is in the picture."""
+    who = [_subject(subject, np.random.default_rng(0), COMPLETE) for subject in spec.subjects]
+    text = _COMPANY_PHRASES[0].format(*who) if len(who) == 2 else who[0]
+    if spec.scene == "plain":
+        scene = _PLAIN_PHRASES[0].format(article=_article(spec.colour), colour=spec.colour)
+    else:
+        scene = SCENE_PHRASES[spec.scene][0]
+    template = "a photo of {}" if spec.style == "photo" else STYLE_PHRASES[spec.style][0]
+    return template.format(f"{text} {scene}")
+
+
 def scene_phrase(scene: str, colour: str, rng: np.random.Generator) -> str:
     """Return one of the phrases for a scene."""
     if scene == "plain":

@@ -1,0 +1,67 @@
+"""``portraitist toyland editing``: editing measured where the true answer is known."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.options import DEFAULT_BASE, BaseOption, DeviceOption, SetOption, choose_device, parse_settings
+from portraitist.cli.reporting import fact, say, warn
+
+
+def editing(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the pictures; a study goes on where it is.")
+    ] = Path("editing-study"),
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of editing.md and editing.png; that of the pictures when not given.")
+    ] = None,
+    base: BaseOption = DEFAULT_BASE,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits of each of the five kinds.")] = 8,
+    method: Annotated[list[str] | None, typer.Option(help="svdiff, lora and full when not given.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps; 50 when not given.")] = None,
+    settings: SetOption = None,
+    examiner: Annotated[
+        Path | None, typer.Option(help="Folder of toyland's examiner; without, targets are not recognised.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder of identities, e.g. toyland-identity; without, they are not compared.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the results.")] = 0,
+    only_report: Annotated[bool, typer.Option("--only-report", help="Make no picture; write the report anew.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure editing on pictures whose true answer can be drawn, and write a page with a table and a grid."""
+    overrides = {"seed": seed, **parse_settings(settings)}
+
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.evaluation.encoders import load_encoder
+    from portraitist.studies.editing import METHODS, EditingStudy, default_arms, default_recipes
+    from portraitist.studies.editing_report import write_editing_report
+    from portraitist.studies.edits import draw_edits
+    from portraitist.toyland.examiner import Examiner
+
+    place = choose_device(device)
+    judge = Examiner.load(examiner) if examiner else None
+    identities = load_encoder(encoder, place) if encoder else None
+    for missing, option in ((judge, "--examiner"), (identities, "--encoder")):
+        if missing is None:
+            warn(f"without {option}, the table lacks a column")
+    loaded = load_base(base, place)
+    methods = tuple(method or METHODS)
+    study = EditingStudy(
+        base=loaded,
+        edits=draw_edits(count),
+        arms=default_arms(methods, sampling_steps),
+        recipes=default_recipes(loaded, methods, overrides),
+        folder=output,
+        seed=seed,
+    )
+    if not only_report:
+        study.run()
+    page, grid = write_editing_report(study, report or output, judge, identities)
+    say(page.read_text(encoding="utf-8"))
+    fact("written", f"{page} and {grid}")

@@ -1,0 +1,166 @@
+"""The report of an editing study: a table of scores with intervals, the kinds apart, and a grid of pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from portraitist.errors import BadConfig
+from portraitist.evaluation.encoders import Encoder
+from portraitist.evaluation.statistics import bootstrap_interval
+from portraitist.files import write_aside
+from portraitist.generation.sheets import caption_sheet
+from portraitist.studies.editing import EditingStudy
+from portraitist.studies.editing_scores import EditScores, score_edits
+from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit
+from portraitist.toyland.examiner import Examiner
+
+PAGE, GRID = "editing.md", "editing.png"
+UNEDITED, ANSWER = "unedited picture", "true answer"
+_HEADINGS = {
+    "recognised": "target recognised",
+    "gain": "way to the answer",
+    "identity": "identity kept",
+    "unchanged_error": "error where nothing changes",
+}
+_TILE = 96
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of one row of the table, edit by edit."""
+
+    name: str
+    edits: Sequence[KnownEdit]
+    scores: Sequence[EditScores]
+
+    def values(self, score: str, kind: str | None = None) -> list[float]:
+        """Return a score's values where it has an answer, of one kind of edit or all."""
+        pairs = zip(self.edits, self.scores, strict=True)
+        found = [getattr(scores, score) for known, scores in pairs if kind in (None, known.kind)]
+        return [value for value in found if value is not None]
+
+
+def write_editing_report(
+    study: EditingStudy, folder: Path, examiner: Examiner | None = None, encoder: Encoder | None = None
+) -> tuple[Path, Path]:
+    """Write page and grid of what the study has made so far, over those that are there; return both paths.
+
+    Raises:
+        BadConfig: If nothing was made yet.
+    """
+    rows = score_study(study, examiner, encoder)
+    page, grid = folder / PAGE, folder / GRID
+    with write_aside(grid) as temporary:
+        draw_grid(study).save(temporary, format="PNG", optimize=True)
+    with write_aside(page) as temporary:
+        temporary.write_text(_render(study, rows, examiner is not None, encoder), encoding="utf-8")
+    return page, grid
+
+
+def score_study(study: EditingStudy, examiner: Examiner | None = None, encoder: Encoder | None = None) -> list[Scored]:
+    """Score every arm on the edits that all arms have made, the unedited pictures and the true answers beside them."""
+    made = _made(study)
+    if not made:
+        raise BadConfig(f"{study.folder} holds no edit that every arm has made; run the study first")
+    size = study.base.family.resolution
+    columns: dict[str, list[Image.Image]] = {
+        UNEDITED: [known.pictures(size)[0] for known, _ in made],
+        **{arm.name: [results[arm.name] for _, results in made] for arm in study.arms},
+        ANSWER: [known.pictures(size)[1] for known, _ in made],
+    }
+    edits = [known for known, _ in made]
+    return [Scored(name, edits, score_edits(edits, images, examiner, encoder)) for name, images in columns.items()]
+
+
+def draw_grid(study: EditingStudy) -> Image.Image:
+    """Draw the first finished edit of each kind: the picture, every arm's result, the true answer."""
+    tiles: list[tuple[Image.Image, str]] = []
+    for kind in KINDS_OF_EDIT:
+        first = next(((known, results) for known, results in _made(study) if known.kind == kind), None)
+        if first is None:
+            continue
+        known, results = first
+        before, after = known.pictures(study.base.family.resolution)
+        tiles.append((before, known.source))
+        tiles += [(results[arm.name], arm.name) for arm in study.arms]
+        tiles.append((after, known.target))
+    return caption_sheet(tiles, columns=len(study.arms) + 2, tile=_TILE)
+
+
+def _made(study: EditingStudy) -> list[tuple[KnownEdit, Mapping[str, Image.Image]]]:
+    """Return the edits that every arm has made, with the results by arm."""
+    found = []
+    for known in study.edits:
+        results = {arm.name: study.result(known, arm) for arm in study.arms}
+        present = {name: image for name, image in results.items() if image is not None}
+        if len(present) == len(study.arms):
+            found.append((known, present))
+    return found
+
+
+def _render(study: EditingStudy, rows: Sequence[Scored], examined: bool, encoder: Encoder | None) -> str:
+    edits = rows[0].edits
+    counts = ", ".join(f"{sum(known.kind == kind for known in edits)} of {kind}" for kind in KINDS_OF_EDIT)
+    shown = [name for name in _HEADINGS if any(row.values(name) for row in rows)]
+    by_kind = [name for name in ("recognised", "gain") if name in shown]
+    recipes = "; ".join(
+        f"{name}: {recipe.steps} steps, rate {recipe.learning_rate:g}" for name, recipe in study.recipes.items()
+    )
+    lines = [
+        "# Editing one picture",
+        "",
+        "Toyland's pictures are drawn, so an edit has a true answer: the same picture, drawn with one thing changed.",
+        f"{len(edits)} edits ({counts}) of identities that the base was not trained on; one seed each. Base:"
+        f" {study.base.name} ({study.base.fingerprint}). Learning: {recipes}. Ranges are 95 % bootstrap intervals over"
+        " edits.",
+        "",
+        *_table(["", *(_HEADINGS[name] for name in shown)], [_cells(row, shown) for row in rows]),
+        "",
+        *_explain(examined, encoder),
+        *(line for name in by_kind for line in _by_kind(rows, name)),
+        "",
+        f"![Rows: one edit of each kind; columns: the picture, every way of editing, the true answer]({GRID})",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cells(row: Scored, shown: Sequence[str]) -> list[str]:
+    return [row.name, *(_interval(row.values(name)) for name in shown)]
+
+
+def _by_kind(rows: Sequence[Scored], score: str) -> list[str]:
+    """Return a section with a score's means for each kind of edit."""
+    kinds = [kind for kind in KINDS_OF_EDIT if any(row.values(score, kind) for row in rows)]
+    body = []
+    for row in rows:
+        found = [row.values(score, kind) for kind in kinds]
+        body.append([row.name, *(f"{sum(v) / len(v):.2f}" if v else "" for v in found)])
+    return ["", f"## {_HEADINGS[score].capitalize()}, by kind of edit", "", *_table(["", *kinds], body)]
+
+
+def _interval(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    found = bootstrap_interval(values)
+    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    rows = [head, ["---"] * len(head), *body]
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _explain(examined: bool, encoder: Encoder | None) -> list[str]:
+    """Say what the columns mean."""
+    lines = [
+        "Way to the answer: 1 is the true answer, 0 as far from it as the unedited picture, in the region to change."
+    ]
+    if examined:
+        lines.append("Target recognised: what toyland's examiner reads; it has no question about accessories.")
+    if encoder is not None:
+        lines.append(f"Identity kept: cosine with the true answer, by {encoder.name} (weights {encoder.revision}).")
+    lines.append("Error where nothing changes: root mean squared, on [0, 1]; a style changes everything.")
+    return lines

@@ -1,0 +1,91 @@
+"""How near an edit came: to its true answer, to the picture it must leave alone, to the identity it must keep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from portraitist.evaluation.encoders import Encoder, embed_images
+from portraitist.studies.edits import KnownEdit
+from portraitist.toyland.examiner import Examiner, Reading
+from portraitist.toyland.world.captions import labels
+
+# Difference of a colour channel, of 255, from which a pixel counts as changed by the edit.
+_CHANGED = 8
+
+
+@dataclass(frozen=True)
+class EditScores:
+    """Scores of one result; None where the question has no answer.
+
+    Attributes:
+        recognised: 1 if the examiner sees what the edit asked for; it has no question about accessories.
+        gain: Part of the way from the picture to the true answer, in the region that must change: 1 is the answer
+            itself, 0 as far as the unedited picture, below 0 farther.
+        unchanged_error: Root mean squared error on [0, 1] where nothing must change; nothing is left in style edits.
+        identity: Cosine of the identity embeddings of the result and the true answer.
+    """
+
+    recognised: float | None
+    gain: float
+    unchanged_error: float | None
+    identity: float | None
+
+
+SCORES = tuple(EditScores.__dataclass_fields__)
+
+
+def score_edits(
+    edits: Sequence[KnownEdit],
+    results: Sequence[Image.Image],
+    examiner: Examiner | None = None,
+    encoder: Encoder | None = None,
+) -> list[EditScores]:
+    """Score one result of each edit.
+
+    Args:
+        edits: The edits.
+        results: A result of each, all of one size.
+        examiner: Reads what a picture shows; None leaves `recognised` out.
+        encoder: Recognises identities; None leaves `identity` out.
+    """
+    size = results[0].width
+    pairs = [known.pictures(size) for known in edits]
+    recognised: list[float | None] = [None] * len(edits)
+    if examiner is not None:
+        readings = examiner.read(np.stack([np.asarray(image.convert("RGB")) for image in results]))
+        recognised = [_recognise(known, reading) for known, reading in zip(edits, readings, strict=True)]
+    identities: list[float | None] = [None] * len(edits)
+    if encoder is not None:
+        found, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
+        identities = [float(value) for value in (found * wanted).sum(-1)]
+    scores = []
+    for (before, after), result, seen, identity in zip(pairs, results, recognised, identities, strict=True):
+        gain, error = _distances(before, after, result)
+        scores.append(EditScores(seen, gain, error, identity))
+    return scores
+
+
+def _distances(before: Image.Image, after: Image.Image, result: Image.Image) -> tuple[float, float | None]:
+    """Return how much of the change was made, and the error where there was to be none."""
+    old, new, found = (np.asarray(image.convert("RGB"), np.float64) / 255 for image in (before, after, result))
+    changed = np.abs(old - new).max(-1) > _CHANGED / 255
+    gain = 1 - _rms((found - new)[changed]) / _rms((old - new)[changed])
+    return gain, None if changed.all() else _rms((found - old)[~changed])
+
+
+def _recognise(known: KnownEdit, reading: Reading) -> float | None:
+    """Say whether the examiner reads what the edit asked for."""
+    wanted = Reading.from_labels(labels(known.after))
+    if known.kind == "scene":
+        return float(reading.scene == wanted.scene)
+    if known.kind == "style":
+        return float(reading.style == wanted.style)
+    if known.kind in ("colour", "removal"):
+        return float(reading.kinds == wanted.kinds and reading.colours == wanted.colours)
+    return None
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.square(values).mean()))

@@ -1,0 +1,84 @@
+"""The editing study on an untrained base: its edits, its scores, its resuming, its report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from portraitist.bases import Base, load_base
+from portraitist.errors import BadConfig
+from portraitist.studies.editing import EditingStudy, default_arms, default_recipes
+from portraitist.studies.editing_report import ANSWER, UNEDITED, score_study, write_editing_report
+from portraitist.studies.editing_scores import score_edits
+from portraitist.studies.edits import KINDS_OF_EDIT, draw_edits
+from portraitist.toyland.examiner import Examiner
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base_folder: Path) -> Base:
+    return load_base(tiny_base_folder)
+
+
+def new_study(base: Base, folder: Path, count: int = 5) -> EditingStudy:
+    settings = {"steps": 1, "layers": "UNet-CA", "batch_size": 1}
+    edits = draw_edits(per_kind=1)[:count]
+    return EditingStudy(base, edits, default_arms(("svdiff",), 2), default_recipes(base, ("svdiff",), settings), folder)
+
+
+def test_forty_edits_change_one_thing_each() -> None:
+    edits = draw_edits()
+    assert len(edits) == 40
+    assert {known.kind for known in edits} == set(KINDS_OF_EDIT)
+    for known in edits:
+        before, after = known.before, known.after
+        assert known.source != known.target
+        assert all(subject.identity.split == "test" for subject in before.subjects)
+        assert (before.scene == after.scene) == (known.kind != "scene")
+        assert (before.style == after.style) == (known.kind != "style")
+        assert (len(before.subjects) == len(after.subjects)) == (known.kind != "removal")
+        assert before.seed == after.seed
+    assert draw_edits() == edits
+
+
+@pytest.mark.parametrize("known", draw_edits(per_kind=2), ids=lambda known: known.name)
+def test_the_true_answer_scores_full_and_the_unedited_picture_nothing(known) -> None:  # type: ignore[no-untyped-def]
+    before, after = known.pictures(64)
+    (answer,), (unedited,) = score_edits([known], [after]), score_edits([known], [before])
+    assert (answer.gain, unedited.gain) == (1, 0)
+    assert unedited.unchanged_error in (0, None)
+    assert answer.unchanged_error is None or answer.unchanged_error < 8 / 255
+    halfway = Image.blend(before, after, 0.5)
+    assert score_edits([known], [halfway])[0].gain == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_study_is_resumed_and_reported(base: Base, tmp_path: Path) -> None:
+    study = new_study(base, tmp_path / "run")
+    with pytest.raises(BadConfig, match="run the study first"):
+        score_study(study)
+    new_study(base, tmp_path / "run", count=2).run()
+    early = study.picture_path(study.edits[0], study.arms[0])
+    written = early.stat().st_mtime_ns
+    study.run()
+    assert early.stat().st_mtime_ns == written
+    assert all(study.result(known, arm) is not None for known in study.edits for arm in study.arms)
+    examiner = Examiner([8, 8], 32).eval()
+    rows = {row.name: row for row in score_study(study, examiner)}
+    assert list(rows) == [UNEDITED, *(arm.name for arm in study.arms), ANSWER]
+    assert np.mean(rows[ANSWER].values("gain")) == 1
+    page, grid = write_editing_report(study, tmp_path / "report", examiner)
+    text = page.read_text()
+    for heading in ("target recognised", "way to the answer", "svdiff, inverted", "SDEdit 0.5", "| accessory |"):
+        assert heading in text, heading
+    with Image.open(grid) as image:
+        assert image.width > (len(study.arms) + 2) * 96
+
+
+def test_a_picture_made_with_other_settings_is_made_again(base: Base, tmp_path: Path) -> None:
+    study = new_study(base, tmp_path, count=1)
+    study.run()
+    other = EditingStudy(base, study.edits, study.arms, study.recipes, tmp_path, seed=1)
+    assert all(other.result(known, arm) is None for known in other.edits for arm in other.arms)
+    study.picture_path(study.edits[0], study.arms[0]).write_bytes(json.dumps({}).encode())
+    assert study.result(study.edits[0], study.arms[0]) is None
