@@ -10,8 +10,8 @@ from portraitist.bases.architectures import build_architecture
 from portraitist.bases.clip_tokenizer import build_clip_tokenizer
 from portraitist.bases.families import FAMILIES, Flux, Framing
 
-FAMILY = {"sd15": "sd", "sd21": "sd", "sd21-768": "sd", "sdxl": "sdxl", "flux": "flux"}
-RESOLUTION = {"sd15": 512, "sd21": 512, "sd21-768": 768, "sdxl": 1024, "flux": 1024}
+FAMILY = {"sd15": "sd", "sd21-768": "sd", "sdxl": "sdxl", "flux": "flux"}
+RESOLUTION = {"sd15": 512, "sd21-768": 768, "sdxl": 1024, "flux": 1024}
 
 
 @pytest.mark.parametrize("name", FAMILY)
