@@ -1,5 +1,6 @@
 """Recognising safetensors files of others by their tensors' names, to say what they are and which base they are for."""
 
+import itertools
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -39,8 +40,21 @@ _KINDS = (
     _Kind((r"^vision_model\.",), "a vision encoder"),
     _Kind((r"^(model\.)?layers\.\d+\.(self_attn|mlp)\.",), "a language model"),
 )
-# What trainers of others write about themselves.
-_TRAINERS = {"ss_": "written by kohya's sd-scripts", "modelspec.": "with a model specification header"}
+# What programs write about themselves; ours stands first, as it writes the notes of others too.
+_WRITERS = {
+    "portraitist": "written by portraitist",
+    "ss_": "written by kohya's sd-scripts",
+    "modelspec.": "with a model specification header",
+}
+# Widths of the conditions that denoisers attend to, and of CLIP text encoders.
+_CONDITIONS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
+_ENCODERS = {
+    768: "Stable Diffusion 1.x or the first text encoder of later models",
+    1024: "Stable Diffusion 2.x",
+    1280: "the second text encoder of Stable Diffusion XL",
+}
+# Where trainers of others note the base.
+_NOTES = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
 
 
 def recognise(keys: Collection[str], metadata: Mapping[str, str]) -> str:
@@ -58,19 +72,8 @@ def recognise(keys: Collection[str], metadata: Mapping[str, str]) -> str:
             break
     else:
         words = "something unknown"
-    notes = [note for prefix, note in _TRAINERS.items() if any(name.startswith(prefix) for name in metadata)]
-    return ", ".join([words, *notes])
-
-
-# Widths of the conditions that denoisers attend to, and of CLIP text encoders.
-_CONDITIONS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
-_ENCODERS = {
-    768: "Stable Diffusion 1.x or the first text encoder of later models",
-    1024: "Stable Diffusion 2.x",
-    1280: "the second text encoder of Stable Diffusion XL",
-}
-# Where trainers of others note the base.
-_NOTES = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
+    notes = (note for prefix, note in _WRITERS.items() if any(name.startswith(prefix) for name in metadata))
+    return ", ".join([words, *itertools.islice(notes, 1)])
 
 
 def recognise_base(weights: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> str | None:

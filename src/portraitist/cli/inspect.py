@@ -9,10 +9,10 @@ import yaml
 from portraitist.cli.reporting import fact, say
 from portraitist.units import in_bytes, in_time
 
-_LISTED = 3
-
 if TYPE_CHECKING:
     from portraitist.adapters.inspection import Inspection
+
+_LISTED = 3
 
 
 def inspect(

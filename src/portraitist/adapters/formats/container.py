@@ -141,9 +141,9 @@ def write_tensors(
 ) -> None:
     """Write tensors, in a precision if one is given, with our own facts and the format's metadata.
 
-    The file appears complete or not at all.
+    Single numbers (alpha) are not rounded. The file appears complete or not at all.
     """
-    ready = {key: stored(key, tensor, dtype).clone() for key, tensor in tensors.items()}
+    ready = {key: stored(key, tensor, dtype if tensor.ndim else None).clone() for key, tensor in tensors.items()}
     own = {_OWN: json.dumps(dict(facts))} if facts else {}
     with write_aside(path) as temporary:
         save_file(ready, temporary, metadata={"format": "pt", **own, **(metadata or {})})
