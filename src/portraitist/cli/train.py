@@ -42,7 +42,9 @@ def train(
     ] = False,
     base: BaseOption = DEFAULT_BASE,
     base_dtype: BaseDtypeOption = None,
-    method: Annotated[str | None, typer.Option(help="One of `portraitist methods`, or several with +; lora when not given.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="One of `portraitist methods`, or several with +; lora when not given.")
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="A YAML file of settings that go above the recipe's.")] = None,
     settings: SetOption = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
