@@ -12,6 +12,7 @@ from portraitist.errors import BadPhoto
 
 # Files that belong beside photos: captions, notes, settings.
 _COMPANIONS = {".txt", ".json", ".jsonl", ".yaml", ".yml", ".md", ".caption"}
+MASK_SUFFIX = ".mask.png"
 _WHITE = (255, 255, 255)
 # Whole ranges that greys with more than eight bits may use; 1 is for floating point.
 _GREY_RANGES = (1, 255, 65535)
@@ -49,8 +50,13 @@ def list_photos(entry: Path) -> list[Path]:
         files = [path for path in entry.iterdir() if path.is_file()]
     except OSError as error:
         raise BadPhoto(f"the folder {entry} cannot be read: {error.strerror}") from error
-    wanted = [path for path in files if not path.name.startswith(".") and path.suffix.lower() not in _COMPANIONS]
+    wanted = [path for path in files if not path.name.startswith(".") and not _is_companion(path)]
     return sorted(wanted, key=lambda path: (_natural_order(path.name.lower()), path.name))
+
+
+def _is_companion(path: Path) -> bool:
+    """Say whether a file lies beside a photo rather than being one."""
+    return path.suffix.lower() in _COMPANIONS or path.name.lower().endswith(MASK_SUFFIX)
 
 
 def _natural_order(name: str) -> list[str | int]:

@@ -15,7 +15,7 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, TrainingInterrupted
 from portraitist.training.cut_mix import Draw, collage
-from portraitist.training.dreambooth import encode
+from portraitist.training.latents import encode
 from portraitist.training.multi_subject import (
     MultiSubjectTask,
     check_subjects,

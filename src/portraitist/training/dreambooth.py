@@ -5,60 +5,22 @@ and class images share one forward pass.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, Kind
+from portraitist.adapters import Adapter, Attachment, Kind
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing
+from portraitist.errors import BadConfig
 from portraitist.randomness import epoch_order, torch_generator
+from portraitist.training.conditions import PromptBook
+from portraitist.training.latents import Latents
 from portraitist.training.loop import ParameterGroup
+from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Encoded pictures: posterior means and standard deviations, ``[n, c, h, w]`` in float32, and their framings."""
-
-    mean: Tensor
-    deviation: Tensor
-    framings: tuple[Framing, ...]
-
-    def draw(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        """Sample the latents of some pictures."""
-        chosen = torch.from_numpy(indices)
-        mean, deviation = self.mean[chosen], self.deviation[chosen]
-        return mean + deviation * torch.randn(mean.shape, generator=generator)
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-
-def encode(
-    base: Base, images: Sequence[Image.Image], mirror: bool = False, framings: Sequence[Framing] = ()
-) -> Latents:
-    """Encode pictures once.
-
-    Args:
-        base: The base.
-        images: The pictures.
-        mirror: Encode their mirror images too.
-        framings: How each was cut from its photo, the same seen from both sides; whole pictures when empty.
-    """
-    everything = [*images, *(ImageOps.mirror(image) for image in images)] if mirror else list(images)
-    framings = framings or [Framing.whole(image.height, image.width) for image in images]
-    means, deviations = [], []
-    for image in everything:
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
-        mean, deviation = base.family.encode_pictures(pixels)
-        means.append(mean.cpu())
-        deviations.append(deviation.cpu())
-    return Latents(torch.cat(means), torch.cat(deviations), tuple(framings) * (len(everything) // len(images)))
 
 
 def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[ParameterGroup]:
@@ -83,33 +45,78 @@ def denoising_errors(
     framings: Sequence[Framing],
     conditions: Conditions,
     draws: torch.Generator,
+    *,
+    rows: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Noise latents, predict, and return each sample's weighted squared error, ``[n]``.
 
     Args:
         base: The base, with the adapter attached.
-        recipe: Whose loss weighting is used.
+        recipe: Whose loss weighting and noise offset are used.
         latents: Clean latents ``[n, c, h, w]`` on the CPU.
-        framings: How each picture was cut.
-        conditions: Of the prompts, one row a sample.
+        framings: How each picture was cut, those of `rows`.
+        conditions: Of the prompts, one row a sample, those of `rows`.
         draws: Where noise and timesteps come from.
+        rows: Of the latents those that this process takes, after all have been noised; all when None.
+        weights: How much each place counts, ``[n, 1, h, w]``; all the same when None.
     """
     family = base.family
+    noise, timesteps = draw_noise(base, recipe, latents, draws)
+    if rows is not None:
+        latents, noise, timesteps = latents[rows], noise[rows], timesteps[rows]
+        weights = None if weights is None else weights[rows]
+    prediction = predict(base, latents, noise, timesteps, framings, conditions)
+    errors = (prediction.float() - family.target(latents, noise, timesteps).to(base.device)).square()
+    if weights is not None:
+        errors = errors * weights.to(base.device)
+    return errors.mean(dim=tuple(range(1, errors.ndim))) * loss_weights(base, recipe, timesteps)
+
+
+def draw_noise(base: Base, recipe: Recipe, latents: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw noise and timesteps for latents.
+
+    With a noise offset, a part of the noise is one number for a whole channel: without it a model never sees a
+    picture's mean brightness disappear, so it cannot make very dark or bright ones (Guttenberg, "Diffusion with offset
+    noise", 2023; as in diffusers' scripts).
+    """
     noise = torch.randn(latents.shape, generator=draws)
-    timesteps = family.draw_timesteps(len(latents), draws, (latents.shape[-2], latents.shape[-1]))
+    timesteps = base.family.draw_timesteps(len(latents), draws, (latents.shape[-2], latents.shape[-1]))
+    if recipe.noise_offset:
+        noise = noise + recipe.noise_offset * torch.randn(*latents.shape[:2], 1, 1, generator=draws)
+    return noise, timesteps
+
+
+def predict(
+    base: Base, latents: Tensor, noise: Tensor, timesteps: Tensor, framings: Sequence[Framing], conditions: Conditions
+) -> Tensor:
+    """Noise latents and let the denoiser predict."""
+    family = base.family
     noised = family.add_noise(latents, noise, timesteps)
     device, dtype = base.device, next(family.denoiser.parameters()).dtype
     conditions = {**conditions, **family.encode_framings(framings)}
-    prediction = family.predict(noised.to(device, dtype), timesteps.to(device), conditions)
-    target = family.target(latents, noise, timesteps).to(device)
-    errors = (prediction.float() - target).square().mean(dim=tuple(range(1, target.ndim)))
+    return family.predict(noised.to(device, dtype), timesteps.to(device), conditions)
+
+
+def loss_weights(base: Base, recipe: Recipe, timesteps: Tensor) -> Tensor:
+    """Return how much each sample's error counts, ``[n]``."""
     if recipe.min_snr_gamma is None:
-        return errors
-    return errors * family.min_snr_weights(timesteps, recipe.min_snr_gamma).to(device)
+        return torch.ones(len(timesteps), device=base.device)
+    return base.family.min_snr_weights(timesteps, recipe.min_snr_gamma).to(base.device)
 
 
 class DreamBoothTask:
-    """Fine-tune an adapter on a subject's photos. The adapter must be attached to the base already."""
+    """Fine-tune an adapter on a subject's photos. The adapter must be attached to the base already.
+
+    Args:
+        base: The base.
+        adapter: The adapter.
+        recipe: How to train it.
+        prompt: The prompt of photos that have none of their own.
+        photos: Encoded photos; in buckets, one for each size, where they have several.
+        class_prompt: The prompt of the prior.
+        prior: Encoded class images; without them, a recipe whose prior is the base holds on to its predictions.
+    """
 
     def __init__(
         self,
@@ -117,15 +124,19 @@ class DreamBoothTask:
         adapter: Adapter,
         recipe: Recipe,
         prompt: str,
-        photos: Latents,
+        photos: Latents | Sequence[Latents],
         class_prompt: str = "",
         prior: Latents | None = None,
     ) -> None:
         self.base, self.adapter, self.recipe = base, adapter, recipe
         self.prompt, self.class_prompt = prompt, class_prompt
-        self.photos, self.prior = photos, prior
+        self.photos = (photos,) if isinstance(photos, Latents) else tuple(photos)
+        self.prior = prior
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
-        self._cached: Conditions | None = None
+        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.processes = Processes.current()
+        self.attachment: Attachment | None = None
+        self._frozen_class: Conditions | None = None
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""
@@ -133,46 +144,124 @@ class DreamBoothTask:
 
     def identity(self) -> dict[str, Any]:
         """Return the recipe, the prompts and how many pictures there are."""
+        recipe = self.recipe.model_dump(mode="json")
         return {
             "task": "dreambooth",
             "base": self.base.fingerprint,
             "prompt": self.prompt,
-            "photos": len(self.photos),
-            "content": float(self.photos.mean.double().sum()),
-            "recipe": self.recipe.model_dump(mode="json"),
+            "photos": sum(map(len, self.photos)),
+            "content": sum(float(bucket.mean.double().sum()) for bucket in self.photos),
+            "recipe": {name: value for name, value in recipe.items() if name != "log"},
         }
+
+    def encode_prompts(self) -> None:
+        """Encode every prompt that will be needed, so that the text encoders may be put away."""
+        prompts = {self.prompt, *(prompt for bucket in self.photos for prompt in bucket.prompts)}
+        if self.recipe.prior != "none":
+            prompts.add(self.class_prompt)
+        self.prompts.encode(sorted(prompts))
 
     def after_step(self) -> None:
         """Nothing to restore."""
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
-        """Denoise photos, and class images when the prior is preserved."""
+        """Denoise photos, and hold on to the class where the prior is preserved."""
         recipe = self.recipe
-        size, index = recipe.batch_size, step * recipe.accumulate + micro_step
+        index = step * recipe.accumulate + micro_step
+        size, total = recipe.batch_size, recipe.batch_size * self.processes.count
+        mine = range(total)[self.processes.rows(size)]
         draws = torch_generator(recipe.seed, "noise", index)
-        chosen = epoch_order(len(self.photos), recipe.seed, "photos", index * size, size)
-        latents = self.photos.draw(chosen, draws)
-        framings = [self.photos.framings[position] for position in chosen]
-        if self.prior is not None:
-            chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * size, size)
-            latents = torch.cat([latents, self.prior.draw(chosen, draws)])
-            framings += [self.prior.framings[position] for position in chosen]
-        errors = denoising_errors(self.base, recipe, latents, framings, self._conditions(), draws)
-        subject = errors[:size].mean()
+        bucket, chosen = self._draw_photos(index, total)
+        latents = bucket.draw(chosen, draws)
+        weights = None if bucket.weights is None else bucket.weights[torch.from_numpy(chosen)]
+        framings = [bucket.framings[chosen[row]] for row in mine]
+        prompts = [bucket.prompts[chosen[row]] if bucket.prompts else self.prompt for row in mine]
         if self.prior is None:
-            return {"loss": subject}
-        prior = errors[size:].mean()
-        return {"loss": subject + recipe.prior_weight * prior, "subject": subject, "prior": prior}
+            rows = torch.tensor(mine)
+            conditions = self.prompts.encode(prompts)
+            errors = denoising_errors(
+                self.base, recipe, latents, framings, conditions, draws, rows=rows, weights=weights
+            )
+            losses = {"subject": errors.mean()}
+            if recipe.prior == "base":
+                losses["prior"] = self._distance_to_base(latents[rows], framings, index)
+        else:
+            losses = self._with_class_images(index, latents, framings, prompts, draws, weights)
+        if "prior" not in losses:
+            return {"loss": losses["subject"]}
+        return {"loss": losses["subject"] + recipe.prior_weight * losses["prior"], **losses}
 
-    def _conditions(self) -> Conditions:
-        """Return the prompts' conditions for a batch; computed once unless the text encoder is trained."""
-        if self._cached is not None:
-            return self._cached
-        prompts = [self.prompt] if self.prior is None else [self.prompt, self.class_prompt]
-        with torch.set_grad_enabled(self.trains_text):
-            conditions = self.base.family.encode_prompts(prompts)
-        size = self.recipe.batch_size
-        repeated = {name: value.repeat_interleave(size, dim=0) for name, value in conditions.items()}
-        if not self.trains_text:
-            self._cached = repeated
-        return repeated
+    def _draw_photos(self, index: int, total: int) -> tuple[Latents, np.ndarray]:
+        """Return the bucket of a batch and which of its pictures are in it, each as often as any other."""
+        seed = self.recipe.seed
+        if len(self.photos) == 1:
+            return self.photos[0], epoch_order(len(self.photos[0]), seed, "photos", index * total, total)
+        owners = np.repeat(np.arange(len(self.photos)), [len(bucket) for bucket in self.photos])
+        epoch = index // len(owners)
+        order = owners[epoch_order(len(owners), seed, "buckets", epoch * len(owners), len(owners))]
+        place = index % len(owners)
+        which = int(order[place])
+        bucket = self.photos[which]
+        before = epoch * len(bucket) + int((order[:place] == which).sum())
+        return bucket, epoch_order(len(bucket), seed, f"photos {which}", before * total, total)
+
+    def _with_class_images(
+        self,
+        index: int,
+        latents: Tensor,
+        framings: list[Framing],
+        prompts: list[str],
+        draws: torch.Generator,
+        weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Return the losses of photos and class images; in one forward pass where they are of one size."""
+        assert self.prior is not None
+        recipe, total = self.recipe, len(latents)
+        rows = torch.arange(total)[self.processes.rows(recipe.batch_size)]
+        chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * total, total)
+        class_latents = self.prior.draw(chosen, draws)
+        class_framings = [self.prior.framings[chosen[row]] for row in rows]
+        class_prompts = [self.class_prompt] * len(rows)
+        if class_latents.shape == latents.shape:
+            if weights is not None:
+                weights = torch.cat([weights, torch.ones_like(weights)])
+            errors = denoising_errors(
+                self.base,
+                recipe,
+                torch.cat([latents, class_latents]),
+                framings + class_framings,
+                self.prompts.encode(prompts + class_prompts),
+                draws,
+                rows=torch.cat([rows, total + rows]),
+                weights=weights,
+            )
+            subject, prior = errors.split(len(rows))
+        else:
+            conditions, class_conditions = self.prompts.encode(prompts), self.prompts.encode(class_prompts)
+            subject = denoising_errors(
+                self.base, recipe, latents, framings, conditions, draws, rows=rows, weights=weights
+            )
+            prior = denoising_errors(
+                self.base, recipe, class_latents, class_framings, class_conditions, draws, rows=rows
+            )
+        return {"subject": subject.mean(), "prior": prior.mean()}
+
+    def _distance_to_base(self, latents: Tensor, framings: Sequence[Framing], index: int) -> Tensor:
+        """Return how far predictions for the class prompt are from those with the adapter switched off.
+
+        Prior preservation without class images: the photos themselves, noised, are what is denoised, and the frozen
+        base's prediction takes the place of the noise. Our own arrangement of a known idea.
+        """
+        if self.attachment is None:
+            raise BadConfig("a prior of the base itself needs the attachment, to switch the adapter off")
+        base, draws = self.base, torch_generator(self.recipe.seed, "prior noise", index)
+        noise, timesteps = draw_noise(base, self.recipe, latents, draws)
+        prompts = [self.class_prompt] * len(latents)
+        with torch.no_grad(), self.attachment.disabled():
+            if self._frozen_class is None:
+                book = PromptBook(base, fixed=True) if self.trains_text else self.prompts
+                self._frozen_class = book.encode(prompts)
+            wanted = predict(base, latents, noise, timesteps, framings, self._frozen_class)
+        found = predict(base, latents, noise, timesteps, framings, self.prompts.encode(prompts))
+        errors = (found.float() - wanted.float()).square().flatten(1).mean(1)
+        return (errors * loss_weights(base, self.recipe, timesteps)).mean()

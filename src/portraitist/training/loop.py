@@ -135,9 +135,7 @@ class Loop:
         """Take one optimiser step and return its losses."""
         totals: dict[str, float] = {}
         for micro_step in range(self.config.accumulate):
-            with torch.autocast(
-                self._device, _AUTOCAST.get(self.config.precision), enabled=self.config.precision in _AUTOCAST
-            ):
+            with self._autocast():
                 losses = self.task.step(self.completed, micro_step)
             values = self.processes.mean({name: float(value.detach()) for name, value in losses.items()})
             for name, value in values.items():
@@ -159,13 +157,17 @@ class Loop:
             self.average.step(self.parameters.values())
         return totals
 
+    def _autocast(self) -> torch.autocast:
+        precision = self.config.precision
+        return torch.autocast(self._device, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST)
+
     def _look(self) -> bool:
         """Let the watch look, if it wants to; keep what it finds best, and say whether it has seen enough."""
         if self.watch is None or not self.watch.is_due(self.completed):
             return False
         started = time.monotonic()
         set_training(self.optimizer, False)
-        with self.averaged(), torch.no_grad():
+        with self.averaged(), torch.no_grad(), self._autocast():
             verdict, measured = self.watch.look(self.completed)
             if verdict == "best":
                 self.best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}

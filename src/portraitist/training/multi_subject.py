@@ -32,7 +32,8 @@ from portraitist.training.cut_mix import (
     pair_prompt,
     prior_pair,
 )
-from portraitist.training.dreambooth import Latents, denoising_errors, encode, parameter_groups
+from portraitist.training.dreambooth import denoising_errors, parameter_groups
+from portraitist.training.latents import Latents, encode
 from portraitist.training.loop import Callback, ParameterGroup
 from portraitist.training.outputs import check_output
 from portraitist.training.personalise import blank_adapter, fill_placeholders, fit, require_room
@@ -154,11 +155,12 @@ def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
     """Encode a subject's photos, and generate and encode the images of its class."""
     mirrored = [ImageOps.mirror(photo) for photo in subject.photos] if recipe.mirror else []
     photos = (*subject.photos, *mirrored)
+    latents = encode(base, subject.photos, recipe.mirror, subject.framings)
     if recipe.prior == "none":
-        return Material(subject, photos, encode(base, photos), (), None)
+        return Material(subject, photos, latents, (), None)
     class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
     prior = prior_images(base, class_prompt, recipe.prior_images, SamplingConfig())
-    return Material(subject, photos, encode(base, photos), tuple(prior), encode(base, prior))
+    return Material(subject, photos, latents, tuple(prior), encode(base, prior))
 
 
 class MultiSubjectTask:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import require_writable
-from portraitist.training.checkpoints import LAST
+from portraitist.training.checkpoints import BEST, LAST
+from portraitist.training.journal import LOG
 
 SUFFIX = ".safetensors"
 
@@ -42,5 +43,13 @@ def check_output(output: Path, resume: bool = False, overwrite: bool = False) ->
 
 
 def remove_run(output: Path) -> None:
-    """Remove the folder of a run whose adapter file is written."""
-    shutil.rmtree(run_folder(output), ignore_errors=True)
+    """Remove the checkpoints of a finished run, and its folder unless there is something to look at.
+
+    Curves, sheets of samples, the log beside them and what trackers wrote stay.
+    """
+    folder = run_folder(output)
+    kept = [path for path in folder.glob("*") if path.name not in (LAST, BEST, LOG)]
+    if not kept:
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The main job: photos and a recipe to an adapter."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,12 +10,16 @@ from portraitist.adapters import Adapter, Attachment, find_layers, get_method, s
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import require_writable
-from portraitist.generation import SamplingConfig
 from portraitist.randomness import torch_generator
-from portraitist.training.dreambooth import DreamBoothTask, encode
-from portraitist.training.loop import Callback, Loop, LoopConfig, Task
+from portraitist.training.assembling import dreambooth_task, subject_watch
+from portraitist.training.contracts import Watch
+from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.journal import Journal
+from portraitist.training.judging import Encoders, Samples
+from portraitist.training.loop import Callback, Loop, LoopConfig, Outcome, Task
+from portraitist.training.memory import Offload, checkpointed
 from portraitist.training.outputs import check_output, remove_run, run_folder
-from portraitist.training.priors import prior_images
+from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 
@@ -38,6 +43,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     callbacks: Sequence[Callback] = (),
+    encoders: Encoders | None = None,
 ) -> Adapter:
     """Teach a base a subject.
 
@@ -49,9 +55,10 @@ def train(
         resume: Continue an interrupted run of the same settings.
         overwrite: Replace an adapter file or an interrupted run that is there.
         callbacks: Called with the number of completed steps.
+        encoders: What judges drawn pictures while a recipe watches; those the recipe names when not given.
 
     Returns:
-        The trained adapter, with averaged parameters if the recipe keeps an average.
+        The trained adapter: the best seen if the recipe watches, else averaged if it keeps an average.
     """
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
@@ -63,8 +70,26 @@ def train(
     adapter = new_adapter(base, subject, recipe)
     if output is not None:
         require_room(output, adapter)
-    task = _task(base, adapter, subject, recipe)
-    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=f"teaching {subject.token}")
+    folder = run_folder(output) if output is not None else None
+    journal = _journal(recipe, folder)
+    encoders = encoders or Encoders.of(recipe)
+    task = dreambooth_task(base, adapter, subject, recipe)
+    offload = Offload(base, recipe.memory, task.trains_text)
+    watch = subject_watch(base, task, subject, encoders, folder, offload.awake) if recipe.watch.every else None
+    if recipe.log.samples_every and folder is not None and Processes.current().is_first:
+        callbacks = [*callbacks, Samples(base, subject, recipe, folder, offload.awake)]
+    return fit(
+        base,
+        task,
+        recipe,
+        output,
+        resume=resume,
+        callbacks=callbacks,
+        description=f"teaching {subject.token}",
+        watch=watch,
+        journal=journal,
+        offload=offload,
+    )
 
 
 def fit(
@@ -76,25 +101,50 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     description: str = "training",
+    watch: Watch | None = None,
+    journal: Journal | None = None,
+    offload: Offload | None = None,
 ) -> Adapter:
     """Run a task's training, note it in the adapter and write its file; the base is left as found."""
     adapter = task.adapter
+    folder = run_folder(output) if output is not None else None
+    if isinstance(task, DreamBoothTask) and not task.trains_text:
+        task.encode_prompts()  # before the encoders are sent away
     attachment = Attachment(base.components).attach(adapter)
+    if isinstance(task, DreamBoothTask):
+        task.attachment = attachment
     try:
-        folder = run_folder(output) if output is not None else None
-        loop = Loop(task, loop_config(recipe), folder, callbacks, description=description)
-        outcome = loop.run(resume=resume)
+        journal = journal or _journal(recipe, folder)
+        loop = Loop(task, loop_config(recipe), folder, callbacks, description=description, journal=journal, watch=watch)
+        with checkpointed(base, recipe.memory), offload.away() if offload else nullcontext():
+            outcome = loop.run(resume=resume)
     finally:
         attachment.detach()
-    if loop.average is not None:
-        loop.average.copy_to(loop.parameters.values())
+    loop.keep()
     for parameter in adapter.named_parameters().values():
         parameter.requires_grad_(False)
-    adapter.metadata["training"] = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1)}
-    if output is not None:
+    adapter.metadata["training"] = _summary(outcome)
+    if output is not None and Processes.current().is_first:
         save_adapter(adapter, output)
         remove_run(output)
+    Processes.current().wait()
     return adapter
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    """Return what an adapter's file tells about its training."""
+    summary: dict[str, Any] = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1)}
+    if outcome.kept is not None:
+        share = outcome.watch_seconds / max(outcome.seconds, 1e-9)
+        summary |= {"kept_step": outcome.kept, "watch_share": round(share, 3)}
+    return summary
+
+
+def _journal(recipe: Recipe, folder: Path | None) -> Journal:
+    """Return the run's journal; only the first of several processes writes."""
+    if not Processes.current().is_first:
+        return Journal(None)
+    return Journal(folder, recipe.log.trackers, recipe.model_dump(mode="json"))
 
 
 def require_room(output: Path, adapter: Adapter) -> None:
@@ -166,16 +216,6 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         precision=recipe.precision,
         log_every=10,
     )
-
-
-def _task(base: Base, adapter: Adapter, subject: Subject, recipe: Recipe) -> DreamBoothTask:
-    prompt = subject.prompt(recipe.prompt)
-    class_prompt = recipe.class_prompt.format(subject.class_noun)
-    photos = encode(base, subject.photos, recipe.mirror, subject.framings)
-    if recipe.prior == "none":
-        return DreamBoothTask(base, adapter, recipe, prompt, photos)
-    prior = encode(base, prior_images(base, class_prompt, recipe.prior_images, SamplingConfig()))
-    return DreamBoothTask(base, adapter, recipe, prompt, photos, class_prompt, prior)
 
 
 def _metadata(base: Base, recipe: Recipe) -> dict[str, Any]:

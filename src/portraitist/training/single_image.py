@@ -12,7 +12,8 @@ from PIL import Image
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.training.dreambooth import DreamBoothTask, encode
+from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.latents import encode
 from portraitist.training.loop import Callback
 from portraitist.training.outputs import check_output
 from portraitist.training.personalise import blank_adapter, fit, require_room

@@ -38,6 +38,7 @@ class Subject:
     photos: tuple[Image.Image, ...]
     paths: tuple[Path, ...]
     skipped: tuple[str, ...] = ()
+    fit: Fit = "crop"
     framings: tuple[Framing, ...] = ()
 
     def __post_init__(self) -> None:
@@ -95,6 +96,7 @@ class Subject:
             photos=tuple(image for _, image, _ in good),
             paths=tuple(path for path, _, _ in good),
             skipped=tuple(skipped),
+            fit=fit,
             framings=tuple(framing for _, _, framing in good),
         )
 

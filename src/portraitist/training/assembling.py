@@ -1,0 +1,85 @@
+"""From a subject and a recipe to what the loop runs: the task, and what watches it."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from portraitist.adapters import Adapter
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.generation import SamplingConfig
+from portraitist.photos import list_photos
+from portraitist.randomness import numpy_generator
+from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.judging import Awake, DrawnPictures, Encoders, ValidationLoss
+from portraitist.training.latents import encode, encode_views
+from portraitist.training.priors import prior_images
+from portraitist.training.recipes import Recipe
+from portraitist.training.subjects import Subject, read_photo
+from portraitist.training.views import crop_views, make_views
+from portraitist.training.watching import Budget, SubjectWatch
+
+# With fewer photos every one is needed; a crop is then kept from training instead.
+_FEWEST_TO_SPARE_ONE = 4
+
+
+def split_photos(subject: Subject, recipe: Recipe) -> tuple[list[int], list[int]]:
+    """Return which photos are trained on and which are kept from it.
+
+    Raises:
+        BadConfig: If none is left to train on.
+    """
+    count, watch = len(subject.photos), recipe.watch
+    if not watch.every:
+        return list(range(count)), []
+    spared = watch.held_out if watch.held_out is not None else int(count >= _FEWEST_TO_SPARE_ONE)
+    if spared >= count:
+        raise BadConfig(f"watch.held_out={spared} leaves none of {count} photos to train on; lower it")
+    order = [int(index) for index in numpy_generator(recipe.seed, "held out").permutation(count)]
+    return sorted(order[spared:]), sorted(order[:spared])
+
+
+def dreambooth_task(base: Base, adapter: Adapter, subject: Subject, recipe: Recipe) -> DreamBoothTask:
+    """Encode a subject's photos, and the class images that the recipe's prior asks for."""
+    prompt = subject.prompt(recipe.prompt)
+    class_prompt = recipe.class_prompt.format(subject.class_noun)
+    trained, _ = split_photos(subject, recipe)
+    views = make_views(subject, recipe, trained, prompt)
+    photos = encode_views(base, views, recipe.photos.mask_floor)
+    images = _class_images(base, subject, recipe, class_prompt)
+    prior = encode(base, images) if images else None
+    return DreamBoothTask(base, adapter, recipe, prompt, photos, class_prompt, prior)
+
+
+def subject_watch(
+    base: Base, task: DreamBoothTask, subject: Subject, encoders: Encoders, folder: Path | None, awake: Awake
+) -> SubjectWatch:
+    """Return what watches a task, as its recipe says."""
+    recipe = task.recipe
+    _, held_out = split_photos(subject, recipe)
+    if held_out:
+        plain = recipe.replace({"mirror": False, "photos": {"crops": 0, "buckets": False, "masks": False}})
+        views = make_views(subject, plain, held_out, task.prompt)
+    else:
+        views = crop_views(subject.photos, recipe.photos.smallest_crop, recipe.seed, task.prompt)
+    (pictures,) = encode_views(base, views, recipe.photos.mask_floor)
+    rows = recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
+    budget = Budget.of(recipe, rows, len(recipe.watch.prompts) if encoders else 0)
+    validate = ValidationLoss(base, recipe, task.prompts, task.prompt, pictures, budget.samples)
+    judge = DrawnPictures(base, subject, recipe, encoders, awake) if encoders else None
+    return SubjectWatch(recipe, budget, validate, judge, folder)
+
+
+def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: str) -> list[Image.Image]:
+    """Return the class images of a prior: given ones, generated ones, or none."""
+    if recipe.prior == "generated":
+        return prior_images(base, class_prompt, recipe.prior_images, SamplingConfig())
+    if recipe.prior != "given":
+        return []
+    folder = Path(str(recipe.prior_folder))
+    if not folder.is_dir():
+        raise BadConfig(f"prior_folder {folder} is no folder; give one with pictures of a {subject.class_noun}")
+    paths = list_photos(folder)[: recipe.prior_images]
+    if not paths:
+        raise BadConfig(f"prior_folder {folder} holds no pictures; put some of a {subject.class_noun} into it")
+    return [read_photo(path, subject.photos[0].width) for path in paths]

@@ -1,0 +1,150 @@
+"""What a watch measures of a subject's adapter: the loss on pictures kept from training, and drawn pictures."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.evaluation.encoders import EmbedsTexts, Encoder, embed_captions, embed_images, load_encoder
+from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_cosine
+from portraitist.generation import SamplingConfig, generate
+from portraitist.generation.sheets import caption_sheet
+from portraitist.randomness import torch_generator
+from portraitist.training.conditions import PromptBook
+from portraitist.training.dreambooth import denoising_errors
+from portraitist.training.latents import Latents
+from portraitist.training.recipes import Recipe
+from portraitist.training.subjects import Subject
+
+Awake = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What judges drawn pictures.
+
+    Attributes:
+        subject: Measures likeness to the subject's photos (DINO, or CLIP).
+        prompt: Measures faithfulness to prompts; embeds texts as well (CLIP).
+    """
+
+    subject: Encoder | None = None
+    prompt: Encoder | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Encoders":
+        """Load those a recipe names.
+
+        Raises:
+            BadConfig: If one is not there, or the second embeds no texts.
+        """
+        names = (recipe.watch.subject_encoder, recipe.watch.prompt_encoder)
+        subject, prompt = (None if name is None else load_encoder(name) for name in names)
+        return cls(subject, prompt)
+
+    def __post_init__(self) -> None:
+        if self.prompt is not None and not isinstance(self.prompt, EmbedsTexts):
+            raise BadConfig(f"{self.prompt.name} embeds no texts; watch.prompt_encoder wants one like CLIP")
+
+    def __bool__(self) -> bool:
+        return self.subject is not None or self.prompt is not None
+
+
+class ValidationLoss:
+    """The loss on pictures kept from training, always with the same noise and timesteps.
+
+    Args:
+        base: The base, with the adapter attached.
+        recipe: Whose loss weighting is used.
+        prompts: Encodes prompts as the adapter has them.
+        prompt: The prompt of the pictures.
+        pictures: The encoded pictures, of one size.
+        samples: How many noised pictures are measured; the pictures take turns.
+    """
+
+    def __init__(
+        self, base: Base, recipe: Recipe, prompts: PromptBook, prompt: str, pictures: Latents, samples: int
+    ) -> None:
+        self.base, self.recipe, self.prompts, self.prompt = base, recipe, prompts, prompt
+        self.pictures, self.samples = pictures, samples
+
+    def __call__(self) -> dict[str, float]:
+        """Measure it; no gradients are kept."""
+        size, total = self.recipe.batch_size, 0.0
+        for start in range(0, self.samples, size):
+            chosen = [position % len(self.pictures) for position in range(start, min(start + size, self.samples))]
+            errors = denoising_errors(
+                self.base,
+                self.recipe,
+                self.pictures.mean[chosen],
+                [self.pictures.framings[position] for position in chosen],
+                self.prompts.encode([self.prompt] * len(chosen)),
+                torch_generator(self.recipe.seed, "validation", start),
+            )
+            total += float(errors.sum())
+        return {"validation": total / self.samples}
+
+
+class DrawnPictures:
+    """Pictures of a few fixed prompts with fixed seeds, judged by encoders.
+
+    Args:
+        base: The base, with the adapter attached.
+        subject: Whose photos they are compared to.
+        recipe: Says which prompts.
+        encoders: What judges them.
+        awake: Brings what sampling needs back to the device for a while.
+    """
+
+    def __init__(self, base: Base, subject: Subject, recipe: Recipe, encoders: Encoders, awake: Awake) -> None:
+        self.base, self.subject, self.recipe, self.awake = base, subject, recipe, awake
+        self.encoders = encoders
+        self._photos = None if encoders.subject is None else embed_images(encoders.subject, subject.photos)
+
+    def __call__(self) -> dict[str, float]:
+        """Draw and judge."""
+        watch = self.recipe.watch
+        with self.awake():
+            images = draw(self.base, self.subject, watch.prompts, watch.sampling_steps)
+        measured = {}
+        if self._photos is not None and self.encoders.subject is not None:
+            found = embed_images(self.encoders.subject, images)
+            measured["likeness"] = float(pairwise_cosine(found, self._photos).mean())
+        if self.encoders.prompt is not None:
+            # The encoder has never heard the rare token, so the class noun alone stands for the subject.
+            texts = [prompt.replace("{}", self.subject.class_noun) for prompt in watch.prompts]
+            captions = embed_captions(self.encoders.prompt, texts)  # type: ignore[arg-type]
+            measured["faithfulness"] = float(paired_cosine(embed_images(self.encoders.prompt, images), captions).mean())
+        return measured
+
+
+def draw(base: Base, subject: Subject, prompts: Sequence[str], steps: int) -> list[Image.Image]:
+    """Draw a subject in some prompts, the same noise every time."""
+    config = SamplingConfig(steps=steps, batch_size=len(prompts))
+    with torch.autocast(base.device.type, enabled=False):
+        pictures = generate(base, [subject.prompt(prompt) for prompt in prompts], config=config, show_progress=False)
+    return [picture.image for picture in pictures]
+
+
+class Samples:
+    """A callback that draws a sheet of pictures into the run's folder now and then."""
+
+    def __init__(self, base: Base, subject: Subject, recipe: Recipe, folder: Path, awake: Awake) -> None:
+        self.base, self.subject, self.recipe, self.folder, self.awake = base, subject, recipe, folder, awake
+
+    def __call__(self, step: int) -> None:
+        """Draw, if it is time."""
+        log = self.recipe.log
+        if step % log.samples_every:
+            return
+        with self.awake(), torch.no_grad():
+            images = draw(self.base, self.subject, log.sample_prompts, log.sampling_steps)
+        captions = [self.subject.prompt(prompt) for prompt in log.sample_prompts]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sheet = caption_sheet(list(zip(images, captions, strict=True)))
+        sheet.save(self.folder / f"samples-{step:06d}.png")

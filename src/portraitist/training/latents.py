@@ -1,0 +1,110 @@
+"""Pictures as the denoiser sees them: encoded once, kept on disk under a hash of pixels and autoencoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from portraitist.bases import Base
+from portraitist.bases.families import Framing
+from portraitist.bases.fingerprint import fingerprint
+from portraitist.training.cache import cached, content_key
+from portraitist.training.views import View
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Encoded pictures of one size.
+
+    Attributes:
+        mean: Posterior means ``[n, c, h, w]`` in float32.
+        deviation: Their standard deviations.
+        framings: How each picture was cut.
+        prompts: One a picture; empty where all have the task's.
+        weights: How much each place counts in the loss, ``[n, 1, h, w]`` with a mean of one each; None: all the same.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    framings: tuple[Framing, ...]
+    prompts: tuple[str, ...] = ()
+    weights: Tensor | None = None
+
+    def draw(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        """Sample the latents of some pictures."""
+        chosen = torch.from_numpy(indices)
+        mean, deviation = self.mean[chosen], self.deviation[chosen]
+        return mean + deviation * torch.randn(mean.shape, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+def encode(
+    base: Base, images: Sequence[Image.Image], mirror: bool = False, framings: Sequence[Framing] = ()
+) -> Latents:
+    """Encode pictures of one size once.
+
+    Args:
+        base: The base.
+        images: The pictures.
+        mirror: Encode their mirror images too.
+        framings: How each was cut from its photo, the same seen from both sides; whole pictures when empty.
+    """
+    everything = [*images, *(ImageOps.mirror(image) for image in images)] if mirror else list(images)
+    framings = framings or [Framing.whole(image.height, image.width) for image in images]
+    autoencoder = autoencoder_key(base)
+    parts = [_encode_one(base, autoencoder, image.convert("RGB")) for image in everything]
+    means, deviations = (torch.cat([part[name] for part in parts]) for name in ("mean", "deviation"))
+    return Latents(means, deviations, tuple(framings) * (len(everything) // len(images)))
+
+
+def encode_views(base: Base, views: Sequence[View], mask_floor: float) -> list[Latents]:
+    """Encode views with their prompts and masks, those of one size together.
+
+    Args:
+        base: The base.
+        views: The views.
+        mask_floor: Weight of the places that a mask leaves out.
+    """
+    by_size: dict[tuple[int, int], list[View]] = {}
+    for view in views:
+        by_size.setdefault(view.picture.size, []).append(view)
+    buckets = []
+    for same in by_size.values():
+        latents = encode(base, [view.picture for view in same], framings=[view.framing for view in same])
+        weights = None
+        if any(view.mask is not None for view in same):
+            size = (latents.mean.shape[-2], latents.mean.shape[-1])
+            weights = torch.stack([_loss_weights(view.mask, size, mask_floor) for view in same])
+        prompts = tuple(view.prompt for view in same)
+        buckets.append(Latents(latents.mean, latents.deviation, latents.framings, prompts, weights))
+    return buckets
+
+
+def autoencoder_key(base: Base) -> str:
+    """Return what latents depend on beside the picture: the autoencoder and its precision."""
+    vae = base.pipeline.vae
+    return f"{fingerprint({'vae': vae})} {vae.dtype} {vae.config.scaling_factor} {vae.config.get('shift_factor')}"
+
+
+def _encode_one(base: Base, autoencoder: str, image: Image.Image) -> dict[str, Tensor]:
+    def make() -> dict[str, Tensor]:
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        mean, deviation = base.family.encode_pictures(pixels)
+        return {"mean": mean, "deviation": deviation}
+
+    return cached("latents", content_key(autoencoder, image), make)
+
+
+def _loss_weights(mask: Image.Image | None, size: tuple[int, int], floor: float) -> Tensor:
+    """Return a mask ``[1, h, w]`` at the latents' size, its values from `floor` to 1, divided by their mean."""
+    if mask is None:
+        return torch.ones(1, *size)
+    values = torch.from_numpy(np.array(mask.convert("L")))[None, None].float() / 255
+    weights = floor + (1 - floor) * F.interpolate(values, size=size, mode="area")[0]
+    return weights / weights.mean().clamp(min=torch.finfo(torch.float32).tiny)
