@@ -53,9 +53,9 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
     lines = []
     missing = result.planned - result.done - len(result.failures)
     if missing:
-        lines.append(f"The study is not finished: {_count(missing, 'run')} of {result.planned} are missing.")
+        lines.append(f"The study is not finished: {result.planned} runs are planned, {missing} still missing.")
     if result.failures:
-        lines.append(f"{_count(len(result.failures), 'run')} of {result.planned} failed; they are listed below.")
+        lines.append(f"Of {result.planned} runs {len(result.failures)} failed; the report lists why.")
     if grid is not None and 0 < len(grid.subjects) < FEWEST_SUBJECTS:
         number = _count(len(grid.subjects), "subject")
         lines.append(f"With {number} no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
@@ -69,7 +69,7 @@ def _best(grid: GridResult, measure: Measure | None) -> list[str]:
         return []
     interval = best.interval(measure.name)
     assert interval is not None
-    here = _subjects(len(grid.subjects))
+    here = _subjects(interval.count)
     line = f"On {here}, {best.arm.label} is best at {_lower(measure.label)}: {in_words(interval)}."
     if not can_decide(interval):
         return [line]
