@@ -1,0 +1,97 @@
+"""docs/results/speed.md and its chart, from what was measured."""
+
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+FLOOR = "frozen UNet"
+
+Entry = dict[str, Any]
+
+
+def write_page(content: dict[str, dict[str, Entry]], folder: Path) -> None:
+    """Write the page and the chart."""
+    templates = Environment(
+        loader=PackageLoader("benchmarks", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    flops = content.get("flops", {})
+    steps = [_step_row(entry, flops) for entry in content.get("steps", {}).values()]
+    context = {
+        "steps": steps,
+        "flops": {size: _counted_rows(counts) for size, counts in flops.items()},
+        "latents": sorted({row["latent"] for row in steps}),
+        "layers": _layer_rows(content.get("layers", {})),
+        "banks": [_bank_row(entry) for entry in content.get("banks", {}).values()],
+        "preparation": content.get("preparation", {}),
+        "environments": sorted(
+            {
+                f"{entry['machine']}, {entry['threads']} thread(s), torch {entry['torch']}, Python {entry['python']}"
+                for name in ("steps", "layers", "banks", "preparation")
+                for entry in content.get(name, {}).values()
+            }
+        ),
+    }
+    (folder / "speed.md").write_text(templates.get_template("speed.md.j2").render(context))
+    bars = sorted((row for row in steps if row["latent"] == 32), key=lambda row: row["ratio"])
+    (folder / "speed.svg").write_text(templates.get_template("speed.svg.j2").render(bars=bars))
+
+
+def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
+    step, floor = (statistics.median(entry[key]["processor_seconds"]) for key in ("step", "floor"))
+    pairs = zip(entry["step"]["processor_seconds"], entry["floor"]["processor_seconds"], strict=True)
+    ratios = [own / frozen for own, frozen in pairs]
+    counted = flops.get(f"{entry['latent']}x{entry['latent']}", {})
+    return {
+        "name": entry["name"],
+        "latent": entry["latent"],
+        "rounds": len(ratios),
+        "seconds": step,
+        "floor": floor,
+        "ratio": step / floor,
+        "spread": f"{min(ratios):.2f} to {max(ratios):.2f}",
+        "limit": counted[entry["name"]] / counted[FLOOR] if entry["name"] in counted else None,
+        "peak": (entry["step"]["memory"] - entry["floor"]["memory"]) / entry["base_memory"],
+        "kept": entry["kept_memory"] / entry["base_memory"],
+        "command": entry["command"],
+    }
+
+
+def _counted_rows(counts: Entry) -> list[Entry]:
+    return [{"name": name, "flops": count, "ratio": count / counts[FLOOR]} for name, count in counts.items()]
+
+
+def _layer_rows(entries: dict[str, Entry]) -> list[Entry]:
+    """Add the shapes of a kind up, each as often as it occurs."""
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for entry in entries.values():
+        for kind in (_kind(entry), "all linear and convolution layers"):
+            for name in ("frozen", "svdiff", "rebuilt"):
+                if name in entry:
+                    sums[kind][name] += entry["count"] * entry[name]
+                    sums[kind][f"{name} flops"] += entry["count"] * entry["flops"][name]
+            sums[kind]["count"] += entry["count"]
+    command = next(iter(entries.values()))["command"] if entries else ""
+    rows = [{"kind": kind, "command": command, **values} for kind, values in sums.items()]
+    return sorted(rows, key=lambda row: (row["kind"].startswith("all"), -row["frozen"]))
+
+
+def _kind(entry: Entry) -> str:
+    out, inner = entry["weight"][:2]
+    if entry["kind"] == "3x3 convolution":
+        return entry["kind"]
+    ratio = max(out, inner) / min(out, inner)
+    return f"{entry['kind']}, {'nearly square' if ratio <= 1.5 else 'oblong'}"
+
+
+def _bank_row(entry: Entry) -> Entry:
+    together, alone = (statistics.median(entry[key]["processor_seconds"]) for key in ("together", "one_by_one"))
+    return {
+        **entry,
+        "rounds": len(entry["together"]["seconds"]),
+        "together": entry["size"] / together,
+        "alone": entry["size"] / alone,
+        "gain": alone / together,
+    }
