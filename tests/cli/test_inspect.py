@@ -9,6 +9,8 @@ import torch
 from click.testing import Result
 from safetensors.torch import save_file
 
+from portraitist.adapters import Adapter
+
 Run = Callable[..., Result]
 Fail = Callable[..., str]
 
@@ -106,6 +108,15 @@ def test_a_file_of_others_is_recognised(run: Run) -> None:
     assert "an IP-Adapter, with a model specification header" in output
     assert "1 numbers in 1 tensors" in output
     assert "method" not in json.loads(run("inspect", "other.safetensors", "--json").stdout)
+
+
+def test_a_file_cannot_write_to_the_terminal(run: Run, trained: Path) -> None:
+    adapter = Adapter.load(trained)
+    adapter.metadata["trigger"] = "sks\x1b]0;owned\x07\x1b[2J cat"
+    adapter.save("escape.safetensors")
+    output = run("inspect", "escape.safetensors").stdout
+    assert "\x1b" not in output
+    assert "]0;owned" in output
 
 
 def test_what_is_no_safetensors_file_is_refused(fail: Fail, trained: Path, picture: Path) -> None:

@@ -17,6 +17,9 @@ from portraitist.adapters.layer import AdapterLayer, Kind
 from portraitist.adapters.registry import get_method
 from portraitist.errors import BadConfig
 
+# Energy kept from which on a conversion counts as exact: beyond it stand the roundings of float32.
+EXACT = 1 - 1e-6
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -35,7 +38,7 @@ class Conversion:
     @property
     def exact(self) -> bool:
         """Say whether nothing was lost."""
-        return not self.dropped and all(kept > 1 - 1e-6 for kept in self.energy.values())
+        return not self.dropped and all(kept > EXACT for kept in self.energy.values())
 
 
 def bind(adapter: Adapter, components: Mapping[str, nn.Module]) -> Adapter:

@@ -12,8 +12,6 @@ from portraitist.units import in_bytes
 if TYPE_CHECKING:
     from portraitist.adapters.formats import Export
 
-_EXACT = 1 - 1e-6
-
 
 def convert(
     file: Annotated[Path, typer.Argument(help="An adapter of any known format.", show_default=False)],
@@ -67,8 +65,10 @@ def show_export(report: "Export") -> None:
 
 def _kept(report: "Export") -> str:
     """Say how much of the change a conversion to LoRA kept."""
+    from portraitist.adapters.algebra import EXACT
+
     worst = min(report.energy, key=lambda layer: report.energy[layer])
-    if report.energy[worst] > _EXACT:
+    if report.energy[worst] > EXACT:
         return "the whole change, exactly"
     mean = sum(report.energy.values()) / len(report.energy)
     return f"{mean:.2%} of the change's energy in the mean layer, {report.energy[worst]:.2%} in the worst, {worst}"

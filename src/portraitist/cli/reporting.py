@@ -32,22 +32,30 @@ class Commands(TyperGroup):
             raise typer.Exit(_INTERRUPTED) from error
 
 
+# A file's text must not reach the terminal as commands to it.
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+
+
 def fail(message: str) -> None:
     """Print an error in one line."""
-    error_console.print(Text(f"error: {' '.join(message.split())}", style="red"), soft_wrap=True)
+    error_console.print(Text(f"error: {_line(message)}", style="red"), soft_wrap=True)
 
 
 def warn(message: str) -> None:
     """Print a warning in one line."""
-    error_console.print(Text(f"warning: {' '.join(message.split())}", style="yellow"), soft_wrap=True)
+    error_console.print(Text(f"warning: {_line(message)}", style="yellow"), soft_wrap=True)
 
 
 def say(message: Any = "", style: str = "") -> None:
     """Print a result; long lines are left whole, so that paths and commands can be copied."""
-    shown = Text(message, style=style) if isinstance(message, str) else message
+    shown = Text(message.translate(_CONTROLS), style=style) if isinstance(message, str) else message
     Console().print(shown, soft_wrap=isinstance(message, str), highlight=False)
 
 
 def fact(name: str, value: str) -> None:
     """Print a name and a value, aligned with the other facts."""
-    Console().print(Text.assemble((f"{name:<12}", "dim"), value), soft_wrap=True, highlight=False)
+    Console().print(Text.assemble((f"{name:<12}", "dim"), value.translate(_CONTROLS)), soft_wrap=True, highlight=False)
+
+
+def _line(message: str) -> str:
+    return " ".join(message.split()).translate(_CONTROLS)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.algebra import EXACT
 from portraitist.adapters.layer import Kind
 
 Components = Mapping[str, nn.Module]
@@ -66,4 +67,4 @@ class Export:
     @property
     def exact(self) -> bool:
         """Say whether nothing was lost but the digits of a given precision."""
-        return not self.dropped and all(kept > 1 - 1e-6 for kept in self.energy.values())
+        return not self.dropped and all(kept > EXACT for kept in self.energy.values())
