@@ -25,6 +25,12 @@ def config() -> ToylandConfig:
     shipped["denoiser"].update(channels=[32, 32], attention=[False, True], head_width=16, steps=4, batch_size=4)
     shipped["denoiser"].update(warmup_steps=1)
     shipped["examiner"].update(channels=[8, 16, 16], reconstructions=6, steps=4, batch_size=8, warmup_steps=1)
+    shipped["portraits"].update(identities=8, each=3, test_identities=4, test_pictures=12)
+    shipped["clip_encoder"].update(width=32, layers=1, heads=2, embedding=16, picture_channels=[8, 16], steps=4)
+    shipped["identity_encoder"].update(channels=[8, 16], embedding=16, steps=4, margin_steps=2)
+    shipped["dino_encoder"].update(channels=[8, 16], embedding=16, expander=32, steps=4)
+    for stage in ("clip_encoder", "identity_encoder", "dino_encoder"):
+        shipped[stage].update(batch_size=6, warmup_steps=1)
     return ToylandConfig.model_validate(shipped)
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from portraitist.bases import load_base
 from portraitist.errors import BadConfig
+from portraitist.evaluation.encoders import EmbedsTexts, PictureNetwork, embed_images, load_encoder
 from portraitist.randomness import numpy_generator
 from portraitist.toyland.autoencoder import (
     AutoencoderTask,
@@ -23,10 +25,9 @@ from portraitist.toyland.autoencoder import (
 from portraitist.toyland.config import ToylandConfig, load_config
 from portraitist.toyland.denoiser import DenoiserTask, build_denoiser, build_scheduler
 from portraitist.toyland.examiner import Examiner
-from portraitist.toyland.making import STAGES, Workshop
+from portraitist.toyland.making import ENCODER_STAGES, STAGES, Workshop
 from portraitist.toyland.text_encoder import (
     ContrastiveTask,
-    PictureNetwork,
     build_text_encoder,
     embed_captions,
     retrieval_accuracy,
@@ -227,9 +228,12 @@ def test_the_pipeline_does_not_say_where_it_was_made(workshop: Workshop) -> None
 
 def test_every_stage_reports(workshop: Workshop) -> None:
     report = json.loads((workshop.folder / "report.json").read_text())
-    assert set(report) == set(STAGES) - {"pictures", "exam"}
+    assert set(report) == set(STAGES) - {"pictures", "exam", "portraits"}
     assert report["autoencoder"]["validation_mse"] > 0
     assert 0 <= report["examiner"]["validation_scene"] <= 1
+    assert 0 <= report["clip-encoder"]["test_caption_top1_among_100"] <= 1
+    for stage in ("identity-encoder", "dino-encoder"):
+        assert 0 <= report[stage]["test_identity_top1_among_4"] <= 1
     exam = json.loads((workshop.folder / "exam" / "report.json").read_text())
     assert exam["settings"]["questions"] == 4
     assert exam["settings"]["base"] == load_base(workshop.folder / "pipeline").fingerprint
@@ -248,15 +252,26 @@ def test_latents_are_scaled_to_unit_variance(workshop: Workshop) -> None:
     assert stored["mean"].float().std().item() == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("name", ["toyland-clip", "toyland-identity", "toyland-dino"])
+def test_the_encoders_can_be_loaded(workshop: Workshop, name: str) -> None:
+    encoder = load_encoder(str(workshop.folder / "encoders" / name))
+    images = [Image.fromarray(image) for image in load_dataset(workshop.folder / "test").images[:3]]
+    embedded = embed_images(encoder, images)
+    assert embedded.shape == (3, 16)
+    assert isinstance(encoder, EmbedsTexts) == (name == "toyland-clip")
+    if isinstance(encoder, EmbedsTexts):
+        assert encoder.embed_texts(["a cat", "a robot in space"]).shape == (2, 16)
+
+
 def test_the_examiner_can_be_loaded(workshop: Workshop) -> None:
     images = load_dataset(workshop.folder / "validation").images
     assert len(Examiner.load(workshop.folder / "examiner").read(images)) == len(images)
 
 
 def test_finished_stages_are_left_alone(workshop: Workshop) -> None:
-    finished = ["vae", "text_encoder", "tokenizer", "examiner"]
-    before = {path: path.stat().st_mtime_ns for name in finished for path in (workshop.folder / name).glob("*")}
-    workshop.make(("pictures", "autoencoder", "text-encoder", "examiner"))
+    finished = ["vae", "text_encoder", "tokenizer", "examiner", "encoders"]
+    before = {path: path.stat().st_mtime_ns for name in finished for path in (workshop.folder / name).rglob("*")}
+    workshop.make(("pictures", "autoencoder", "text-encoder", "examiner", *ENCODER_STAGES))
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 

@@ -49,7 +49,11 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     workshop = Workshop(folder, settings, choose_device(device), precision, workers)
-    workshop.make(tuple(name for name in STAGES if name in (stage or STAGES)))
+    chosen = tuple(name for name in STAGES if name in (stage or STAGES))
+    workshop.make(chosen)
+    for name, numbers in workshop.read_report().items():
+        if name in chosen:
+            fact(name, ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
     fact("written", str(folder))
 
 

@@ -144,7 +144,8 @@ def load_protocol(name: str) -> Protocol:
     except (OSError, yaml.YAMLError) as error:
         raise BadConfig(f"the protocol {path} cannot be read: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt field is named before the one that is missing for it.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         raise BadConfig(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
 

@@ -55,7 +55,8 @@ class RewardNetwork(nn.Module):
 
         self.vision = BlipVisionModel(BlipVisionConfig(**vision))
         width = self.vision.config.hidden_size
-        config = BlipTextConfig(**text, encoder_hidden_size=width, is_decoder=False)
+        # A decoder by name only: it has the layers that look at the picture, but attends in both directions below.
+        config = BlipTextConfig(**text, encoder_hidden_size=width, is_decoder=True)
         self.text = BlipTextModel(config, add_pooling_layer=False)
         widths = (config.hidden_size, *_HEAD)
         layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
@@ -66,7 +67,11 @@ class RewardNetwork(nn.Module):
         seen = self.vision(pixel_values=pixels).last_hidden_state
         everything = torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device)
         hidden = self.text(
-            input_ids=ids, attention_mask=mask, encoder_hidden_states=seen, encoder_attention_mask=everything
+            input_ids=ids,
+            attention_mask=mask,
+            encoder_hidden_states=seen,
+            encoder_attention_mask=everything,
+            is_decoder=False,
         ).last_hidden_state[:, 0]
         for layer in self.head.values():
             hidden = layer(hidden)

@@ -42,10 +42,9 @@ class AutoencoderConfig(_Section):
     seed: int
 
 
-class TextEncoderConfig(_Section):
-    """Architecture of the text encoder and its contrastive training against a small picture network."""
+class ContrastiveConfig(_Section):
+    """Architecture of a text encoder and its contrastive training against a small picture network."""
 
-    vocabulary: int
     tokens: int
     width: int
     layers: int
@@ -59,6 +58,12 @@ class TextEncoderConfig(_Section):
     warmup_steps: int
     average_decay: float
     seed: int
+
+
+class TextEncoderConfig(ContrastiveConfig):
+    """The text encoder, with the size of the tokenizer's vocabulary."""
+
+    vocabulary: int
 
 
 class DenoiserConfig(_Section):
@@ -104,6 +109,80 @@ class ExaminerConfig(_Section):
     seed: int
 
 
+class PortraitsConfig(_Section):
+    """Pictures of single subjects, several of each identity, for the encoders of evaluations.
+
+    Attributes:
+        identities: Training identities, as many of each kind.
+        each: Pictures of each.
+        test_identities: Test identities on which accuracy is measured, two photos of each.
+        test_pictures: Pictures with captions of test identities, on which retrieval is measured.
+        seed: Seed of everything drawn.
+    """
+
+    identities: int
+    each: int
+    test_identities: int
+    test_pictures: int
+    seed: int
+
+
+class IdentityEncoderConfig(_Section):
+    """Architecture and training of the encoder that tells identities apart (ArcFace).
+
+    Attributes:
+        scale: Logits are cosines times this.
+        margin: Added to the angle to the right identity, in radians.
+        margin_steps: Steps in which the margin grows from nothing.
+        shift: Largest move to each side, in pixels.
+    """
+
+    channels: tuple[int, ...]
+    embedding: int
+    scale: float
+    margin: float
+    margin_steps: int
+    shift: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    average_decay: float
+    seed: int
+
+
+class ViewsEncoderConfig(_Section):
+    """Architecture and training of the self-supervised encoder (VICReg).
+
+    Attributes:
+        expander: Width of the expander, which is discarded after training.
+        crop: Smallest share of the side that a view shows.
+        jitter: Largest change of brightness and contrast.
+        blur: Largest share of the blurred picture.
+        invariance: Weight of the squared distance of two views.
+        variance: Weight of the hinge that keeps every dimension's deviation at one.
+        covariance: Weight of the covariances between dimensions.
+    """
+
+    channels: tuple[int, ...]
+    embedding: int
+    expander: int
+    crop: float
+    jitter: float
+    blur: float
+    invariance: float
+    variance: float
+    covariance: float
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    average_decay: float
+    seed: int
+
+
 class ToylandConfig(_Section):
     """All stages."""
 
@@ -112,6 +191,10 @@ class ToylandConfig(_Section):
     text_encoder: TextEncoderConfig
     denoiser: DenoiserConfig
     examiner: ExaminerConfig
+    portraits: PortraitsConfig
+    clip_encoder: ContrastiveConfig
+    identity_encoder: IdentityEncoderConfig
+    dino_encoder: ViewsEncoderConfig
 
 
 SHIPPED = "toyland.yaml"

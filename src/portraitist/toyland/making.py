@@ -1,7 +1,9 @@
-"""Making toyland: pictures, autoencoder, text encoder, denoiser, each resumable, into one pipeline folder; its exam."""
+"""Making toyland: its stages, each resumable, into one pipeline folder; its exam; the encoders that evaluate on it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig
+from portraitist.toyland import encoder_stages
 from portraitist.toyland.autoencoder import (
     AutoencoderTask,
     build_autoencoder,
@@ -26,7 +30,6 @@ from portraitist.toyland.examiner import Examiner, ExaminerTask, Reading, recons
 from portraitist.toyland.grids import GridWriter, sample_grid
 from portraitist.toyland.text_encoder import (
     ContrastiveTask,
-    PictureNetwork,
     build_text_encoder,
     retrieval_accuracy,
     without_projection,
@@ -37,7 +40,10 @@ from portraitist.toyland.world.dataset import Dataset, load_dataset, write_datas
 from portraitist.training.checkpoints import LAST, Checkpoint
 from portraitist.training.loop import Callback, Loop, LoopConfig
 
-STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
+BASE_STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
+ENCODER_STAGES = ("portraits", "clip-encoder", "identity-encoder", "dino-encoder")
+STAGES = (*BASE_STAGES, *ENCODER_STAGES)
+_REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,17 @@ class Workshop:
 
     def make(self, stages: tuple[str, ...] = STAGES) -> None:
         """Run the given stages in order; a finished stage is passed over."""
-        steps = {
+        steps: dict[str, Callable[[], None]] = {
             "pictures": self.draw_pictures,
             "autoencoder": self.train_autoencoder,
             "text-encoder": self.train_text_encoder,
             "denoiser": self.train_denoiser,
             "examiner": self.train_examiner,
             "exam": self.hold_exam,
+            "portraits": partial(encoder_stages.draw_portraits, self),
+            "clip-encoder": partial(encoder_stages.train_clip_encoder, self),
+            "identity-encoder": partial(encoder_stages.train_identity_encoder, self),
+            "dino-encoder": partial(encoder_stages.train_dino_encoder, self),
         }
         for stage in stages:
             steps[stage]()
@@ -90,7 +100,7 @@ class Workshop:
         if not (target / "config.json").exists():
             torch.manual_seed(config.seed)
             model = build_autoencoder(config).to(self.device)
-            task = AutoencoderTask(model, self._data("train").images, config)
+            task = AutoencoderTask(model, self.data("train").images, config)
             loop_config = LoopConfig(
                 steps=config.steps,
                 schedule="cosine",
@@ -98,11 +108,11 @@ class Workshop:
                 average_decay=config.average_decay,
                 precision=self.precision,
             )
-            self._finish(Loop(task, loop_config, self.folder / "autoencoder", description="autoencoder"))
+            self.finish(Loop(task, loop_config, self.folder / "autoencoder", description="autoencoder"))
             model = model.to(memory_format=torch.contiguous_format).eval()
-            images = self._data("validation").images
-            self._report("autoencoder", {"validation_mse": reconstruction_error(model, images)})
-            means, _ = encode_pictures(model, self._data("train").images[:2000])
+            images = self.data("validation").images
+            self.report("autoencoder", {"validation_mse": reconstruction_error(model, images)})
+            means, _ = encode_pictures(model, self.data("train").images[:2000])
             model.register_to_config(scaling_factor=round(float(1 / means.float().std()), 5))
             model.save_pretrained(target)
         self._encode_pictures(AutoencoderKL.from_pretrained(target).to(self.device).eval())
@@ -111,7 +121,7 @@ class Workshop:
         path = self.folder / "latents.safetensors"
         if path.exists():
             return
-        means, deviations = encode_pictures(model, self._data("train").images)
+        means, deviations = encode_pictures(model, self.data("train").images)
         scale = model.config.scaling_factor
         with write_aside(path) as temporary:
             save_file({"mean": means * scale, "deviation": deviations * scale}, temporary)
@@ -121,12 +131,12 @@ class Workshop:
         config = self.config.text_encoder
         if (self.folder / "text_encoder" / "config.json").exists():
             return
-        tokenizer = self._tokenizer()
+        tokenizer = self.tokenizer()
         torch.manual_seed(config.seed)
         text = build_text_encoder(config, tokenizer).to(self.device)
         pictures = PictureNetwork(config.picture_channels, config.embedding).to(self.device)
-        data = self._data("train")
-        task = ContrastiveTask(text, pictures, data.images, self._token_ids("train", data, tokenizer), config)
+        data = self.data("train")
+        task = ContrastiveTask(text, pictures, data.images, self.token_ids("train", data, tokenizer), config)
         loop_config = LoopConfig(
             steps=config.steps,
             schedule="cosine",
@@ -134,11 +144,11 @@ class Workshop:
             average_decay=config.average_decay,
             precision=self.precision,
         )
-        self._finish(Loop(task, loop_config, self.folder / "text-encoder", description="text-encoder"))
+        self.finish(Loop(task, loop_config, self.folder / "text-encoder", description="text-encoder"))
         text.eval(), pictures.eval()
-        data = self._data("validation")
-        accuracy = retrieval_accuracy(text, pictures, data.images, self._token_ids("validation", data, tokenizer))
-        self._report("text-encoder", {"validation_top1_among_100": accuracy})
+        data = self.data("validation")
+        accuracy = retrieval_accuracy(text, pictures, data.images, self.token_ids("validation", data, tokenizer))
+        self.report("text-encoder", {"validation_top1_among_100": accuracy})
         without_projection(text).save_pretrained(self.folder / "text_encoder")
 
     def train_denoiser(self, callbacks: tuple[Callback, ...] = ()) -> None:
@@ -149,12 +159,12 @@ class Workshop:
         torch.manual_seed(config.seed)
         unet = build_denoiser(config, self.config.autoencoder, text.config.hidden_size).to(self.device)
         stored = load_file(self.folder / "latents.safetensors")
-        data = self._data("train")
+        data = self.data("train")
         task = DenoiserTask(
             unet,
             text,
             (stored["mean"], stored["deviation"]),
-            self._token_ids("train", data, tokenizer),
+            self.token_ids("train", data, tokenizer),
             _tokenize(tokenizer, [""])[0],
             config,
         )
@@ -170,7 +180,7 @@ class Workshop:
         if self.grid_every:
             grids = GridWriter(self._assemble(unet), loop, self.folder / "denoiser" / "grids", self.grid_every)
             loop.callbacks = (*callbacks, grids)
-        self._finish(loop)
+        self.finish(loop)
         self.save_pipeline(unet)
 
     def export_checkpoint(self, target: Path) -> int:
@@ -214,7 +224,7 @@ class Workshop:
         target = self.folder / "examiner"
         if (target / "config.json").exists():
             return
-        data, validation = self._data("train"), self._data("validation")
+        data, validation = self.data("train"), self.data("validation")
         autoencoder = AutoencoderKL.from_pretrained(self.folder / "vae").to(self.device).eval()
         restored = reconstruct(autoencoder, data.images[: config.reconstructions])
         torch.manual_seed(config.seed)
@@ -228,9 +238,9 @@ class Workshop:
             precision=self.precision,
         )
         task = ExaminerTask(model, data.images, truth, config, restored)
-        self._finish(Loop(task, loop_config, target, description="examiner"))
+        self.finish(Loop(task, loop_config, target, description="examiner"))
         scores = grade([Reading.from_labels(labels) for labels in validation.labels], model.read(validation.images))
-        self._report("examiner", {f"validation_{name}": score.accuracy for name, score in scores.items()})
+        self.report("examiner", {f"validation_{name}": score.accuracy for name, score in scores.items()})
         model.save(target)
 
     def hold_exam(self) -> None:
@@ -242,7 +252,7 @@ class Workshop:
         examiner = Examiner.load(self.folder / "examiner").to(self.device)
         target = self.folder / "exam"
         guidance, tried = choose_guidance(pipeline, examiner, count=max(1, self.questions // 10))
-        report = examine(pipeline, examiner, self.questions, guidance=guidance, validation=self._data("validation"))
+        report = examine(pipeline, examiner, self.questions, guidance=guidance, validation=self.data("validation"))
         report.save(target / "report.json")
         for candidate, trial in tried.items():
             trial.save(target / f"guidance-{candidate:g}.json")
@@ -251,36 +261,43 @@ class Workshop:
         with write_aside(target / "grid.png") as temporary:
             sample_grid(pipeline, config=SamplingConfig(guidance=guidance)).save(temporary, format="PNG")
 
-    def _finish(self, loop: Loop) -> None:
+    def finish(self, loop: Loop) -> None:
         """Run a stage to its end, leave the averaged weights in the model and note the outcome."""
         outcome = loop.run(resume=True)
         if loop.average is not None:
             loop.average.copy_to(loop.parameters.values())
         facts = {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses}
-        self._report(loop.description, facts)
+        self.report(loop.description, facts)
 
-    def _report(self, stage: str, facts: dict[str, float]) -> None:
-        path = self.folder / "report.json"
-        report = json.loads(path.read_text()) if path.exists() else {}
+    def report(self, stage: str, facts: dict[str, float]) -> None:
+        """Write facts about a stage down."""
+        report = self.read_report()
         report.setdefault(stage, {}).update(facts)
-        with write_aside(path) as temporary:
+        with write_aside(self.folder / _REPORT) as temporary:
             temporary.write_text(json.dumps(report, indent=2))
 
-    def _data(self, split: str) -> Dataset:
+    def read_report(self) -> dict[str, dict[str, float]]:
+        """Return the facts about every stage that has finished."""
+        path = self.folder / _REPORT
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def data(self, split: str) -> Dataset:
+        """Open the pictures and captions of a split."""
         return load_dataset(self.folder / split)
 
     def _text_encoder(self) -> CLIPTextModel:
         return CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32).to(self.device)
 
-    def _tokenizer(self) -> CLIPTokenizer:
+    def tokenizer(self) -> CLIPTokenizer:
+        """Return the tokenizer, trained on all captions the first time."""
         folder = self.folder / "tokenizer"
         if not folder.exists():
             config = self.config.text_encoder
-            captions = (caption for row in self._data("train").captions for caption in row)
+            captions = (caption for row in self.data("train").captions for caption in row)
             train_tokenizer(captions, IDENTIFIERS, config.vocabulary, config.tokens).save_pretrained(folder)
         return CLIPTokenizer.from_pretrained(folder)
 
-    def _token_ids(self, split: str, data: Dataset, tokenizer: CLIPTokenizer) -> Tensor:
+    def token_ids(self, split: str, data: Dataset, tokenizer: CLIPTokenizer) -> Tensor:
         """Return the captions' tokens ``[n, captions, tokens]`` in int16, cached."""
         path = self.folder / f"tokens-{split}.safetensors"
         if not path.exists():

@@ -5,7 +5,6 @@ trained first so that captions find their pictures it carries subject, colour an
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.randomness import epoch_order, numpy_generator
 from portraitist.toyland.autoencoder import to_tensor
-from portraitist.toyland.config import TextEncoderConfig
+from portraitist.toyland.config import ContrastiveConfig
 from portraitist.training.loop import ParameterGroup
 
 _INITIAL_TEMPERATURE = 0.07
 _MAX_LOGIT_SCALE = 100.0
 
 
-def build_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
+def build_text_encoder(config: ContrastiveConfig, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
     """Build an untrained CLIP text encoder with a projection into the common space."""
     return CLIPTextModelWithProjection(
         CLIPTextConfig(
@@ -42,40 +42,6 @@ def build_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer) -> C
     )
 
 
-class PictureNetwork(nn.Module):
-    """A small convolutional network from pictures ``[n, 3, h, w]`` to embeddings ``[n, embedding]``."""
-
-    def __init__(self, channels: Sequence[int], embedding: int) -> None:
-        super().__init__()
-        widths = [3, *channels]
-        self.stages = nn.ModuleList(_Stage(a, b) for a, b in pairwise(widths))
-        self.head = nn.Linear(2 * channels[-1], embedding)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Embed pictures; mean and maximum over positions both speak."""
-        hidden = pixels
-        for stage in self.stages:
-            hidden = stage(hidden)
-        return self.head(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1))
-
-
-class _Stage(nn.Module):
-    """Halve the resolution, then one residual block."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-        self.norm1 = nn.GroupNorm(8, outputs)
-        self.conv1 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm2 = nn.GroupNorm(8, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        hidden = self.down(hidden)
-        change = self.conv1(F.silu(self.norm1(hidden)))
-        return hidden + self.conv2(F.silu(self.norm2(change)))
-
-
 class ContrastiveTask:
     """Match captions and pictures of a batch (the symmetric cross-entropy of CLIP, arXiv 2103.00020)."""
 
@@ -85,7 +51,8 @@ class ContrastiveTask:
         pictures: PictureNetwork,
         images: np.ndarray,
         token_ids: Tensor,
-        config: TextEncoderConfig,
+        config: ContrastiveConfig,
+        shrink: int = 2,
     ) -> None:
         """Set up the task.
 
@@ -95,9 +62,10 @@ class ContrastiveTask:
             images: uint8 pictures ``[n, h, w, 3]``.
             token_ids: Captions of each picture, ``[n, captions, tokens]``.
             config: Settings of the stage.
+            shrink: Pictures are seen so many times smaller.
         """
         self.text, self.pictures = text.train(), pictures.train()
-        self.images, self.token_ids, self.config = images, token_ids, config
+        self.images, self.token_ids, self.config, self.shrink = images, token_ids, config, shrink
         self.device = next(text.parameters()).device
         self.logit_scale = nn.Parameter(torch.tensor(1 / _INITIAL_TEMPERATURE, device=self.device).log())
 
@@ -127,7 +95,7 @@ class ContrastiveTask:
         size, seed = self.config.batch_size, self.config.seed
         chosen = np.sort(epoch_order(len(self.images), seed, "pictures", step * size, size))
         which = numpy_generator(seed, "captions", step).integers(0, self.token_ids.shape[1], size)
-        pixels = F.avg_pool2d(to_tensor(self.images[chosen]), 2).to(self.device)
+        pixels = F.avg_pool2d(to_tensor(self.images[chosen]), self.shrink).to(self.device)
         ids = self.token_ids[torch.from_numpy(chosen), torch.from_numpy(which)].long().to(self.device)
         text = F.normalize(embed_captions(self.text, ids).float(), dim=-1)
         picture = F.normalize(self.pictures(pixels).float(), dim=-1)
@@ -152,7 +120,12 @@ def embed_captions(text: CLIPTextModelWithProjection, ids: Tensor, groups: int =
 
 @torch.no_grad()
 def retrieval_accuracy(
-    text: CLIPTextModelWithProjection, pictures: PictureNetwork, images: np.ndarray, token_ids: Tensor, among: int = 100
+    text: CLIPTextModelWithProjection,
+    pictures: PictureNetwork,
+    images: np.ndarray,
+    token_ids: Tensor,
+    among: int = 100,
+    shrink: int = 2,
 ) -> float:
     """Return how often a picture finds its own caption among `among` captions, or all if there are fewer (top 1)."""
     device = next(text.parameters()).device
@@ -161,7 +134,7 @@ def retrieval_accuracy(
     groups = len(images) // among
     for group in range(groups):
         rows = slice(group * among, (group + 1) * among)
-        pixels = F.avg_pool2d(to_tensor(images[rows]), 2).to(device)
+        pixels = F.avg_pool2d(to_tensor(images[rows]), shrink).to(device)
         written = F.normalize(embed_captions(text, token_ids[rows, 0].long().to(device)), dim=-1)
         seen = F.normalize(pictures(pixels), dim=-1)
         hits += int(((seen @ written.T).argmax(1).cpu() == torch.arange(among)).sum())

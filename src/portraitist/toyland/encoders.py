@@ -1,0 +1,208 @@
+"""The encoders that evaluations on toyland measure with: who is who (ArcFace), and what looks alike (VICReg).
+
+The third, of pictures and texts, learns by the task of the text encoder (`portraitist.toyland.text_encoder`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from portraitist.evaluation.encoders import PictureNetwork
+from portraitist.randomness import epoch_order, numpy_generator
+from portraitist.toyland.autoencoder import to_tensor
+from portraitist.toyland.config import IdentityEncoderConfig, ViewsEncoderConfig
+from portraitist.toyland.examiner import blur
+from portraitist.training.loop import ParameterGroup
+
+_EPSILON = 1e-4
+
+
+def arcface_logits(embeddings: Tensor, centres: Tensor, target: Tensor, scale: float, margin: float) -> Tensor:
+    """Return ``s cos(angle + m)`` for the right class and ``s cos(angle)`` for the others, ``[n, classes]``.
+
+    ArcFace, arXiv 1801.07698, equation 3. Beyond ``pi - m``, where the cosine would rise again, the angle is clamped.
+
+    Args:
+        embeddings: Any length, ``[n, d]``.
+        centres: One for each class, any length, ``[classes, d]``.
+        target: Right classes ``[n]``.
+        scale: The factor s.
+        margin: The margin m in radians.
+    """
+    cosines = F.normalize(embeddings, dim=-1) @ F.normalize(centres, dim=-1).T
+    own = cosines.gather(1, target[:, None])
+    angle = own.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    return scale * cosines.scatter(1, target[:, None], (angle + margin).clamp(max=torch.pi).cos())
+
+
+def vicreg_terms(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return invariance, variance and covariance of two views' embeddings ``[n, d]`` (VICReg, arXiv 2105.04906).
+
+    Equations 1 to 5: the mean squared distance; the hinge of each dimension's deviation below one; the squared
+    covariances between different dimensions over their number.
+    """
+    invariance = F.mse_loss(one, other)
+    variance, covariance = torch.zeros_like(invariance), torch.zeros_like(invariance)
+    for view in (one, other):
+        centred = view - view.mean(0)
+        variance = variance + F.relu(1 - (centred.var(0) + _EPSILON).sqrt()).mean() / 2
+        matrix = centred.T @ centred / (len(view) - 1)
+        covariance = covariance + (matrix.square().sum() - matrix.diagonal().square().sum()) / view.shape[1]
+    return invariance, variance, covariance
+
+
+def _groups(named: Mapping[str, nn.Parameter], rate: float, decay: float) -> list[ParameterGroup]:
+    """Return matrices with weight decay and everything else without."""
+    matrices = {name: p for name, p in named.items() if p.ndim > 1}
+    others = {name: p for name, p in named.items() if p.ndim <= 1}
+    return [ParameterGroup(matrices, rate, decay), ParameterGroup(others, rate)]
+
+
+def _place(pixels: Tensor, device: torch.device) -> Tensor:
+    """Put pictures where the network is, in the layout its convolutions are fastest with."""
+    return pixels.to(device, memory_format=torch.channels_last)
+
+
+class IdentityTask:
+    """Tell training identities apart by angles to learnt centres, with a margin."""
+
+    def __init__(self, network: PictureNetwork, portraits: np.ndarray, config: IdentityEncoderConfig) -> None:
+        """Set up the task.
+
+        Args:
+            network: The network to train.
+            portraits: uint8 pictures ``[identities, each, h, w, 3]``.
+            config: Settings of the stage.
+        """
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.train()
+        self.portraits, self.config = portraits, config
+        self.device = network.head.weight.device
+        rng = numpy_generator(config.seed, "centres")
+        centres = rng.standard_normal((len(portraits), config.embedding)).astype(np.float32)
+        self.centres = nn.Parameter(torch.from_numpy(centres).to(self.device))
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return the network's parameters and the centres."""
+        named = {**dict(self.network.named_parameters()), "centres": self.centres}
+        return _groups(named, self.config.learning_rate, self.config.weight_decay)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the stage's settings and the number of pictures."""
+        pictures = list(self.portraits.shape[:2])
+        return {"stage": "identity encoder", "pictures": pictures, **self.config.model_dump(mode="json")}
+
+    def after_step(self) -> None:
+        """Nothing to restore."""
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Recognise one batch."""
+        config, (people, each) = self.config, self.portraits.shape[:2]
+        size = config.batch_size
+        chosen = np.sort(epoch_order(people * each, config.seed, "pictures", step * size, size))
+        pixels = to_tensor(self.portraits.reshape(people * each, *self.portraits.shape[2:])[chosen])
+        target = torch.from_numpy(chosen // each).to(self.device)
+        embeddings = self.network(_place(self._move(pixels, step), self.device)).float()
+        margin = config.margin * min(1.0, step / max(1, config.margin_steps))
+        logits = arcface_logits(embeddings, self.centres, target, config.scale, margin)
+        return {"loss": F.cross_entropy(logits, target), "accuracy": (logits.argmax(1) == target).float().mean()}
+
+    def _move(self, pixels: Tensor, step: int) -> Tensor:
+        """Move and blur pictures a little; pose, scene, clothes and style vary in the portraits themselves."""
+        rng, reach, side = numpy_generator(self.config.seed, "moves", step), self.config.shift, pixels.shape[-1]
+        padded = F.pad(pixels, (reach, reach, reach, reach), mode="replicate")
+        corners = rng.integers(0, 2 * reach + 1, (len(pixels), 2)).tolist()
+        moved = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, corners, strict=True)])
+        amounts = rng.uniform(0, 1, len(pixels)) * (rng.random(len(pixels)) < 0.5)
+        return moved.lerp(blur(moved), torch.from_numpy(amounts).float()[:, None, None, None])
+
+
+class ViewsTask:
+    """Embed two views of a picture alike, and different dimensions unlike.
+
+    VICReg needs neither a teacher nor negatives, so a step depends on nothing but the parameters and its number.
+    """
+
+    def __init__(self, network: PictureNetwork, images: np.ndarray, config: ViewsEncoderConfig) -> None:
+        """Set up the task.
+
+        Args:
+            network: The network to train.
+            images: uint8 pictures ``[n, h, w, 3]``.
+            config: Settings of the stage.
+        """
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, self.images, self.config = network.train(), images, config
+        self.device = network.head.weight.device
+        width = config.expander
+        self.expander = nn.Sequential(
+            nn.Linear(config.embedding, width),
+            nn.BatchNorm1d(width, track_running_stats=False),
+            nn.ReLU(),
+            nn.Linear(width, width),
+        ).to(self.device)
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return the parameters of network and expander."""
+        named = {
+            **{f"network.{name}": parameter for name, parameter in self.network.named_parameters()},
+            **{f"expander.{name}": parameter for name, parameter in self.expander.named_parameters()},
+        }
+        return _groups(named, self.config.learning_rate, self.config.weight_decay)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the stage's settings and the number of pictures."""
+        return {"stage": "dino encoder", "pictures": len(self.images), **self.config.model_dump(mode="json")}
+
+    def after_step(self) -> None:
+        """Nothing to restore."""
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Compare two views of one batch."""
+        config = self.config
+        size = config.batch_size
+        chosen = np.sort(epoch_order(len(self.images), config.seed, "pictures", step * size, size))
+        pixels = to_tensor(self.images[chosen])
+        views = torch.cat([self.view(pixels, step, name) for name in ("first", "second")])
+        one, other = self.expander(self.network(_place(views, self.device))).float().chunk(2)
+        invariance, variance, covariance = vicreg_terms(one, other)
+        loss = config.invariance * invariance + config.variance * variance + config.covariance * covariance
+        return {"loss": loss, "invariance": invariance, "variance": variance, "covariance": covariance}
+
+    def view(self, pixels: Tensor, step: int, name: str) -> Tensor:
+        """Cut, mirror, brighten and blur pictures ``[n, 3, h, w]``, each in its own way."""
+        config, count = self.config, len(pixels)
+        rng = numpy_generator(config.seed, f"{name} view", step)
+
+        def draw(low: float, high: float) -> Tensor:
+            return torch.from_numpy(rng.uniform(low, high, count)).float()
+
+        share = draw(config.crop, 1.0)
+        mirror = torch.from_numpy(rng.choice([-1.0, 1.0], count)).float()
+        theta = torch.zeros(count, 2, 3)
+        theta[:, 0, 0], theta[:, 1, 1] = share * mirror, share
+        theta[:, 0, 2], theta[:, 1, 2] = draw(-1, 1) * (1 - share), draw(-1, 1) * (1 - share)
+        grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+        view = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+        wide = (slice(None), None, None, None)
+        contrast, brightness = draw(1 - config.jitter, 1 + config.jitter), draw(-config.jitter, config.jitter)
+        view = (view * contrast[wide] + brightness[wide]).clamp(-1, 1)
+        amounts = draw(0, config.blur) * torch.from_numpy(rng.random(count) < 0.5)
+        return view.lerp(blur(view), amounts[wide])
+
+
+@torch.no_grad()
+def identity_accuracy(network: PictureNetwork, portraits: np.ndarray) -> float:
+    """Return how often a second portrait's nearest first portrait is of the same identity (top 1 among all).
+
+    Args:
+        network: The network.
+        portraits: uint8 pictures ``[identities, 2 or more, h, w, 3]``.
+    """
+    device = network.head.weight.device
+    known, asked = (F.normalize(network(to_tensor(portraits[:, which]).to(device)), dim=-1) for which in (0, 1))
+    return float(((asked @ known.T).argmax(1).cpu() == torch.arange(len(portraits))).float().mean())
