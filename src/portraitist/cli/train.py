@@ -95,7 +95,7 @@ def train(
             warn(advice)
         _show_plan(subjects, loaded.name, resolved)
         adapter = teach(loaded, subjects[0], resolved, **options)
-    _show_result(adapter, [f"{subject.token} {subject.class_noun}" for subject in subjects], file)
+    _show_result(adapter, [f"{subject.token} {subject.class_noun}" for subject in subjects], file, base_dtype)
 
 
 def _checked(given: list[GivenSubject], output: Path | None, resume: bool, overwrite: bool) -> Path:
@@ -136,7 +136,7 @@ def _show_plan(subjects: "list[Subject]", base: str, recipe: "Recipe") -> None:
         fact("collages", f"{recipe.cut_mix:.0%} of the samples{unmix}")
 
 
-def _show_result(adapter: "Adapter", names: list[str], output: Path) -> None:
+def _show_result(adapter: "Adapter", names: list[str], output: Path, base_dtype: str | None) -> None:
     from portraitist.training.cut_mix import pair_prompt
 
     training: dict[str, Any] = adapter.metadata["training"]
@@ -146,4 +146,6 @@ def _show_result(adapter: "Adapter", names: list[str], output: Path) -> None:
     fact("training", f"{training['steps']} steps in {in_time(training['seconds'])}")
     template = adapter.metadata["recipe"]["prompt"]
     prompt = template.replace("{}", names[0]) if len(names) == 1 else pair_prompt(template, names[0], names[1], "list")
-    fact("try", shlex.join(["portraitist", "generate", f"{prompt} on the beach", "--adapter", str(output)]))
+    precision = ["--base-dtype", base_dtype] if base_dtype else []
+    command = ["portraitist", "generate", f"{prompt} on the beach", "--adapter", str(output), *precision]
+    fact("try", shlex.join(command))
