@@ -9,7 +9,13 @@ from portraitist.adapters.algebra import bind
 from portraitist.adapters.mixing import layer_similarities, mean_similarities, style_mix
 from portraitist.errors import BadConfig
 
-CONFIGS = {"svdiff": {}, "lora": {"rank": 2}, "full": {}, "lidb": {"a": 6, "b": 5}, "krona": {"out_factor": 2, "in_factor": 4}}
+CONFIGS = {
+    "svdiff": {},
+    "lora": {"rank": 2},
+    "full": {},
+    "lidb": {"a": 6, "b": 5},
+    "krona": {"out_factor": 2, "in_factor": 4},
+}
 SHAPE = ("net.0",)
 
 

@@ -85,16 +85,17 @@ def edit(
     from portraitist.generation.edit_files import check_folder, save_edit
     from portraitist.generation.editing import EditConfig
     from portraitist.generation.editing import edit as change
-    from portraitist.generation.inversion import check_invertible
+    from portraitist.generation.inversion import Ddim
     from portraitist.training.subjects import read_photo
 
-    given = {"strength": strength, "guidance": guidance, "steps": sampling_steps, "refinements": refinements}
+    given: dict[str, Any] = {"strength": strength, "guidance": guidance, "steps": sampling_steps}
+    given["refinements"] = refinements
     given |= {"negative_prompt": negative}
-    config = EditConfig(inversion=inversion, eta=eta, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    _check_prompts(source, target)
+    config = EditConfig(inversion=inversion, eta=eta, **{k: v for k, v in given.items() if v is not None})
+    _check_words(source, target, fit)
     check_folder(output, overwrite)
     loaded = load_base(base or (find_base([adapter]) if adapter else DEFAULT_BASE), choose_device(device))
-    check_invertible(loaded)
+    Ddim(loaded, config.steps)  # refuses what cannot be inverted before anything is learnt
     picture = read_photo(photo, loaded.family.resolution, fit)  # type: ignore[arg-type]
     learnt = load_for(loaded, adapter) if adapter else None
     if learnt is None and method != _NOTHING:
@@ -114,7 +115,9 @@ def edit(
         fact("try", shlex.join([*again, "--target", "...", "-o", f"{output}-2"]))
 
 
-def _check_prompts(source: str, target: str) -> None:
+def _check_words(source: str, target: str, fit: str) -> None:
+    if fit not in ("crop", "pad"):
+        raise BadConfig(f"a picture can be fitted by crop or pad, not {fit!r}")
     if not source.strip():
         raise BadConfig("the source prompt is empty; describe the picture: --source 'a red robot on the beach'")
     if not target.strip():

@@ -14,13 +14,12 @@ from portraitist.cli.options import (
     OtherBaseOption,
     choose_device,
     choose_dtype,
+    name_files,
     parse_adapter,
 )
 from portraitist.cli.reporting import fact, warn
-from portraitist.errors import BadConfig
 
 if TYPE_CHECKING:
-    from portraitist.adapters import Adapter
     from portraitist.generation import Picture, Region
 
 _SLUG_LENGTH = 60
@@ -67,6 +66,7 @@ def generate(
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     config = SamplingConfig(**settings)
+    names = name_files([path for path, _ in chosen])
     require_writable(output)
     if base is None:
         base = find_base([path for path, _ in chosen]) if chosen else DEFAULT_BASE
@@ -76,12 +76,10 @@ def generate(
     for _, one, _ in adapters:
         for line in filter(None, (base_warning(one, loaded), *(prompt_warning(text, one) for text in texts))):
             warn(line)
-    named = _named(adapters)
-    names = {path: name for (path, _), (name, _, _) in zip(chosen, named, strict=True)}
     pictures = sample(
         loaded,
         [prompt for prompt in prompts for _ in range(count)],
-        {name: (one.to(loaded.device), scale) for name, one, scale in named},
+        {names[path]: (one.to(loaded.device), scale) for path, one, scale in adapters},
         seeds=[seed + index for _ in prompts for index in range(count)],
         config=config,
         regions=[
@@ -102,17 +100,6 @@ def _with_those_of_regions(chosen: list[tuple[Path, float]], regions: "list[Regi
             if path not in [known for known, _ in everything]:
                 everything.append((path, scale))
     return everything
-
-
-def _named(adapters: "list[tuple[Path, Adapter, float]]") -> "list[tuple[str, Adapter, float]]":
-    """Name adapters by their files; a second one of the same name by its whole path."""
-    named: dict[str, tuple[str, Adapter, float]] = {}
-    for path, adapter, scale in adapters:
-        name = path.name if path.name not in named else str(path)
-        if name in named:
-            raise BadConfig(f"{path} is given twice; give it once, with the sum of the scales")
-        named[name] = (name, adapter, scale)
-    return list(named.values())
 
 
 def _save(pictures: "list[Picture]", count: int, folder: Path) -> None:

@@ -16,7 +16,10 @@ from portraitist.cli import (
     inspect,
     merge,
     methods,
+    pairs,
     recipes,
+    similarity,
+    strip,
     study,
     toyland,
     train,
@@ -54,12 +57,15 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("merge")(merge.merge)
+app.command("strip")(strip.strip)
+app.command("similarity")(similarity.similarity)
 app.command("methods")(methods.methods)
 app.command("recipes")(recipes.recipes)
 app.command("count")(count.count)
 app.command("demo")(demo.demo)
 app.command("study")(study.study)
 toyland.app.command("editing")(editing.editing)
+toyland.app.command("pairs")(pairs.pairs)
 app.add_typer(toyland.app, name="toyland")
 
 if __name__ == "__main__":

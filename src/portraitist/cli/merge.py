@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from portraitist.cli.convert import show_export
-from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, choose_dtype, parse_weights
+from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, choose_dtype, name_files, parse_weights
 from portraitist.cli.reporting import fact
 from portraitist.errors import BadConfig
 
@@ -58,6 +58,7 @@ def merge(
 
     from portraitist.bases import load_base
     from portraitist.generation import conversion, find_base, load_for, merge_into_base
+    from portraitist.generation.merging import check_folder
 
     if not into_base:
         conversion.check_target(output, to, overwrite)
@@ -76,9 +77,11 @@ def merge(
         )
         show_export(report)
         return
+    names = name_files(adapters)
     scales = conversion.merge_weights(len(adapters), given, mode)  # type: ignore[arg-type]
+    check_folder(output)
     loaded = load_base(base or find_base(adapters), dtype=precision or torch.float32)
-    parts = {str(path): (load_for(loaded, path, force), scale) for path, scale in zip(adapters, scales, strict=True)}
+    parts = {names[path]: (load_for(loaded, path, force), scale) for path, scale in zip(adapters, scales, strict=True)}
     merge_into_base(loaded, parts, output, force=force)
     fact("written", f"{output}, {loaded.name} with {len(parts)} adapter{'s' * (len(parts) > 1)} in its weights")
     fact("try", f'portraitist generate "..." --base {output}')

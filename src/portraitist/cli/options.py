@@ -1,6 +1,7 @@
 """Options that several subcommands share, and values that are parsed by hand."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,6 +120,20 @@ def _parse_value(pair: str, text: str) -> Any:
         return float(value) if isinstance(value, str) else value  # YAML 1.1 reads 1e-4 as text
     except ValueError:
         return value
+
+
+def name_files(paths: Sequence[Path]) -> dict[Path, str]:
+    """Name adapters by their files; a second one of the same name by its whole path.
+
+    Raises:
+        BadConfig: If one is given twice.
+    """
+    names: dict[Path, str] = {}
+    for path in paths:
+        if path in names:
+            raise BadConfig(f"{path} is given twice; give it once, with the sum of the scales")
+        names[path] = path.name if path.name not in names.values() else str(path)
+    return names
 
 
 def parse_adapter(text: str) -> tuple[Path, float]:

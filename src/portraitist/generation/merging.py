@@ -31,8 +31,7 @@ def merge_into_base(
         BaseMismatch: If an adapter was made for another base.
         BadConfig: If an adapter does not fit the base.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadFile(f"{folder} exists already; choose another place with -o")
+    check_folder(folder)
     for adapter, _ in adapters.values():
         check_base(adapter, base, force)
     attachment = Attachment(base.components)
@@ -45,6 +44,16 @@ def merge_into_base(
             (temporary / NOTE).write_text(json.dumps(_describe(base, adapters), indent=2), encoding="utf-8")
     finally:
         attachment.detach()
+
+
+def check_folder(folder: Path) -> None:
+    """Check, before work starts, that a model folder may be written there.
+
+    Raises:
+        BadFile: If it is there already and not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadFile(f"{folder} exists already; choose another place with -o")
 
 
 def _describe(base: Base, adapters: Mapping[str, tuple[Adapter, float]]) -> dict[str, object]:

@@ -40,7 +40,7 @@ class SamplingConfig:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        if (self.steps or 1) < 1 or self.batch_size < 1 or (self.guidance or 1) < 1 or 0 in (self.steps, self.guidance):
+        if any(number is not None and number < 1 for number in (self.steps, self.guidance, self.batch_size)):
             raise BadConfig("steps and batch size must be at least 1, guidance at least 1.0")
 
     def for_base(self, base: Base) -> "SamplingConfig":

@@ -145,7 +145,7 @@ class EditingStudy:
 
 def default_arms(methods: Sequence[str] = METHODS, steps: int | None = None) -> list[Arm]:
     """Return each method with and without inversion, and what needs no learning: inversion alone, and SDEdit."""
-    settings = {} if steps is None else {"steps": steps}
+    settings: dict[str, Any] = {} if steps is None else {"steps": steps}
     arms = [Arm(method, EditConfig(inversion=flag, **settings)) for method in methods for flag in (True, False)]
     arms.append(Arm(NOTHING, EditConfig(**settings)))
     arms += [Arm(NOTHING, EditConfig(inversion=False, strength=part, **settings)) for part in SDEDIT_STRENGTHS]

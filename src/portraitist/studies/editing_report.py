@@ -91,7 +91,7 @@ def draw_grid(study: EditingStudy) -> Image.Image:
 
 def _made(study: EditingStudy) -> list[tuple[KnownEdit, Mapping[str, Image.Image]]]:
     """Return the edits that every arm has made, with the results by arm."""
-    found = []
+    found: list[tuple[KnownEdit, Mapping[str, Image.Image]]] = []
     for known in study.edits:
         results = {arm.name: study.result(known, arm) for arm in study.arms}
         present = {name: image for name, image in results.items() if image is not None}

@@ -78,6 +78,7 @@ def train_several(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
     check_subjects(base, subjects)
+    _check_recipe(recipe)
     if recipe.cut_mix:
         collage_words(base, recipe, subjects)
     output = Path(output) if output is not None else None
@@ -125,6 +126,21 @@ def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
     if len(sizes) > 1:
         seen_sizes = ", ".join(f"{width} x {height} ({name})" for (width, height), name in sizes.items())
         raise BadConfig(f"photos must have one size to be put side by side, not {seen_sizes}; read them at one size")
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    """Refuse settings that are for one subject, rather than passing over them.
+
+    Raises:
+        BadConfig: Naming the setting.
+    """
+    if recipe.prior not in ("none", "generated"):
+        raise BadConfig(f"prior={recipe.prior} is for one subject; several take none or generated")
+    if recipe.watch.every:
+        raise BadConfig("watch.every is for one subject; leave it out with several")
+    for name in ("crops", "buckets", "captions", "masks"):
+        if getattr(recipe.photos, name):
+            raise BadConfig(f"photos.{name} is for one subject; leave it out with several")
 
 
 @dataclass(frozen=True)

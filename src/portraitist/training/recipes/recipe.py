@@ -126,7 +126,9 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         if prompt.count("{}") != 1:
             raise BadConfig(f"{where}: the prompt {prompt!r} must hold {{}} once, for the subject")
     if (recipe.prior == "given") != (recipe.prior_folder is not None):
-        raise BadConfig(f"{where}: a given prior needs prior_folder, and nothing else does: --prior-images FOLDER")
+        raise BadConfig(
+            f"{where}: a given prior needs prior_folder, and no other does: --set prior=given --set prior_folder=FOLDER"
+        )
     return recipe
 
 

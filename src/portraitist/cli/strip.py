@@ -1,0 +1,49 @@
+"""``portraitist strip``: from one adapter to another, in pictures of the same noise."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from portraitist.cli.options import DeviceOption, OtherBaseOption, choose_device
+from portraitist.cli.reporting import fact
+from portraitist.errors import BadConfig
+
+
+def strip(
+    first: Annotated[Path, typer.Argument(help="The adapter it begins with.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="The adapter it ends with.", show_default=False)],
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="One row each.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture.")] = Path("strip.png"),
+    count: Annotated[int, typer.Option("-n", "--count", min=2, help="Pictures in a row, both ends included.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same for all.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoiser steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Weight of classifier-free guidance; 1 is none.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What to keep away from.")] = None,
+    base: OtherBaseOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Use adapters that were made for another base.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Interpolate between two adapters in equal steps, with the same seed; the share of the second stands below."""
+    if output.exists() and not overwrite:
+        raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
+
+    from portraitist.files import require_writable, write_aside
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.generation import SamplingConfig, find_base, load_for
+    from portraitist.generation.strips import draw_strip, interpolation_strip
+
+    given = {"steps": steps, "guidance": guidance, "negative_prompt": negative}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    config = SamplingConfig(scheduler="ddim", **settings)
+    require_writable(output.parent)
+    loaded = load_base(base or find_base([first, second]), choose_device(device))
+    ends = [load_for(loaded, path, force) for path in (first, second)]
+    rows = interpolation_strip(loaded, ends[0], ends[1], prompts, count=count, seed=seed, config=config, force=force)
+    with write_aside(output) as temporary:
+        draw_strip(rows).save(temporary, format="PNG")
+    fact("written", str(output))

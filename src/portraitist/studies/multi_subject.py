@@ -1,0 +1,293 @@
+"""Two subjects in one picture: how often both are there, each as itself; ways to teach them, on toyland's pairs.
+
+Resumable: a row is written for every pair, method and way, and what is there is kept. Pairs come first in the order of
+work, so that an unfinished study compares everything on fewer pairs.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from PIL import Image
+
+from portraitist.adapters import Adapter
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.files import write_aside
+from portraitist.generation import Region, SamplingConfig, generate
+from portraitist.progress import track
+from portraitist.studies.pair_judging import Pair, PairJudge, Recogniser, Verdict, draw_pairs, photos_of
+from portraitist.toyland.world.identities import Identity
+from portraitist.training.multi_subject import train_several, with_cut_mix
+from portraitist.training.personalise import train
+from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.subjects import Subject
+
+Way = Literal["joint", "cut-mix", "cut-mix-unmix", "addition", "regional"]
+WAYS: tuple[Way, ...] = get_args(Way)
+# Adapters trained apart are joined in two ways; they are trained once for both.
+APART: tuple[Way, ...] = ("addition", "regional")
+METHODS = ("svdiff", "lora", "full")
+TOKENS = ("sks", "olo")
+PHOTOS = 5
+PHOTO_FOLDER = "photos"
+
+
+@dataclass(frozen=True)
+class PairPrompt:
+    """A prompt for two.
+
+    Attributes:
+        text: With ``{first}`` and ``{second}``; wordings differ from those of collages but in the last two.
+        scene: Where.
+        sides: Whether it puts the first on the left and the second on the right.
+    """
+
+    text: str
+    scene: str
+    sides: bool = False
+
+    def fill(self, first: str, second: str) -> str:
+        """Return the prompt of two names, each with its article."""
+        return f"a photo of {self.text.format(first=first, second=second)} {self.scene}"
+
+    def fill_alone(self, name: str) -> str:
+        """Return the prompt of a region with one of them."""
+        return f"a photo of {name} {self.scene}"
+
+
+PROMPTS = (
+    PairPrompt("{first} next to {second}", "on the beach"),
+    PairPrompt("{first} beside {second}", "in the snow"),
+    PairPrompt("{first} together with {second}", "in the forest"),
+    PairPrompt("{second} next to {first}", "in space"),
+    PairPrompt("{second} beside {first}", "in the desert"),
+    PairPrompt("{first} and {second}", "under water"),
+    PairPrompt("{first} on the left and {second} on the right", "on the beach", True),
+    PairPrompt("{first} on the left and {second} on the right", "in the city at night", True),
+)
+
+
+@dataclass(frozen=True)
+class PairStudy:
+    """Settings of the study.
+
+    Attributes:
+        pairs: How many pairs of test identities, of one kind and of two in turn.
+        methods: Names of methods.
+        ways: Ways to teach two subjects.
+        prompts: Prompts, at most the eight there are.
+        seeds: Pictures of each prompt.
+        sampling_steps: Denoiser steps of a picture.
+        overrides: Settings above every method's recipe, by name.
+        seed: Seed of pairs and photos.
+    """
+
+    pairs: int = 10
+    methods: tuple[str, ...] = METHODS
+    ways: tuple[Way, ...] = WAYS
+    prompts: int = len(PROMPTS)
+    seeds: int = 4
+    sampling_steps: int = 25
+    overrides: tuple[tuple[str, Any], ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.pairs, self.prompts, self.seeds, self.sampling_steps) < 1 or self.prompts > len(PROMPTS):
+            raise BadConfig(f"a study needs a pair, a seed, a step, and 1 to {len(PROMPTS)} prompts")
+        if unknown := [way for way in self.ways if way not in WAYS]:
+            raise BadConfig(f"no way to teach two is named {unknown[0]!r}; there are: {', '.join(WAYS)}")
+
+    def recipe(self, method: str, base: Base) -> Recipe:
+        """Return a method's recipe."""
+        return load_recipe(method, base.name, base.family.name, overrides=dict(self.overrides))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one pair, taught in one way by one method.
+
+    Attributes:
+        pair: The pair's number and name.
+        same_class: Whether both are of one kind.
+        method: Name of the method.
+        way: How they were taught.
+        verdicts: One a picture, prompt by prompt.
+        seconds: Training time.
+        judge: Share of rendered pictures of the pair that the judge got right.
+    """
+
+    pair: int
+    name: str
+    same_class: bool
+    method: str
+    way: Way
+    verdicts: tuple[Verdict, ...]
+    seconds: float
+    judge: float
+
+    @property
+    def share(self) -> float:
+        """Return the share of pictures that show both, each as itself and in its place."""
+        return self.verdicts.count("both") / len(self.verdicts)
+
+
+class PairStudyFolder:
+    """Where rows and pictures of a study are; a folder holds one study."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        """Open or begin a folder.
+
+        Raises:
+            BadConfig: If it holds another study.
+        """
+        self.folder = folder
+        path, wanted = folder / "study.json", json.loads(json.dumps(facts))
+        there = json.loads(path.read_text()) if path.exists() else {}
+        if different := [name for name in wanted if there.get(name, wanted[name]) != wanted[name]]:
+            raise BadConfig(f"{folder} holds another study: its {different[0]} differs; choose another folder")
+        self.facts = {**there, **wanted}
+        with write_aside(path) as temporary:
+            temporary.write_text(json.dumps(self.facts, indent=2) + "\n")
+
+    def has(self, pair: int, method: str, way: Way) -> bool:
+        """Say whether a row is there."""
+        return self._row(pair, method, way).exists()
+
+    def write(self, row: Row, pictures: Sequence[Image.Image], columns: int) -> None:
+        """Write a sheet of pictures, then the row."""
+        size = pictures[0].size
+        sheet = Image.new("RGB", (columns * size[0], -(-len(pictures) // columns) * size[1]))
+        for index, picture in enumerate(pictures):
+            sheet.paste(picture, (index % columns * size[0], index // columns * size[1]))
+        path = self._row(row.pair, row.method, row.way)
+        with write_aside(path.with_suffix(".png")) as temporary:
+            sheet.save(temporary, format="PNG", optimize=True)
+        with write_aside(path) as temporary:
+            temporary.write_text(json.dumps(asdict(row)) + "\n")
+
+    def rows(self) -> list[Row]:
+        """Return all rows."""
+        contents = [json.loads(path.read_text()) for path in sorted((self.folder / "rows").glob("*.json"))]
+        return [Row(**{**content, "verdicts": tuple(content["verdicts"])}) for content in contents]
+
+    def sheet(self, row: Row) -> Image.Image:
+        """Return a row's pictures: prompts down, seeds across."""
+        with Image.open(self._row(row.pair, row.method, row.way).with_suffix(".png")) as image:
+            return image.convert("RGB")
+
+    def _row(self, pair: int, method: str, way: Way) -> Path:
+        return self.folder / "rows" / f"{pair:03d}-{method}-{way}.json"
+
+
+def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path) -> PairStudyFolder:
+    """Make the rows that are missing.
+
+    Raises:
+        BadConfig: If a recipe cannot work, or the folder holds another study.
+    """
+    recipes = {method: study.recipe(method, base) for method in study.methods}
+    store = PairStudyFolder(folder, _facts(study, base, recogniser, recipes))
+    pairs = draw_pairs(study.pairs, study.seed)
+    with track(study.pairs * len(study.methods) * len(study.ways), "pairs") as progress:
+        for number, pair in enumerate(pairs):
+            judge = _once(partial(PairJudge, pair, recogniser, base.family.resolution, study.seed))
+            for method, recipe in recipes.items():
+                for ways in _trained_together(study.ways):
+                    missing = [way for way in ways if not store.has(number, method, way)]
+                    for way, made, seconds in (
+                        _teach(study, base, pair, recipe, missing, folder / PHOTO_FOLDER) if missing else ()
+                    ):
+                        sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
+                        verdicts, own = tuple(judge().judge(made, sides)), judge().own_accuracy
+                        row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, own)
+                        store.write(row, made, study.seeds)
+                    progress.advance(len(ways))
+    return store
+
+
+def _once(make: Callable[[], PairJudge]) -> Callable[[], PairJudge]:
+    """Make a judge when it is first needed."""
+    made: list[PairJudge] = []
+
+    def get() -> PairJudge:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
+
+
+def _trained_together(ways: Sequence[Way]) -> list[list[Way]]:
+    """Group the ways that use the same adapters."""
+    groups = [[way] for way in ways if way not in APART]
+    apart = [way for way in ways if way in APART]
+    return [*groups, apart] if apart else groups
+
+
+def _teach(
+    study: PairStudy, base: Base, pair: Pair, recipe: Recipe, ways: Sequence[Way], photos: Path
+) -> Iterator[tuple[Way, list[Image.Image], float]]:
+    """Train what the ways share, and yield each one's pictures and its training time."""
+    first, second = (
+        _subject(who, token, base, photos, study.seed)
+        for who, token in zip((pair.first, pair.second), TOKENS, strict=True)
+    )
+    if ways[0] in APART:
+        apart = {subject.token: train(base, subject, recipe) for subject in (first, second)}
+        seconds = sum(_seconds(adapter) for adapter in apart.values())
+        for way in ways:
+            yield way, _make(study, base, pair, {name: (one, 1.0) for name, one in apart.items()}, way), seconds
+        return
+    settings = recipe if ways[0] == "joint" else with_cut_mix(recipe, unmix=ways[0] == "cut-mix-unmix")
+    adapter = train_several(base, [first, second], settings)
+    yield ways[0], _make(study, base, pair, {"both": (adapter, 1.0)}, ways[0]), _seconds(adapter)
+
+
+def _make(
+    study: PairStudy, base: Base, pair: Pair, adapters: Mapping[str, tuple[Adapter, float]], way: Way
+) -> list[Image.Image]:
+    """Make every prompt's pictures, prompt by prompt."""
+    config = SamplingConfig(steps=study.sampling_steps)
+    kinds = [f"a {pair.first.kind}", f"a {pair.second.kind}"]
+    names = [f"a {token} {who.kind}" for token, who in zip(TOKENS, (pair.first, pair.second), strict=True)]
+    pictures: list[Image.Image] = []
+    for prompt in PROMPTS[: study.prompts]:
+        regions: list[Region] = []
+        if way == "regional":
+            regions = [
+                Region(place, prompt.fill_alone(name), token)
+                for place, name, token in zip(("left", "right"), names, TOKENS, strict=True)
+            ]
+        text = prompt.fill(*(kinds if regions else names))
+        made = generate(base, [text] * study.seeds, adapters, config=config, regions=regions, show_progress=False)
+        pictures += [picture.image for picture in made]
+    return pictures
+
+
+def _subject(who: Identity, token: str, base: Base, folder: Path, seed: int) -> Subject:
+    """Render somebody's photos into a folder, and read them as a user's are."""
+    size = base.family.resolution
+    for index, photo in enumerate(photos_of(who, PHOTOS, size, seed)):
+        with write_aside(folder / who.name / f"{index:02d}.png") as temporary:
+            photo.save(temporary, format="PNG")
+    return Subject.from_folder(folder / who.name, who.kind, token, size)
+
+
+def _seconds(adapter: Adapter) -> float:
+    return float(adapter.metadata["training"]["seconds"])
+
+
+def _facts(study: PairStudy, base: Base, recogniser: Recogniser, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
+    """Return what two runs must share for one to go on with the other; more pairs and methods may follow."""
+    return {
+        "base": {"name": base.name, "fingerprint": base.fingerprint},
+        "judge": dict(recogniser.identity()),
+        "prompts": [asdict(prompt) for prompt in PROMPTS[: study.prompts]],
+        "pictures": {"seeds": study.seeds, "steps": study.sampling_steps},
+        "seed": study.seed,
+        **{f"recipe of {method}": recipe.model_dump(mode="json") for method, recipe in recipes.items()},
+    }

@@ -1,0 +1,150 @@
+"""The report on two subjects in one picture: tables with intervals, and a grid of pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference
+from portraitist.files import write_aside
+from portraitist.generation import Row as SheetRow
+from portraitist.generation import contact_sheet
+from portraitist.studies.multi_subject import METHODS, PHOTOS, PROMPTS, TOKENS, WAYS, PairStudyFolder, Row
+from portraitist.studies.pair_judging import VERDICTS, draw_pairs, photos_of
+from portraitist.studies.statistics import is_known
+
+_MEANINGS = {
+    "both": "both are there, each as itself, on the sides the prompt names",
+    "swapped": "both are there, but each on the side the prompt gives the other",
+    "blended": "a half resembles a mixture of the two more than either",
+    "twice": "one of them is there twice",
+    "one": "only one of them is there",
+    "neither": "neither is there",
+}
+_GROUPS: dict[str, Callable[[Row], bool]] = {
+    "all pairs": lambda row: True,
+    "same class": lambda row: row.same_class,
+    "two classes": lambda row: not row.same_class,
+}
+_SHOWN_PROMPTS = 6
+
+
+def write_report(store: PairStudyFolder, page: Path) -> tuple[Path, Path]:
+    """Write a page and the picture beside it; return both paths."""
+    rows = store.rows()
+    picture = page.with_suffix(".png")
+    with write_aside(picture) as temporary:
+        draw_grid(store, rows).save(temporary, format="PNG", optimize=True)
+    with write_aside(page) as temporary:
+        temporary.write_text(render_report(store.facts, rows, picture.name))
+    return page, picture
+
+
+def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str) -> str:
+    """Return the page as Markdown."""
+    count = len({row.pair for row in rows})
+    base, pictures = facts["base"], facts["pictures"]
+    assert isinstance(base, Mapping)
+    assert isinstance(pictures, Mapping)
+    own = bootstrap_interval([row.judge for row in {row.pair: row for row in rows}.values()])
+    parts = [
+        "# Two subjects in one picture",
+        f"Base `{base['name']}` ({base['fingerprint']}). {count} pairs of identities that the base has never seen,"
+        f" {len({row.pair for row in rows if row.same_class})} of them of one class; {PHOTOS} photos each;"
+        f" {len(set(_prompts(rows, pictures)))} prompts with {pictures['seeds']} seeds, {pictures['steps']} denoiser"
+        " steps. Intervals are 95 % bootstrap intervals over pairs.",
+        "A picture counts if " + _MEANINGS["both"] + ". Each half is taken for whom it resembles most: the first, the"
+        " second, a mixture of both, strangers of their classes, or nobody. On rendered pictures of the true pairs this"
+        f" judge is right in {_percent(own)}; no method can be expected above that.",
+        "## Share of pictures with both, each as itself",
+        _table(
+            ["method", "way", *_GROUPS, "pairs"],
+            [_share_row(method, way, chosen) for method, way, chosen in _arms(rows)],
+        ),
+        "## What is wrong with the others",
+        _table(
+            ["method", "way", *VERDICTS[1:], "training, s"],
+            [_failure_row(method, way, chosen) for method, way, chosen in _arms(rows)],
+        ),
+        "\n".join(f"- *{verdict}*: {_MEANINGS[verdict]}" for verdict in VERDICTS[1:]),
+        "## Gain over joint training without collages, on the same pairs",
+        _table(["method", "way", *_GROUPS], _gain_rows(rows)),
+        f"![For one pair of each sort, photos of both and pictures of every method and way]({picture})",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
+    """Draw, for one pair of each sort, the photos and then a row of pictures for each method and way."""
+    sheets: list[SheetRow] = []
+    pairs = draw_pairs(max(row.pair for row in rows) + 1, int(store.facts["seed"]))
+    for wanted in (True, False):
+        numbers = [row.pair for row in rows if row.same_class is wanted]
+        if not numbers:
+            continue
+        number = min(numbers)
+        chosen = [row for row in rows if row.pair == number]
+        size = store.sheet(chosen[0]).width // store.facts["pictures"]["seeds"]
+        for who, token in zip((pairs[number].first, pairs[number].second), TOKENS, strict=True):
+            photos = photos_of(who, PHOTOS, size, int(store.facts["seed"]))
+            sheets.append(SheetRow(f"{token} {who.kind}: photos", photos))
+        for method, way, (row,) in _arms(chosen):
+            sheet = store.sheet(row)
+            tiles = [sheet.crop((0, top, size, top + size)) for top in range(0, sheet.height, size)]
+            sheets.append(SheetRow(f"{method}, {way}: {row.share:.0%}", tiles[:_SHOWN_PROMPTS]))
+    return contact_sheet(sheets, title="Two subjects in one picture", tile=96)
+
+
+def _arms(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
+    """Return (method, way, rows) in the order of the report."""
+    methods = [*METHODS, *sorted({row.method for row in rows} - set(METHODS))]
+    arms = [(m, w, [row for row in rows if (row.method, row.way) == (m, w)]) for m in methods for w in WAYS]
+    return [arm for arm in arms if arm[2]]
+
+
+def _share_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
+    shares = [[row.share for row in rows if belongs(row)] for belongs in _GROUPS.values()]
+    return [method, way, *(_percent(bootstrap_interval(share)) if share else "" for share in shares), str(len(rows))]
+
+
+def _failure_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
+    verdicts = [verdict for row in rows for verdict in row.verdicts]
+    seconds = sum(row.seconds for row in rows) / len(rows)
+    return [method, way, *(f"{verdicts.count(v) / len(verdicts):.0%}" for v in VERDICTS[1:]), f"{seconds:.0f}"]
+
+
+def _gain_rows(rows: Sequence[Row]) -> list[list[str]]:
+    found = []
+    for method, way, chosen in _arms(rows):
+        joint = [row for row in rows if (row.method, row.way) == (method, "joint")]
+        if way == "joint" or not joint:
+            continue
+        cells = []
+        for belongs in _GROUPS.values():
+            ours, theirs = ({row.name: row.share for row in part if belongs(row)} for part in (chosen, joint))
+            gain = paired_difference(ours, theirs)
+            cells.append("" if gain is None else _points(gain))
+        found.append([method, way, *cells])
+    return found
+
+
+def _prompts(rows: Sequence[Row], pictures: Mapping[str, int]) -> Sequence[object]:
+    return PROMPTS[: len(rows[0].verdicts) // pictures["seeds"]]
+
+
+def _percent(interval: Interval) -> str:
+    if not is_known(interval):
+        return f"{interval.mean:.0%}"
+    return f"{interval.mean:.0%} ({interval.low:.0%} to {interval.high:.0%})"
+
+
+def _points(interval: Interval) -> str:
+    """Return a difference in percentage points."""
+    if not is_known(interval):
+        return f"{100 * interval.mean:+.0f}"
+    return f"{100 * interval.mean:+.0f} ({100 * interval.low:+.0f} to {100 * interval.high:+.0f})"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

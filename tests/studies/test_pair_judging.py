@@ -1,0 +1,102 @@
+"""The judge of pictures of two, on rendered pictures whose truth is known."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from portraitist.randomness import numpy_generator
+from portraitist.studies.pair_judging import (
+    ColourRecogniser,
+    Pair,
+    PairJudge,
+    Seen,
+    Verdict,
+    decide,
+    draw_pairs,
+    halves,
+    photos_of,
+)
+from portraitist.toyland.world.identities import sample_identity
+from portraitist.toyland.world.pictures import render, sample_picture
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    rng = numpy_generator(0, "a pair that colours tell apart")
+    return Pair(sample_identity(rng, "test", "robot", "red"), sample_identity(rng, "test", "robot", "blue"))
+
+
+@pytest.fixture(scope="module")
+def judge(pair: Pair) -> PairJudge:
+    return PairJudge(pair, ColourRecogniser(), SIZE)
+
+
+def pictures(pair: Pair, *who: str, count: int = 12) -> list[Image.Image]:
+    rng = numpy_generator(1, "pictures of a pair")
+    identities = tuple(getattr(pair, name) for name in who)
+    scenes = ("snow", "beach", "desert", "forest")
+    drawn = (sample_picture(rng, identities=identities, scene=scenes[i % 4], style="photo") for i in range(count))
+    return [render(spec, SIZE) for spec in drawn]
+
+
+def test_pairs_are_of_one_class_and_of_two_in_turn() -> None:
+    pairs = draw_pairs(10)
+    assert [pair.same_class for pair in pairs] == [True, False] * 5
+    assert all(who.split == "test" for pair in pairs for who in (pair.first, pair.second))
+    assert all(pair.first.colour != pair.second.colour for pair in pairs if pair.same_class)
+    assert len({pair.name for pair in pairs}) == 10
+    assert draw_pairs(4) == pairs[:4], "more pairs leave the first as they are"
+
+
+def test_photos_are_of_one_person_in_several_scenes(pair: Pair) -> None:
+    photos = photos_of(pair.first, 3, SIZE)
+    assert [photo.size for photo in photos] == [(SIZE, SIZE)] * 3
+    assert len({photo.tobytes() for photo in photos}) == 3
+    assert photos_of(pair.first, 3, SIZE)[0].tobytes() == photos[0].tobytes()
+
+
+def test_halves_leave_the_sky_out() -> None:
+    picture = Image.fromarray(np.arange(36, dtype=np.uint8).reshape(6, 6))
+    left, right = (np.asarray(half) for half in halves(picture))
+    assert left.tolist() == [[12, 13, 14], [18, 19, 20], [24, 25, 26], [30, 31, 32]]
+    assert right[0].tolist() == [15, 16, 17]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "sides", "verdict"),
+    [
+        ("first", "second", True, "both"),
+        ("second", "first", True, "swapped"),
+        ("second", "first", False, "both"),
+        ("first", "mixture", False, "blended"),
+        ("mixture", "mixture", False, "blended"),
+        ("first", "first", False, "twice"),
+        ("first", "nobody", True, "one"),
+        ("other", "second", True, "one"),
+        ("other", "nobody", False, "neither"),
+    ],
+)
+def test_halves_decide(left: Seen, right: Seen, sides: bool, verdict: Verdict) -> None:
+    assert decide(left, right, sides) == verdict
+
+
+def test_the_truth_is_found_as_far_as_colours_show_it(judge: PairJudge, pair: Pair) -> None:
+    def count(verdict: Verdict, *who: str) -> int:
+        return judge.judge(pictures(pair, *who), [True] * 12).count(verdict)
+
+    assert count("both", "first", "second") >= 3
+    assert count("swapped", "second", "first") >= 3
+    assert count("both", "second", "first") == count("swapped", "first", "second") == 0
+    assert count("twice", "first", "first") >= 8
+    assert count("both", "first", "first") == 0
+    assert 0.2 <= judge.own_accuracy <= 1
+
+
+def test_a_mixture_is_seen_as_one(judge: PairJudge, pair: Pair) -> None:
+    """Blend the two halves of rendered pictures."""
+    made = [halves(picture) for picture in pictures(pair, "first", "second")]
+    blended = [Image.blend(left, right, 0.5) for left, right in made]
+    assert judge.see(blended).count("first") <= 3
+    assert judge.see(blended).count("second") <= 3
