@@ -1,7 +1,6 @@
 """Published architectures from their public configurations, without weights: for counts, plans and benchmarks."""
 
 import json
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from portraitist.bases.sources import Source, read_index
+from portraitist.bases.sources import INDEX, Source, read_index
 from portraitist.errors import BadConfig
 
 _FOLDER = files("portraitist.bases").joinpath("configs")
@@ -73,22 +72,26 @@ def write_architecture(name: str, folder: Path) -> str:
         raise BadConfig(f"the architecture {name} is known for its sizes only, without tokenizers")
     index: dict[str, Any] = {"_class_name": content["pipeline"], **content.get("options", {})}
     for component, config in {**content["components"], "scheduler": content["scheduler"]}.items():
-        is_transformers = component.startswith("text_encoder")
-        index[component] = ["transformers" if is_transformers else "diffusers", config["_class_name"]]
-        (folder / component).mkdir(parents=True, exist_ok=True)
-        file = "scheduler_config.json" if component == "scheduler" else "config.json"
-        if is_transformers:
-            class_ = getattr(import_module("transformers"), config["_class_name"]).config_class
-            class_(**{key: value for key, value in config.items() if key != "_class_name"}).save_pretrained(
-                folder / component
-            )
-        else:
-            (folder / component / file).write_text(json.dumps(config))
+        index[component] = [_write_component(component, config, folder / component), config["_class_name"]]
     for component, settings in content["tokenizers"].items():
         index[component] = ["transformers", "CLIPTokenizer"]
         build_clip_tokenizer(**settings).save_pretrained(folder / component)
-    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / INDEX).write_text(json.dumps(index))
     return str(content["pipeline"])
+
+
+def _write_component(name: str, config: dict[str, Any], folder: Path) -> str:
+    """Write a component's configuration; returns the library it is of."""
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not name.startswith("text_encoder"):
+        file = "scheduler_config.json" if name == "scheduler" else "config.json"
+        (folder / file).write_text(json.dumps(config))
+        return "diffusers"
+    settings = {key: value for key, value in config.items() if key != "_class_name"}
+    getattr(transformers, config["_class_name"]).config_class(**settings).save_pretrained(folder)
+    return "transformers"
 
 
 def _named(name: str) -> dict[str, Any]:
@@ -116,13 +119,16 @@ def _build(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Module
     import transformers
 
     name = config["_class_name"]
-    with torch.device(device):
-        if hasattr(diffusers, name):
-            model = getattr(diffusers, name).from_config(config)
-        else:
-            cls = getattr(transformers, name)
-            arguments = {key: value for key, value in config.items() if not key.startswith("_")}
-            model = cls(cls.config_class(**arguments))
+    try:
+        with torch.device(device):
+            if hasattr(diffusers, name):
+                model = getattr(diffusers, name).from_config(config)
+            else:
+                cls = getattr(transformers, name)
+                arguments = {key: value for key, value in config.items() if not key.startswith("_")}
+                model = cls(cls.config_class(**arguments))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BadConfig(f"the configuration of a {name} cannot be used ({error})") from error
     if dtype is not torch.float32:
         model = model.to(dtype)
     result: nn.Module = model.eval().requires_grad_(False)

@@ -21,15 +21,15 @@ from portraitist.bases.families import find_family
 from portraitist.bases.sources import Source, read_index
 from portraitist.errors import BadConfig
 
-_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
+_INPUT = "model.diffusion_model.input_blocks.0.0.weight"
+_LATENT_CHANNELS = 4
 _CLIP = "cond_stage_model.transformer.text_model."
 _OPEN_CLIP = "cond_stage_model.model."
-_XL_CLIP, _XL_OPEN_CLIP = "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
-_INPUT = _UNET + "input_blocks.0.0.weight"
-_LATENT_CHANNELS = 4
-# Told apart by a tensor that only one of them has; the more particular first.
+_XL_OPEN_CLIP = "conditioner.embedders.1.model."
 _SECOND = "sd21"
+# Told apart by their text encoders.
 _ARCHITECTURES = ((_XL_OPEN_CLIP, "sdxl"), (_OPEN_CLIP, _SECOND), (_CLIP, "sd15"))
+# What else a file may be, by a part of a tensor's name; the more particular first.
 _FOREIGN = (
     ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL, which teaches nothing new by itself"),
     ("double_blocks.", "a FLUX.1 transformer without its text encoders; give the diffusers folder or hub id"),

@@ -139,13 +139,11 @@ def export(
         raise BadConfig(f"a rank is for LoRA, which the format {format} does not hold; leave the rank away")
     if path.is_dir() and not target.folder:
         raise BadConfig(f"{path} is a folder; the format {format} is one file, so name that")
-    if components is not None:
-        bind(adapter, components)
     _refuse_bank(adapter)
     energy: dict[str, float] = {}
     dropped: tuple[str, ...] = ()
     if rank is not None or (target.holds is not None and adapter.method.name not in target.holds):
-        conversion = to_lora(adapter, rank)
+        conversion = to_lora(adapter if components is None else bind(adapter, components), rank)
         adapter, energy, dropped = conversion.adapter, dict(conversion.energy), conversion.dropped
     if target.holds is not None:
         adapter, left_out = _fitting(adapter, target.holds)
