@@ -23,7 +23,24 @@ class WorldConfig(_Section):
     seed: int
 
 
-class AutoencoderConfig(_Section):
+class TrainingConfig(_Section):
+    """What training any network takes."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    average_decay: float
+    seed: int
+
+
+class WarmedTrainingConfig(TrainingConfig):
+    """Training with AdamW and a warm-up of the learning rate."""
+
+    weight_decay: float
+    warmup_steps: int
+
+
+class AutoencoderConfig(TrainingConfig):
     """Architecture and training of the autoencoder."""
 
     resolution: int
@@ -31,18 +48,13 @@ class AutoencoderConfig(_Section):
     layers_per_block: int
     latent_channels: int
     norm_groups: int
-    steps: int
-    batch_size: int
     crop: int
     whole_from: float
-    learning_rate: float
     absolute_weight: float
     divergence_weight: float
-    average_decay: float
-    seed: int
 
 
-class ContrastiveConfig(_Section):
+class ContrastiveConfig(WarmedTrainingConfig):
     """Architecture of a text encoder and its contrastive training against a small picture network."""
 
     tokens: int
@@ -51,13 +63,6 @@ class ContrastiveConfig(_Section):
     heads: int
     embedding: int
     picture_channels: tuple[int, ...]
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    average_decay: float
-    seed: int
 
 
 class TextEncoderConfig(ContrastiveConfig):
@@ -66,26 +71,19 @@ class TextEncoderConfig(ContrastiveConfig):
     vocabulary: int
 
 
-class DenoiserConfig(_Section):
+class DenoiserConfig(WarmedTrainingConfig):
     """Architecture and training of the denoising UNet."""
 
     channels: tuple[int, ...]
     attention: tuple[bool, ...]
     head_width: int
     layers_per_block: int
-    steps: int
-    batch_size: int
-    learning_rate: float
     schedule: Literal["constant", "constant_with_warmup", "linear", "cosine"]
-    warmup_steps: int
-    weight_decay: float
     min_snr_gamma: float
     caption_dropout: float
-    average_decay: float
-    seed: int
 
 
-class ExaminerConfig(_Section):
+class ExaminerConfig(WarmedTrainingConfig):
     """Architecture and training of the classifier that reads generated pictures.
 
     Attributes:
@@ -100,13 +98,6 @@ class ExaminerConfig(_Section):
     blur: float
     noise: float
     shift: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    average_decay: float
-    seed: int
 
 
 class PortraitsConfig(_Section):
@@ -127,7 +118,7 @@ class PortraitsConfig(_Section):
     seed: int
 
 
-class IdentityEncoderConfig(_Section):
+class IdentityEncoderConfig(WarmedTrainingConfig):
     """Architecture and training of the encoder that tells identities apart (ArcFace).
 
     Attributes:
@@ -143,16 +134,9 @@ class IdentityEncoderConfig(_Section):
     margin: float
     margin_steps: int
     shift: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    average_decay: float
-    seed: int
 
 
-class ViewsEncoderConfig(_Section):
+class ViewsEncoderConfig(WarmedTrainingConfig):
     """Architecture and training of the self-supervised encoder (VICReg).
 
     Attributes:
@@ -174,13 +158,6 @@ class ViewsEncoderConfig(_Section):
     invariance: float
     variance: float
     covariance: float
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    average_decay: float
-    seed: int
 
 
 class ToylandConfig(_Section):

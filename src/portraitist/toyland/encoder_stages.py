@@ -8,12 +8,10 @@ import numpy as np
 import torch
 
 from portraitist.evaluation.encoders import PictureNetwork, save_small
-from portraitist.toyland.config import ContrastiveConfig, IdentityEncoderConfig, ViewsEncoderConfig
 from portraitist.toyland.encoders import IdentityTask, ViewsTask, identity_accuracy
 from portraitist.toyland.text_encoder import ContrastiveTask, build_text_encoder, retrieval_accuracy
 from portraitist.toyland.world.dataset import write_dataset
 from portraitist.toyland.world.portraits import load_portraits, write_portraits
-from portraitist.training.loop import Loop, LoopConfig, Task
 
 if TYPE_CHECKING:
     from portraitist.toyland.making import Workshop
@@ -41,7 +39,7 @@ def train_clip_encoder(workshop: "Workshop") -> None:
     text = build_text_encoder(config, tokenizer).to(workshop.device)
     network = PictureNetwork(config.picture_channels, config.embedding).to(workshop.device)
     ids = workshop.token_ids("train", data, tokenizer)
-    _train(workshop, ContrastiveTask(text, network, data.images, ids, config, shrink=1), config, "clip-encoder")
+    workshop.train(ContrastiveTask(text, network, data.images, ids, config, shrink=1), config, "clip-encoder")
     text.eval(), network.eval()
     test = workshop.data("test")
     chosen = differing([captions[0] for captions in test.captions], _AMONG)
@@ -60,7 +58,7 @@ def train_identity_encoder(workshop: "Workshop") -> None:
     torch.manual_seed(config.seed)
     network = PictureNetwork(config.channels, config.embedding).to(workshop.device)
     portraits, _ = load_portraits(workshop.folder / "portraits")
-    _train(workshop, IdentityTask(network, portraits, config), config, "identity-encoder")
+    workshop.train(IdentityTask(network, portraits, config), config, "identity-encoder")
     _save_recognising(workshop, network, target, "identity-encoder")
 
 
@@ -71,7 +69,7 @@ def train_dino_encoder(workshop: "Workshop") -> None:
         return
     torch.manual_seed(config.seed)
     network = PictureNetwork(config.channels, config.embedding).to(workshop.device)
-    _train(workshop, ViewsTask(network, workshop.data("train").images, config), config, "dino-encoder")
+    workshop.train(ViewsTask(network, workshop.data("train").images, config), config, "dino-encoder")
     _save_recognising(workshop, network, target, "dino-encoder")
 
 
@@ -79,22 +77,6 @@ def _target(workshop: "Workshop", name: str) -> Path | None:
     """Return where an encoder goes; None if it is there."""
     folder = workshop.folder / "encoders" / f"toyland-{name}"
     return None if (folder / "config.json").exists() else folder
-
-
-def _train(
-    workshop: "Workshop",
-    task: Task,
-    config: ContrastiveConfig | IdentityEncoderConfig | ViewsEncoderConfig,
-    stage: str,
-) -> None:
-    loop_config = LoopConfig(
-        steps=config.steps,
-        schedule="cosine",
-        warmup_steps=config.warmup_steps,
-        average_decay=config.average_decay,
-        precision=workshop.precision,
-    )
-    workshop.finish(Loop(task, loop_config, workshop.folder / stage, description=stage))
 
 
 def _save_recognising(workshop: "Workshop", network: PictureNetwork, target: Path, stage: str) -> None:

@@ -23,7 +23,7 @@ from portraitist.toyland.autoencoder import (
     encode_pictures,
     reconstruction_error,
 )
-from portraitist.toyland.config import ToylandConfig
+from portraitist.toyland.config import ToylandConfig, WarmedTrainingConfig
 from portraitist.toyland.denoiser import DenoiserTask, build_denoiser, build_scheduler
 from portraitist.toyland.exam import choose_guidance, examine, grade
 from portraitist.toyland.examiner import Examiner, ExaminerTask, Reading, reconstruct
@@ -38,7 +38,7 @@ from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS
 from portraitist.toyland.world.dataset import Dataset, load_dataset, write_dataset
 from portraitist.training.checkpoints import LAST, Checkpoint
-from portraitist.training.loop import Callback, Loop, LoopConfig
+from portraitist.training.loop import Callback, Loop, LoopConfig, Task
 
 BASE_STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
 ENCODER_STAGES = ("portraits", "clip-encoder", "identity-encoder", "dino-encoder")
@@ -137,14 +137,7 @@ class Workshop:
         pictures = PictureNetwork(config.picture_channels, config.embedding).to(self.device)
         data = self.data("train")
         task = ContrastiveTask(text, pictures, data.images, self.token_ids("train", data, tokenizer), config)
-        loop_config = LoopConfig(
-            steps=config.steps,
-            schedule="cosine",
-            warmup_steps=config.warmup_steps,
-            average_decay=config.average_decay,
-            precision=self.precision,
-        )
-        self.finish(Loop(task, loop_config, self.folder / "text-encoder", description="text-encoder"))
+        self.train(task, config, "text-encoder")
         text.eval(), pictures.eval()
         data = self.data("validation")
         accuracy = retrieval_accuracy(text, pictures, data.images, self.token_ids("validation", data, tokenizer))
@@ -230,15 +223,8 @@ class Workshop:
         torch.manual_seed(config.seed)
         model = Examiner(config.channels, self.config.autoencoder.resolution).to(self.device)
         truth = [Reading.from_labels(labels) for labels in data.labels]
-        loop_config = LoopConfig(
-            steps=config.steps,
-            schedule="cosine",
-            warmup_steps=config.warmup_steps,
-            average_decay=config.average_decay,
-            precision=self.precision,
-        )
         task = ExaminerTask(model, data.images, truth, config, restored)
-        self.finish(Loop(task, loop_config, target, description="examiner"))
+        self.train(task, config, "examiner")
         scores = grade([Reading.from_labels(labels) for labels in validation.labels], model.read(validation.images))
         self.report("examiner", {f"validation_{name}": score.accuracy for name, score in scores.items()})
         model.save(target)
@@ -260,6 +246,17 @@ class Workshop:
             temporary.write_text(report.markdown())
         with write_aside(target / "grid.png") as temporary:
             sample_grid(pipeline, config=SamplingConfig(guidance=guidance)).save(temporary, format="PNG")
+
+    def train(self, task: Task, config: WarmedTrainingConfig, stage: str) -> None:
+        """Train a stage's network with a learning rate that warms up and falls to nothing."""
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule="cosine",
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+        )
+        self.finish(Loop(task, loop_config, self.folder / stage, description=stage))
 
     def finish(self, loop: Loop) -> None:
         """Run a stage to its end, leave the averaged weights in the model and note the outcome."""
