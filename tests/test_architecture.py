@@ -18,6 +18,7 @@ FLOORS = (
     "studies",
     "weightgen",
     "toyland",
+    "preparation",
     "training",
     "evaluation",
     "generation",

@@ -17,6 +17,7 @@ from portraitist.cli import (
     merge,
     methods,
     pairs,
+    prepare,
     recipes,
     similarity,
     strip,
@@ -50,6 +51,7 @@ def _portraitist(
     pass
 
 
+app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("edit")(edit.edit)

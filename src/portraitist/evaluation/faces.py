@@ -48,13 +48,16 @@ class FaceDetector(Weights):
 
     def find(self, image: Image.Image) -> Face | None:
         """Return the largest face, or None."""
+        return max(self.find_all(image), key=lambda face: face.area, default=None)
+
+    def find_all(self, image: Image.Image) -> list[Face]:
+        """Return all faces."""
         pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
         self.detector.setInputSize(image.size)
         _, rows = self.detector.detect(pixels)
         if rows is None:
-            return None
-        faces = [Face((x, y, x + w, y + h), np.array(rest[:10]).reshape(5, 2)) for x, y, w, h, *rest in rows.tolist()]
-        return max(faces, key=lambda face: face.area)
+            return []
+        return [Face((x, y, x + w, y + h), np.array(rest[:10]).reshape(5, 2)) for x, y, w, h, *rest in rows.tolist()]
 
     def crop(self, image: Image.Image, aligned: bool) -> Image.Image | None:
         """Return the face, or None: aligned as ArcFace wants it, or the box that was found, as FaceNet does."""
@@ -108,6 +111,7 @@ def load_detector(name: str, device: str = "cpu") -> FaceDetector:
     except ImportError as error:
         raise MissingExtra("faces", "opencv-python-headless") from error
     try:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), _LEAST_SCORE)
     except cv2.error as error:
         raise BadConfig(f"{path} is no face detector; give the ONNX file of YuNet") from error
