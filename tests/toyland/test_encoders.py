@@ -10,10 +10,19 @@ from torch.nn import functional as F
 from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.toyland.config import ToylandConfig
 from portraitist.toyland.encoder_stages import differing
-from portraitist.toyland.encoders import IdentityTask, ViewsTask, arcface_logits, identity_accuracy, vicreg_terms
+from portraitist.toyland.encoders import (
+    IdentityTask,
+    PartLabels,
+    ViewsTask,
+    arcface_logits,
+    identity_accuracy,
+    vicreg_terms,
+)
 from portraitist.toyland.world.identities import KINDS
 from portraitist.toyland.world.portraits import choose_identities, load_portraits, write_portraits
 from portraitist.training.loop import Loop, LoopConfig
+
+WHO = choose_identities(8, "train", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +66,23 @@ def test_vicreg_by_its_definition() -> None:
     assert covariance.item() == pytest.approx(total / 4, rel=1e-4)
 
 
+def test_parts_are_labelled_where_a_kind_has_them() -> None:
+    parts = PartLabels(WHO)
+    assert parts.labels.shape == (8, len(parts.sizes))
+    for row, who in zip(parts.labels, WHO, strict=True):
+        assert (row >= 0).sum() == 1 + len(who.parts)
+    same = [(one == other).all().item() for one in parts.labels for other in parts.labels]
+    assert sum(same) == 8
+    logits = torch.cat(
+        [torch.eye(size)[labels.clamp(min=0)] for size, labels in zip(parts.sizes, parts.labels.T, strict=True)], 1
+    )
+    assert parts.loss(50 * logits, torch.arange(8)).item() == pytest.approx(0, abs=1e-6)
+    assert parts.loss(0 * logits, torch.arange(8)).item() > 1
+
+
 def test_identities_are_learnt(portraits: np.ndarray, config: ToylandConfig) -> None:
     changes = {"batch_size": 16, "learning_rate": 5e-3, "shift": 1, "margin_steps": 20, "channels": (16, 24)}
-    task = IdentityTask(network(), portraits, config.identity_encoder.model_copy(update=changes))
+    task = IdentityTask(network(), portraits, WHO, config.identity_encoder.model_copy(update=changes))
     before = identity_accuracy(task.network.eval(), portraits)
     Loop(task, LoopConfig(steps=60, schedule="cosine")).run()
     assert identity_accuracy(task.network.eval(), portraits) == 1.0 > before
@@ -79,7 +102,7 @@ def test_views_come_together_without_falling_in_one(portraits: np.ndarray, confi
 def test_steps_depend_on_their_number_alone(portraits: np.ndarray, config: ToylandConfig) -> None:
     images = portraits.reshape(16, 64, 64, 3)
     for task in (
-        IdentityTask(network(), portraits, config.identity_encoder),
+        IdentityTask(network(), portraits, WHO, config.identity_encoder),
         ViewsTask(network(), images, config.dino_encoder),
     ):
         first = task.step(3, 0)["loss"].item()

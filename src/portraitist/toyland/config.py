@@ -119,12 +119,12 @@ class PortraitsConfig(_Section):
 
 
 class IdentityEncoderConfig(WarmedTrainingConfig):
-    """Architecture and training of the encoder that tells identities apart (ArcFace).
+    """Architecture and training of the encoder that tells identities apart (ArcFace, and their parts).
 
     Attributes:
         scale: Logits are cosines times this.
         margin: Added to the angle to the right identity, in radians.
-        margin_steps: Steps in which the margin grows from nothing.
+        margin_steps: Steps in which the angular loss and its margin grow from nothing.
         shift: Largest move to each side, in pixels.
     """
 

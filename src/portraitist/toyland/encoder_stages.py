@@ -11,7 +11,7 @@ from portraitist.evaluation.encoders import PictureNetwork, save_small
 from portraitist.toyland.encoders import IdentityTask, ViewsTask, identity_accuracy
 from portraitist.toyland.text_encoder import ContrastiveTask, build_text_encoder, retrieval_accuracy
 from portraitist.toyland.world.dataset import write_dataset
-from portraitist.toyland.world.portraits import load_portraits, write_portraits
+from portraitist.toyland.world.portraits import choose_identities, load_portraits, write_portraits
 
 if TYPE_CHECKING:
     from portraitist.toyland.making import Workshop
@@ -58,7 +58,8 @@ def train_identity_encoder(workshop: "Workshop") -> None:
     torch.manual_seed(config.seed)
     network = PictureNetwork(config.channels, config.embedding).to(workshop.device)
     portraits, _ = load_portraits(workshop.folder / "portraits")
-    workshop.train(IdentityTask(network, portraits, config), config, "identity-encoder")
+    identities = choose_identities(len(portraits), "train", workshop.config.portraits.seed)
+    workshop.train(IdentityTask(network, portraits, identities, config), config, "identity-encoder")
     _save_recognising(workshop, network, target, "identity-encoder")
 
 

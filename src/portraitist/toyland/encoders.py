@@ -16,9 +16,12 @@ from portraitist.randomness import epoch_order, numpy_generator
 from portraitist.toyland.autoencoder import to_tensor
 from portraitist.toyland.config import IdentityEncoderConfig, ViewsEncoderConfig
 from portraitist.toyland.examiner import blur
+from portraitist.toyland.world.identities import Identity
 from portraitist.training.loop import ParameterGroup
 
 _EPSILON = 1e-4
+_NO_LABEL = -100
+_CENTRE_SCALE = 0.05
 
 
 def arcface_logits(embeddings: Tensor, centres: Tensor, target: Tensor, scale: float, margin: float) -> Tensor:
@@ -62,33 +65,79 @@ def _groups(named: Mapping[str, nn.Parameter], rate: float, decay: float) -> lis
     return [ParameterGroup(matrices, rate, decay), ParameterGroup(others, rate)]
 
 
+def _normal(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(numpy_generator(seed, name).standard_normal(shape).astype(np.float32))
+
+
 def _place(pixels: Tensor, device: torch.device) -> Tensor:
     """Put pictures where the network is, in the layout its convolutions are fastest with."""
     return pixels.to(device, memory_format=torch.channels_last)
 
 
-class IdentityTask:
-    """Tell training identities apart by angles to learnt centres, with a margin."""
+class PartLabels:
+    """The parts that identities are made of, as classes to tell apart.
 
-    def __init__(self, network: PictureNetwork, portraits: np.ndarray, config: IdentityEncoderConfig) -> None:
+    Attributes:
+        sizes: Number of choices of every slot: the kind, and every part of every kind.
+        labels: The choice of every identity, int64 ``[identities, slots]``; -100 where its kind has no such part.
+    """
+
+    def __init__(self, identities: Sequence[Identity]) -> None:
+        made_of = [{"kind": who.kind, **{f"{who.kind} {part}": name for part, name in who.parts}} for who in identities]
+        slots = sorted({slot for parts in made_of for slot in parts})
+        choices = {slot: sorted({parts[slot] for parts in made_of if slot in parts}) for slot in slots}
+        self.sizes = [len(names) for names in choices.values()]
+        rows = [
+            [names.index(parts[slot]) if slot in parts else _NO_LABEL for slot, names in choices.items()]
+            for parts in made_of
+        ]
+        self.labels = torch.tensor(rows)
+
+    def loss(self, logits: Tensor, who: Tensor) -> Tensor:
+        """Return the cross entropies of all slots ``[n, sum of sizes]``, summed, as a mean over pictures of `who`."""
+        wanted = self.labels[who].to(logits.device).unbind(1)
+        slots = zip(logits.split(self.sizes, dim=1), wanted, strict=True)
+        losses = [F.cross_entropy(one, right, ignore_index=_NO_LABEL, reduction="sum") for one, right in slots]
+        return torch.stack(losses).sum() / len(who)
+
+
+class IdentityTask:
+    """Tell training identities apart by angles to learnt centres, with a margin, and by the parts they are made of.
+
+    Thousands of identities with a few pictures each teach a fresh network nothing: their angles come to one value. The
+    parts, read from the embedding by a linear layer that is discarded, teach it what to look at; the angular loss
+    and its margin come in with ``margin_steps``.
+    """
+
+    def __init__(
+        self,
+        network: PictureNetwork,
+        portraits: np.ndarray,
+        identities: Sequence[Identity],
+        config: IdentityEncoderConfig,
+    ) -> None:
         """Set up the task.
 
         Args:
             network: The network to train.
             portraits: uint8 pictures ``[identities, each, h, w, 3]``.
+            identities: Who they show.
             config: Settings of the stage.
         """
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.train()
         self.portraits, self.config = portraits, config
         self.device = network.head.weight.device
-        rng = numpy_generator(config.seed, "centres")
-        centres = rng.standard_normal((len(portraits), config.embedding)).astype(np.float32)
-        self.centres = nn.Parameter(torch.from_numpy(centres).to(self.device))
+        self.parts = PartLabels(identities)
+        # Short centres turn quickly at the network's own learning rate.
+        centres = _CENTRE_SCALE * _normal(config.seed, "centres", (len(portraits), config.embedding))
+        self.centres = nn.Parameter(centres.to(self.device))
+        reader = _normal(config.seed, "parts", (sum(self.parts.sizes), config.embedding)) / config.embedding**0.5
+        self.reader = nn.Parameter(reader.to(self.device))
 
     def groups(self) -> Sequence[ParameterGroup]:
-        """Return the network's parameters and the centres."""
-        named = {**dict(self.network.named_parameters()), "centres": self.centres}
+        """Return the network's parameters, the centres and what reads the parts."""
+        named = {**dict(self.network.named_parameters()), "centres": self.centres, "reader": self.reader}
         return _groups(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
@@ -107,9 +156,11 @@ class IdentityTask:
         pixels = to_tensor(self.portraits.reshape(people * each, *self.portraits.shape[2:])[chosen])
         target = torch.from_numpy(chosen // each).to(self.device)
         embeddings = self.network(_place(self._move(pixels, step), self.device)).float()
-        margin = config.margin * min(1.0, step / max(1, config.margin_steps))
-        logits = arcface_logits(embeddings, self.centres, target, config.scale, margin)
-        return {"loss": F.cross_entropy(logits, target), "accuracy": (logits.argmax(1) == target).float().mean()}
+        come_in = min(1.0, step / max(1, config.margin_steps))
+        logits = arcface_logits(embeddings, self.centres, target, config.scale, config.margin * come_in)
+        parts = self.parts.loss(embeddings @ self.reader.T, target)
+        loss = parts + come_in * F.cross_entropy(logits, target)
+        return {"loss": loss, "parts": parts, "accuracy": (logits.argmax(1) == target).float().mean()}
 
     def _move(self, pixels: Tensor, step: int) -> Tensor:
         """Move and blur pictures a little; pose, scene, clothes and style vary in the portraits themselves."""
