@@ -27,6 +27,11 @@ from portraitist.cli import (
 )
 from portraitist.cli.reporting import Commands
 
+_PICTURES = "From photos to pictures"
+_FILES = "Adapter files"
+_CHOICE = "Choosing and measuring"
+_BASE = "The embedded base model"
+
 app = typer.Typer(
     cls=Commands,
     help="Teach a text-to-image diffusion model a new subject, in a file smaller than a photo.",
@@ -51,24 +56,24 @@ def _portraitist(
     pass
 
 
-app.command("prepare")(prepare.prepare)
-app.command("train")(train.train)
-app.command("generate")(generate.generate)
-app.command("edit")(edit.edit)
-app.command("evaluate")(evaluate.evaluate)
-app.command("inspect")(inspect.inspect)
-app.command("convert")(convert.convert)
-app.command("merge")(merge.merge)
-app.command("strip")(strip.strip)
-app.command("similarity")(similarity.similarity)
-app.command("methods")(methods.methods)
-app.command("recipes")(recipes.recipes)
-app.command("count")(count.count)
-app.command("demo")(demo.demo)
-app.command("study")(study.study)
+app.command("prepare", rich_help_panel=_PICTURES)(prepare.prepare)
+app.command("train", rich_help_panel=_PICTURES)(train.train)
+app.command("generate", rich_help_panel=_PICTURES)(generate.generate)
+app.command("edit", rich_help_panel=_PICTURES)(edit.edit)
+app.command("demo", rich_help_panel=_PICTURES)(demo.demo)
+app.command("inspect", rich_help_panel=_FILES)(inspect.inspect)
+app.command("convert", rich_help_panel=_FILES)(convert.convert)
+app.command("merge", rich_help_panel=_FILES)(merge.merge)
+app.command("strip", rich_help_panel=_FILES)(strip.strip)
+app.command("similarity", rich_help_panel=_FILES)(similarity.similarity)
+app.command("methods", rich_help_panel=_CHOICE)(methods.methods)
+app.command("recipes", rich_help_panel=_CHOICE)(recipes.recipes)
+app.command("count", rich_help_panel=_CHOICE)(count.count)
+app.command("evaluate", rich_help_panel=_CHOICE)(evaluate.evaluate)
+app.command("study", rich_help_panel=_CHOICE)(study.study)
 toyland.app.command("editing")(editing.editing)
 toyland.app.command("pairs")(pairs.pairs)
-app.add_typer(toyland.app, name="toyland")
+app.add_typer(toyland.app, name="toyland", rich_help_panel=_BASE)
 
 if __name__ == "__main__":
     app()
