@@ -144,6 +144,8 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--learning-rate", "-1"), "learning_rate: Input should be greater than 0"),
         (("--base", "nowhere/at-all"), "no folder here and not in the hub"),
         (("--base", "."), "has no readable model_index.json"),
+        (("--base-bits", "3"), "8 or 4 bits, not in 3"),
+        (("--base-bits", "4", "--method", "full"), "needs the weight, which this base holds in fewer bits"),
         (("--device", "abacus"), "there is no device 'abacus'"),
         (("--fit", "stretch"), "crop or pad"),
         (("--recipe", "missing.yaml"), "cannot read the recipe missing.yaml"),

@@ -175,13 +175,17 @@ class Attachment:
         """Add an adapter.
 
         Raises:
-            BadConfig: If the name is taken or a layer of the adapter does not exist in the components.
+            BadConfig: If the name is taken, a layer does not exist in the components, or the method reads a weight that
+                is held in fewer bits.
         """
         if name in self._adapters:
             raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
         if self._merged:
             raise BadConfig("adapters are merged into the base; unmerge before attaching another")
         modules = {layer: find_module(self.components, adapter.layers[layer].spec) for layer in adapter.parameters}
+        for layer_name, module in modules.items():
+            if adapter.layers[layer_name].reads_weight:
+                _require_plain(module.weight, f"{adapter.method.name} on {layer_name}")
         for layer_name, module in modules.items():
             layer = adapter.layers[layer_name]
             site = self._sites.get(layer_name)
@@ -276,6 +280,8 @@ class Attachment:
         if self._merged:
             return
         for layer_name, site in self._sites.items():
+            _require_plain(site.module.weight, f"merging into {layer_name}")
+        for layer_name, site in self._sites.items():
             module, bias = site.module, getattr(site.module, "bias", None)
             self._merged[layer_name] = (module.weight.data.clone(), None if bias is None else bias.data.clone())
             for part in site.present():
@@ -314,6 +320,15 @@ class Attachment:
         if name not in self._adapters:
             raise BadConfig(f"no adapter named {name!r} is attached; there are: {', '.join(self.names) or 'none'}")
         return [site.active[name] for site in self._sites.values() if name in site.active]
+
+
+def _require_plain(weight: Tensor, what: str) -> None:
+    """Refuse what needs the numbers of a weight that is held in fewer bits."""
+    if not weight.is_floating_point():
+        raise BadConfig(
+            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or take lora, krona"
+            " or lidb"
+        )
 
 
 def _add_once_rounded(weight: Tensor, change: Tensor) -> None:

@@ -64,7 +64,8 @@ class LayerSpec:
     def of(cls, name: str, module: nn.Module) -> "LayerSpec | None":
         """Describe a module, or return None if no method can adapt it."""
         if isinstance(module, nn.Linear):
-            return cls(name, Kind.LINEAR, tuple(module.weight.shape), bias=_shape(module.bias))
+            # Not the weight's own shape: one in fewer bits is packed.
+            return cls(name, Kind.LINEAR, (module.out_features, module.in_features), bias=_shape(module.bias))
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             if module.padding_mode != "zeros" or isinstance(module.padding, str):
                 return None
@@ -113,10 +114,12 @@ class AdapterLayer(ABC):
     Attributes:
         changes_input: The change is made by `delta_input` on the layer's input instead of by `delta`.
         reads_output: `delta` uses the frozen output `y`.
+        reads_weight: The formulas need the frozen weight itself, which one in fewer bits does not show.
     """
 
     changes_input: bool = False
     reads_output: bool = False
+    reads_weight: bool = False
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec

@@ -12,6 +12,7 @@ from torch import nn
 
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
+from portraitist.bases.quantisation import check_bits, quantise
 from portraitist.bases.single_file import load_single_file
 from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
 from portraitist.errors import BadConfig
@@ -28,10 +29,12 @@ class Base:
     Attributes:
         name: What the user asked for: a built-in name, a folder, a checkpoint or a hub id.
         family: How the model is spoken to; holds the pipeline.
+        bits: Bits of the denoiser's linear weights, if fewer than they were stored in.
     """
 
     name: str
     family: Family
+    bits: int | None = None
 
     @property
     def pipeline(self) -> Any:
@@ -51,7 +54,7 @@ class Base:
     @property
     def precision(self) -> str:
         """Return the precision of the denoiser's weights, e.g. ``float16``."""
-        return str(next(self.family.denoiser.parameters()).dtype).removeprefix("torch.")
+        return str(self.family.dtype).removeprefix("torch.")
 
     @property
     def guidance(self) -> float:
@@ -69,7 +72,12 @@ class Base:
         return fingerprint(self.components)
 
 
-def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Base:
+def load_base(
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    bits: int | None = None,
+) -> Base:
     """Load a base model. Nothing is downloaded, and no pickle is opened.
 
     Args:
@@ -78,10 +86,13 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
             the file does not tell), or an id on the Hugging Face hub with or without ``@revision``, once fetched.
         device: Where to put it.
         dtype: Precision of its weights; float32 when not given.
+        bits: 8 or 4 puts the linear weights of its denoiser into so many bits before it goes to the device.
 
     Raises:
         BadConfig: If there is no such model, it is damaged, or its family is not known.
+        MissingExtra: If fewer bits need a library that is not installed.
     """
+    check_bits(bits)
     source = find_source(str(name))
     dtype = dtype or torch.float32
     if source.is_single_file:
@@ -91,12 +102,16 @@ def load_base(name: str | Path, device: str | torch.device = "cpu", dtype: torch
         index = read_index(source)
         family = find_family(index["_class_name"], str(name))
         pipeline = _load_folder(source, index, dtype, str(name))
-    pipeline = pipeline.to(device)
+    base = Base(str(name), family(pipeline), bits)
+    if bits is not None:
+        _ = base.fingerprint  # kept from here on: it is that of the weights as stored
+        quantise(base.family.denoiser, bits, device)
+    pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):
             component.eval().requires_grad_(False)
-    return Base(str(name), family(pipeline))
+    return base
 
 
 def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Any:

@@ -26,6 +26,10 @@ OtherBaseOption = Annotated[
 BaseDtypeOption = Annotated[
     str | None, typer.Option(help="Precision of the frozen base: fp16, bf16 or fp32; fp32 when not given.")
 ]
+BaseBitsOption = Annotated[
+    int | None,
+    typer.Option(help="Hold the base's linear weights in 8 or 4 bits (bitsandbytes); for lora, krona and lidb."),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes the fastest there is.")]
 SetOption = Annotated[
     list[str] | None,

@@ -8,6 +8,7 @@ import typer
 
 from portraitist.cli.options import (
     DEFAULT_BASE,
+    BaseBitsOption,
     BaseDtypeOption,
     BaseOption,
     DeviceOption,
@@ -42,6 +43,7 @@ def train(
     ] = False,
     base: BaseOption = DEFAULT_BASE,
     base_dtype: BaseDtypeOption = None,
+    base_bits: BaseBitsOption = None,
     method: Annotated[
         str | None, typer.Option(help="One of `portraitist methods`, or several with +; lora when not given.")
     ] = None,
@@ -78,7 +80,7 @@ def train(
     from portraitist.training.subjects import Subject
     from portraitist.training.tokens import token_warning
 
-    loaded = load_base(base, choose_device(device), choose_dtype(base_dtype))
+    loaded = load_base(base, choose_device(device), choose_dtype(base_dtype), base_bits)
     resolved = load_recipe(method, loaded.name, loaded.family.name, recipe, overrides)
     if cut_mix or cut_mix_unmix:
         resolved = with_cut_mix(resolved, cut_mix_unmix)

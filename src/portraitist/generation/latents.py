@@ -55,5 +55,5 @@ def repeat_conditions(conditions: Conditions, count: int) -> Conditions:
 def predict(base: Base, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
     """Run the denoiser in its own precision and return its prediction in float32."""
     family = base.family
-    dtype = next(family.denoiser.parameters()).dtype
+    dtype = family.dtype
     return family.predict(latents.to(base.device, dtype), timesteps.to(base.device), conditions).float()

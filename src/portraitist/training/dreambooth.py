@@ -93,7 +93,7 @@ def predict(
     """Noise latents and let the denoiser predict."""
     family = base.family
     noised = family.add_noise(latents, noise, timesteps)
-    device, dtype = base.device, next(family.denoiser.parameters()).dtype
+    device, dtype = base.device, family.dtype
     conditions = {**conditions, **family.encode_framings(framings)}
     return family.predict(noised.to(device, dtype), timesteps.to(device), conditions)
 

@@ -225,6 +225,7 @@ def _metadata(base: Base, recipe: Recipe) -> dict[str, Any]:
             "family": base.family.name,
             "fingerprint": base.fingerprint,
             "dtype": base.precision,
+            **({"bits": base.bits} if base.bits else {}),
         },
         "recipe": recipe.model_dump(mode="json"),
         "portraitist_version": __version__,

@@ -147,7 +147,7 @@ class UnmixLoss:
             sizes[name] = map_size(query.shape[1], self.size)
 
         family = self.base.family
-        blank = torch.zeros(1, *latents, device=self.base.device, dtype=next(family.denoiser.parameters()).dtype)
+        blank = torch.zeros(1, *latents, device=self.base.device, dtype=family.dtype)
         side = family.resolution
         conditions = {**family.encode_prompts([""]), **family.encode_framings([Framing.whole(side, side)])}
         with _tapped(layers, record):

@@ -27,6 +27,8 @@ class FullConfig(MethodConfig):
 class FullLayer(AdapterLayer):
     """All numbers of one layer: ``weight`` in the layer's shape and, where it has one, ``bias``."""
 
+    reads_weight = True
+
     def __init__(self, spec: LayerSpec, config: FullConfig) -> None:
         super().__init__(spec)
         self.config = config

@@ -59,6 +59,8 @@ class SvdiffConfig(MethodConfig):
 class SpectralLayer(AdapterLayer):
     """Spectral shifts of a matrix: ``delta [r]``, r singular values from the largest."""
 
+    reads_weight = True
+
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
         self.config = config
@@ -279,6 +281,8 @@ def spread(values: Tensor, hidden: Tensor, conv: bool) -> Tensor:
 
 class NormShift(AdapterLayer):
     """Shifts of a norm's scale: ``delta [n]``, added without ReLU."""
+
+    reads_weight = True
 
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)

@@ -42,6 +42,7 @@ class TextualInversionConfig(MethodConfig):
 class InvertedEmbedding(AdapterLayer):
     """New rows of an embedding: ``offset [n, width]`` from the starting rows."""
 
+    reads_weight = True
     reads_output = True
 
     def __init__(self, spec: LayerSpec, config: TextualInversionConfig) -> None:

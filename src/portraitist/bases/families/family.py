@@ -68,6 +68,11 @@ class Family(ABC):
         return getattr(self.pipeline, self.denoiser_name)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Return the precision the denoiser computes in, also where its weights are held in fewer bits."""
+        return next(each.dtype for each in self.denoiser.parameters() if each.is_floating_point())
+
+    @property
     def components(self) -> dict[str, nn.Module]:
         """Return the modules adapters may change, by component name."""
         names = (self.denoiser_name, *self.text_encoders)

@@ -101,6 +101,3 @@ class MemorySettings(Group):
         False,
         description="keep autoencoder and text encoders (unless trained) on the CPU once all is encoded",
     )
-    base_bits: Literal[4, 8] | None = Field(
-        None, description="bits of the frozen denoiser's linear weights, for lora, krona, lidb; as stored when absent"
-    )
