@@ -1,6 +1,7 @@
 """Options that several subcommands share, and values that are parsed by hand."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +41,7 @@ RankOption = Annotated[
     typer.Option(min=1, help="Highest rank of a LoRA that it becomes; what is exact when not given, at most 64 else."),
 ]
 DtypeOption = Annotated[str | None, typer.Option(help="Precision of what is written: fp16, bf16 or fp32.")]
+_RANK = "LOCAL_RANK"  # of this process among those launched on the machine, set by torchrun and accelerate
 _DTYPES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -76,7 +78,7 @@ def parse_weights(text: str | None) -> list[float] | None:
 
 
 def choose_device(name: str) -> str:
-    """Return the device to work on, checked.
+    """Return the device to work on, checked; of several processes on a machine each gets its own GPU.
 
     Raises:
         BadConfig: If there is none of this name here.
@@ -84,7 +86,9 @@ def choose_device(name: str) -> str:
     import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and _RANK in os.environ:
+        name = f"cuda:{os.environ[_RANK]}"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

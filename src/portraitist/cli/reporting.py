@@ -1,5 +1,6 @@
 """What every subcommand shares: one line for an error, a warning, a result."""
 
+import os
 from typing import Any
 
 import typer
@@ -43,18 +44,27 @@ def fail(message: str) -> None:
 
 def warn(message: str) -> None:
     """Print a warning in one line."""
-    error_console.print(Text(f"warning: {_line(message)}", style="yellow"), soft_wrap=True)
+    if _speaks():
+        error_console.print(Text(f"warning: {_line(message)}", style="yellow"), soft_wrap=True)
 
 
 def say(message: Any = "", style: str = "") -> None:
     """Print a result; long lines are left whole, so that paths and commands can be copied."""
     shown = Text(message.translate(_CONTROLS), style=style) if isinstance(message, str) else message
-    Console().print(shown, soft_wrap=isinstance(message, str), highlight=False)
+    if _speaks():
+        Console().print(shown, soft_wrap=isinstance(message, str), highlight=False)
 
 
 def fact(name: str, value: str) -> None:
     """Print a name and a value, aligned with the other facts."""
-    Console().print(Text.assemble((f"{name:<12}", "dim"), value.translate(_CONTROLS)), soft_wrap=True, highlight=False)
+    shown = Text.assemble((f"{name:<12}", "dim"), value.translate(_CONTROLS))
+    if _speaks():
+        Console().print(shown, soft_wrap=True, highlight=False)
+
+
+def _speaks() -> bool:
+    """Say whether this process is the first of those launched together; one speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _line(message: str) -> str:

@@ -184,7 +184,7 @@ class DreamBoothTask:
             )
             losses = {"subject": errors.mean()}
             if recipe.prior == "base":
-                losses["prior"] = self._distance_to_base(latents[rows], framings, index)
+                losses["prior"] = self._distance_to_base(latents, rows, framings, index)
         else:
             losses = self._with_class_images(index, latents, framings, prompts, draws, weights)
         if "prior" not in losses:
@@ -246,7 +246,7 @@ class DreamBoothTask:
             )
         return {"subject": subject.mean(), "prior": prior.mean()}
 
-    def _distance_to_base(self, latents: Tensor, framings: Sequence[Framing], index: int) -> Tensor:
+    def _distance_to_base(self, latents: Tensor, rows: Tensor, framings: Sequence[Framing], index: int) -> Tensor:
         """Return how far predictions for the class prompt are from those with the adapter switched off.
 
         Prior preservation without class images: the photos themselves, noised, are what is denoised, and the frozen
@@ -255,8 +255,8 @@ class DreamBoothTask:
         if self.attachment is None:
             raise BadConfig("a prior of the base itself needs the attachment, to switch the adapter off")
         base, draws = self.base, torch_generator(self.recipe.seed, "prior noise", index)
-        noise, timesteps = draw_noise(base, self.recipe, latents, draws)
-        prompts = [self.class_prompt] * len(latents)
+        noise, timesteps = (drawn[rows] for drawn in draw_noise(base, self.recipe, latents, draws))
+        latents, prompts = latents[rows], [self.class_prompt] * len(rows)
         with torch.no_grad(), self.attachment.disabled():
             if self._frozen_class is None:
                 book = PromptBook(base, fixed=True) if self.trains_text else self.prompts

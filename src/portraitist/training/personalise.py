@@ -75,9 +75,10 @@ def train(
     encoders = encoders or Encoders.of(recipe)
     task = dreambooth_task(base, adapter, subject, recipe)
     offload = Offload(base, recipe.memory, task.trains_text)
-    watch = subject_watch(base, task, subject, encoders, folder, offload.awake) if recipe.watch.every else None
-    if recipe.log.samples_every and folder is not None and Processes.current().is_first:
-        callbacks = [*callbacks, Samples(base, subject, recipe, folder, offload.awake)]
+    pictures = folder if Processes.current().is_first else None
+    watch = subject_watch(base, task, subject, encoders, pictures, offload.awake) if recipe.watch.every else None
+    if recipe.log.samples_every and pictures is not None:
+        callbacks = [*callbacks, Samples(base, subject, recipe, pictures, offload.awake)]
     return fit(
         base,
         task,

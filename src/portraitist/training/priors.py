@@ -9,6 +9,7 @@ from PIL import Image
 from portraitist.bases import Base
 from portraitist.files import cache_folder
 from portraitist.generation import SamplingConfig, generate
+from portraitist.training.processes import Processes
 
 
 def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
@@ -20,7 +21,7 @@ def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
 
 
 def prior_images(base: Base, prompt: str, count: int, sampling: SamplingConfig | None = None) -> list[Image.Image]:
-    """Return class images, generating those the cache lacks.
+    """Return class images, generating those the cache lacks; several processes share them out.
 
     Args:
         base: The frozen base, without adapters.
@@ -31,11 +32,13 @@ def prior_images(base: Base, prompt: str, count: int, sampling: SamplingConfig |
     sampling = (sampling or SamplingConfig()).for_base(base)
     folder = prior_folder(base, prompt, sampling)
     paths = [folder / f"{seed:05d}.png" for seed in range(count)]
-    missing = [seed for seed, path in enumerate(paths) if not path.exists()]
+    processes = Processes.current()
+    missing = [seed for seed, path in enumerate(paths) if not path.exists()][processes.rank :: processes.count]
     for start in range(0, len(missing), sampling.batch_size):
         seeds = missing[start : start + sampling.batch_size]
         for picture in generate(base, [prompt] * len(seeds), seeds=seeds, config=sampling, show_progress=False):
             picture.save(paths[picture.seed])
+    processes.wait()
     images = []
     for path in paths:
         with Image.open(path) as image:

@@ -1,11 +1,12 @@
 """Several processes that train one adapter together, as `accelerate launch` starts them."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import reduce
+from accelerate.utils import parse_flag_from_env, reduce
 from torch import Tensor, nn
 
 
@@ -23,7 +24,10 @@ class Processes:
     @classmethod
     def current(cls) -> "Processes":
         """Return the processes this one was launched with; itself alone when it was not."""
-        state = PartialState()
+        # Unless told so, accelerate leaves processes on the CPU alone with themselves.
+        has_gpu = torch.cuda.is_available() or torch.xpu.is_available()
+        on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not has_gpu
+        state = PartialState(cpu=on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1)
         return cls(state.process_index, state.num_processes)
 
     @property
