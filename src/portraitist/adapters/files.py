@@ -25,14 +25,33 @@ _HEADER_LIMIT = 64 * 2**20
 def save_adapter(adapter: Adapter, path: Path, dtype: torch.dtype | None = None) -> None:
     """Write an adapter, in a precision if one is given; the file appears complete or not at all."""
     tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
+    with write_aside(path) as temporary:
+        save_file(tensors, temporary, metadata=_description(adapter))
+
+
+def file_size(adapter: Adapter) -> int:
+    """Return how many bytes an adapter's file in float32 has; its numbers need not exist.
+
+    A file of safetensors is the length of its header, the header in JSON (padded to 8 bytes), and the numbers.
+    """
+    header: dict[str, Any] = {"__metadata__": _description(adapter)}
+    end = 0
+    for name, tensor in adapter.named_parameters().items():
+        start, end = end, end + 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + -(-text // 8) * 8 + end
+
+
+def _description(adapter: Adapter) -> dict[str, str]:
+    """Return what stands in a file beside the numbers."""
     header = {
         "method": adapter.method.name,
         "config": adapter.method.plain_config(adapter.config),
         **_pack_specs([layer.spec for layer in adapter.layers.values()]),
         **adapter.metadata,
     }
-    with write_aside(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "portraitist": json.dumps(header)})
+    return {"format": FORMAT, "portraitist": json.dumps(header)}
 
 
 def stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

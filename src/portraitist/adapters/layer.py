@@ -12,6 +12,7 @@ from enum import Enum
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.nn import functional as F
 
 Parameters = Mapping[str, Tensor]
@@ -85,6 +86,11 @@ class LayerSpec:
         if isinstance(module, nn.Embedding):
             return cls(name, Kind.EMBEDDING, tuple(module.weight.shape))
         return None
+
+
+def has_shape_only(tensor: Tensor) -> bool:
+    """Say whether a tensor holds no numbers: on the meta device, or one of torch's fake tensors."""
+    return tensor.is_meta or isinstance(tensor, FakeTensor)
 
 
 def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from portraitist.adapters.layer import has_shape_only
 from portraitist.files import cache_folder, write_aside
 
 # Below this fraction of the largest, a singular value is too small to divide by (float32).
@@ -76,10 +77,10 @@ _KNOWN = WeakTensorKeyDictionary()
 def spectrum_of(weight: Tensor) -> Spectrum:
     """Return the decomposition of a weight, from memory, from disk, or computed and stored.
 
-    On the meta device it has the right shapes, for counting.
+    Of a weight that has a shape only (on the meta device, or fake) it has the right shapes, for counting.
     """
     if weight not in _KNOWN:
-        if weight.is_meta:
+        if has_shape_only(weight):
             _KNOWN[weight] = decompose(weight)
         else:
             path = cache_folder() / "spectra" / f"{_digest(weight)}.safetensors"
@@ -109,7 +110,7 @@ def decompose(weight: Tensor) -> Spectrum:
 
 def _first_small(sigma: Tensor) -> int:
     """Return the index of the first singular value that is too small to divide by."""
-    if sigma.is_meta:
+    if has_shape_only(sigma):
         return sigma.shape[0]
     return int((sigma > SMALL * sigma[0]).sum()) if sigma[0] > 0 else 0
 

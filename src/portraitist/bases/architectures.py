@@ -56,6 +56,22 @@ def architecture_family(name: str | Path) -> str:
     return find_family(read_index(Source(Path(name)))["_class_name"], str(name)).name
 
 
+def read_scheduler(name: str | Path) -> dict[str, Any]:
+    """Return the scheduler's configuration of a named architecture or a folder; empty where none is known.
+
+    Raises:
+        BadConfig: If it cannot be read.
+    """
+    if not Path(name).is_dir():
+        return dict(_named(str(name)).get("scheduler", {}))
+    file = Path(name) / "scheduler" / "scheduler_config.json"
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{file} cannot be read ({error})") from error
+    return content
+
+
 def write_architecture(name: str, folder: Path) -> str:
     """Write an architecture in the diffusers layout, complete but for the weights.
 

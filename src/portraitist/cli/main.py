@@ -17,6 +17,7 @@ from portraitist.cli import (
     merge,
     methods,
     pairs,
+    plan,
     prepare,
     recipes,
     similarity,
@@ -57,6 +58,7 @@ def _portraitist(
 
 
 app.command("prepare", rich_help_panel=_PICTURES)(prepare.prepare)
+app.command("plan", rich_help_panel=_PICTURES)(plan.plan)
 app.command("train", rich_help_panel=_PICTURES)(train.train)
 app.command("generate", rich_help_panel=_PICTURES)(generate.generate)
 app.command("edit", rich_help_panel=_PICTURES)(edit.edit)

@@ -173,7 +173,7 @@ def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adap
         # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
         specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
     adapter = Adapter.create(recipe.method, config, specs, torch_generator(recipe.seed, "adapter"))
-    adapter.metadata.update(_metadata(base, recipe))
+    adapter.metadata.update(adapter_metadata(base, recipe, base.fingerprint))
     return adapter.to(base.device)
 
 
@@ -219,12 +219,13 @@ def loop_config(recipe: Recipe) -> LoopConfig:
     )
 
 
-def _metadata(base: Base, recipe: Recipe) -> dict[str, Any]:
+def adapter_metadata(base: Base, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
+    """Return what an adapter's file tells about its base and its recipe."""
     return {
         "base": {
             "name": base.name,
             "family": base.family.name,
-            "fingerprint": base.fingerprint,
+            "fingerprint": fingerprint,
             "dtype": base.precision,
             **({"bits": base.bits} if base.bits else {}),
         },

@@ -15,7 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, LowRank, Parameters, group_samples, recompress
+from portraitist.adapters.layer import (
+    AdapterLayer,
+    Kind,
+    LayerSpec,
+    LowRank,
+    Parameters,
+    group_samples,
+    has_shape_only,
+    recompress,
+)
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.errors import BadConfig
 
@@ -88,7 +97,8 @@ class LidbLinear(AdapterLayer):
         """Return the equal LoRA: ``up [.., out, r]`` and ``down [.., r, in]``."""
         a, b = params["a"], params["b"]
         if self._placed is None or (self._placed[0].device, self._placed[0].dtype) != (a.device, a.dtype):
-            a_aux, b_aux = self.bases()
+            sizes = (self.spec.out_features, self.config.a), (self.config.b, self.spec.in_features)
+            a_aux, b_aux = map(torch.empty, sizes) if has_shape_only(a) else self.bases()
             self._placed = (a_aux.to(a), b_aux.to(a))
         return self._placed[0] @ a, b @ self._placed[1]
 

@@ -1,0 +1,65 @@
+"""A family's model without weights: what can be asked of a base before anything is downloaded."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from portraitist.bases.architectures import (
+    architecture_family,
+    build_architecture,
+    list_architectures,
+    read_scheduler,
+)
+from portraitist.bases.families import FAMILIES, Family
+from portraitist.bases.sources import find_source
+from portraitist.errors import BadConfig
+
+_AUTOENCODER = "vae"
+_T5_TOKENS = 512  # T5 has no positions of its own; FLUX.1 reads so many
+
+
+class BlankTokenizer:
+    """Reads any prompt as zeros, as many as an encoder takes."""
+
+    def __init__(self, length: int) -> None:
+        self.model_max_length = length
+
+    def __call__(self, texts: list[str], max_length: int | None = None, **_: Any) -> SimpleNamespace:
+        """Return ``input_ids [n, length]``."""
+        shape = (len(texts), max_length or self.model_max_length)
+        return SimpleNamespace(input_ids=torch.zeros(shape, dtype=torch.long))
+
+
+def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = "meta") -> Family:
+    """Build a base from its configurations alone.
+
+    Args:
+        name: A name of `list_architectures`, a folder in the diffusers layout, a built-in base, or a hub id that was
+            fetched before (its weights need not be there).
+        dtype: Precision of the weights.
+        device: Where they are; ``meta`` makes none, and inside a fake tensor mode nor does any other.
+
+    Raises:
+        BadConfig: If there is no such base, or it is a single file.
+    """
+    place: str | Path = name if name in list_architectures() else find_source(name).path
+    if isinstance(place, Path) and place.is_file():
+        raise BadConfig(
+            f"{name} is a single file; give the name of its architecture: {', '.join(list_architectures())}"
+        )
+    family = next(each for each in FAMILIES if each.name == architecture_family(place))
+    parts: dict[str, nn.Module] = {
+        **build_architecture(place, device, dtype),
+        **build_architecture(place, device, dtype, (_AUTOENCODER,)),
+    }
+    scheduler = next(iter(family.samplers.values())).from_config(read_scheduler(place))
+    pipeline: Any = SimpleNamespace(**parts, scheduler=scheduler)
+    pipeline.vae_scale_factor = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    for encoder in family.text_encoders:
+        config: Any = parts[encoder].config
+        length: Any = getattr(config, "max_position_embeddings", None) or _T5_TOKENS
+        setattr(pipeline, encoder.replace("text_encoder", "tokenizer"), BlankTokenizer(int(length)))
+    return family(pipeline)

@@ -1,0 +1,81 @@
+"""``portraitist plan``: what a training run will need, before anything is downloaded."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from portraitist.cli.options import (
+    DEFAULT_BASE,
+    BaseBitsOption,
+    BaseDtypeOption,
+    SetOption,
+    choose_dtype,
+    parse_settings,
+)
+from portraitist.cli.reporting import fact, warn
+from portraitist.errors import BadPhoto
+from portraitist.units import in_bytes
+
+if TYPE_CHECKING:
+    from portraitist.training.planning import Plan
+
+
+def plan(
+    photos: Annotated[list[Path], typer.Argument(help="A folder of photos, or several pictures.", show_default=False)],
+    base: Annotated[
+        str, typer.Option("--base", help="sd15, sdxl, flux, another public architecture, or a base that is here.")
+    ] = DEFAULT_BASE,
+    base_dtype: BaseDtypeOption = None,
+    base_bits: BaseBitsOption = None,
+    method: Annotated[str | None, typer.Option(help="One of `portraitist methods`, or several with +.")] = None,
+    settings: SetOption = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=8, help="Side of the pictures; the base's own when not given.")
+    ] = None,
+) -> None:
+    """Tell memory, file size, steps and trained numbers of a run; takes what train takes, loads no weights."""
+    for path in photos:
+        if not path.exists():
+            raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
+    overrides = parse_settings(settings)
+
+    from portraitist.photos import decode_photo, list_photos
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases.quantisation import check_bits
+    from portraitist.training.planning import make_plan
+
+    check_bits(base_bits)
+    usable = 0
+    for path in (path for entry in photos for path in list_photos(entry)):
+        try:
+            decode_photo(path)
+            usable += 1
+        except BadPhoto as error:
+            warn(f"skipped: {error}")
+    if not usable:
+        raise BadPhoto(f"no pictures in {', '.join(map(str, photos))}; give a folder of photos")
+    dtype: Any = choose_dtype(base_dtype)
+    options = {"bits": base_bits, "resolution": resolution, **({"dtype": dtype} if dtype else {})}
+    _show(make_plan(base, method, overrides, usable, **options), usable)
+
+
+def _show(made: "Plan", photos: int) -> None:
+    recipe, memory = made.recipe, made.memory
+    rows = recipe.batch_size * recipe.accumulate
+    fact("method", f"{recipe.method} on {made.layers} layers, {made.resolution} x {made.resolution} pixels")
+    fact("trained", f"{made.numbers:,} numbers")
+    fact("file", in_bytes(made.file))
+    fact("steps", f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of {photos} is seen {made.passes:.0f} times")
+    fact("memory", f"{in_bytes(memory.peak)} at once, at the highest point of {_where(memory.step < memory.encoding)}")
+    fact("  base", in_bytes(memory.base))
+    fact("  adapter", f"{in_bytes(memory.adapter)} with gradients and {recipe.optimizer.name}'s state")
+    if memory.kept > memory.adapter:
+        fact("  method", f"{in_bytes(memory.kept)} that {recipe.method} keeps beside the base")
+    fact("  step", f"{in_bytes(memory.activations)} for what is computed")
+
+
+def _where(is_encoding: bool) -> str:
+    return "encoding the photos" if is_encoding else "a step"

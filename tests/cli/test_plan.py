@@ -1,0 +1,39 @@
+"""``portraitist plan``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+Fail = Callable[..., str]
+
+
+def test_a_plan_is_told_in_words(run: Run, photos: Path, tiny_base_folder: Path) -> None:
+    settings = ("--set", "steps=50", "--set", "batch_size=2", "--set", "method_config.rank=2", "--base-bits", 8)
+    lines = run("plan", photos, "--base", tiny_base_folder, *settings).stdout.splitlines()
+    facts = dict(line.split(maxsplit=1) for line in lines)
+    assert facts["steps"] == "50 of 2 photos: each of 5 is seen 20 times"
+    assert facts["trained"].endswith(" numbers")
+    assert facts["file"].endswith(" kB")
+    assert facts["memory"].split()[1] in ("MB", "GB")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("nowhere",), "nowhere does not exist"),
+        (("empty",), "no pictures in empty"),
+        (("PHOTOS", "--base", "sd99"), "no folder here and no hub id"),
+        (("PHOTOS", "--base", "sd15", "--set", "stepz=3"), "did you mean steps?"),
+        (("PHOTOS", "--base", "sd15", "--method", "lara"), "unknown method 'lara'"),
+        (("PHOTOS", "--base", "sd15", "--base-bits", "3"), "8 or 4 bits, not in 3"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(
+    fail: Fail, photos: Path, tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    given = [str(photos) if argument == "PHOTOS" else argument for argument in arguments]
+    assert complaint in fail("plan", *given)

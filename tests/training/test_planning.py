@@ -1,0 +1,121 @@
+"""Plans: exact where the truth is exact, near where it is memory."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from portraitist.adapters import Adapter
+from portraitist.bases import Base
+from portraitist.bases.examples import get_example
+from portraitist.errors import BadConfig
+from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.loop import Loop
+from portraitist.training.memory import checkpointed
+from portraitist.training.optimizers import OptimizerChoice
+from portraitist.training.personalise import loop_config, train
+from portraitist.training.planning import make_plan, state_bytes
+from portraitist.training.recipes import load_recipe
+from portraitist.training.subjects import Subject
+from portraitist.training.tensor_memory import TensorMemory
+
+SETTINGS = {"steps": 2, "prior": "none", "layers": "attention", "batch_size": 2, "mirror": False}
+METHODS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "krona": {"method_config": {"out_factor": 8, "in_factor": 8}},
+    "lidb": {"method_config": {"a": 16, "b": 8}},
+    "svdiff": {},
+    "full": {},
+    "textual-inversion": {"layers": "token-embedding"},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_numbers_and_file_are_those_of_the_run(method: str, base: Base, tmp_path: Path) -> None:
+    overrides = {**SETTINGS, **METHODS[method], "batch_size": 1, "steps": 1}
+    plan = make_plan(base.name, method, overrides, 5)
+    subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
+    output = tmp_path / "cat.safetensors"
+    train(base, subject, load_recipe(method, base.name, "sd", overrides=overrides), output=output)
+    adapter = Adapter.load(output)
+    assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
+    assert plan.file == pytest.approx(output.stat().st_size, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"memory": {"checkpoint_activations": True}}, {"precision": "bf16"}, {"prior": "base"}],
+    ids=["plain", "checkpointed", "bf16", "prior of the base"],
+)
+def test_memory_is_that_of_a_run(base: Base, settings: dict[str, Any]) -> None:
+    overrides = {**SETTINGS, "batch_size": 8, **settings}
+    plan = make_plan(base.name, "full", overrides, 5)
+    measured = tensors_of_a_run(base, overrides)
+    assert plan.memory.adapter + plan.memory.activations == pytest.approx(measured, rel=0.15)
+
+
+def tensors_of_a_run(base: Base, overrides: dict[str, Any]) -> int:
+    """Return the bytes of the tensors at the highest point of the second step, without the base's weights."""
+    from portraitist.adapters import Attachment
+    from portraitist.bases.families import Framing
+    from portraitist.training.latents import Latents
+    from portraitist.training.personalise import blank_adapter
+
+    recipe = load_recipe("full", base.name, "sd", overrides=overrides)
+    adapter = blank_adapter(base, recipe, {})
+    latents = Latents(torch.randn(1, 4, 8, 8), torch.rand(1, 4, 8, 8), (Framing.whole(32, 32),))
+    task = DreamBoothTask(base, adapter, recipe, "a photo of sks cat", latents, "a photo of a cat")
+    task.encode_prompts()
+    attachment = task.attachment = Attachment(base.components).attach(adapter)
+    memory = TensorMemory()
+    frozen = [each for part in base.components.values() for each in (*part.parameters(), *part.buffers())]
+    memory.include(frozen)
+    weights = memory.live
+    memory.include(list(adapter.named_parameters().values()))
+
+    def forget_the_first_step(step: int) -> None:
+        if step == 1:
+            memory.reset()
+
+    try:
+        with memory, checkpointed(base, recipe.memory):
+            Loop(task, loop_config(recipe), callbacks=[forget_the_first_step]).run()
+    finally:
+        attachment.detach()
+    return memory.peak - weights
+
+
+def test_checkpoints_bits_and_offload_save_memory(tiny_base_folder: Path) -> None:
+    def memory(bits: int | None = None, **settings: Any) -> Any:
+        return make_plan(str(tiny_base_folder), "lora", {**SETTINGS, **settings}, 5, bits=bits).memory
+
+    plain = memory(batch_size=8)
+    assert memory(batch_size=8, memory={"checkpoint_activations": True}).activations < 0.8 * plain.activations
+    assert memory(batch_size=8, memory={"offload": True}).base < plain.base
+    assert memory(4).base < memory(8).base < plain.base
+    assert memory(average_decay=0.9).adapter == 1.25 * plain.adapter
+
+
+def test_every_optimiser_has_its_state_measured() -> None:
+    choices = [OptimizerChoice("adamw"), OptimizerChoice("adamw8bit"), OptimizerChoice("prodigy")]
+    bytes_of = {choice.name: state_bytes(choice, (512, 512)) / 512**2 for choice in choices}
+    assert bytes_of["adamw"] == 8
+    assert 2 <= bytes_of["adamw8bit"] < 2.1
+    assert bytes_of["prodigy"] == 16
+    assert state_bytes(OptimizerChoice("adamw8bit"), (8, 8)) == state_bytes(OptimizerChoice("adamw"), (8, 8))
+
+
+def test_photos_are_seen_as_often_as_steps_say(tiny_base_folder: Path) -> None:
+    watched = {**SETTINGS, "steps": 50, "watch": {"every": 10}}
+    assert make_plan(str(tiny_base_folder), "lora", watched, 5).passes == 25
+    with pytest.raises(BadConfig, match="leaves none of 1 photos"):
+        make_plan(str(tiny_base_folder), "lora", {**SETTINGS, "watch": {"every": 10, "held_out": 1}}, 1)
+
+
+def test_unknown_bases_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="no folder here and no hub id"):
+        make_plan("sd99", "lora", {}, 5)
+    (tmp_path / "one.safetensors").write_bytes(b"")
+    with pytest.raises(BadConfig, match=r"is a single file; give the name of its architecture: .*sd15"):
+        make_plan(str(tmp_path / "one.safetensors"), "lora", {}, 5)
