@@ -18,7 +18,7 @@ from dataclasses import asdict
 import torch
 
 from benchmarks.contenders import CONTENDERS, FLOOR, Bench
-from benchmarks.measuring import alternate, environment, tensor_memory
+from benchmarks.measuring import alternate, environment, keep_freed_memory, tensor_memory
 from benchmarks.results import add_results
 
 
@@ -54,6 +54,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
 
 def main() -> None:
     """Run the benchmark from the command line."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latent", type=int, default=32, help="side of the latents")
     parser.add_argument("--rounds", type=int, default=5)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measuring import Step, alternate, environment
+from benchmarks.measuring import Step, alternate, environment, keep_freed_memory
 from benchmarks.results import add_results
 from portraitist.adapters import Adapter, Attachment, find_layers, get_method
 from portraitist.bases.layers import LAYER_SETS
@@ -89,6 +89,7 @@ def _stacked(adapter: Adapter, size: int) -> dict[str, dict[str, Tensor]]:
 
 def main() -> None:
     """Run the benchmark from the command line."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=9)

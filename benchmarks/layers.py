@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.contenders import Bench, RebuiltWeight
 from benchmarks.flops import count_flops
-from benchmarks.measuring import Step, alternate, environment
+from benchmarks.measuring import Step, alternate, environment, keep_freed_memory
 from benchmarks.results import add_results
 from portraitist.adapters import Adapter, Attachment, find_layers
 
@@ -87,6 +87,7 @@ def steps(shape: Shape, device: str) -> dict[str, Step]:
 
 def main() -> None:
     """Run the benchmark from the command line."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latent", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)

@@ -25,6 +25,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmarks.measuring import environment
+from portraitist.adapters import Attachment
 from portraitist.bases import Base
 from portraitist.bases.architectures import write_architecture
 from portraitist.bases.families import Framing
@@ -115,10 +116,7 @@ def measure(case: Case, base: str) -> int:
     picture = torch.randn(1, family.pipeline.vae.config.latent_channels, side, side)
     latents = Latents(picture, 0.1 * picture.abs(), (Framing.whole(case.pixels, case.pixels),))
     task = DreamBoothTask(loaded, adapter, recipe, "a", latents, "a", latents if recipe.prior == "generated" else None)
-    task.encode_prompts()
-    from portraitist.adapters import Attachment
-
-    task.attachment = Attachment(loaded.components).attach(adapter)
+    task.attached(Attachment(loaded.components).attach(adapter))
     gc.collect()
     _resident()
     with checkpointed(loaded, recipe.memory), _Peak() as peak:

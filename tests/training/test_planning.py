@@ -66,8 +66,8 @@ def tensors_of_a_run(base: Base, overrides: dict[str, Any]) -> int:
     adapter = blank_adapter(base, recipe, {})
     latents = Latents(torch.randn(1, 4, 8, 8), torch.rand(1, 4, 8, 8), (Framing.whole(32, 32),))
     task = DreamBoothTask(base, adapter, recipe, "a photo of sks cat", latents, "a photo of a cat")
-    task.encode_prompts()
-    attachment = task.attachment = Attachment(base.components).attach(adapter)
+    attachment = Attachment(base.components).attach(adapter)
+    task.attached(attachment)
     memory = TensorMemory()
     frozen = [each for part in base.components.values() for each in (*part.parameters(), *part.buffers())]
     memory.include(frozen)

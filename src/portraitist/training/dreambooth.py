@@ -154,8 +154,11 @@ class DreamBoothTask:
             "recipe": {name: value for name, value in recipe.items() if name != "log"},
         }
 
-    def encode_prompts(self) -> None:
-        """Encode every prompt that will be needed, so that the text encoders may be put away."""
+    def attached(self, attachment: Attachment) -> None:
+        """Remember how to switch the adapter off, and encode every prompt, so that text encoders may be put away."""
+        self.attachment = attachment
+        if self.trains_text:
+            return
         prompts = {self.prompt, *(prompt for bucket in self.photos for prompt in bucket.prompts)}
         if self.recipe.prior != "none":
             prompts.add(self.class_prompt)

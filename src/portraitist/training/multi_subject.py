@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions
 from portraitist.errors import BadConfig
@@ -197,6 +197,9 @@ class MultiSubjectTask:
         self._words = {} if unmix is None else collage_words(base, recipe, subjects)
         self._conditions: dict[str, Conditions] = {}
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
+
+    def attached(self, attachment: Attachment) -> None:
+        """Nothing to prepare."""
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""

@@ -13,7 +13,6 @@ from portraitist.files import require_writable
 from portraitist.randomness import torch_generator
 from portraitist.training.assembling import dreambooth_task, subject_watch
 from portraitist.training.contracts import Watch
-from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.journal import Journal
 from portraitist.training.judging import Encoders, Samples
 from portraitist.training.loop import Callback, Loop, LoopConfig, Outcome, Task
@@ -32,6 +31,9 @@ class AdapterTask(Task, Protocol):
     @property
     def adapter(self) -> Adapter:
         """The adapter, not attached yet."""
+
+    def attached(self, attachment: Attachment) -> None:
+        """Called once the adapter is attached, while all parts of the base are still at hand."""
 
 
 def train(
@@ -109,12 +111,9 @@ def fit(
     """Run a task's training, note it in the adapter and write its file; the base is left as found."""
     adapter = task.adapter
     folder = run_folder(output) if output is not None else None
-    if isinstance(task, DreamBoothTask) and not task.trains_text:
-        task.encode_prompts()  # before the encoders are sent away
     attachment = Attachment(base.components).attach(adapter)
-    if isinstance(task, DreamBoothTask):
-        task.attachment = attachment
     try:
+        task.attached(attachment)
         journal = journal or _journal(recipe, folder)
         loop = Loop(task, loop_config(recipe), folder, callbacks, description=description, journal=journal, watch=watch)
         with checkpointed(base, recipe.memory), offload.away() if offload else nullcontext():

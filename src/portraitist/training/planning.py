@@ -186,10 +186,8 @@ def _measure(task: DreamBoothTask, memory: TensorMemory, side: int, bits: int | 
     with torch.no_grad():
         family.encode_pictures(torch.empty(1, 3, side, side))
     encoding = memory.peak - before + sum(weights.values()) - saved + own
-    if not task.trains_text:
-        task.encode_prompts()
     attachment = Attachment(family.components).attach(adapter)
-    task.attachment = attachment
+    task.attached(attachment)
     kept = memory.live - before
     for parameter in parameters:
         parameter.requires_grad_(True)
