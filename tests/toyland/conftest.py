@@ -24,7 +24,6 @@ def config() -> ToylandConfig:
     shipped["text_encoder"].update(warmup_steps=1)
     shipped["denoiser"].update(channels=[32, 32], attention=[False, True], head_width=16, steps=4, batch_size=4)
     shipped["denoiser"].update(warmup_steps=1)
-    shipped["denoiser"]["settling"].update(steps=2, warmup_steps=1)
     shipped["examiner"].update(channels=[8, 16, 16], reconstructions=6, steps=4, batch_size=8, warmup_steps=1)
     shipped["portraits"].update(identities=8, each=3, test_identities=4, test_pictures=12)
     shipped["clip_encoder"].update(width=32, layers=1, heads=2, embedding=16, picture_channels=[8, 16], steps=4)

@@ -1,7 +1,6 @@
 """The stages: each task learns, its formulas hold, and the workshop joins them into a pipeline."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,6 @@ from portraitist.toyland.tokenizer import single_token, train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS, caption, exam_question
 from portraitist.toyland.world.dataset import load_dataset
 from portraitist.toyland.world.pictures import render, sample_picture
-from portraitist.training.checkpoints import LAST, Checkpoint
 from portraitist.training.loop import Loop, LoopConfig
 
 CAPTIONS = [exam_question(numpy_generator(1, "captions", index)).prompt for index in range(80)]
@@ -230,7 +228,7 @@ def test_the_pipeline_does_not_say_where_it_was_made(workshop: Workshop) -> None
 
 def test_every_stage_reports(workshop: Workshop) -> None:
     report = json.loads((workshop.folder / "report.json").read_text())
-    assert set(report) == {*STAGES, "denoiser-settling"} - {"pictures", "exam", "portraits"}
+    assert set(report) == set(STAGES) - {"pictures", "exam", "portraits"}
     assert report["autoencoder"]["validation_mse"] > 0
     assert 0 <= report["examiner"]["validation_scene"] <= 1
     assert 0 <= report["clip-encoder"]["test_caption_top1_among_100"] <= 1
@@ -246,21 +244,6 @@ def test_every_stage_reports(workshop: Workshop) -> None:
 def test_grids_are_drawn_on_the_way(workshop: Workshop) -> None:
     names = sorted(path.name for path in (workshop.folder / "denoiser" / "grids").iterdir())
     assert names == ["step-0000002.png", "step-0000004.png"]
-
-
-def test_a_prolonged_denoiser_settles_anew(workshop: Workshop, tmp_path: Path) -> None:
-    for name in ("train", "validation", "vae", "text_encoder", "tokenizer", "latents.safetensors"):
-        (tmp_path / name).symlink_to(workshop.folder / name)
-    shutil.copytree(workshop.folder / "denoiser", tmp_path / "denoiser")
-    longer = workshop.config.denoiser.model_copy(update={"steps": 6})
-    prolonged = Workshop(tmp_path, workshop.config.model_copy(update={"denoiser": longer}), grid_every=0)
-    prolonged.train_denoiser()
-    lines = [json.loads(line) for line in (tmp_path / "denoiser" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [4, 6]
-    settled = [Checkpoint.load(tmp_path / "denoiser" / f"settling-{steps}" / LAST) for steps in (4, 6)]
-    name = next(iter(settled[0].parameters))
-    assert not torch.equal(settled[0].parameters[name], settled[1].parameters[name])
-    assert prolonged.export_checkpoint(tmp_path / "exported") == 2
 
 
 def test_latents_are_scaled_to_unit_variance(workshop: Workshop) -> None:

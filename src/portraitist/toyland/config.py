@@ -71,23 +71,8 @@ class TextEncoderConfig(ContrastiveConfig):
     vocabulary: int
 
 
-class SettlingConfig(_Section):
-    """The last part of a training: from the averaged weights on, with a learning rate that falls to nothing."""
-
-    steps: int
-    learning_rate: float
-    warmup_steps: int
-    average_decay: float
-    seed: int
-
-
 class DenoiserConfig(WarmedTrainingConfig):
-    """Architecture and training of the denoising UNet.
-
-    Attributes:
-        settling: How training ends. What comes before it has a constant learning rate, so it may be prolonged, and
-            settled anew.
-    """
+    """Architecture and training of the denoising UNet."""
 
     channels: tuple[int, ...]
     attention: tuple[bool, ...]
@@ -96,11 +81,6 @@ class DenoiserConfig(WarmedTrainingConfig):
     schedule: Literal["constant", "constant_with_warmup", "linear", "cosine"]
     min_snr_gamma: float
     caption_dropout: float
-    settling: SettlingConfig
-
-    def settled(self) -> "DenoiserConfig":
-        """Return the configuration of the last part."""
-        return self.model_copy(update=dict(self.settling))
 
 
 class ExaminerConfig(WarmedTrainingConfig):

@@ -85,8 +85,8 @@ class DenoiserTask:
         return [ParameterGroup(dict(self.unet.named_parameters()), config.learning_rate, config.weight_decay)]
 
     def identity(self) -> dict[str, Any]:
-        """Return the stage's settings, save how long it goes on and how it ends, and the number of pictures."""
-        settings = self.config.model_dump(mode="json", exclude={"steps", "settling"})
+        """Return the stage's settings, save how long it goes on, and the number of pictures."""
+        settings = self.config.model_dump(mode="json", exclude={"steps"})
         return {"stage": "denoiser", "pictures": len(self.means), **settings}
 
     def after_step(self) -> None:

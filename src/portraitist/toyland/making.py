@@ -174,8 +174,6 @@ class Workshop:
             grids = GridWriter(self._assemble(unet), loop, self.folder / "denoiser" / "grids", self.grid_every)
             loop.callbacks = (*callbacks, grids)
         self.finish(loop)
-        task.config = config.settled()
-        self.train(task, task.config, "denoiser-settling", self._settling())
         self.save_pipeline(unet)
 
     def export_checkpoint(self, target: Path) -> int:
@@ -184,17 +182,12 @@ class Workshop:
         Raises:
             BadFile: If the denoiser has no checkpoint yet.
         """
-        settled = self._settling() / LAST
-        checkpoint = Checkpoint.load(settled if settled.exists() else self.folder / "denoiser" / LAST)
+        checkpoint = Checkpoint.load(self.folder / "denoiser" / LAST)
         width = self._text_encoder().config.hidden_size
         unet = build_denoiser(self.config.denoiser, self.config.autoencoder, width)
         unet.load_state_dict(checkpoint.average or checkpoint.parameters)
         self.save_pipeline(unet, target)
         return checkpoint.step
-
-    def _settling(self) -> Path:
-        """Return the folder of the denoiser's last part, which belongs to where the first part ended."""
-        return self.folder / "denoiser" / f"settling-{self.config.denoiser.steps}"
 
     def save_pipeline(self, unet: UNet2DConditionModel, target: Path | None = None) -> Path:
         """Assemble the stages into a `StableDiffusionPipeline` folder in float16 and return it."""
@@ -254,7 +247,7 @@ class Workshop:
         with write_aside(target / "grid.png") as temporary:
             sample_grid(pipeline, config=SamplingConfig(guidance=guidance)).save(temporary, format="PNG")
 
-    def train(self, task: Task, config: WarmedTrainingConfig, stage: str, folder: Path | None = None) -> None:
+    def train(self, task: Task, config: WarmedTrainingConfig, stage: str) -> None:
         """Train a stage's network with a learning rate that warms up and falls to nothing."""
         loop_config = LoopConfig(
             steps=config.steps,
@@ -263,7 +256,7 @@ class Workshop:
             average_decay=config.average_decay,
             precision=self.precision,
         )
-        self.finish(Loop(task, loop_config, folder or self.folder / stage, description=stage))
+        self.finish(Loop(task, loop_config, self.folder / stage, description=stage))
 
     def finish(self, loop: Loop) -> None:
         """Run a stage to its end, leave the averaged weights in the model and note the outcome."""
