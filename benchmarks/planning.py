@@ -72,6 +72,10 @@ CASES = {
     ),
     "sd15, lora": Case("sd15", "lora", 256, {"batch_size": 1}),
     "sd15, lora, checkpointed": Case("sd15", "lora", 256, {"batch_size": 1, **_CHECKPOINTED}),
+    "sd15, krona": Case("sd15", "krona", 256, {"batch_size": 1}),
+    "sd15, lidb": Case("sd15", "lidb", 256, {"batch_size": 1}),
+    "sd15, full": Case("sd15", "full", 256, {"batch_size": 1, "layers": "unet"}),
+    "sdxl, krona": Case("sdxl", "krona", 256, {"batch_size": 1}),
 }
 # Stable Diffusion 1.5 with fewer channels.
 _UNETS = {"small": [64, 96, 128, 128], "medium": [128, 256, 384, 384]}

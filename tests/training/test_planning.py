@@ -45,8 +45,14 @@ def test_numbers_and_file_are_those_of_the_run(method: str, base: Base, tmp_path
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"memory": {"checkpoint_activations": True}}, {"precision": "bf16"}, {"prior": "base"}],
-    ids=["plain", "checkpointed", "bf16", "prior of the base"],
+    [
+        {},
+        {"memory": {"checkpoint_activations": True}},
+        {"precision": "bf16"},
+        {"prior": "base"},
+        {"prior": "generated"},
+    ],
+    ids=["plain", "checkpointed", "bf16", "prior of the base", "class images"],
 )
 def test_memory_is_that_of_a_run(base: Base, settings: dict[str, Any]) -> None:
     overrides = {**SETTINGS, "batch_size": 8, **settings}
@@ -65,7 +71,8 @@ def tensors_of_a_run(base: Base, overrides: dict[str, Any]) -> int:
     recipe = load_recipe("full", base.name, "sd", overrides=overrides)
     adapter = blank_adapter(base, recipe, {})
     latents = Latents(torch.randn(1, 4, 8, 8), torch.rand(1, 4, 8, 8), (Framing.whole(32, 32),))
-    task = DreamBoothTask(base, adapter, recipe, "a photo of sks cat", latents, "a photo of a cat")
+    prior = latents if recipe.prior == "generated" else None
+    task = DreamBoothTask(base, adapter, recipe, "a photo of sks cat", latents, "a photo of a cat", prior)
     attachment = Attachment(base.components).attach(adapter)
     task.attached(attachment)
     memory = TensorMemory()

@@ -220,11 +220,12 @@ class DreamBoothTask:
         """Return the losses of photos and class images; in one forward pass where they are of one size."""
         assert self.prior is not None
         recipe, total = self.recipe, len(latents)
-        rows = torch.arange(total)[self.processes.rows(recipe.batch_size)]
+        mine = range(total)[self.processes.rows(recipe.batch_size)]
         chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * total, total)
         class_latents = self.prior.draw(chosen, draws)
-        class_framings = [self.prior.framings[chosen[row]] for row in rows]
-        class_prompts = [self.class_prompt] * len(rows)
+        class_framings = [self.prior.framings[chosen[row]] for row in mine]
+        class_prompts = [self.class_prompt] * len(mine)
+        rows = torch.tensor(mine)
         if class_latents.shape == latents.shape:
             if weights is not None:
                 weights = torch.cat([weights, torch.ones_like(weights)])
