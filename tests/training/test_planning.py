@@ -1,5 +1,6 @@
 """Plans: exact where the truth is exact, near where it is memory."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
+from portraitist.bases.architectures import write_architecture
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig
 from portraitist.training.dreambooth import DreamBoothTask
@@ -118,6 +120,26 @@ def test_photos_are_seen_as_often_as_steps_say(tiny_base_folder: Path) -> None:
     assert make_plan(str(tiny_base_folder), "lora", watched, 5).passes == 25
     with pytest.raises(BadConfig, match="leaves none of 1 photos"):
         make_plan(str(tiny_base_folder), "lora", {**SETTINGS, "watch": {"every": 10, "held_out": 1}}, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_base_in_half_precision_takes_half(base: Base, dtype: torch.dtype) -> None:
+    whole, half = (make_plan(base.name, "lora", SETTINGS, 5, dtype=each).memory for each in (torch.float32, dtype))
+    assert half.base == pytest.approx(whole.base / 2, rel=0.01)
+    assert half.adapter == whole.adapter
+    assert 0 < half.activations < whole.activations
+
+
+def test_an_autoencoder_that_overflows_is_planned_in_single_precision(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    write_architecture("sd15", folder)
+    file = folder / "vae" / "config.json"
+    encoding = []
+    for upcast in (False, True):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "force_upcast": upcast}))
+        plan = make_plan(str(folder), "textual-inversion", {"prior": "none"}, 5, dtype=torch.float16, resolution=64)
+        encoding.append(plan.memory.encoding)
+    assert encoding[1] > encoding[0]
 
 
 def test_unknown_bases_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Published architectures from their public configurations, without weights: for counts, plans and benchmarks."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -136,7 +138,7 @@ def _build(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Module
 
     name = config["_class_name"]
     try:
-        with torch.device(device):
+        with torch.device(device), _default_dtype(dtype):
             if hasattr(diffusers, name):
                 model = getattr(diffusers, name).from_config(config)
             else:
@@ -145,7 +147,16 @@ def _build(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Module
                 model = cls(cls.config_class(**arguments))
     except (AttributeError, TypeError, ValueError) as error:
         raise BadConfig(f"the configuration of a {name} cannot be used ({error})") from error
-    if dtype is not torch.float32:
-        model = model.to(dtype)
     result: nn.Module = model.eval().requires_grad_(False)
     return result
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Give new weights a precision from the start: no second copy, and no tensors swapped while they are counted."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(usual)

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from portraitist.adapters import Adapter, Attachment, file_size, find_layers, get_method
 from portraitist.bases import Base
-from portraitist.bases.families import Conditions, Family, Framing
+from portraitist.bases.families import Conditions, Family, Framing, needs_upcast
 from portraitist.bases.skeletons import build_skeleton
 from portraitist.errors import BadConfig
 from portraitist.training.conditions import PromptBook
@@ -183,9 +183,12 @@ def _measure(task: DreamBoothTask, memory: TensorMemory, side: int, bits: int | 
     saved = _saved_by_bits(family.denoiser, bits) if bits else 0
     before = memory.live
     memory.reset()
+    upcast = needs_upcast(family.pipeline.vae)
+    family.pipeline.vae.register_to_config(force_upcast=False)  # weights that have shapes only cannot be converted
     with torch.no_grad():
         family.encode_pictures(torch.empty(1, 3, side, side))
-    encoding = memory.peak - before + sum(weights.values()) - saved + own
+    encoding = (memory.peak - before) * (2 if upcast else 1) + (weights["vae"] if upcast else 0)
+    encoding += sum(weights.values()) - saved + own
     attachment = Attachment(family.components).attach(adapter)
     task.attached(attachment)
     kept = memory.live - before

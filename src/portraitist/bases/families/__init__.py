@@ -1,6 +1,6 @@
 """Families of base models, one file each: how they read prompts, noise pictures and predict."""
 
-from portraitist.bases.families.family import Conditions, Family, Framing
+from portraitist.bases.families.family import Conditions, Family, Framing, needs_upcast
 from portraitist.bases.families.flux import Flux
 from portraitist.bases.families.stable_diffusion import StableDiffusion
 from portraitist.bases.families.stable_diffusion_xl import StableDiffusionXL
@@ -17,6 +17,7 @@ __all__ = [
     "StableDiffusion",
     "StableDiffusionXL",
     "find_family",
+    "needs_upcast",
 ]
 
 

@@ -164,13 +164,18 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int | None = None) 
     return ids
 
 
+def needs_upcast(vae: Any) -> bool:
+    """Say whether an autoencoder is held in float16 and overflows there."""
+    return bool(vae.dtype == torch.float16 and vae.config.get("force_upcast", False))
+
+
 def encode_latents(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the autoencoder's posterior means and standard deviations in float32, shifted and scaled.
 
     An autoencoder that overflows in float16 (its configuration says ``force_upcast``) is run in float32, as in
     diffusers.
     """
-    upcast = vae.dtype == torch.float16 and vae.config.get("force_upcast", False)
+    upcast = needs_upcast(vae)
     if upcast:
         vae.to(dtype=torch.float32)
     with torch.no_grad():

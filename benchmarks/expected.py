@@ -1,0 +1,69 @@
+"""What a run takes on the published models, planned and not measured: every method on every public architecture.
+
+    python -m benchmarks.expected --bases sd15 sdxl --methods lora
+
+The base is in bf16, adapters in float32, everything else as the recipe says; pictures have the base's own size.
+"""
+
+import argparse
+import json
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from benchmarks.planning import RESULTS
+from portraitist.adapters.registry import list_methods
+from portraitist.files import write_aside
+from portraitist.training.planning import make_plan
+
+BASES = ("sd15", "sdxl", "flux")
+_PHOTOS = 5
+_FILE = RESULTS / "memory.json"
+
+
+def expect(base: str, method: str) -> dict[str, Any]:
+    """Plan a run as its recipe has it, and with activations computed twice."""
+    plain = make_plan(base, method, {}, _PHOTOS, dtype=torch.bfloat16)
+    again = make_plan(base, method, {"memory": {"checkpoint_activations": True}}, _PHOTOS, dtype=torch.bfloat16)
+    return {
+        "resolution": plain.resolution,
+        "batch": plain.recipe.batch_size,
+        "prior": plain.recipe.prior,
+        "precision": plain.recipe.precision,
+        "numbers": plain.numbers,
+        "file": plain.file,
+        "base": plain.memory.base,
+        "peak": plain.memory.peak,
+        "checkpointed": again.memory.peak,
+    }
+
+
+def write_page(content: dict[str, dict[str, Any]]) -> None:
+    """Write docs/results/memory.md."""
+    templates = Environment(
+        loader=PackageLoader("benchmarks", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    with write_aside(RESULTS / "memory.md") as temporary:
+        temporary.write_text(templates.get_template("memory.md.j2").render(content=content))
+
+
+def main() -> None:
+    """Run from the command line; other rows stay as they are."""
+    names = [method.name for method in list_methods()]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bases", nargs="+", default=BASES, choices=BASES)
+    parser.add_argument("--methods", nargs="+", default=names, choices=names)
+    arguments = parser.parse_args()
+    content = json.loads(_FILE.read_text()) if _FILE.exists() else {}
+    for base in arguments.bases:
+        for method in arguments.methods:
+            content.setdefault(base, {})[method] = entry = expect(base, method)
+            print(f"{base}, {method}: {entry['peak'] / 1e9:.1f} GB, {entry['checkpointed'] / 1e9:.1f} GB", flush=True)
+            with write_aside(_FILE) as temporary:
+                temporary.write_text(json.dumps(content, indent=1) + "\n")
+            write_page(content)
+
+
+if __name__ == "__main__":
+    main()
