@@ -103,8 +103,8 @@ def decompose(weight: Tensor) -> Spectrum:
     inner, sigma, short_side = torch.linalg.svd(torch.linalg.qr(tall, mode="r").R)
     first = _first_small(sigma)
     side = short_side.T.contiguous()
-    other = tall[:, :0] if first == short else torch.linalg.qr(tall).Q @ inner[:, first:]
-    other = other.contiguous()
+    # An empty tensor of its own: a slice would keep the whole matrix.
+    other = tall.new_empty(len(tall), 0) if first == short else torch.linalg.qr(tall).Q @ inner[:, first:]
     return Spectrum(sigma, side, other) if left else Spectrum(sigma, other, side)
 
 

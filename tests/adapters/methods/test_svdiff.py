@@ -210,6 +210,16 @@ def test_of_a_nearly_square_matrix_both_sides_are_kept() -> None:
     torch.testing.assert_close(spectrum.u * spectrum.sigma @ spectrum.v.T, matrix, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_decomposition_keeps_no_copy_of_the_weight(dtype: torch.dtype) -> None:
+    weight = torch.randn(16, 8, 3, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    spectrum = decompose(weight)
+    kept = {
+        vectors.untyped_storage().data_ptr(): vectors.untyped_storage().nbytes() for vectors in (spectrum.u, spectrum.v)
+    }
+    assert sum(kept.values()) == 4 * 16 * 16
+
+
 def test_counting_needs_no_weights() -> None:
     module = nn.Linear(16, 64, device="meta")
     generator = torch.Generator().manual_seed(1)
