@@ -10,9 +10,9 @@ import json
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmarks.planning import RESULTS
+from benchmarks.rendering import render
 from portraitist.adapters.registry import list_methods
 from portraitist.files import write_aside
 from portraitist.training.planning import make_plan
@@ -41,11 +41,8 @@ def expect(base: str, method: str) -> dict[str, Any]:
 
 def write_page(content: dict[str, dict[str, Any]]) -> None:
     """Write docs/results/memory.md."""
-    templates = Environment(
-        loader=PackageLoader("benchmarks", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     with write_aside(RESULTS / "memory.md") as temporary:
-        temporary.write_text(templates.get_template("memory.md.j2").render(content=content))
+        temporary.write_text(render("memory.md.j2", content=content))
 
 
 def main() -> None:

@@ -105,7 +105,7 @@ def peak_memory(step: Step) -> int:
         step()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    with _PeakMemory() as peak:
+    with PeakMemory() as peak:
         step()
     return peak.above_start
 
@@ -121,7 +121,7 @@ def tensor_memory() -> int:
     return sum(storages.values())
 
 
-def _resident_memory() -> int:
+def resident_memory() -> int:
     """Return the process's memory in use, after what is free was handed back."""
     if platform.system() == "Linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -145,12 +145,23 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-class _PeakMemory:
-    """Sample the process's resident memory from a thread."""
+class PeakMemory:
+    """Sample the process's resident memory from a thread.
 
-    def __enter__(self) -> "_PeakMemory":
+    Args:
+        interval: Seconds between two samples.
+
+    Attributes:
+        highest: The most that was seen, in bytes.
+    """
+
+    def __init__(self, interval: float = 0.02) -> None:
+        self.interval = interval
+        self.highest = 0
+
+    def __enter__(self) -> "PeakMemory":
         self._process = psutil.Process()
-        self._start = self._peak = _resident_memory()
+        self._start = self.highest = resident_memory()
         self._running = True
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -162,9 +173,10 @@ class _PeakMemory:
 
     def _watch(self) -> None:
         while self._running:
-            self._peak = max(self._peak, self._process.memory_info().rss)
-            time.sleep(0.02)
+            self.highest = max(self.highest, self._process.memory_info().rss)
+            time.sleep(self.interval)
 
     @property
     def above_start(self) -> int:
-        return int(self._peak - self._start)
+        """Return the most above what there was at the start."""
+        return int(self.highest - self._start)

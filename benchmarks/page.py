@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from benchmarks.rendering import render
 
 FLOOR = "frozen UNet"
 
@@ -14,9 +14,6 @@ Entry = dict[str, Any]
 
 def write_page(content: dict[str, dict[str, Entry]], folder: Path) -> None:
     """Write the page and the chart."""
-    templates = Environment(
-        loader=PackageLoader("benchmarks", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     flops = content.get("flops", {})
     steps = [_step_row(entry, flops) for entry in content.get("steps", {}).values()]
     context = {
@@ -34,9 +31,9 @@ def write_page(content: dict[str, dict[str, Entry]], folder: Path) -> None:
             }
         ),
     }
-    (folder / "speed.md").write_text(templates.get_template("speed.md.j2").render(context))
+    (folder / "speed.md").write_text(render("speed.md.j2", **context))
     bars = sorted((row for row in steps if row["latent"] == 32), key=lambda row: row["ratio"])
-    (folder / "speed.svg").write_text(templates.get_template("speed.svg.j2").render(bars=bars))
+    (folder / "speed.svg").write_text(render("speed.svg.j2", bars=bars))
 
 
 def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:

@@ -5,26 +5,21 @@ python -m benchmarks.planning --only 'sd15*'
 """
 
 import argparse
-import ctypes
 import fnmatch
 import gc
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from benchmarks.measuring import environment
+from benchmarks.measuring import PeakMemory, environment, resident_memory
+from benchmarks.rendering import render
 from portraitist.adapters import Attachment
 from portraitist.bases import Base
 from portraitist.bases.architectures import write_architecture
@@ -111,7 +106,7 @@ def settings_of(case: Case) -> dict[str, Any]:
 def measure(case: Case, base: str) -> int:
     """Train for a few steps, and return the peak of resident memory above what the libraries take."""
     _warm_up(base)
-    start = _resident()
+    start = resident_memory()
     family = build_skeleton(base, device="cpu")
     loaded = Base(base, family)
     recipe = load_recipe(case.method, base, family.name, overrides=settings_of(case))
@@ -122,8 +117,7 @@ def measure(case: Case, base: str) -> int:
     task = DreamBoothTask(loaded, adapter, recipe, "a", latents, "a", latents if recipe.prior == "generated" else None)
     task.attached(Attachment(loaded.components).attach(adapter))
     gc.collect()
-    _resident()
-    with checkpointed(loaded, recipe.memory), _Peak() as peak:
+    with checkpointed(loaded, recipe.memory), PeakMemory(0.003) as peak:
         Loop(task, loop_config(recipe)).run()
     return peak.highest - start
 
@@ -135,32 +129,6 @@ def _warm_up(base: str) -> None:
     optimizer = torch.optim.AdamW(block.parameters(), fused=True)
     block(torch.randn(1, 32, 16, 16)).square().mean().backward()
     optimizer.step()
-
-
-class _Peak:
-    """Sample the process's resident memory."""
-
-    def __enter__(self) -> "_Peak":
-        self.highest, self._running = 0, True
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._running = False
-        self._thread.join()
-
-    def _watch(self) -> None:
-        process = psutil.Process()
-        while self._running:
-            self.highest = max(self.highest, process.memory_info().rss)
-            time.sleep(0.003)
-
-
-def _resident() -> int:
-    if platform.system() == "Linux":
-        ctypes.CDLL(None).malloc_trim(0)
-    return int(psutil.Process().memory_info().rss)
 
 
 def compare(name: str) -> dict[str, Any]:
@@ -189,11 +157,8 @@ def write_page(content: dict[str, dict[str, Any]]) -> None:
     ]
     for row in rows:
         row["rest"] = (row["planned"] - row["base"]) / max(row["measured"] - row["base"], 1) - 1
-    templates = Environment(
-        loader=PackageLoader("benchmarks", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     environments = sorted({f"{row['machine']}, {row['threads']} thread(s), torch {row['torch']}" for row in rows})
-    page = templates.get_template("planning.md.j2").render(rows=rows, environments=environments)
+    page = render("planning.md.j2", rows=rows, environments=environments)
     with write_aside(RESULTS / "planning.md") as temporary:
         temporary.write_text(page)
 
