@@ -1,5 +1,6 @@
 """``portraitist toyland``."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def test_examples_are_copied_and_can_be_trained_on(run: Run, fail: Fail, tiny_ba
     assert Path("mine/subjects.json").exists()
     assert "exists already" in fail("toyland", "examples", "-o", "mine")
     run("train", "mine/robot-050089", "--class", "robot", "--base", tiny_base_folder, "--steps", 1)
+
+
+def test_new_subjects_are_drawn_and_never_over_others(run: Run, fail: Fail) -> None:
+    output = run("toyland", "subjects", "-o", "drawn", "--photos", 2, "--seed", 4).stdout
+    entries = json.loads(Path("drawn/subjects.json").read_text())
+    assert {entry["class"] for entry in entries} == {"robot", "cat", "monster", "person"}
+    for entry in entries:
+        assert f"drawn/{entry['name']}" in output
+        assert len(list(Path("drawn", entry["name"]).glob("*.png"))) == 2
+    assert "is not empty" in fail("toyland", "subjects", "-o", "drawn")
+    assert "there are train, validation, test" in fail("toyland", "subjects", "-o", "other", "--split", "all")
 
 
 def small_settings() -> Path:

@@ -15,6 +15,7 @@ def test_subjects_are_unseen_and_different() -> None:
     chosen = choose_subjects(seed=1)
     assert [identity.kind for identity in chosen] == [kind for kind in KINDS for _ in range(3)]
     assert {identity.split for identity in chosen} == {"test"}
+    assert {identity.split for identity in choose_subjects(seed=1, each=1, split="validation")} == {"validation"}
     for kind in KINDS:
         assert len({identity.colour for identity in chosen if identity.kind == kind}) == 3
 

@@ -1,4 +1,4 @@
-"""Example photo folders: a dozen identities that the base model has never seen."""
+"""Photo folders of identities that the base model has never seen: the examples, and as many others as one likes."""
 
 import json
 from pathlib import Path
@@ -24,15 +24,15 @@ SEED = 3
 _BYTES_PER_PHOTO = 16_384
 
 
-def choose_subjects(seed: int, each: int = 3) -> list[Identity]:
-    """Choose test identities, `each` of every kind; two of a kind differ in colour and in a telling part."""
+def choose_subjects(seed: int, each: int = 3, split: str = "test") -> list[Identity]:
+    """Choose identities of a split, `each` of every kind; two of a kind differ in colour and in a telling part."""
     chosen: list[Identity] = []
     for kind in KINDS:
         rng = numpy_generator(seed, f"example {kind}")
         alike: set[str] = set()
         found: list[Identity] = []
         while len(found) < each:
-            identity = sample_identity(rng, "test", kind)
+            identity = sample_identity(rng, split, kind)
             marks = _marks(identity)
             if not marks & alike:
                 found.append(identity)
@@ -47,7 +47,9 @@ def _marks(identity: Identity) -> set[str]:
     return {f"colour {identity.colour}", f"{telling} {identity.part(telling)}"}
 
 
-def write_examples(folder: Path, seed: int = SEED, each: int = 3, photos: int = 5, size: int = 64) -> list[Identity]:
+def write_examples(
+    folder: Path, seed: int = SEED, each: int = 3, photos: int = 5, size: int = 64, split: str = "test"
+) -> list[Identity]:
     """Write a folder of photos for each chosen subject, and ``subjects.json`` about all of them.
 
     Args:
@@ -56,11 +58,12 @@ def write_examples(folder: Path, seed: int = SEED, each: int = 3, photos: int = 
         each: Subjects of each kind.
         photos: Photos of each subject; no two in the same scene.
         size: Side of a photo in pixels.
+        split: Which identities to choose from: ``train``, ``validation`` or ``test``.
 
     Returns:
         The identities, in the order of ``subjects.json``.
     """
-    identities = choose_subjects(seed, each)
+    identities = choose_subjects(seed, each, split)
     require_writable(folder, len(identities) * photos * _BYTES_PER_PHOTO)
     entries = []
     for identity in identities:
