@@ -1,4 +1,4 @@
-"""DDIM in both directions, on an untrained base in float32: its drift says nothing about a trained one's."""
+"""DDIM in both directions: on an untrained base in float32, and on toyland as it ships."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,12 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from portraitist.bases import Base, load_base
+from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig
 from portraitist.generation.inversion import Ddim, Level, relative_error, slerp, step_down, step_up
-from portraitist.generation.latents import encode_conditions
+from portraitist.generation.latents import encode_conditions, encode_image
+from portraitist.photos import decode_photo
+from portraitist.toyland.world.captions import SCENE_PHRASES
 
 PROMPTS = ["a red robot on the beach", "a cat in the snow"]
 
@@ -35,6 +38,20 @@ def test_refined_inversion_returns_the_latents_and_naive_inversion_drifts(base: 
         assert inversion.evaluations <= 50 * (1 + refinements)
     assert drift[8] <= 1e-2
     assert drift[8] * 5 <= drift[0]
+
+
+@pytest.mark.weights
+def test_a_photo_is_inverted_on_toyland() -> None:
+    base = load_base("toyland")
+    example = get_example("cat-9d39d7")
+    latents, ddim = encode_image(base, decode_photo(example.photos[0])), Ddim(base, steps=50)
+    conditions = encode_conditions(base, [f"a photo of a cat {SCENE_PHRASES[example.scenes[0]][0]}"], latents)
+    usual, refined = (
+        relative_error(ddim.sample(ddim.invert(latents, conditions, refinements).noise, conditions), latents)
+        for refinements in (0, 8)
+    )
+    assert refined <= 1e-2
+    assert refined * 5 <= usual
 
 
 def test_velocity_prediction_is_inverted_too(tiny_base_folder: Path) -> None:
