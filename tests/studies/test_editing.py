@@ -75,6 +75,17 @@ def test_a_study_is_resumed_and_reported(base: Base, tmp_path: Path) -> None:
         assert image.width > (len(study.arms) + 2) * 96
 
 
+def test_several_processes_make_the_same_pictures(base: Base, tmp_path: Path) -> None:
+    one, two = (new_study(base, tmp_path / str(n), count=2) for n in (1, 2))
+    one.run()
+    two.run(workers=2)
+    for known in one.edits:
+        for arm in one.arms:
+            made = [study.result(known, arm) for study in (one, two)]
+            assert None not in made
+            assert made[0] == made[1]
+
+
 def test_a_picture_made_with_other_settings_is_made_again(base: Base, tmp_path: Path) -> None:
     study = new_study(base, tmp_path, count=1)
     study.run()

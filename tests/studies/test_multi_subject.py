@@ -1,6 +1,7 @@
 """The study of pairs, small, on the untrained base: rows, resuming, the page and its picture."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.studies import multi_subject
 from portraitist.studies.multi_subject import PROMPTS, WAYS, PairStudy, PairStudyFolder, Row, carry_out
-from portraitist.studies.pair_judging import VERDICTS, ColourRecogniser
+from portraitist.studies.pair_judging import VERDICTS, ColourRecogniser, make_recogniser
 from portraitist.studies.pair_report import render_report, write_report
 
 QUICK: dict[str, Any] = {
@@ -61,6 +62,17 @@ def test_what_is_done_is_kept(store: PairStudyFolder, base: Base, monkeypatch: p
     carry_out(STUDY, base, ColourRecogniser(), store.folder)
     assert taught == ["sks", "olo"]
     assert json.loads(gone.read_text())["verdicts"] == before["verdicts"]
+
+
+def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: Path) -> None:
+    study = PairStudy(1, ("svdiff", "lora"), ("joint",), 1, 1, 1, overrides=tuple(QUICK.items()))
+    base = load_base(tiny_base_folder)
+    recogniser = make_recogniser("toyland-identity")
+    one, two = (carry_out(study, base, recogniser, tmp_path / str(n), workers=n) for n in (1, 2))
+    assert len(one.rows()) == 2
+    for mine, other in zip(one.rows(), two.rows(), strict=True):
+        assert replace(mine, seconds=0) == replace(other, seconds=0)
+        assert one.sheet(mine).tobytes() == two.sheet(other).tobytes()
 
 
 def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, base: Base) -> None:

@@ -28,6 +28,7 @@ def editing(
         str | None, typer.Option(help="Encoder of identities, e.g. toyland-identity; without, they are not compared.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the results.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Edits at once, each in a process.")] = 1,
     only_report: Annotated[bool, typer.Option("--only-report", help="Make no picture; write the report anew.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -61,7 +62,7 @@ def editing(
         seed=seed,
     )
     if not only_report:
-        study.run()
+        study.run(workers)
     page, grid = write_editing_report(study, report or output, judge, identities)
     say(page.read_text(encoding="utf-8"))
     fact("written", f"{page} and {grid}")

@@ -31,6 +31,7 @@ def pairs(
     seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,
     sampling_steps: Annotated[int, typer.Option(min=1, help="Denoiser steps of a picture.")] = 25,
     settings: SetOption = None,
+    workers: Annotated[int, typer.Option(min=1, help="Pairs and methods at once, each in a process.")] = 1,
     device: DeviceOption = "auto",
 ) -> None:
     """Teach pairs of subjects in several ways, and count the pictures in which both are themselves."""
@@ -58,7 +59,7 @@ def pairs(
     for place in (folder, output.parent):
         require_writable(place)
     recogniser = make_recogniser(judge)
-    store = carry_out(study, load_base(base, choose_device(device)), recogniser, folder)
+    store = carry_out(study, load_base(base, choose_device(device)), recogniser, folder, workers)
     page, picture = write_report(store, output)
     fact("page", str(page))
     fact("picture", str(picture))

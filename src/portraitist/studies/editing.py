@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from portraitist.adapters import Adapter
-from portraitist.bases import Base
+from portraitist.bases import Base, load_base
 from portraitist.files import require_writable, write_aside
 from portraitist.generation.editing import EditConfig, edit
 from portraitist.generation.inversion import check_invertible
 from portraitist.progress import track
 from portraitist.studies.edits import KnownEdit
+from portraitist.studies.executors import spread
 from portraitist.training.recipes import Recipe
 from portraitist.training.single_image import single_image_recipe, teach_picture
 
@@ -82,8 +84,11 @@ class EditingStudy:
         except (FileNotFoundError, UnidentifiedImageError):
             return None
 
-    def run(self) -> None:
+    def run(self, workers: int = 1) -> None:
         """Make the pictures that are missing; edits in turn over their kinds, so that a part of the study is fair.
+
+        Args:
+            workers: How many edits to make at once, each in a process with a base of its own.
 
         Raises:
             BadConfig: If the base cannot be inverted.
@@ -92,15 +97,22 @@ class EditingStudy:
         check_invertible(self.base)
         require_writable(self.folder, _ROOM)
         order = sorted(self.edits, key=lambda known: int(known.name.rpartition("-")[2]))
-        with track(len(order) * len(self.arms), "editing") as progress:
-            for known in order:
-                missing = [arm for arm in self.arms if self.result(known, arm) is None]
-                progress.advance(len(self.arms) - len(missing))
-                for method in dict.fromkeys(arm.method for arm in missing):
-                    adapter = self._learn(known, method)
-                    for arm in (arm for arm in missing if arm.method == method):
-                        self._make(known, arm, adapter)
-                        progress.advance()
+        wanted = [known for known in order if any(self.result(known, arm) is None for arm in self.arms)]
+        alone = partial(
+            _make_alone, self.base.name, str(self.base.device), self.arms, self.recipes, self.folder, self.seed
+        )
+        make = self.make if workers == 1 else alone
+        with track(len(order), "edits", completed=len(order) - len(wanted)) as progress:
+            for _ in spread(make, wanted, workers):
+                progress.advance()
+
+    def make(self, known: KnownEdit) -> None:
+        """Make the pictures of one edit that are missing."""
+        missing = [arm for arm in self.arms if self.result(known, arm) is None]
+        for method in dict.fromkeys(arm.method for arm in missing):
+            adapter = self._learn(known, method)
+            for arm in (arm for arm in missing if arm.method == method):
+                self._make(known, arm, adapter)
 
     def _learn(self, known: KnownEdit, method: str) -> Adapter | None:
         if method == NOTHING:
@@ -141,6 +153,19 @@ class EditingStudy:
             "seed": self.seed,
         }
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _make_alone(
+    base: str, device: str, arms: Sequence[Arm], recipes: dict[str, Recipe], folder: Path, seed: int, known: KnownEdit
+) -> None:
+    """Make the pictures of one edit in a process of its own."""
+    EditingStudy(_load(base, device), [known], arms, recipes, folder, seed).make(known)
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, device: str) -> Base:
+    """Load the base of a process, once."""
+    return load_base(name, device)
 
 
 def default_arms(methods: Sequence[str] = METHODS, steps: int | None = None) -> list[Arm]:

@@ -5,10 +5,10 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from portraitist.errors import BadConfig, MissingExtra
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from portraitist.studies.grid import RunSpec
     from portraitist.studies.running import RunOutcome
 
+T = TypeVar("T")
 Outcomes = Iterator["RunOutcome"]
 Executor = Callable[[Sequence["RunSpec"], int, str], Outcomes]
 _ENDED = "the process of this run was ended from outside, as when memory runs out; try fewer workers"
@@ -48,7 +49,7 @@ def run_local(specs: Sequence["RunSpec"], workers: int, device: str) -> Outcomes
 def _run_pool(waiting: deque["RunSpec"], workers: int, device: str) -> Outcomes:
     """Make runs until none is waiting, or until a process is ended from outside."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupt)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
     running: dict[Future[RunOutcome], RunSpec] = {}
     try:
         works = _submit(pool, running, waiting, workers, device)
@@ -87,9 +88,16 @@ def _submit(
     return True
 
 
-def ignore_interrupt() -> None:
-    """Leave Ctrl-C to the process that started this one."""
+def begin_worker() -> None:
+    """Leave Ctrl-C and the terminal to the process that started this one, and take one thread, not all cores."""
+    import torch
+
+    from portraitist.progress import console, quiet_libraries
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    quiet_libraries()
+    console.quiet = True
 
 
 def execute_alone(spec: "RunSpec", device: str) -> "RunOutcome":
@@ -100,6 +108,36 @@ def execute_alone(spec: "RunSpec", device: str) -> "RunOutcome":
 
     torch.set_num_threads(1)
     return execute(spec, device)
+
+
+def spread(work: Callable[[T], None], items: Sequence[T], workers: int) -> Iterator[T]:
+    """Do something with every item, in several processes of one torch thread each; with one worker, in this process.
+
+    Args:
+        work: A function of a module, or a partial one; it and its arguments travel to the processes.
+        items: What to work on, in this order.
+        workers: How many processes.
+
+    Yields:
+        Each item when it is done, in the order of finishing.
+
+    Raises:
+        Exception: What `work` raised; items that are being worked on are finished first, the others are left.
+    """
+    if workers == 1:
+        for item in items:
+            work(item)
+            yield item
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(items) or 1), mp_context=context, initializer=begin_worker)
+    try:
+        running = {pool.submit(work, item): item for item in items}
+        for future in as_completed(running):
+            future.result()
+            yield running[future]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run_ray(specs: Sequence["RunSpec"], workers: int, device: str) -> Outcomes:

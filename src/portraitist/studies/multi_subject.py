@@ -5,21 +5,30 @@ work, so that an unfinished study compares everything on fewer pairs.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from PIL import Image
 
 from portraitist.adapters import Adapter
-from portraitist.bases import Base
+from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.generation import Region, SamplingConfig, generate
 from portraitist.progress import track
-from portraitist.studies.pair_judging import Pair, PairJudge, Recogniser, Verdict, draw_pairs, photos_of
+from portraitist.studies.executors import spread
+from portraitist.studies.pair_judging import (
+    Pair,
+    PairJudge,
+    Recogniser,
+    Verdict,
+    draw_pairs,
+    make_recogniser,
+    photos_of,
+)
 from portraitist.toyland.world.identities import Identity
 from portraitist.training.multi_subject import train_several, with_cut_mix
 from portraitist.training.personalise import train
@@ -153,6 +162,11 @@ class PairStudyFolder:
         with write_aside(path) as temporary:
             temporary.write_text(json.dumps(self.facts, indent=2) + "\n")
 
+    @property
+    def photos(self) -> Path:
+        """Return the folder of the subjects' photos."""
+        return self.folder / PHOTO_FOLDER
+
     def has(self, pair: int, method: str, way: Way) -> bool:
         """Say whether a row is there."""
         return self._row(pair, method, way).exists()
@@ -183,42 +197,65 @@ class PairStudyFolder:
         return self.folder / "rows" / f"{pair:03d}-{method}-{way}.json"
 
 
-def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path) -> PairStudyFolder:
+def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path, workers: int = 1) -> PairStudyFolder:
     """Make the rows that are missing.
+
+    Args:
+        study: The study.
+        base: The base.
+        recogniser: Who judges.
+        folder: Where rows and pictures go.
+        workers: How many pairs and methods to make at once, each in a process with base and judge of its own.
 
     Raises:
         BadConfig: If a recipe cannot work, or the folder holds another study.
     """
     recipes = {method: study.recipe(method, base) for method in study.methods}
     store = PairStudyFolder(folder, _facts(study, base, recogniser, recipes))
-    pairs = draw_pairs(study.pairs, study.seed)
-    with track(study.pairs * len(study.methods) * len(study.ways), "pairs") as progress:
-        for number, pair in enumerate(pairs):
-            judge = _once(partial(PairJudge, pair, recogniser, base.family.resolution, study.seed))
-            for method, recipe in recipes.items():
-                for ways in _trained_together(study.ways):
-                    missing = [way for way in ways if not store.has(number, method, way)]
-                    for way, made, seconds in (
-                        _teach(study, base, pair, recipe, missing, folder / PHOTO_FOLDER) if missing else ()
-                    ):
-                        sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
-                        verdicts, own = tuple(judge().judge(made, sides)), judge().own_accuracy
-                        row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, own)
-                        store.write(row, made, study.seeds)
-                    progress.advance(len(ways))
+    jobs = [(number, method) for number in range(study.pairs) for method in study.methods]
+    wanted = [job for job in jobs if any(not store.has(*job, way) for way in study.ways)]
+    here = partial(_make_rows, study, base, recogniser, store)
+    alone = partial(_make_rows_alone, study, base.name, str(base.device), recogniser.name, store)
+    with track(len(jobs), "pairs and methods", completed=len(jobs) - len(wanted)) as progress:
+        for _ in spread(here if workers == 1 else alone, wanted, workers):
+            progress.advance()
     return store
 
 
-def _once(make: Callable[[], PairJudge]) -> Callable[[], PairJudge]:
-    """Make a judge when it is first needed."""
-    made: list[PairJudge] = []
+def _make_rows(
+    study: PairStudy, base: Base, recogniser: Recogniser, store: PairStudyFolder, job: tuple[int, str]
+) -> None:
+    """Teach a pair by a method in every way that has no row yet."""
+    number, method = job
+    pair = draw_pairs(study.pairs, study.seed)[number]
+    judge = PairJudge(pair, recogniser, base.family.resolution, study.seed)
+    sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
+    for ways in _trained_together(study.ways):
+        missing = [way for way in ways if not store.has(number, method, way)]
+        made = _teach(study, base, pair, study.recipe(method, base), missing, store.photos) if missing else ()
+        for way, pictures, seconds in made:
+            verdicts = tuple(judge.judge(pictures, sides))
+            row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, judge.own_accuracy)
+            store.write(row, pictures, study.seeds)
 
-    def get() -> PairJudge:
-        if not made:
-            made.append(make())
-        return made[0]
 
-    return get
+def _make_rows_alone(
+    study: PairStudy, base: str, device: str, judge: str, store: PairStudyFolder, job: tuple[int, str]
+) -> None:
+    """Do the same in a process of its own."""
+    _make_rows(study, _load_base(base, device), _load_recogniser(judge), store, job)
+
+
+@lru_cache(maxsize=1)
+def _load_base(name: str, device: str) -> Base:
+    """Load the base of a process, once."""
+    return load_base(name, device)
+
+
+@lru_cache(maxsize=1)
+def _load_recogniser(name: str) -> Recogniser:
+    """Load the judge of a process, once."""
+    return make_recogniser(name)
 
 
 def _trained_together(ways: Sequence[Way]) -> list[list[Way]]:

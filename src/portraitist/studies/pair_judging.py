@@ -41,6 +41,10 @@ _TRUE_PICTURES = 32
 class Recogniser(Protocol):
     """Turns pictures into embeddings that are alike for one identity."""
 
+    @property
+    def name(self) -> str:
+        """Return what `make_recogniser` knows it by."""
+
     def identity(self) -> Mapping[str, Any]:
         """Return JSON-able facts: name, revision, preprocessing."""
 
@@ -50,6 +54,8 @@ class Recogniser(Protocol):
 
 class ColourRecogniser:
     """Square roots of colour histograms: needs no weights, tells apart what differs in colour."""
+
+    name = COLOURS
 
     def identity(self) -> Mapping[str, Any]:
         """Return the name and the bins."""
@@ -69,6 +75,7 @@ class ColourRecogniser:
 class EncoderRecogniser:
     """An identity encoder of the evaluation."""
 
+    name: str
     encoder: Encoder
 
     def identity(self) -> Mapping[str, Any]:
@@ -86,7 +93,7 @@ def make_recogniser(name: str) -> Recogniser:
     Raises:
         BadConfig: If the encoder is not here.
     """
-    return ColourRecogniser() if name == COLOURS else EncoderRecogniser(load_encoder(name))
+    return ColourRecogniser() if name == COLOURS else EncoderRecogniser(name, load_encoder(name))
 
 
 @dataclass(frozen=True)
