@@ -70,8 +70,10 @@ def test_a_run_is_what_training_and_generating_give(finished: Prepared, tiny_bas
     assert set(row.scores) == {"colour_match", "class_colour_match", "spread"}
 
 
-def test_the_curve_ends_at_the_finished_adapter(finished: Prepared) -> None:
-    row = row_of(finished, "lora")
+def test_the_curve_ends_at_the_finished_adapter(tiny_base: Base, tmp_path: Path) -> None:
+    one_picture = prepare_runs(tmp_path, tiny_base, pictures=1, grids=[{"name": "Methods", "methods": ["lora"]}])
+    carry_out(one_picture)
+    row = row_of(one_picture, "lora")
     assert [point.step for point in row.curve] == [1, 2]
     assert row.curve[-1].seconds == row.training_seconds
     assert row.curve[-1].scores["colour_match"] == pytest.approx(row.scores["colour_match"])

@@ -24,7 +24,7 @@ from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 
 Status = Literal["done", "failed", "stopped"]
-# Pictures of a point of a training curve; fewer than of the finished run, or the curve would cost more than it.
+# Prompts of a point of a training curve, one picture each; more would cost more than the finished run does.
 _CURVE_PROMPTS = 4
 
 
@@ -117,8 +117,8 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     training_seconds = float(adapter.metadata["training"]["seconds"])
     prompts = [subject.prompt(prompt) for prompt in spec.prompts]
     class_prompts = [fill(prompt, subject.class_noun) for prompt in spec.class_prompts]
-    pictures = _make(base, prompts, spec, adapter)
-    class_pictures = _make(base, class_prompts, spec, adapter)
+    pictures = _make(base, prompts, spec, adapter, spec.pictures)
+    class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
     evidence = _evidence(spec, subject, spec.prompts, pictures, class_pictures)
     scores = {name: float(value) for name, value in scorer.score(evidence).items()}
     return RunOutcome(
@@ -163,7 +163,7 @@ class _Watch:
             return
         chosen = thin(self.spec.prompts, _CURVE_PROMPTS)
         # The adapter in training is attached already.
-        pictures = _make(self.base, [self.subject.prompt(prompt) for prompt in chosen], self.spec, None)
+        pictures = _make(self.base, [self.subject.prompt(prompt) for prompt in chosen], self.spec, None, 1)
         evidence = _evidence(self.spec, self.subject, chosen, pictures)
         self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).items()}
 
@@ -173,12 +173,14 @@ class _Watch:
         return tuple(CurvePoint(step, step * share, scores) for step, scores in sorted(self.scores.items()))
 
 
-def _make(base: Base, prompts: Sequence[str], spec: RunSpec, adapter: Adapter | None) -> list[Image.Image]:
+def _make(
+    base: Base, prompts: Sequence[str], spec: RunSpec, adapter: Adapter | None, pictures: int
+) -> list[Image.Image]:
     """Make every prompt's pictures, prompt by prompt, with seeds 0, 1, ..."""
     if not prompts:
         return []
-    repeated = [prompt for prompt in prompts for _ in range(spec.pictures)]
-    seeds = list(range(spec.pictures)) * len(prompts)
+    repeated = [prompt for prompt in prompts for _ in range(pictures)]
+    seeds = list(range(pictures)) * len(prompts)
     config = SamplingConfig(**spec.sampling)
     made = generate(base, repeated, adapter, seeds=seeds, config=config, show_progress=False)
     return [picture.image for picture in made]
