@@ -193,7 +193,8 @@ def _evidence(
     pictures: Sequence[Image.Image],
     class_pictures: Sequence[Image.Image] = (),
 ) -> Evidence:
-    texts = [fill(prompt, spec.class_noun) for prompt in prompts for _ in range(spec.pictures)]
+    each = len(pictures) // len(prompts)
+    texts = [fill(prompt, spec.class_noun) for prompt in prompts for _ in range(each)]
     return Evidence(spec.subject, subject.photos, texts, pictures, class_pictures)
 
 
