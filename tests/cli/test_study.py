@@ -1,5 +1,6 @@
 """``portraitist study``: from a file to a report, resumed, in its short version, refused in one line."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def test_a_study_is_run_reported_and_resumed(run: Callable[..., Result], file: P
     assert {path.name for path in folder.iterdir()} >= {"report.md", "summary.csv", "runs.csv", "runs.sqlite"}
     assert "is best at colour match" in said
     assert "no difference can be told from noise" in said
-    assert "2 of them in the folder already" in run(*command, "--quick").stdout
+    assert "2 of them in the folder already" in run(*command, "--quick", "--page", "kept/rates.md").stdout
+    text = Path("kept/rates.md").read_text()
+    assert text.replace("](rates/", "](figures/") == (folder / "report.md").read_text()
+    assert all(Path("kept", file).exists() for file in re.findall(r"\]\((rates/[^)]+)\)", text))
     (folder / "report.html").unlink()
     run(*command, "--quick", "--only-report")
     assert "LoRA at two rates (quick)" in (folder / "report.html").read_text(encoding="utf-8")

@@ -31,6 +31,9 @@ def study(
     base: Annotated[str | None, typer.Option(help="Another base than the study's.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make runs again that failed.")] = False,
     only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; write the report anew.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Also write the report's Markdown here, its figures beside it, to be kept.")
+    ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -41,6 +44,7 @@ def study(
     if study is None:
         _list()
         return
+    from portraitist.files import require_writable
     from portraitist.studies.engine import carry_out, default_workers, prepare
     from portraitist.studies.executors import get_executor
     from portraitist.studies.study_report import write_report
@@ -53,6 +57,8 @@ def study(
         raise BadConfig(
             f"{folder} does not exist, so there is nothing to report; run the study first, or name it with -o"
         )
+    if page is not None:
+        require_writable(page.parent)
     prepared = prepare(wanted, folder)
     count = workers or default_workers(chosen_device)
     _show_plan(prepared, count, retry_failed)
@@ -69,7 +75,7 @@ def study(
             carry_out(prepared, executor, count, chosen_device, retry_failed, refresh)
     except KeyboardInterrupt:
         warn("stopped; the same command goes on from here")
-    _show_result(prepared, write_report(prepared, parquet))
+    _show_result(prepared, write_report(prepared, parquet, page))
 
 
 def _list() -> None:

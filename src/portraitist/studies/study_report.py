@@ -27,12 +27,13 @@ _GREY = (212, 208, 200)  # where a run is missing on a sheet
 _SHORT = 240  # characters of a list in the settings
 
 
-def write_report(prepared: Prepared, parquet: bool = False) -> list[Path]:
+def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = None) -> list[Path]:
     """Write the report into the study's folder, over an older one.
 
     Args:
         prepared: The study, finished or not.
         parquet: Also write the runs as Parquet.
+        page: Also write the Markdown there, with its figures in a folder of its name beside it.
 
     Returns:
         The files for a reader, the page first.
@@ -45,13 +46,16 @@ def write_report(prepared: Prepared, parquet: bool = False) -> list[Path]:
     sections = build_sections(result)
     content = _content(result, sections)
     _write(folder / PAGE, render_page(content))
-    _write(folder / TEXT, _render_text(content, _write_figures(sections, folder)))
+    _write(folder / TEXT, _render_text(content, _write_figures(sections, folder, FIGURES)))
     _write_summary(result, folder / SUMMARY)
     write_csv(result.rows.values(), folder / RUNS)
     files = [folder / name for name in (PAGE, TEXT, SUMMARY, RUNS)]
     if parquet:
         write_parquet(result.rows.values(), folder / PARQUET)
         files.append(folder / PARQUET)
+    if page is not None:
+        _write(page, _render_text(content, _write_figures(sections, page.parent, page.stem)))
+        files.append(page)
     return files
 
 
@@ -148,8 +152,8 @@ def _licence(result: StudyResult) -> str:
     return f"{'. '.join(licences)}. The generated pictures are derived from that artwork." if licences else ""
 
 
-def _write_figures(sections: Sequence[Section], folder: Path) -> dict[str, list[tuple[str, str]]]:
-    """Write charts and picture sheets beside the Markdown; return their files with descriptions by grid."""
+def _write_figures(sections: Sequence[Section], folder: Path, name: str) -> dict[str, list[tuple[str, str]]]:
+    """Write charts and picture sheets into a folder beside the Markdown; return files and descriptions by grid."""
     figures: dict[str, list[tuple[str, str]]] = {}
     environment = template_environment()
     draw = environment.get_template("charts.html.j2").module.draw  # type: ignore[attr-defined]
@@ -157,11 +161,11 @@ def _write_figures(sections: Sequence[Section], folder: Path) -> dict[str, list[
     for number, section in enumerate(sections, 1):
         entries = figures.setdefault(section.name, [])
         for index, chart in enumerate(section.charts, 1):
-            file = f"{FIGURES}/{number}-chart-{index}.svg"
+            file = f"{name}/{number}-chart-{index}.svg"
             _write(folder / file, str(draw(chart, style)).strip() + "\n")
             entries.append((file, _description(chart)))
         for gallery in section.pictures[:1]:
-            file = f"{FIGURES}/{number}-{gallery.subject}.png"
+            file = f"{name}/{number}-{gallery.subject}.png"
             with write_aside(folder / file) as temporary:
                 _sheet(gallery).save(temporary, format="PNG", optimize=True)
             columns = ", ".join(gallery.columns)
