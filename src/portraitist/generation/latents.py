@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from portraitist.bases import Base
-from portraitist.bases.families import Conditions, Framing
+from portraitist.bases.families import Conditions, Framing, upcast
 
 
 @torch.no_grad()
@@ -21,18 +21,11 @@ def encode_image(base: Base, image: Image.Image) -> Tensor:
 
 @torch.no_grad()
 def decode_latents(base: Base, latents: Tensor) -> list[Image.Image]:
-    """Return the pictures of scaled latents ``[n, c, h, w]``.
-
-    An autoencoder that overflows in float16 (its configuration says ``force_upcast``) is run in float32.
-    """
+    """Return the pictures of scaled latents ``[n, c, h, w]``."""
     vae = base.pipeline.vae
-    upcast = vae.dtype == torch.float16 and vae.config.get("force_upcast", False)
-    if upcast:
-        vae.to(dtype=torch.float32)
     unscaled = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
-    pixels = vae.decode(unscaled.to(vae.device, vae.dtype)).sample
-    if upcast:
-        vae.to(dtype=torch.float16)
+    with upcast(vae):
+        pixels = vae.decode(unscaled.to(vae.device, vae.dtype)).sample
     images: list[Image.Image] = base.pipeline.image_processor.postprocess(pixels.detach().float(), output_type="pil")
     return images
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import FluxPipeline
+from diffusers import AutoencoderKL, FluxPipeline
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from tiny_models import KINDS, save_tiny
 from transformers import CLIPTokenizer
 
 from portraitist.bases import Base, load_base
-from portraitist.bases.families import FAMILIES, Flux, Framing, StableDiffusion
+from portraitist.bases.families import FAMILIES, Flux, Framing, StableDiffusion, upcast
 from portraitist.bases.families.flux import pack, positions, time_shift, unpack
 from portraitist.errors import BadConfig
 
@@ -149,6 +149,15 @@ def test_half_precision_bases_predict(
     prediction = family.predict(mean.to(dtype), family.draw_timesteps(2, generator(), (8, 8)), conditions)
     assert prediction.dtype == dtype
     assert prediction.isfinite().all()
+
+
+@pytest.mark.parametrize("overflows", [True, False])
+def test_an_autoencoder_that_overflows_is_in_float32_for_a_while(overflows: bool) -> None:
+    vae = AutoencoderKL(block_out_channels=(32,), force_upcast=overflows).to(torch.float16)
+    with pytest.raises(ZeroDivisionError), upcast(vae):
+        assert vae.dtype == (torch.float32 if overflows else torch.float16)
+        raise ZeroDivisionError
+    assert vae.dtype == torch.float16
 
 
 def test_unknown_samplers_are_refused(base: Base) -> None:

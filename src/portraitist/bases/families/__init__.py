@@ -1,6 +1,6 @@
 """Families of base models, one file each: how they read prompts, noise pictures and predict."""
 
-from portraitist.bases.families.family import Conditions, Family, Framing, needs_upcast
+from portraitist.bases.families.family import Conditions, Family, Framing, needs_upcast, upcast
 from portraitist.bases.families.flux import Flux
 from portraitist.bases.families.stable_diffusion import StableDiffusion
 from portraitist.bases.families.stable_diffusion_xl import StableDiffusionXL
@@ -18,6 +18,7 @@ __all__ = [
     "StableDiffusionXL",
     "find_family",
     "needs_upcast",
+    "upcast",
 ]
 
 

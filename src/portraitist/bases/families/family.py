@@ -1,7 +1,8 @@
 """What a family of base models must say about itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -169,19 +170,23 @@ def needs_upcast(vae: Any) -> bool:
     return bool(vae.dtype == torch.float16 and vae.config.get("force_upcast", False))
 
 
-def encode_latents(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the autoencoder's posterior means and standard deviations in float32, shifted and scaled.
+@contextmanager
+def upcast(vae: Any) -> Iterator[None]:
+    """Hold an autoencoder in float32 that overflows in float16: its configuration says ``force_upcast``."""
+    if not needs_upcast(vae):
+        yield
+        return
+    vae.to(dtype=torch.float32)
+    try:
+        yield
+    finally:
+        vae.to(dtype=torch.float16)
 
-    An autoencoder that overflows in float16 (its configuration says ``force_upcast``) is run in float32, as in
-    diffusers.
-    """
-    upcast = needs_upcast(vae)
-    if upcast:
-        vae.to(dtype=torch.float32)
-    with torch.no_grad():
+
+def encode_latents(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the autoencoder's posterior means and standard deviations in float32, shifted and scaled."""
+    with torch.no_grad(), upcast(vae):
         posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, deviation = posterior.mean.float(), posterior.std.float()
-    if upcast:
-        vae.to(dtype=torch.float16)
     scale, shift = vae.config.scaling_factor, vae.config.get("shift_factor") or 0.0
     return (mean - shift) * scale, deviation * scale
