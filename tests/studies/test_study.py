@@ -9,6 +9,7 @@ from portraitist.bases.examples import list_examples
 from portraitist.cli.study import _wanted as wanted
 from portraitist.errors import BadConfig
 from portraitist.studies.study import list_studies, load_study, thin
+from portraitist.training.recipes import load_recipe
 
 LINES = """
 title: A study
@@ -98,12 +99,13 @@ def test_a_quick_version_has_less_of_everything(name: str) -> None:
         }
 
 
-def test_the_learning_rates_are_the_papers_times_six() -> None:
-    """The rates of arXiv 2402.17412, figure 4: 1e-4 to 9e-4 in steps of 1e-4, then 1e-3 to 5e-3 in steps of 1e-3."""
+def test_the_learning_rates_are_the_papers_scaled_to_the_recipe() -> None:
+    """The rates of arXiv 2402.17412, figure 4: 1e-4 to 9e-4 in steps of 1e-4, then 1e-3 to 5e-3; its best is 5e-4."""
     (grid,) = (grid for grid in load_study("krona").grids if grid.name == "Learning rates")
     papers = [1e-4 * step for step in range(1, 10)] + [1e-3 * step for step in range(1, 6)]
     rates: tuple[Any, ...] = grid.settings["learning_rate"]
-    assert rates == pytest.approx([6 * rate for rate in papers])
+    scale = load_recipe("krona", "toyland", "sd").learning_rate / 5e-4
+    assert rates == pytest.approx([scale * rate for rate in papers])
     assert grid.methods == ("krona", "lora")
 
 
