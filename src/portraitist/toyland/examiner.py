@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from portraitist.errors import BadFile
+from portraitist.evaluation.encoders import ResidualStage
 from portraitist.files import write_aside
 from portraitist.randomness import epoch_order, numpy_generator, torch_generator
 from portraitist.toyland.autoencoder import to_tensor
@@ -38,7 +39,6 @@ HEADS: dict[str, tuple[str, ...]] = {
 }
 UNASKED = -1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-_NORM_GROUPS = 8
 # Weights of a binomial blur, one pixel wide.
 _BINOMIAL = (0.25, 0.5, 0.25)
 
@@ -149,21 +149,11 @@ class Examiner(nn.Module):
         return examiner.eval()
 
 
-class _Stage(nn.Module):
-    """Halve the resolution, then one residual block."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-        self.norm1 = nn.GroupNorm(_NORM_GROUPS, outputs)
-        self.conv1 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm2 = nn.GroupNorm(_NORM_GROUPS, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+class _Stage(ResidualStage):
+    """A stage that bends what comes in first."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        hidden = self.down(F.silu(hidden))
-        change = self.conv1(F.silu(self.norm1(hidden)))
-        return hidden + self.conv2(F.silu(self.norm2(change)))
+        return super().forward(F.silu(hidden))
 
 
 def _reading(answers: Mapping[str, str]) -> Reading:

@@ -12,7 +12,7 @@ from portraitist.evaluation.encoders.encoder import (
 )
 from portraitist.evaluation.encoders.loading import load_encoder
 from portraitist.evaluation.encoders.preprocessing import Preprocessing
-from portraitist.evaluation.encoders.small import PictureNetwork, save_small
+from portraitist.evaluation.encoders.small import PictureNetwork, ResidualStage, save_small
 
 __all__ = [
     "EmbedsTexts",
@@ -21,6 +21,7 @@ __all__ = [
     "MeasuresDistance",
     "PictureNetwork",
     "Preprocessing",
+    "ResidualStage",
     "embed_captions",
     "embed_images",
     "facts",

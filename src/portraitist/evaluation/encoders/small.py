@@ -31,7 +31,7 @@ class PictureNetwork(nn.Module):
     def __init__(self, channels: Sequence[int], embedding: int) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        self.stages = nn.ModuleList(_Stage(a, b) for a, b in pairwise((3, *channels)))
+        self.stages = nn.ModuleList(ResidualStage(a, b) for a, b in pairwise((3, *channels)))
         self.head = nn.Linear(2 * channels[-1], embedding)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -48,8 +48,8 @@ class PictureNetwork(nn.Module):
         return maps
 
 
-class _Stage(nn.Module):
-    """Halve the resolution, then one residual block."""
+class ResidualStage(nn.Module):
+    """Halve the resolution of ``[n, inputs, h, w]``, then one residual block: ``[n, outputs, h / 2, w / 2]``."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -60,6 +60,7 @@ class _Stage(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Return the block's output."""
         hidden = self.down(hidden)
         change = self.conv1(F.silu(self.norm1(hidden)))
         return hidden + self.conv2(F.silu(self.norm2(change)))
