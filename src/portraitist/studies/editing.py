@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from portraitist.adapters import Adapter
-from portraitist.bases import Base, load_base
+from portraitist.bases import Base
 from portraitist.files import require_writable, write_aside
 from portraitist.generation.editing import EditConfig, edit
 from portraitist.generation.inversion import check_invertible
 from portraitist.progress import track
 from portraitist.studies.edits import KnownEdit
-from portraitist.studies.executors import spread
+from portraitist.studies.executors import base_of_process, spread
 from portraitist.training.recipes import Recipe
 from portraitist.training.single_image import single_image_recipe, teach_picture
 
@@ -159,13 +159,7 @@ def _make_alone(
     base: str, device: str, arms: Sequence[Arm], recipes: dict[str, Recipe], folder: Path, seed: int, known: KnownEdit
 ) -> None:
     """Make the pictures of one edit in a process of its own."""
-    EditingStudy(_load(base, device), [known], arms, recipes, folder, seed).make(known)
-
-
-@lru_cache(maxsize=1)
-def _load(name: str, device: str) -> Base:
-    """Load the base of a process, once."""
-    return load_base(name, device)
+    EditingStudy(base_of_process(base, device), [known], arms, recipes, folder, seed).make(known)
 
 
 def default_arms(methods: Sequence[str] = METHODS, steps: int | None = None) -> list[Arm]:

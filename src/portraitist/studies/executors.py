@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from portraitist.errors import BadConfig, MissingExtra
 
 if TYPE_CHECKING:
+    from portraitist.bases import Base
     from portraitist.studies.grid import RunSpec
     from portraitist.studies.running import RunOutcome
 
@@ -98,6 +100,16 @@ def begin_worker() -> None:
     torch.set_num_threads(1)
     quiet_libraries()
     console.quiet = True
+
+
+@lru_cache(maxsize=1)
+def base_of_process(name: str, device: str) -> "Base":
+    """Load the base of a process' work, once."""
+    from portraitist.bases import load_base
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    return load_base(name, device)
 
 
 def execute_alone(spec: "RunSpec", device: str) -> "RunOutcome":

@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 from PIL import Image
 
 from portraitist.adapters import Adapter
-from portraitist.bases import Base, load_base
+from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.generation import Region, SamplingConfig, generate
 from portraitist.progress import track
-from portraitist.studies.executors import spread
+from portraitist.studies.executors import base_of_process, spread
 from portraitist.studies.pair_judging import (
     Pair,
     PairJudge,
@@ -243,13 +243,7 @@ def _make_rows_alone(
     study: PairStudy, base: str, device: str, judge: str, store: PairStudyFolder, job: tuple[int, str]
 ) -> None:
     """Do the same in a process of its own."""
-    _make_rows(study, _load_base(base, device), _load_recogniser(judge), store, job)
-
-
-@lru_cache(maxsize=1)
-def _load_base(name: str, device: str) -> Base:
-    """Load the base of a process, once."""
-    return load_base(name, device)
+    _make_rows(study, base_of_process(base, device), _load_recogniser(judge), store, job)
 
 
 @lru_cache(maxsize=1)

@@ -12,10 +12,11 @@ from typing import Literal
 from PIL import Image
 
 from portraitist.adapters import Adapter, save_adapter
-from portraitist.bases import Base, load_base
+from portraitist.bases import Base
 from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
 from portraitist.evaluation.protocol import fill
 from portraitist.generation import SamplingConfig, generate
+from portraitist.studies.executors import base_of_process
 from portraitist.studies.grid import RunSpec, digest
 from portraitist.studies.scoring import Evidence, Scorer, make_scorer
 from portraitist.studies.study import thin
@@ -76,7 +77,7 @@ def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
     """Make a run; whatever goes wrong in it becomes its outcome."""
     try:
         base, scorer = (
-            _base(spec.base, device),
+            base_of_process(spec.base, device),
             _scorer(spec.scorer, tuple(spec.encoders.items()), spec.metrics, device),
         )
         if base.fingerprint != spec.fingerprint:
@@ -90,15 +91,6 @@ def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
         return RunOutcome(spec, "failed", str(error))
     except Exception as error:  # a study goes on without the run that broke, and shows why it did
         return RunOutcome(spec, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
-
-
-@lru_cache(maxsize=1)
-def _base(name: str, device: str) -> Base:
-    """Load the base of a process' runs, once."""
-    from portraitist.progress import quiet_libraries
-
-    quiet_libraries()
-    return load_base(name, device)
 
 
 @lru_cache(maxsize=1)
