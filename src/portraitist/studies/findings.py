@@ -186,5 +186,5 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _lower(label: str) -> str:
-    """Return a label inside a sentence; abbreviations such as CLIP-T keep their capitals."""
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    """Return a label inside a sentence; names such as CLIP-T and Face Sim keep their capitals."""
+    return label if sum(map(str.isupper, label)) > 1 else label.lower()

@@ -2,10 +2,13 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from PIL import Image
 
 from portraitist import __version__
 from portraitist.bases.examples import list_examples
@@ -27,6 +30,15 @@ _GREY = (212, 208, 200)  # where a run is missing on a sheet
 _SHORT = 240  # characters of a list in the settings
 
 
+@dataclass(frozen=True)
+class _Figure:
+    """A figure of the Markdown: its file's name, what it shows, and the file's bytes."""
+
+    file: str
+    description: str
+    data: bytes
+
+
 def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = None) -> list[Path]:
     """Write the report into the study's folder, over an older one.
 
@@ -46,7 +58,8 @@ def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = 
     sections = build_sections(result)
     content = _content(result, sections)
     _write(folder / PAGE, render_page(content))
-    _write(folder / TEXT, _render_text(content, _write_figures(sections, folder, FIGURES)))
+    figures = _draw_figures(sections)
+    _write_text(folder / TEXT, content, figures, FIGURES)
     _write_summary(result, folder / SUMMARY)
     write_csv(result.rows.values(), folder / RUNS)
     files = [folder / name for name in (PAGE, TEXT, SUMMARY, RUNS)]
@@ -54,7 +67,7 @@ def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = 
         write_parquet(result.rows.values(), folder / PARQUET)
         files.append(folder / PARQUET)
     if page is not None:
-        _write(page, _render_text(content, _write_figures(sections, page.parent, page.stem)))
+        _write_text(page, content, figures, page.stem)
         files.append(page)
     return files
 
@@ -64,12 +77,19 @@ def render_page(content: Mapping[str, Any]) -> str:
     return template_environment().get_template("study.html.j2").render(**content)
 
 
-def _render_text(content: Mapping[str, Any], figures: Mapping[str, list[tuple[str, str]]]) -> str:
+def _write_text(path: Path, content: Mapping[str, Any], figures: Mapping[str, Sequence[_Figure]], name: str) -> None:
+    """Write the Markdown, and the figures into a folder of that name beside it."""
+    placed: dict[str, list[tuple[str, str]]] = {}
+    for section, drawn in figures.items():
+        for figure in drawn:
+            with write_aside(path.parent / name / figure.file) as temporary:
+                temporary.write_bytes(figure.data)
+        placed[section] = [(f"{name}/{figure.file}", figure.description) for figure in drawn]
     environment = template_environment().overlay(autoescape=False)
-    text = environment.get_template("study.md.j2").render(**content, figures=figures, marked=_marked)
+    text = environment.get_template("study.md.j2").render(**content, figures=placed, marked=_marked)
     lines = text.splitlines()
     kept = [line for index, line in enumerate(lines) if line.strip() or (index and lines[index - 1].strip())]
-    return "\n".join(kept).strip() + "\n"
+    _write(path, "\n".join(kept).strip() + "\n")
 
 
 def _content(result: StudyResult, sections: Sequence[Section]) -> dict[str, Any]:
@@ -152,24 +172,20 @@ def _licence(result: StudyResult) -> str:
     return f"{'. '.join(licences)}. The generated pictures are derived from that artwork." if licences else ""
 
 
-def _write_figures(sections: Sequence[Section], folder: Path, name: str) -> dict[str, list[tuple[str, str]]]:
-    """Write charts and picture sheets into a folder beside the Markdown; return files and descriptions by grid."""
-    figures: dict[str, list[tuple[str, str]]] = {}
-    environment = template_environment()
-    draw = environment.get_template("charts.html.j2").module.draw  # type: ignore[attr-defined]
+def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
+    """Draw every section's charts, and the picture sheet of its first subject."""
+    draw = template_environment().get_template("charts.html.j2").module.draw  # type: ignore[attr-defined]
     style = Markup(_figure_style())
+    figures: dict[str, list[_Figure]] = {}
     for number, section in enumerate(sections, 1):
-        entries = figures.setdefault(section.name, [])
+        drawn = figures.setdefault(section.name, [])
         for index, chart in enumerate(section.charts, 1):
-            file = f"{name}/{number}-chart-{index}.svg"
-            _write(folder / file, str(draw(chart, style)).strip() + "\n")
-            entries.append((file, _description(chart)))
+            data = f"{str(draw(chart, style)).strip()}\n".encode()
+            drawn.append(_Figure(f"{number}-chart-{index}.svg", _description(chart), data))
         for gallery in section.pictures[:1]:
-            file = f"{name}/{number}-{gallery.subject}.png"
-            with write_aside(folder / file) as temporary:
-                _sheet(gallery).save(temporary, format="PNG", optimize=True)
             columns = ", ".join(gallery.columns)
-            entries.append((file, f"{gallery.subject}: photos first, then a row a prompt; columns: {columns}"))
+            description = f"{gallery.subject}: photos first, then a row a prompt; columns: {columns}"
+            drawn.append(_Figure(f"{number}-{gallery.subject}.png", description, _sheet(gallery)))
     return figures
 
 
@@ -185,14 +201,14 @@ def _description(chart: Chart) -> str:
     return f"{chart.title}{': ' if lines else ''}{lines}"
 
 
-def _sheet(gallery: PictureGrid) -> Any:
-    """Lay out a picture grid as one picture."""
-    from PIL import Image
-
+def _sheet(gallery: PictureGrid) -> bytes:
+    """Lay out a picture grid as one PNG."""
     missing = Image.new("RGB", (8, 8), _GREY)
     rows = [SheetRow("photos", gallery.photos)] if gallery.photos else []
     rows += [SheetRow(prompt, [image or missing for image in images]) for prompt, images in gallery.rows]
-    return contact_sheet(rows, title=" | ".join(gallery.columns))
+    buffer = BytesIO()
+    contact_sheet(rows, title=" | ".join(gallery.columns)).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _write_summary(result: StudyResult, path: Path) -> None:
