@@ -6,20 +6,17 @@ The base is in bf16, adapters in float32, everything else as the recipe says; pi
 """
 
 import argparse
-import json
 from typing import Any
 
 import torch
 
-from benchmarks.planning import RESULTS
 from benchmarks.rendering import render
+from benchmarks.results import read_results, write_results
 from portraitist.adapters.registry import list_methods
-from portraitist.files import write_aside
 from portraitist.training.planning import make_plan
 
 BASES = ("sd15", "sdxl", "flux")
 _PHOTOS = 5
-_FILE = RESULTS / "memory.json"
 
 
 def expect(base: str, method: str) -> dict[str, Any]:
@@ -39,12 +36,6 @@ def expect(base: str, method: str) -> dict[str, Any]:
     }
 
 
-def write_page(content: dict[str, dict[str, Any]]) -> None:
-    """Write docs/results/memory.md."""
-    with write_aside(RESULTS / "memory.md") as temporary:
-        temporary.write_text(render("memory.md.j2", content=content))
-
-
 def main() -> None:
     """Run from the command line; other rows stay as they are."""
     names = [method.name for method in list_methods()]
@@ -52,14 +43,12 @@ def main() -> None:
     parser.add_argument("--bases", nargs="+", default=BASES, choices=BASES)
     parser.add_argument("--methods", nargs="+", default=names, choices=names)
     arguments = parser.parse_args()
-    content = json.loads(_FILE.read_text()) if _FILE.exists() else {}
+    content = read_results("memory")
     for base in arguments.bases:
         for method in arguments.methods:
             content.setdefault(base, {})[method] = entry = expect(base, method)
             print(f"{base}, {method}: {entry['peak'] / 1e9:.1f} GB, {entry['checkpointed'] / 1e9:.1f} GB", flush=True)
-            with write_aside(_FILE) as temporary:
-                temporary.write_text(json.dumps(content, indent=1) + "\n")
-            write_page(content)
+            write_results("memory", content, {"memory.md": render("memory.md.j2", content=content)})
 
 
 if __name__ == "__main__":

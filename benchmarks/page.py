@@ -2,7 +2,6 @@
 
 import statistics
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 from benchmarks.rendering import render
@@ -12,8 +11,8 @@ FLOOR = "frozen UNet"
 Entry = dict[str, Any]
 
 
-def write_page(content: dict[str, dict[str, Entry]], folder: Path) -> None:
-    """Write the page and the chart."""
+def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
+    """Return the page and the chart, by file name."""
     flops = content.get("flops", {})
     steps = [_step_row(entry, flops) for entry in content.get("steps", {}).values()]
     context = {
@@ -31,9 +30,8 @@ def write_page(content: dict[str, dict[str, Entry]], folder: Path) -> None:
             }
         ),
     }
-    (folder / "speed.md").write_text(render("speed.md.j2", **context))
     bars = sorted((row for row in steps if row["latent"] == 32), key=lambda row: row["ratio"])
-    (folder / "speed.svg").write_text(render("speed.svg.j2", bars=bars))
+    return {"speed.md": render("speed.md.j2", **context), "speed.svg": render("speed.svg.j2", bars=bars)}
 
 
 def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:

@@ -20,12 +20,12 @@ import torch
 
 from benchmarks.measuring import PeakMemory, environment, resident_memory
 from benchmarks.rendering import render
+from benchmarks.results import read_results, write_results
 from portraitist.adapters import Attachment
 from portraitist.bases import Base
 from portraitist.bases.architectures import write_architecture
 from portraitist.bases.families import Framing
 from portraitist.bases.skeletons import build_skeleton
-from portraitist.files import write_aside
 from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.latents import Latents
 from portraitist.training.loop import Loop
@@ -34,7 +34,6 @@ from portraitist.training.personalise import blank_adapter, loop_config
 from portraitist.training.planning import make_plan
 from portraitist.training.recipes import load_recipe
 
-RESULTS = Path("docs/results")
 _SETTINGS = {"steps": 2, "prior": "none", "mirror": False, "precision": "no", "average_decay": 0.0}
 _PHOTOS = 4
 
@@ -150,17 +149,15 @@ def compare(name: str) -> dict[str, Any]:
     }
 
 
-def write_page(content: dict[str, dict[str, Any]]) -> None:
-    """Write docs/results/planning.md."""
+def planning_page(content: dict[str, dict[str, Any]]) -> str:
+    """Return docs/results/planning.md."""
     rows = [
         {"name": name, **entry, "error": entry["planned"] / entry["measured"] - 1} for name, entry in content.items()
     ]
     for row in rows:
         row["rest"] = (row["planned"] - row["base"]) / max(row["measured"] - row["base"], 1) - 1
     environments = sorted({f"{row['machine']}, {row['threads']} thread(s), torch {row['torch']}" for row in rows})
-    page = render("planning.md.j2", rows=rows, environments=environments)
-    with write_aside(RESULTS / "planning.md") as temporary:
-        temporary.write_text(page)
+    return render("planning.md.j2", rows=rows, environments=environments)
 
 
 def main() -> None:
@@ -173,16 +170,13 @@ def main() -> None:
         name, base = arguments.measure
         print(measure(CASES[name], base))
         return
-    file = RESULTS / "planning.json"
-    content = json.loads(file.read_text()) if file.exists() else {}
+    content = read_results("planning")
     for name in fnmatch.filter(CASES, arguments.only):
         content[name] = compare(name)
         entry = content[name]
         print(f"{name}: planned {entry['planned'] / 1e6:.0f} MB, measured {entry['measured'] / 1e6:.0f} MB", flush=True)
         ordered = {each: content[each] for each in CASES if each in content}
-        with write_aside(file) as temporary:
-            temporary.write_text(json.dumps(ordered, indent=1) + "\n")
-        write_page(ordered)
+        write_results("planning", ordered, {"planning.md": planning_page(ordered)})
 
 
 if __name__ == "__main__":
