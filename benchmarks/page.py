@@ -22,10 +22,11 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
         "layers": _layer_rows(content.get("layers", {})),
         "banks": [_bank_row(entry) for entry in content.get("banks", {}).values()],
         "preparation": content.get("preparation", {}),
+        "training": [_training_row(name, entry) for name, entry in content.get("training", {}).items()],
         "environments": sorted(
             {
                 f"{entry['machine']}, {entry['threads']} thread(s), torch {entry['torch']}, Python {entry['python']}"
-                for name in ("steps", "layers", "banks", "preparation")
+                for name in ("steps", "layers", "banks", "preparation", "training")
                 for entry in content.get(name, {}).values()
             }
         ),
@@ -89,4 +90,14 @@ def _bank_row(entry: Entry) -> Entry:
         "together": entry["size"] / together,
         "alone": entry["size"] / alone,
         "gain": alone / together,
+    }
+
+
+def _training_row(name: str, entry: Entry) -> Entry:
+    return {
+        **entry,
+        "name": name,
+        "rounds": len(entry["seconds"]),
+        "median": statistics.median(entry["seconds"]),
+        "processor": statistics.median(entry["processor_seconds"]),
     }

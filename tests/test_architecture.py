@@ -59,14 +59,14 @@ def find_imports(source: Path) -> Iterator[Import]:
 
 def find_violations(source: Path) -> list[str]:
     """Return one line for every import that goes up, between strangers, or to a private name of another package."""
-    shared = {path.stem for path in source.glob("*.py")} - {"__init__"}
+    shared = {path.stem for path in source.glob("*.py")} - {"__init__", "__main__"}
     violations = []
     for found in find_imports(source):
         place = f"{found.file}:{found.line} imports portraitist.{'.'.join(found.target)}"
         origin = found.file.parts[0] if len(found.file.parts) > 1 else None
         goal = found.target[0] if found.target else "__init__"
-        if origin is None and found.file.name == "__init__.py":
-            continue  # the package's face shows names of every floor
+        if origin is None and found.file.name in ("__init__.py", "__main__.py"):
+            continue  # the package's two faces show names of every floor
         if origin != goal and any(name.startswith("_") and not name.endswith("__") for name in found.target):
             violations.append(f"{place}: private to {goal}")
         if goal in shared or goal == origin or goal == "__version__":

@@ -42,7 +42,7 @@ def test_two_processes_learn_what_one_with_twice_the_batch_does(
         "--main_process_port",
         str(free_port()),
         "-m",
-        "portraitist.cli.main",
+        "portraitist",
         *command,
         *settings,
         "--device",

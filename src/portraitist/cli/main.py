@@ -76,6 +76,3 @@ app.command("study", rich_help_panel=_CHOICE)(study.study)
 toyland.app.command("editing")(editing.editing)
 toyland.app.command("pairs")(pairs.pairs)
 app.add_typer(toyland.app, name="toyland", rich_help_panel=_BASE)
-
-if __name__ == "__main__":
-    app()
