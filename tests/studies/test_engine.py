@@ -1,6 +1,8 @@
 """Carrying out a study on a tiny base: real runs, resumed, recorded, the same wherever they are made."""
 
+import io
 import os
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +35,7 @@ RUNS: dict[str, Any] = {
     "pictures": 2,
     "fixed": {"steps": 2, "batch_size": 1, "prior": "none", "learning_rate": 0.05},
     "checkpoints": 2,
+    "references": False,
     "grids": [{"name": "Methods", "methods": ["lora", "krona"]}],
 }
 
@@ -78,6 +81,27 @@ def test_the_curve_ends_at_the_finished_adapter(tiny_base: Base, tmp_path: Path)
     assert row.curve[-1].seconds == row.training_seconds
     assert row.curve[-1].scores["colour_match"] == pytest.approx(row.scores["colour_match"])
     assert row.curve[0].scores != row.curve[1].scores
+
+
+def test_references_are_the_base_and_the_photos(tiny_base: Base, tmp_path: Path) -> None:
+    prepared = prepare_runs(tmp_path, tiny_base, references=True, grids=[{"name": "Methods", "methods": ["lora"]}])
+    lora, photos, base = prepared.specs
+    scored = {spec.method: running.execute(spec) for spec in (photos, base)}
+    assert scored["photos"].scores.keys() == {"colour_match"}
+    assert 0.2 < scored["photos"].scores["colour_match"] < 1.0
+    assert scored["photos"].pictures == {}
+    assert scored["base"].scores.keys() == {"colour_match", "class_colour_match", "spread"}
+    assert scored["base"].parameters is None
+    prompts = ["a photo of a cat on the beach", "a poster of a cat"]
+    made = generate(tiny_base, prompts, seeds=[0, 0], config=SamplingConfig(steps=2), show_progress=False)
+    for index, picture in enumerate(made):
+        with Image.open(io.BytesIO(scored["base"].pictures[f"subject-{index:02d}-0.png"])) as kept:
+            assert np.abs(np.asarray(kept).astype(int) - np.asarray(picture.image)).max() <= 1
+    alone = replace(photos, photos=str(tmp_path / "one"))
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(get_example(SUBJECT).folder.glob("*.png")), tmp_path / "one")
+    assert running.execute(alone).scores == {}
+    assert running.execute(replace(lora, photos=str(tmp_path / "none"))).status == "failed"
 
 
 def test_a_failure_is_recorded_and_the_rest_goes_on(finished: Prepared) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.studies.grid import Cell, coarse_to_fine, interleave, nest, plan, unique_specs
+from portraitist.studies.grid import REFERENCES, Cell, coarse_to_fine, interleave, nest, plan, unique_specs
 from portraitist.studies.scoring import ColourScorer
 from portraitist.studies.study import list_studies, load_study
 
@@ -14,7 +14,7 @@ from .conftest import MadeUpScorer, small_study
 
 
 def cells(base: Base, **changes: object) -> list[Cell]:
-    return plan(small_study(**changes), base, ColourScorer())
+    return plan(small_study(**{"references": False, **changes}), base, ColourScorer())
 
 
 def test_there_is_a_run_for_every_combination(tiny_base: Base) -> None:
@@ -52,6 +52,17 @@ def test_arms_that_agree_share_runs(tiny_base: Base) -> None:
     again = cells(tiny_base, grids=grids)
     assert len(again) == 3 * 8
     assert len(unique_specs(again)) == 2 * 8
+
+
+def test_references_end_a_subject_and_are_shared_by_all_grids(tiny_base: Base) -> None:
+    planned = cells(tiny_base, seeds=[0, 1], references=True)
+    references = [cell for cell in planned if cell.arm.method in REFERENCES]
+    assert len(references) == 2 * (8 + 6 + 8)
+    assert len({cell.spec.key for cell in references}) == 2 * 8
+    assert {cell.seed for cell in references} == {0}
+    first = [cell for cell in planned if cell.subject == planned[0].subject and cell.seed == 0]
+    assert [cell.arm.method for cell in first[-6:]] == ["photos", "base"] * 3
+    assert not any(cell.arm.method in REFERENCES for cell in first[:-6])
 
 
 @pytest.mark.parametrize(
@@ -100,8 +111,8 @@ def test_the_studies_of_the_package_can_be_planned(tiny_base: Base, name: str) -
     toyland = replace(tiny_base, name="toyland")
     study = load_study(name)
     whole, quick = (unique_specs(plan(each, toyland, ColourScorer())) for each in (study, study.shrunk()))
-    assert len(quick) <= 24
-    assert 4 * len(quick) < len(whole) < 400
+    assert len(quick) <= 24 + 2 * 2
+    assert 4 * len(quick) < len(whole) <= 402
     assert len({spec.subject for spec in quick}) == 2
 
 

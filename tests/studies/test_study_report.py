@@ -51,6 +51,21 @@ def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -
     assert "for svdiff, 0.6" in text
 
 
+def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult, page: str) -> None:
+    text = " ".join(answer(result))
+    said = re.search(r"the base is at (0\.\d+) .* at (0\.\d+) among themselves: (full|lora) covers (\d+) %", text)
+    assert said is not None
+    base, photos, _, share = said.groups()
+    assert (float(base), float(photos)) == pytest.approx((0.4, 0.9), abs=0.03)
+    assert int(share) == pytest.approx(80, abs=5)
+    methods = grid(result, "Methods")
+    assert [arm.arm.method for arm in methods.references] == ["photos", "base"]
+    assert methods.best(methods.measures[0]) not in methods.references
+    row = re.search(r'<tr class="reference">.*?the photos themselves.*?</tr>', page, re.DOTALL)
+    assert row is not None
+    assert not re.search(r'class="(best|near)"', row.group())
+
+
 def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> None:
     rates = grid(result, "Learning rates")
     dino = next(measure for measure in rates.measures if measure.name == "dino")
@@ -83,7 +98,7 @@ def test_an_arm_that_lacks_subjects_is_not_called_best(result: StudyResult) -> N
 
 
 def test_what_failed_and_what_is_missing_is_said(result: StudyResult, tiny_base: Base, tmp_path: Path) -> None:
-    assert "Of 84 runs 1 failed; the report lists why." in caveats(result, result.grids[0])
+    assert "Of 100 runs 1 failed; the report lists why." in caveats(result, result.grids[0])
     few = make_up(tmp_path, tiny_base, {**STUDY, "subjects": STUDY["subjects"][:2]})
     with sqlite3.connect(tmp_path / "runs.sqlite") as connection:
         connection.execute("DELETE FROM runs WHERE key IN (SELECT key FROM runs WHERE status = 'done' LIMIT 3)")
@@ -187,7 +202,7 @@ def test_markdown_names_files_that_are_there(folder: Path) -> None:
 def test_the_summary_holds_what_the_page_shows(folder: Path, result: StudyResult) -> None:
     with (folder / "summary.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == 3 + 8 + 3
+    assert len(lines) == 3 + 8 + 3 + 3 * 2
     lora = next(line for line in lines if line["grid"] == "Methods" and line["arm"] == "lora")
     interval = grid(result, "Methods").arms[1].interval("dino")
     assert interval is not None
@@ -199,7 +214,7 @@ def test_the_summary_holds_what_the_page_shows(folder: Path, result: StudyResult
 def test_runs_are_written_flat(folder: Path) -> None:
     with (folder / "runs.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == 84
+    assert len(lines) == 84 + 2 * 8
     assert {line["setting.layers"] for line in lines} > {"UNet", "UNet-CA", "Up-Blocks"}
     assert all(float(line["score.dino"]) > 0 for line in lines if line["status"] == "done")
 
@@ -208,7 +223,7 @@ def test_parquet_holds_the_same_rows(made_up: Prepared) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     files = write_report(made_up, parquet=True)
     table = parquet.read_table(files[-1])
-    assert table.num_rows == 84
+    assert table.num_rows == 84 + 2 * 8
     done = [row for row in table.to_pylist() if row["status"] == "done"]
     rows = made_up.table.rows()
     assert all(row["score.dino"] == rows[row["key"]].scores["dino"] for row in done)

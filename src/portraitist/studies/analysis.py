@@ -10,7 +10,7 @@ import numpy as np
 
 from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference, win_rate
 from portraitist.studies.engine import Prepared
-from portraitist.studies.grid import Arm, Cell, arms_of
+from portraitist.studies.grid import Arm, Cell, arms_of, references_of
 from portraitist.studies.scoring import Measure, Role
 from portraitist.studies.statistics import can_decide, pareto_front, seconds_to_share
 from portraitist.studies.study import Grid
@@ -127,6 +127,7 @@ class GridResult:
     grid: Grid
     arms: tuple[ArmResult, ...]
     measures: tuple[Measure, ...]
+    references: tuple[ArmResult, ...] = ()
 
     def first(self, role: Role) -> Measure | None:
         """Return the first measure of a role."""
@@ -247,6 +248,9 @@ def analyse(prepared: Prepared) -> StudyResult:
             grid,
             tuple(_arm_result(arm, cells.get((arm.grid, arm.label), []), present) for arm in arms_of(grid)),
             measures,
+            tuple(_arm_result(arm, cells[arm.grid, arm.label], present) for arm in references_of(grid))
+            if prepared.study.references
+            else (),
         )
         for grid in prepared.study.grids
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from portraitist.evaluation.statistics import Interval
 from portraitist.studies.analysis import GridResult, Robustness, StudyResult
-from portraitist.studies.grid import setting_words
+from portraitist.studies.grid import PHOTOS_THEMSELVES, UNTRAINED_BASE, setting_words
 from portraitist.studies.scoring import Measure, Role
 from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known
 
@@ -43,6 +43,7 @@ def grid_findings(grid: GridResult) -> list[str]:
     if grid.axis is not None:
         return _over_axis(grid)
     lines = [line for role in _COMPARED for line in _best(grid, grid.first(role))]
+    lines += _span(grid)
     lines += _smallest(grid)
     lines += _front(grid)
     return lines + [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
@@ -80,6 +81,24 @@ def _best(grid: GridResult, measure: Measure | None) -> list[str]:
     if near:
         return [f"{line} Within noise of it: {_list(near)}."]
     return [f"{line} The lead over every other is larger than noise."]
+
+
+def _span(grid: GridResult) -> list[str]:
+    """Say how far the best arm at the subject comes from the untrained base towards the photos themselves."""
+    measure = grid.first("subject")
+    best = grid.best(measure) if measure else None
+    references = {each.arm.method: each.interval(measure.name) for each in grid.references} if measure else {}
+    photos, base = references.get(PHOTOS_THEMSELVES), references.get(UNTRAINED_BASE)
+    if measure is None or best is None or photos is None or base is None:
+        return []
+    reached = best.interval(measure.name)
+    assert reached is not None
+    line = f"At {_lower(measure.label)} the base is at {in_figures(base.mean)} before it learns"
+    line += f" and the photos are at {in_figures(photos.mean)} among themselves"
+    if photos.mean <= base.mean:
+        return [f"{line}."]
+    share = (reached.mean - base.mean) / (photos.mean - base.mean)
+    return [f"{line}: {best.arm.label} covers {100 * share:.0f} % of the way."]
 
 
 def _smallest(grid: GridResult) -> list[str]:

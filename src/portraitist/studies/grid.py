@@ -1,4 +1,4 @@
-"""From a study to its runs: arms, what each run is to do, and the order that gives a usable answer early."""
+"""From a study to its runs: arms and references, what each run is to do, and the order that gives an answer early."""
 
 import hashlib
 import json
@@ -16,6 +16,9 @@ from portraitist.training.recipes import load_recipe
 T = TypeVar("T")
 # Where something lies decides nothing: photos may be moved, and encoders are known by their digest.
 _PLACES = ("photos", "scorer", "encoders")
+# What an arm's scores lie between; nothing is trained for them. The first are DreamBooth's "real images" (its table 1).
+PHOTOS_THEMSELVES, UNTRAINED_BASE = "photos", "base"
+REFERENCES = {PHOTOS_THEMSELVES: "the photos themselves", UNTRAINED_BASE: "the base, untrained"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class RunSpec:
         photo_count: Use the first so many photos; None takes all.
         class_noun: What the subject is.
         token: The rare word.
-        recipe: The resolved recipe, its seed included.
+        recipe: The resolved recipe, its seed included; of a reference only its name as the method, and a seed.
         prompts: Prompts with ``{}``.
         class_prompts: Prompts with ``{}`` for the class noun.
         pictures: Pictures of each prompt.
@@ -88,6 +91,11 @@ class RunSpec:
     def key(self) -> str:
         """Return a short name that two runs share only if they are the same run, wherever the photos lie."""
         return digest({name: value for name, value in asdict(self).items() if name not in _PLACES})
+
+    @property
+    def method(self) -> str:
+        """Return the name of the method, or of a reference."""
+        return str(self.recipe["method"])
 
     @property
     def seed(self) -> int:
@@ -133,6 +141,9 @@ def plan(study: Study, base: Base, scorer: Scorer) -> list[Cell]:
             if subject in subjects[: grid.subjects] and seed in study.seeds[: grid.seeds]
         ]
         cells += interleave(columns)
+        if study.references and seed == study.seeds[0]:
+            grids = [grid for grid in study.grids if subject in subjects[: grid.subjects]]
+            cells += [_reference(study, shared, arm, subject) for grid in grids for arm in references_of(grid)]
     return cells
 
 
@@ -151,6 +162,11 @@ def arms_of(grid: Grid) -> list[Arm]:
     combinations = product(*grid.settings.values())
     values = [tuple(zip(grid.settings, combination, strict=True)) for combination in combinations]
     return [Arm(grid.name, method, value) for method in grid.methods for value in values]
+
+
+def references_of(grid: Grid) -> list[Arm]:
+    """Return what a grid's arms are compared with."""
+    return [Arm(grid.name, name) for name in REFERENCES]
 
 
 def interleave(columns: Sequence[Sequence[T]]) -> list[T]:
@@ -213,17 +229,33 @@ def _cell(
         raise BadConfig(f"grid {grid.name!r}: seeds belong into the study's `seeds`, not among its settings")
     overrides = {**nest(settings), "seed": seed}
     recipe = load_recipe(arm.method, base.name, base.family.name, overrides=overrides)
-    spec = RunSpec(
+    spec = _spec(study, shared, subject, recipe.model_dump(mode="json"), photo_count, study.checkpoints)
+    return Cell(arm, subject.name, seed, spec)
+
+
+def _reference(study: Study, shared: Mapping[str, Any], arm: Arm, subject: SubjectEntry) -> Cell:
+    seed = study.seeds[0]
+    return Cell(arm, subject.name, seed, _spec(study, shared, subject, {"method": arm.method, "seed": seed}))
+
+
+def _spec(
+    study: Study,
+    shared: Mapping[str, Any],
+    subject: SubjectEntry,
+    recipe: dict[str, Any],
+    photo_count: int | None = None,
+    checkpoints: int = 0,
+) -> RunSpec:
+    return RunSpec(
         **shared,
         subject=subject.name,
         photos=str(subject.photos),
         photo_count=photo_count,
         class_noun=subject.class_noun,
         token=study.token,
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe,
         prompts=study.prompts,
         class_prompts=study.class_prompts,
         pictures=study.pictures,
-        checkpoints=study.checkpoints,
+        checkpoints=checkpoints,
     )
-    return Cell(arm, subject.name, seed, spec)

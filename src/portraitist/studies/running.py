@@ -1,4 +1,4 @@
-"""One run of a study: train, make the pictures, score them."""
+"""One run of a study: train, make the pictures, score them; or score what runs are compared with."""
 
 import io
 import tempfile
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from statistics import mean
 from typing import Literal
 
 from PIL import Image
@@ -17,7 +18,7 @@ from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
 from portraitist.evaluation.protocol import fill
 from portraitist.generation import SamplingConfig, generate
 from portraitist.studies.executors import base_of_process
-from portraitist.studies.grid import RunSpec, digest
+from portraitist.studies.grid import PHOTOS_THEMSELVES, UNTRAINED_BASE, RunSpec, digest
 from portraitist.studies.scoring import Evidence, Scorer, make_scorer
 from portraitist.studies.study import thin
 from portraitist.training.personalise import train
@@ -84,7 +85,8 @@ def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
             raise BadConfig(f"base {spec.base} has fingerprint {base.fingerprint} here, not {spec.fingerprint}")
         if digest(scorer.identity()) != spec.scorer_digest:
             raise BadConfig(f"scorer {spec.scorer} has other encoders here than where the study was planned")
-        return run(spec, base, scorer)
+        kinds = {PHOTOS_THEMSELVES: score_photos, UNTRAINED_BASE: score_base}
+        return kinds.get(spec.method, run)(spec, base, scorer)
     except TrainingInterrupted:
         return RunOutcome(spec, "stopped")
     except PortraitistError as error:
@@ -107,12 +109,7 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     watch = _Watch(spec, base, subject, scorer)
     adapter = train(base, subject, recipe, callbacks=[watch])
     training_seconds = float(adapter.metadata["training"]["seconds"])
-    prompts = [subject.prompt(prompt) for prompt in spec.prompts]
-    class_prompts = [fill(prompt, subject.class_noun) for prompt in spec.class_prompts]
-    pictures = _make(base, prompts, spec, adapter, spec.pictures)
-    class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
-    evidence = _evidence(spec, subject, spec.prompts, pictures, class_pictures)
-    scores = {name: float(value) for name, value in scorer.score(evidence).items()}
+    scores, pictures = _examine(spec, base, scorer, subject, [subject.prompt(p) for p in spec.prompts], adapter)
     return RunOutcome(
         spec,
         "done",
@@ -122,11 +119,33 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
         size=_file_size(adapter),
         training_seconds=training_seconds,
         seconds=time.monotonic() - started,
-        pictures={
-            **_named("subject", pictures, spec.pictures),
-            **_named("class", class_pictures, spec.pictures),
-        },
+        pictures=pictures,
     )
+
+
+def score_base(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
+    """Score the base before it learns: pictures of the class, measured against the subject's photos."""
+    started = time.monotonic()
+    subject = read_subject(spec, base)
+    prompts = [fill(prompt, subject.class_noun) for prompt in spec.prompts]
+    scores, pictures = _examine(spec, base, scorer, subject, prompts, None)
+    return RunOutcome(spec, "done", scores=scores, seconds=time.monotonic() - started, pictures=pictures)
+
+
+def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
+    """Score every photo against the subject's others; only likeness to the subject means anything there."""
+    started = time.monotonic()
+    subject = read_subject(spec, base)
+    likeness = {measure.name for measure in scorer.measures() if measure.role == "subject"}
+    values: dict[str, list[float]] = {}
+    for index, photo in enumerate(subject.photos if len(subject.photos) > 1 else ()):
+        others = [*subject.photos[:index], *subject.photos[index + 1 :]]
+        evidence = Evidence(spec.subject, others, [f"a photo of a {spec.class_noun}"], [photo])
+        for name, value in scorer.score(evidence).items():
+            if name in likeness:
+                values.setdefault(name, []).append(float(value))
+    scores = {name: mean(each) for name, each in values.items()}
+    return RunOutcome(spec, "done", scores=scores, seconds=time.monotonic() - started)
 
 
 def read_subject(spec: RunSpec, base: Base) -> Subject:
@@ -163,6 +182,18 @@ class _Watch:
         """Return the curve; steps of one run take equally long."""
         share = training_seconds / self.steps
         return tuple(CurvePoint(step, step * share, scores) for step, scores in sorted(self.scores.items()))
+
+
+def _examine(
+    spec: RunSpec, base: Base, scorer: Scorer, subject: Subject, prompts: Sequence[str], adapter: Adapter | None
+) -> tuple[dict[str, float], dict[str, bytes]]:
+    """Make pictures of the subject and of its class; return their scores, and the pictures as files."""
+    class_prompts = [fill(prompt, subject.class_noun) for prompt in spec.class_prompts]
+    pictures = _make(base, prompts, spec, adapter, spec.pictures)
+    class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
+    evidence = _evidence(spec, subject, spec.prompts, pictures, class_pictures)
+    scores = {name: float(value) for name, value in scorer.score(evidence).items()}
+    return scores, {**_named("subject", pictures, spec.pictures), **_named("class", class_pictures, spec.pictures)}
 
 
 def _make(

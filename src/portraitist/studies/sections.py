@@ -13,7 +13,7 @@ from portraitist.photos import decode_photo, list_photos
 from portraitist.studies.analysis import ArmResult, GridResult, StudyResult
 from portraitist.studies.charts import Chart, Point, Series, curves, scatter
 from portraitist.studies.findings import grid_findings, in_figures, in_words
-from portraitist.studies.grid import setting_words
+from portraitist.studies.grid import REFERENCES, setting_words
 from portraitist.studies.running import picture_name
 from portraitist.studies.scoring import Measure
 from portraitist.studies.statistics import is_known
@@ -50,11 +50,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A table's row."""
+    """A table's row; a reference has no number and no colour."""
 
-    number: int
+    number: int | None
     label: str
-    colour: int
+    colour: int | None
     entries: tuple[Entry, ...]
 
 
@@ -105,9 +105,12 @@ def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Se
         question=result.grid.question,
         findings=tuple(grid_findings(result)),
         columns=_columns(result),
-        lines=tuple(
-            Line(number, short_label(result, arm), colours[arm.arm.method], _entries(result, arm))
-            for number, arm in enumerate(result.arms, 1)
+        lines=(
+            *(
+                Line(number, short_label(result, arm), colours[arm.arm.method], _entries(result, arm))
+                for number, arm in enumerate(result.arms, 1)
+            ),
+            *(Line(None, REFERENCES[arm.arm.method], None, _entries(result, arm)) for arm in result.references),
         ),
         charts=tuple(_charts(result, colours, numbered)),
         legend=tuple((colours[method], method) for method in dict.fromkeys(result.grid.methods)),
@@ -167,7 +170,7 @@ def _score_entry(result: GridResult, arm: ArmResult, measure: Measure) -> Entry:
         return Entry(_NONE)
     best = result.best(measure)
     standing = ""
-    if best is not None and len(result.finished) > 1:
+    if best is not None and len(result.finished) > 1 and arm not in result.references:
         near = best is not arm and result.within_noise(arm, best, measure)
         standing = "best" if best is arm else "near" if near else ""
     detail = f"{in_figures(interval.low)} to {in_figures(interval.high)}" if is_known(interval) else ""

@@ -109,6 +109,7 @@ class Study(_Section):
     pictures: int = Field(1, gt=0, description="pictures of each prompt, with seeds 0, 1, ...")
     sampling: Sampling = Sampling.model_validate({})
     checkpoints: int = Field(0, ge=0, description="how often during training pictures are scored, for the curves")
+    references: bool = Field(True, description="also score the photos themselves and the base before it learns")
     fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all arms")
     grids: tuple[Grid, ...] = Field(min_length=1)
     quick: Quick = Quick.model_validate({})

@@ -20,6 +20,7 @@ from portraitist.studies.charts import Chart
 from portraitist.studies.embedding import template_environment
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
+from portraitist.studies.grid import REFERENCES
 from portraitist.studies.sections import Entry, PictureGrid, Section, build_sections
 from portraitist.studies.table import write_csv, write_parquet
 from portraitist.units import in_time
@@ -126,7 +127,8 @@ def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
     study["time of all runs together"] = in_time(sum(times)) if times else "none yet"
     recipes: dict[str, dict[str, Any]] = {}
     for row in result.rows.values():
-        recipes.setdefault(row.method, row.spec["recipe"])
+        if row.method not in REFERENCES:
+            recipes.setdefault(row.method, row.spec["recipe"])
     machine = {
         "machine": facts["machine"],
         "workers": facts.get("workers", "none yet"),
@@ -212,10 +214,10 @@ def _sheet(gallery: PictureGrid) -> bytes:
 
 
 def _write_summary(result: StudyResult, path: Path) -> None:
-    """Write one line an arm: means with the ends of their intervals."""
+    """Write one line an arm, references after a grid's arms: means with the ends of their intervals."""
     lines: list[dict[str, Any]] = []
     for grid in result.grids:
-        for arm in grid.arms:
+        for arm in (*grid.arms, *grid.references):
             line: dict[str, Any] = {"grid": grid.grid.name, "arm": arm.arm.label, "method": arm.arm.method}
             line |= {"runs": len(arm.rows), "failed": len(arm.failures), "planned": arm.planned}
             line |= {"parameters": arm.parameters, "bytes": arm.size}

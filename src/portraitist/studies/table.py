@@ -75,7 +75,7 @@ class Table:
             "key": spec.key,
             "status": outcome.status,
             "error": outcome.error,
-            "method": spec.recipe["method"],
+            "method": spec.method,
             "subject": spec.subject,
             "seed": spec.seed,
             "parameters": outcome.parameters,
