@@ -9,6 +9,7 @@ from portraitist.evaluation.evaluating import Evaluation, first_pictures
 from portraitist.evaluation.metrics import METRICS
 from portraitist.evaluation.results import Comparison, Result, label
 from portraitist.generation import Row, contact_sheet
+from portraitist.markdown import table
 from portraitist.units import in_bytes, in_time
 
 _COLUMNS = 8
@@ -38,7 +39,7 @@ def _means(result: Result) -> str:
         spread = f"{interval.low:.3f} to {interval.high:.3f}" if interval.count > 1 else "one subject"
         rows.append([_arrow(metric), f"{interval.mean:.3f}", spread, f"{result.deviation(metric):.3f}", prompts])
     rows += [[label(metric), f"{value:.2f}", "", "", ""] for metric, value in result.set_scores.items()]
-    return _table(["metric", "mean", "95 % over subjects", "deviation over subjects", "over prompts"], rows)
+    return table(["metric", "mean", "95 % over subjects", "deviation over subjects", "over prompts"], rows)
 
 
 def _arrow(metric: str) -> str:
@@ -56,12 +57,12 @@ def _subjects(result: Result) -> str:
         sampled = in_time(row.seconds_per_picture) if row.seconds_per_picture is not None else ""
         trained = in_time(row.training_seconds) if row.training_seconds is not None else ""
         rows.append([row.subject, *numbers, size, trained, sampled])
-    return _table(["subject", *map(label, metrics), "file", "training", "a picture"], rows)
+    return table(["subject", *map(label, metrics), "file", "training", "a picture"], rows)
 
 
 def _encoders(result: Result) -> str:
     rows = [[role, one.name, one.revision, one.preprocessing] for role, one in result.encoders.items()]
-    return _table(["role", "encoder", "weights", "preprocessing"], rows)
+    return table(["role", "encoder", "weights", "preprocessing"], rows)
 
 
 def comparison_table(rows: Sequence[Comparison], one: str, other: str) -> str:
@@ -71,14 +72,7 @@ def comparison_table(rows: Sequence[Comparison], one: str, other: str) -> str:
          f"{row.win_rate:.0%}", str(row.subjects)]
         for row in rows
     ]  # fmt: skip
-    return _table(["metric", f"{one} minus {other}", "95 %", f"{one} wins", "subjects"], cells)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return table(["metric", f"{one} minus {other}", "95 %", f"{one} wins", "subjects"], cells)
 
 
 def picture_sheet(evaluation: Evaluation, columns: int = _COLUMNS) -> Image.Image:

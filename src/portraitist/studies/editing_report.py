@@ -11,6 +11,7 @@ from portraitist.evaluation.encoders import Encoder
 from portraitist.evaluation.statistics import bootstrap_interval
 from portraitist.files import write_aside
 from portraitist.generation.sheets import caption_sheet
+from portraitist.markdown import table
 from portraitist.studies.editing import EditingStudy
 from portraitist.studies.editing_scores import EditScores, score_edits
 from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit
@@ -114,9 +115,10 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examined: bool, encoder
         "Toyland's pictures are drawn, so an edit has a true answer: the same picture, drawn with one thing changed.",
         f"{len(edits)} edits ({counts}) of identities that the base was not trained on; one seed each. Base:"
         f" {study.base.name} ({study.base.fingerprint}). Learning: {recipes}. Ranges are 95 % bootstrap intervals over"
-        " edits.",
+        " edits. Written by `portraitist toyland editing`, with the examiner that `portraitist toyland train --stage"
+        " examiner` makes.",
         "",
-        *_table(["", *(_HEADINGS[name] for name in shown)], [_cells(row, shown) for row in rows]),
+        table(["", *(_HEADINGS[name] for name in shown)], [_cells(row, shown) for row in rows]),
         "",
         *_explain(examined, encoder),
         *(line for name in by_kind for line in _by_kind(rows, name)),
@@ -138,7 +140,7 @@ def _by_kind(rows: Sequence[Scored], score: str) -> list[str]:
     for row in rows:
         found = [row.values(score, kind) for kind in kinds]
         body.append([row.name, *(f"{sum(v) / len(v):.2f}" if v else "" for v in found)])
-    return ["", f"## {_HEADINGS[score].capitalize()}, by kind of edit", "", *_table(["", *kinds], body)]
+    return ["", f"## {_HEADINGS[score].capitalize()}, by kind of edit", "", table(["", *kinds], body)]
 
 
 def _interval(values: Sequence[float]) -> str:
@@ -146,11 +148,6 @@ def _interval(values: Sequence[float]) -> str:
         return ""
     found = bootstrap_interval(values)
     return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    rows = [head, ["---"] * len(head), *body]
-    return ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _explain(examined: bool, encoder: Encoder | None) -> list[str]:

@@ -9,6 +9,7 @@ from portraitist.evaluation.statistics import Interval, bootstrap_interval, pair
 from portraitist.files import write_aside
 from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
+from portraitist.markdown import table
 from portraitist.studies.multi_subject import METHODS, PHOTOS, PROMPTS, TOKENS, WAYS, PairStudyFolder, Row
 from portraitist.studies.pair_judging import VERDICTS, draw_pairs, photos_of
 from portraitist.studies.statistics import is_known
@@ -46,29 +47,29 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
     base, pictures = facts["base"], facts["pictures"]
     assert isinstance(base, Mapping)
     assert isinstance(pictures, Mapping)
+    gains = table(["method", "way", *_GROUPS], _gain_rows(rows))
     own = bootstrap_interval([row.judge for row in {row.pair: row for row in rows}.values()])
     parts = [
         "# Two subjects in one picture",
         f"Base `{base['name']}` ({base['fingerprint']}). {count} pairs of identities that the base has never seen,"
         f" {len({row.pair for row in rows if row.same_class})} of them of one class; {PHOTOS} photos each;"
         f" {len(set(_prompts(rows, pictures)))} prompts with {pictures['seeds']} seeds, {pictures['steps']} denoiser"
-        " steps. Intervals are 95 % bootstrap intervals over pairs.",
+        " steps. Intervals are 95 % bootstrap intervals over pairs. Written by `portraitist toyland pairs`.",
         "A picture counts if " + _MEANINGS["both"] + ". Each half is taken for whom it resembles most: the first, the"
         " second, a mixture of both, strangers of their classes, or nobody. On rendered pictures of the true pairs this"
         f" judge is right in {_percent(own)}; no method can be expected above that.",
         "## Share of pictures with both, each as itself",
-        _table(
+        table(
             ["method", "way", *_GROUPS, "pairs"],
             [_share_row(method, way, chosen) for method, way, chosen in _arms(rows)],
         ),
         "## What is wrong with the others",
-        _table(
+        table(
             ["method", "way", *VERDICTS[1:], "training, s"],
             [_failure_row(method, way, chosen) for method, way, chosen in _arms(rows)],
         ),
         "\n".join(f"- *{verdict}*: {_MEANINGS[verdict]}" for verdict in VERDICTS[1:]),
-        "## Gain over joint training without collages, on the same pairs",
-        _table(["method", "way", *_GROUPS], _gain_rows(rows)),
+        *(["## Gain over joint training without collages, on the same pairs", gains] if gains else []),
         f"![For one pair of each sort, photos of both and pictures of every method and way]({picture})",
     ]
     return "\n\n".join(parts) + "\n"
@@ -143,8 +144,3 @@ def _points(interval: Interval) -> str:
     if not is_known(interval):
         return f"{100 * interval.mean:+.0f}"
     return f"{100 * interval.mean:+.0f} ({100 * interval.low:+.0f} to {100 * interval.high:+.0f})"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -15,6 +15,7 @@ from portraitist.bases.families import StableDiffusion
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
+from portraitist.markdown import table
 from portraitist.randomness import derive_seed, numpy_generator
 from portraitist.toyland.examiner import Examiner, Reading, reconstruct
 from portraitist.toyland.world.captions import ExamQuestion, exam_question
@@ -175,11 +176,11 @@ class ExamReport:
             mark = f"{PASS_MARKS[name]:.0%}" if name in PASS_MARKS else ""
             row = [question, f"{score.accuracy:.1%}", f"{low:.1%} to {high:.1%}", mark, str(score.asked)]
             rows.append(row + [f"{scores[name].accuracy:.1%}" for scores in self.examiner.values()])
-        parts = [_table(heads, rows)]
+        parts = [table(heads, rows)]
         for name, confusion in self.confusions.items():
             columns = sorted(set(confusion) | {read for counts in confusion.values() for read in counts})
             cells = [[row, *(str(confusion[row].get(c, "")) for c in columns)] for row in sorted(confusion)]
-            parts.append(_table([f"{name}: asked, read", *columns], cells))
+            parts.append(table([f"{name}: asked, read", *columns], cells))
         return "\n\n".join(parts) + "\n"
 
 
@@ -188,11 +189,6 @@ def _scores_to_json(scores: Mapping[str, Score]) -> dict[str, Any]:
         name: {**asdict(score), "accuracy": score.accuracy if score.asked else None, "interval": score.interval}
         for name, score in scores.items()
     }
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def draw_questions(count: int, seed: int) -> list[ExamQuestion]:
