@@ -23,10 +23,11 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
         "banks": [_bank_row(entry) for entry in content.get("banks", {}).values()],
         "preparation": content.get("preparation", {}),
         "training": [_training_row(name, entry) for name, entry in content.get("training", {}).items()],
+        "unmix": [_unmix_row(entry) for entry in content.get("unmix", {}).values()],
         "environments": sorted(
             {
                 f"{entry['machine']}, {entry['threads']} thread(s), torch {entry['torch']}, Python {entry['python']}"
-                for name in ("steps", "layers", "banks", "preparation", "training")
+                for name in ("steps", "layers", "banks", "preparation", "training", "unmix")
                 for entry in content.get(name, {}).values()
             }
         ),
@@ -37,8 +38,7 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
 
 def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
     step, floor = (statistics.median(entry[key]["processor_seconds"]) for key in ("step", "floor"))
-    pairs = zip(entry["step"]["processor_seconds"], entry["floor"]["processor_seconds"], strict=True)
-    ratios = [own / frozen for own, frozen in pairs]
+    ratios = _ratios(entry, "step", "floor")
     counted = flops.get(f"{entry['latent']}x{entry['latent']}", {})
     return {
         "name": entry["name"],
@@ -47,7 +47,7 @@ def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
         "seconds": step,
         "floor": floor,
         "ratio": step / floor,
-        "spread": f"{min(ratios):.2f} to {max(ratios):.2f}",
+        "spread": _spread(ratios),
         "limit": counted[entry["name"]] / counted[FLOOR] if entry["name"] in counted else None,
         "peak": (entry["step"]["memory"] - entry["floor"]["memory"]) / entry["base_memory"],
         "kept": entry["kept_memory"] / entry["base_memory"],
@@ -101,3 +101,25 @@ def _training_row(name: str, entry: Entry) -> Entry:
         "median": statistics.median(entry["seconds"]),
         "processor": statistics.median(entry["processor_seconds"]),
     }
+
+
+def _unmix_row(entry: Entry) -> Entry:
+    without, with_loss = (statistics.median(entry[key]["processor_seconds"]) for key in ("without", "with"))
+    ratios = _ratios(entry, "with", "without")
+    return {
+        **entry,
+        "rounds": len(ratios),
+        "seconds": without,
+        "ratio": with_loss / without,
+        "spread": _spread(ratios),
+    }
+
+
+def _ratios(entry: Entry, one: str, other: str) -> list[float]:
+    """Return the ratio of two contenders in every round."""
+    pairs = zip(entry[one]["processor_seconds"], entry[other]["processor_seconds"], strict=True)
+    return [a / b for a, b in pairs]
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
