@@ -18,7 +18,7 @@ T = TypeVar("T")
 _PLACES = ("photos", "scorer", "encoders")
 # What an arm's scores lie between; nothing is trained for them. The first are DreamBooth's "real images" (its table 1).
 PHOTOS_THEMSELVES, UNTRAINED_BASE = "photos", "base"
-REFERENCES = {PHOTOS_THEMSELVES: "the photos themselves", UNTRAINED_BASE: "the base, untrained"}
+REFERENCES = {PHOTOS_THEMSELVES: "real photos", UNTRAINED_BASE: "untrained base"}
 
 
 @dataclass(frozen=True)
