@@ -28,6 +28,7 @@ from portraitist.toyland.denoiser import DenoiserTask, build_denoiser, build_sch
 from portraitist.toyland.exam import choose_guidance, examine, grade
 from portraitist.toyland.examiner import Examiner, ExaminerTask, Reading, reconstruct
 from portraitist.toyland.grids import GridWriter, sample_grid
+from portraitist.toyland.identifiers import place_identifiers
 from portraitist.toyland.text_encoder import (
     ContrastiveTask,
     build_text_encoder,
@@ -37,6 +38,7 @@ from portraitist.toyland.text_encoder import (
 from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS
 from portraitist.toyland.world.dataset import Dataset, load_dataset, write_dataset
+from portraitist.toyland.world.identities import KINDS
 from portraitist.training.checkpoints import LAST, Checkpoint
 from portraitist.training.loop import Callback, Loop, LoopConfig, Task
 
@@ -127,7 +129,7 @@ class Workshop:
             save_file({"mean": means * scale, "deviation": deviations * scale}, temporary)
 
     def train_text_encoder(self) -> None:
-        """Train the tokenizer and the text encoder."""
+        """Train the tokenizer and the text encoder, then give identifiers a place among the words it knows."""
         config = self.config.text_encoder
         if (self.folder / "text_encoder" / "config.json").exists():
             return
@@ -136,13 +138,18 @@ class Workshop:
         text = build_text_encoder(config, tokenizer).to(self.device)
         pictures = PictureNetwork(config.picture_channels, config.embedding).to(self.device)
         data = self.data("train")
-        task = ContrastiveTask(text, pictures, data.images, self.token_ids("train", data, tokenizer), config)
+        token_ids = self.token_ids("train", data, tokenizer)
+        task = ContrastiveTask(text, pictures, data.images, token_ids, config)
         self.train(task, config, "text-encoder")
         text.eval(), pictures.eval()
         data = self.data("validation")
         accuracy = retrieval_accuracy(text, pictures, data.images, self.token_ids("validation", data, tokenizer))
-        self.report("text-encoder", {"validation_top1_among_100": accuracy})
-        without_projection(text).save_pretrained(self.folder / "text_encoder")
+        plain = without_projection(text)
+        known = torch.unique(token_ids.long())
+        visible = place_identifiers(plain, tokenizer, IDENTIFIERS, KINDS, known, config.seed)
+        facts = {"validation_top1_among_100": accuracy, "least_visible_identifier": min(visible.values())}
+        self.report("text-encoder", facts)
+        plain.save_pretrained(self.folder / "text_encoder")
 
     def train_denoiser(self, callbacks: tuple[Callback, ...] = ()) -> None:
         """Train the denoiser and save the pipeline."""
