@@ -32,13 +32,13 @@ def file(tmp_path: Path) -> Path:
 def test_a_study_is_run_reported_and_resumed(run: Callable[..., Result], file: Path, tiny_base_folder: Path) -> None:
     command = ("study", file.name, "--base", tiny_base_folder, "--workers", 1)
     said = run(*command, "--quick").stdout
-    assert "runs        2 on 1 subjects, 1 at once" in said
+    assert "runs        4 on 1 subjects, 1 at once" in said
     folder = file.parent / "rates-quick-study"
     assert (folder / "report.html").as_uri() in said
     assert {path.name for path in folder.iterdir()} >= {"report.md", "summary.csv", "runs.csv", "runs.sqlite"}
     assert "is best at colour match" in said
     assert "no difference can be told from noise" in said
-    assert "2 of them in the folder already" in run(*command, "--quick", "--page", "kept/rates.md").stdout
+    assert "4 of them in the folder already" in run(*command, "--quick", "--page", "kept/rates.md").stdout
     text = Path("kept/rates.md").read_text()
     assert text.replace("](rates/", "](figures/") == (folder / "report.md").read_text()
     assert all(Path("kept", file).exists() for file in re.findall(r"\]\((rates/[^)]+)\)", text))

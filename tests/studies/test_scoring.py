@@ -67,6 +67,7 @@ def test_a_run_is_scored_by_the_encoders_and_their_identity_is_kept(
         "prompts": ["a photo of a {}"],
         "pictures": 2,
         "checkpoints": 0,
+        "references": False,
         "fixed": {"steps": 1, "batch_size": 1, "prior": "none"},
         "grids": [{"name": "Methods", "methods": ["lora"]}],
     }
