@@ -9,7 +9,6 @@ toyland with its weights, Stable Diffusion 1.5 with random ones.
 import argparse
 import shlex
 import sys
-from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -59,10 +58,9 @@ def steps(base: Base, method: str) -> dict[str, Step]:
     samples = [MixedSample(row, _WORDS) for row in range(count)]
 
     def step(watched: bool) -> None:
-        with unmix.watch(samples) if watched else nullcontext() as loss:
+        with unmix.watch(samples if watched else ()) as loss:
             errors = denoising_errors(base, recipe, latents, framings, conditions, torch.Generator().manual_seed(0))
-        total = errors.mean() if loss is None else errors.mean() + USUAL_WEIGHT * loss()
-        total.backward()
+        (errors.mean() + USUAL_WEIGHT * loss()).backward()
         for parameter in adapter.named_parameters().values():
             parameter.grad = None
 

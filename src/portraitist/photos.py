@@ -18,6 +18,13 @@ _WHITE = (255, 255, 255)
 _GREY_RANGES = (1, 255, 65535)
 
 
+def encode_png(image: Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def decode_photo(path: Path) -> Image.Image:
     """Read one photo as upright RGB, in its own size.
 

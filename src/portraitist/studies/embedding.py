@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from portraitist.photos import encode_png
 from portraitist.units import in_bytes, in_time
 
 # Pictures up to this side are shown enlarged with square pixels, and embedded without loss.
@@ -30,13 +31,8 @@ def template_environment() -> Environment:
 
 def embed_picture(image: Image.Image, description: str) -> Markup:
     """Return an ``img`` element with the picture inside."""
-    buffer = io.BytesIO()
     small = max(image.size) <= _SMALL
-    if small:
-        image.save(buffer, format="PNG", optimize=True)
-    else:
-        image.convert("RGB").save(buffer, format="JPEG", quality=90)
-    data = base64.b64encode(buffer.getvalue()).decode()
+    data = base64.b64encode(encode_png(image) if small else _encode_jpeg(image)).decode()
     return Markup(
         '<img src="data:image/{format};base64,{data}" alt="{alt}" width="{width}" height="{height}"'
         ' class="{sharpness}" loading="lazy" decoding="async">'
@@ -48,3 +44,9 @@ def embed_picture(image: Image.Image, description: str) -> Markup:
         height=image.height,
         sharpness="small" if small else "large",
     )
+
+
+def _encode_jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, format="JPEG", quality=90)
+    return buffer.getvalue()

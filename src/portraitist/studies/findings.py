@@ -87,12 +87,13 @@ def _span(grid: GridResult) -> list[str]:
     """Say how far the best arm at the subject comes from the untrained base towards the photos themselves."""
     measure = grid.first("subject")
     best = grid.best(measure) if measure else None
-    references = {each.arm.method: each.interval(measure.name) for each in grid.references} if measure else {}
-    photos, base = references.get(PHOTOS_THEMSELVES), references.get(UNTRAINED_BASE)
-    if measure is None or best is None or photos is None or base is None:
+    if measure is None or best is None:
         return []
-    reached = best.interval(measure.name)
-    assert reached is not None
+    intervals = {each.arm.method: each.interval(measure.name) for each in (*grid.references, best)}
+    photos, base = intervals.get(PHOTOS_THEMSELVES), intervals.get(UNTRAINED_BASE)
+    reached = intervals[best.arm.method]
+    if photos is None or base is None or reached is None:
+        return []
     line = f"At {_lower(measure.label)} the base is at {in_figures(base.mean)} before it learns"
     line += f" and the photos are at {in_figures(photos.mean)} among themselves"
     if photos.mean <= base.mean:

@@ -1,6 +1,5 @@
 """One run of a study: train, make the pictures, score them; or score what runs are compared with."""
 
-import io
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
 from portraitist.evaluation.protocol import fill
 from portraitist.generation import SamplingConfig, generate
+from portraitist.photos import encode_png
 from portraitist.studies.executors import base_of_process
 from portraitist.studies.grid import PHOTOS_THEMSELVES, UNTRAINED_BASE, RunSpec, digest
 from portraitist.studies.scoring import Evidence, Scorer, make_scorer
@@ -235,10 +235,4 @@ def picture_name(kind: str, prompt: int, seed: int) -> str:
 
 
 def _named(kind: str, pictures: Sequence[Image.Image], each: int) -> dict[str, bytes]:
-    return {picture_name(kind, index // each, index % each): _png(image) for index, image in enumerate(pictures)}
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return {picture_name(kind, index // each, index % each): encode_png(image) for index, image in enumerate(pictures)}

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from portraitist.bases.examples import list_examples
 from portraitist.files import write_aside
 from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
+from portraitist.photos import encode_png
 from portraitist.studies.analysis import StudyResult, analyse
 from portraitist.studies.charts import Chart
 from portraitist.studies.embedding import template_environment
@@ -208,9 +208,7 @@ def _sheet(gallery: PictureGrid) -> bytes:
     missing = Image.new("RGB", (8, 8), _GREY)
     rows = [SheetRow("photos", gallery.photos)] if gallery.photos else []
     rows += [SheetRow(prompt, [image or missing for image in images]) for prompt, images in gallery.rows]
-    buffer = BytesIO()
-    contact_sheet(rows, title=" | ".join(gallery.columns)).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return encode_png(contact_sheet(rows, title=" | ".join(gallery.columns)))
 
 
 def _write_summary(result: StudyResult, path: Path) -> None:

@@ -44,6 +44,7 @@ def place_identifiers(
     table = text.get_input_embeddings().weight
     words = table[known].clone()
     mean, spread = words.mean(0), (words - words.mean(0)) / (len(words) - 1) ** 0.5
+    plain = {noun: _state_of_noun(text, tokenizer, noun) for noun in nouns}  # no draw changes these
     visible = {}
     for identifier in identifiers:
         (row,) = tokenizer(identifier, add_special_tokens=False).input_ids
@@ -51,7 +52,7 @@ def place_identifiers(
         best, moved = table[row].clone(), 0.0
         for _ in range(_MOST_DRAWS):
             table[row] = mean + torch.randn(len(words), generator=draws) @ spread
-            share = min(movement(text, tokenizer, identifier, noun) for noun in nouns)
+            share = min(_movement(text, tokenizer, identifier, noun, state) for noun, state in plain.items())
             if share > moved:
                 best, moved = table[row].clone(), share
             if moved >= VISIBLE:
@@ -64,8 +65,15 @@ def place_identifiers(
 @torch.no_grad()
 def movement(text: CLIPTextModel, tokenizer: CLIPTokenizer, word: str, noun: str) -> float:
     """Return how far what the encoder says of a noun moves when a word stands before it, relative to its length."""
-    plain, changed = (
-        text(torch.tensor([tokenizer(f"a photo of a {words}").input_ids])).last_hidden_state[0, -2]
-        for words in (noun, f"{word} {noun}")
-    )
-    return float((changed - plain).norm() / plain.norm())
+    return _movement(text, tokenizer, word, noun, _state_of_noun(text, tokenizer, noun))
+
+
+def _movement(text: CLIPTextModel, tokenizer: CLIPTokenizer, word: str, noun: str, plain: Tensor) -> float:
+    return float((_state_of_noun(text, tokenizer, f"{word} {noun}") - plain).norm() / plain.norm())
+
+
+def _state_of_noun(text: CLIPTextModel, tokenizer: CLIPTokenizer, words: str) -> Tensor:
+    """Return what the encoder says at the last word of a prompt, ``[width]``."""
+    ids = torch.tensor([tokenizer(f"a photo of a {words}").input_ids])
+    state: Tensor = text(ids).last_hidden_state[0, -2]
+    return state
