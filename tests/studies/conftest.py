@@ -118,7 +118,7 @@ def make_up(folder: Path, base: Base, content: Mapping[str, Any] = STUDY) -> Pre
     study = small_study(content)
     scorer = MadeUpScorer()
     prepared = Prepared(study, tuple(plan(study, base, scorer)), scorer, Table(folder))
-    prepared.table.write_facts(study_facts(study, base, scorer))
+    prepared.table.write_facts(study_facts(study, base, scorer, {}))
     for cell in prepared.cells:
         prepared.table.record(made_up_outcome(cell.spec, cell.arm))
     broken = next(cell for cell in reversed(prepared.cells) if cell.arm.label == "svdiff, layers Up-Blocks")

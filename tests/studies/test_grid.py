@@ -1,10 +1,13 @@
 """From a study to its runs: which there are, in which order, and when two are the same."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from portraitist.bases import Base
+from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig
 from portraitist.studies.grid import REFERENCES, Cell, coarse_to_fine, interleave, nest, plan, unique_specs
 from portraitist.studies.scoring import ColourScorer
@@ -89,12 +92,26 @@ def test_other_encoders_make_other_runs_and_moved_photos_do_not(tiny_base: Base)
     assert replace(one.spec, fingerprint="another").key != one.spec.key
 
 
+def test_other_photos_under_the_same_name_make_other_runs(tiny_base: Base, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(get_example("cat-9d39d7").folder, folder)
+    subjects = [{"name": "Mia", "photos": str(folder), "class": "cat"}]
+    before = {cell.spec.key for cell in cells(tiny_base, subjects=subjects)}
+    assert before == {cell.spec.key for cell in cells(tiny_base, subjects=subjects)}
+    shutil.copy(next(get_example("robot-050089").folder.glob("*.png")), next(folder.glob("*.png")))
+    assert before.isdisjoint(cell.spec.key for cell in cells(tiny_base, subjects=subjects))
+    shutil.rmtree(folder)
+    with pytest.raises(BadConfig, match="Mia has no photos"):
+        cells(tiny_base, subjects=subjects)
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
         ({"learning_rat": [1.0]}, "learning_rate"),
         ({"method_config.rang": [1]}, "rang"),
         ({"photos": [0]}, "number of photos"),
+        ({"photos": [1, 99]}, "asks for 99 photos, and .* has 5"),
         ({"seed": [1]}, "seeds"),
         ({"steps": [1], "steps.more": [1]}, "both a value and parts"),
     ],

@@ -21,16 +21,31 @@ def test_equal_points_are_both_on_the_front() -> None:
         ([(10.0, 0.5), (20.0, 1.0)], 19.0),  # 0.95 is nine tenths of the way up
         ([(10.0, 0.96), (20.0, 1.0)], 10.0),
         ([(10.0, 0.5), (20.0, 1.0), (30.0, 0.7)], 19.0),  # its best, not its last
+        ([(10.0, -0.3), (20.0, -0.1)], None),  # there is no way to a best below zero
         ([], None),
     ],
 )
 def test_time_to_a_share_of_the_best(curve: list[tuple[float, float]], seconds: float | None) -> None:
-    assert seconds_to_share(curve, 0.95) == (None if seconds is None else pytest.approx(seconds))
+    assert seconds_to_share(curve) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"),
+    [
+        (0.5, 15.0),  # at 0.75, half of the way from 0.5 to 1.0
+        (-0.5, 7.5),  # at 0.25; the straight line from -0.5 to 0.5 takes ten seconds
+        (1.0, None),
+    ],
+)
+def test_the_way_begins_where_the_base_is(start: float, seconds: float | None) -> None:
+    curve = [(10.0, 0.5), (20.0, 1.0)]
+    assert seconds_to_share(curve, start, 0.5) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_where_lower_is_better_the_share_is_above_the_best() -> None:
-    assert seconds_to_share([(10.0, 2.0), (20.0, 1.0)], 0.5, higher_is_better=False) == 10.0
-    assert seconds_to_share([(10.0, 3.0), (20.0, 1.0)], 0.5, higher_is_better=False) == pytest.approx(15.0)
+    assert seconds_to_share([(10.0, 2.0), (20.0, 1.0)], share=0.5, higher_is_better=False) == 10.0
+    assert seconds_to_share([(10.0, 3.0), (20.0, 1.0)], share=0.5, higher_is_better=False) == pytest.approx(15.0)
+    assert seconds_to_share([(10.0, 1.0)], 2.0, share=0.5, higher_is_better=False) == pytest.approx(5.0)
 
 
 def test_few_subjects_decide_nothing() -> None:

@@ -4,6 +4,7 @@ import csv
 import re
 import sqlite3
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from PIL import Image
 
 from portraitist.bases import Base
+from portraitist.studies import study_report
 from portraitist.studies.analysis import GridResult, StudyResult, analyse
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
+from portraitist.studies.running import RunOutcome
 from portraitist.studies.study_report import FIGURES, write_report
 
 from .conftest import STUDY, make_up
@@ -46,7 +49,7 @@ def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -
     assert "svdiff is best at CLIP-T" in text
     assert "The lead over every other is larger than noise." in text
     if "full is best at DINO" in text:
-        assert "lora is 64x smaller than full, within noise of it at DINO, and no worse at CLIP-T." in text
+        assert "lora is 64x smaller than full, within noise of it at DINO, with no clear loss at CLIP-T." in text
     assert "PRES (lower is better)" in text
     assert "for svdiff, 0.6" in text
 
@@ -88,13 +91,63 @@ def test_win_rates_and_front(result: StudyResult) -> None:
     assert "svdiff" in [arm.arm.label for arm in methods.front(clip, dino)]
 
 
-def test_an_arm_that_lacks_subjects_is_not_called_best(result: StudyResult) -> None:
+def test_arms_are_compared_on_what_all_of_them_have(result: StudyResult) -> None:
     layers = grid(result, "Layers")
     lacking = next(arm for arm in layers.arms if arm.failures)
-    clip = layers.measures[1]
-    best = layers.best(clip)
-    assert best is not None
-    assert best is not lacking
+    assert (lacking.done, lacking.planned) == (7, 8)
+    assert layers.compared == layers.arms
+    assert all(arm.rows.keys() == lacking.rows.keys() for arm in layers.arms)
+    assert {subject for arm in layers.references for subject, _ in arm.rows} == set(layers.subjects)
+
+
+def fail(prepared: Prepared, label: str, count: int) -> None:
+    """Let an arm's last runs have failed."""
+    chosen = [cell for cell in prepared.cells if cell.arm.label == label][-count:]
+    for cell in chosen:
+        prepared.table.record(RunOutcome(cell.spec, "failed", "the loss is not finite"))
+
+
+def test_failures_on_hard_subjects_do_not_change_who_is_best(tiny_base: Base, tmp_path: Path) -> None:
+    """Were full's and lora's means of seven subjects set against svdiff's of eight, svdiff alone would have all."""
+    prepared = make_up(tmp_path, tiny_base)
+    fail(prepared, "full", 1)
+    fail(prepared, "lora", 1)
+    text = " ".join(answer(analyse(prepared)))
+    assert re.search(r"On these 7 subjects, (full|lora) is best at DINO", text)
+    assert re.search(r"Within noise of it: (lora|full)\.", text)
+
+
+def test_an_arm_with_few_runs_is_not_compared(tiny_base: Base, tmp_path: Path) -> None:
+    prepared = make_up(tmp_path, tiny_base)
+    fail(prepared, "full", 6)
+    partial = analyse(prepared)
+    methods = grid(partial, "Methods")
+    assert [arm.arm.label for arm in methods.compared] == ["lora", "svdiff"]
+    assert len(methods.subjects) == 8
+    assert "full has only 2 finished runs and is not compared with the others." in caveats(partial, methods)
+    write_report(prepared)
+
+
+def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_path: Path) -> None:
+    prepared = make_up(tmp_path, tiny_base)
+    fail(prepared, "svdiff, learning rate 0.1", 6)
+    partial = analyse(prepared)
+    rates = grid(partial, "Learning rates")
+    dino = next(measure for measure in rates.measures if measure.name == "dino")
+    svdiff = rates.robustness("svdiff", dino)
+    assert svdiff is not None
+    assert (svdiff.values, svdiff.failed) == (3, (0.1,))
+    text = next(line for line in answer(partial) if line.startswith("Learning rates: "))
+    assert "svdiff, over 3 values, is between" in text
+    assert "but runs failed at 0.1" in text
+    assert "moves least" not in text
+
+
+def test_the_first_hypothesis_stays(made_up: Prepared, result: StudyResult) -> None:
+    later = made_up.study.model_copy(update={"hypothesis": "It was to be expected all along."})
+    base = result.prepared.table.facts()["first_hypothesis"]
+    content = study_report._content(replace(result, prepared=replace(made_up, study=later)), [])
+    assert (content["hypothesis"], content["later_hypothesis"]) == (base, later.hypothesis)
 
 
 def test_what_failed_and_what_is_missing_is_said(result: StudyResult, tiny_base: Base, tmp_path: Path) -> None:
@@ -107,6 +160,7 @@ def test_what_failed_and_what_is_missing_is_said(result: StudyResult, tiny_base:
     assert "runs are planned, 3 still missing" in said
     assert "no difference can be told from noise" in said
     assert "noise" not in " ".join(answer(partial))
+    assert "trade" not in " ".join(answer(partial))
     write_report(few)
 
 

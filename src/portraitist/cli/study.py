@@ -101,8 +101,11 @@ def _show_plan(prepared: "Prepared", workers: int, retry_failed: bool) -> None:
     fact("study", wanted.title)
     fact("base", wanted.base)
     fact("grids", ", ".join(f"{grid.name} ({', '.join(grid.methods)})" for grid in wanted.grids))
+    failed = 0 if retry_failed else prepared.failed
     kept = f", {len(specs) - len(missing)} of them in the folder already" if len(missing) < len(specs) else ""
     fact("runs", f"{len(specs)} on {len({spec.subject for spec in specs})} subjects{kept}, {workers} at once")
+    if failed:
+        warn(f"{failed} of them failed; --retry-failed makes them again")
 
 
 def _show_result(prepared: "Prepared", files: list[Path]) -> None:

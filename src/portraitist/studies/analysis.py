@@ -1,22 +1,26 @@
 """From rows to results: every arm's scores with intervals, who beats whom, how robust a method is to a setting."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import mean, median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference, win_rate
 from portraitist.studies.engine import Prepared
-from portraitist.studies.grid import Arm, Cell, arms_of, references_of
+from portraitist.studies.grid import UNTRAINED_BASE, Arm, Cell, arms_of, references_of
 from portraitist.studies.scoring import Measure, Role
-from portraitist.studies.statistics import can_decide, pareto_front, seconds_to_share
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, pareto_front, seconds_to_share
 from portraitist.studies.study import Grid
 from portraitist.studies.table import Row
 
 _FEWEST_VALUES = 3  # of a setting for which a curve is drawn
+_LEAST_SHARE = 0.5  # of the runs of the arm that has most; arms with fewer are not compared
+
+# How an arm stands to the best one: within noise of it, behind it by more than noise, or not to be told.
+Standing = Literal["near", "behind", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,19 @@ class ArmResult:
 
     Attributes:
         arm: The arm.
-        rows: Its finished runs, by subject and seed.
+        rows: Its finished runs, by subject and seed; of an arm that is compared, those that all such arms have.
         failures: Its failed runs, by subject and seed.
+        done: How many runs are finished.
         planned: How many runs it has when the study is finished.
+        compared: Whether it has runs enough to be compared with the others.
     """
 
     arm: Arm
     rows: Mapping[tuple[str, int], Row]
     failures: Mapping[tuple[str, int], Row]
+    done: int
     planned: int
+    compared: bool = True
 
     def by_run(self, measure: str) -> dict[str, float]:
         """Return a measure's values by ``subject/seed``."""
@@ -68,13 +76,18 @@ class ArmResult:
         values = [row.training_seconds for row in self.rows.values() if row.training_seconds is not None]
         return bootstrap_interval(values) if values else None
 
-    def seconds_to_best(self, measure: Measure) -> Interval | None:
-        """Return the training time to 95 % of a run's own best value of a measure, over runs."""
-        curves = [
-            [(point.seconds, point.scores[measure.name]) for point in row.curve if measure.name in point.scores]
-            for row in self.rows.values()
-        ]
-        times = [seconds_to_share(curve, higher_is_better=measure.higher_is_better) for curve in curves]
+    def seconds_to_best(self, measure: Measure, starts: Mapping[str, float]) -> Interval | None:
+        """Return the training time in which runs come to 95 % of their own best value of a measure, over runs.
+
+        Args:
+            measure: The measure.
+            starts: What the base has before it learns, by subject; the way counts from there. Else it counts from zero,
+                and from the first checkpoint on.
+        """
+        times = []
+        for (subject, _), row in self.rows.items():
+            curve = [(point.seconds, point.scores[measure.name]) for point in row.curve if measure.name in point.scores]
+            times.append(seconds_to_share(curve, starts.get(subject), higher_is_better=measure.higher_is_better))
         known = [seconds for seconds in times if seconds is not None]
         return bootstrap_interval(known) if known else None
 
@@ -104,6 +117,7 @@ class Robustness:
         lowest: The smallest mean score.
         highest: The largest.
         values: How many values have runs.
+        failed: The values at which runs failed, as they do when training diverges; where all did, nothing else tells.
     """
 
     method: str
@@ -113,6 +127,7 @@ class Robustness:
     lowest: float
     highest: float
     values: int
+    failed: tuple[Any, ...] = ()
 
     @property
     def spread(self) -> float:
@@ -140,31 +155,57 @@ class GridResult:
 
     @property
     def subjects(self) -> list[str]:
-        """Return the subjects with a finished run."""
-        return sorted({subject for arm in self.arms for subject, _ in arm.rows})
+        """Return the subjects that the compared arms share."""
+        return sorted({subject for arm in self.compared for subject, _ in arm.rows})
+
+    @cached_property
+    def compared(self) -> tuple[ArmResult, ...]:
+        """Return the arms that compete with each other, all on the same subjects and seeds."""
+        return tuple(arm for arm in self.finished if arm.compared)
 
     def best(self, measure: Measure) -> ArmResult | None:
-        """Return the arm with the best mean; arms that lack subjects others have do not compete."""
-        full = [arm for arm in self.finished if measure.name in next(iter(arm.rows.values())).scores]
-        most = max((len(arm.by_subject(measure.name)) for arm in full), default=0)
-        full = [arm for arm in full if len(arm.by_subject(measure.name)) == most]
+        """Return the arm with the best mean over the subjects that all compared arms have."""
+        values = {arm.arm: arm.by_subject(measure.name) for arm in self.compared}
+        values = {arm: scores for arm, scores in values.items() if scores}
+        shared = set.intersection(*map(set, values.values())) if values else set()
+        if not shared:
+            return None
         sign = 1 if measure.higher_is_better else -1
-        return max(full, key=lambda arm: sign * mean(arm.by_subject(measure.name).values()), default=None)
+        best = max(values, key=lambda arm: sign * mean(values[arm][subject] for subject in shared))
+        return next(arm for arm in self.compared if arm.arm == best)
+
+    def standing(self, arm: ArmResult, best: ArmResult, measure: Measure) -> Standing:
+        """Say how an arm stands to the best one, by the interval of the paired difference, subject by subject."""
+        difference = paired_difference(arm.by_subject(measure.name), best.by_subject(measure.name))
+        if not arm.compared or difference is None or not can_decide(difference):
+            return "unknown"
+        if difference.low <= 0.0 <= difference.high:
+            return "near"
+        return "behind" if (difference.mean < 0) == measure.higher_is_better else "unknown"
 
     def within_noise(self, arm: ArmResult, best: ArmResult, measure: Measure) -> bool:
         """Say whether the interval of the paired difference to the best arm holds zero.
 
         With too few subjects to tell, nothing is said to be within noise.
         """
-        difference = paired_difference(arm.by_subject(measure.name), best.by_subject(measure.name))
-        return difference is not None and can_decide(difference) and difference.low <= 0.0 <= difference.high
+        return self.standing(arm, best, measure) == "near"
 
-    def no_worse(self, arm: ArmResult, other: ArmResult, measure: Measure) -> bool:
+    def no_clear_loss(self, arm: ArmResult, other: ArmResult, measure: Measure) -> bool:
         """Say whether the interval of the paired difference reaches to zero or beyond it, to the good side."""
         difference = paired_difference(arm.by_subject(measure.name), other.by_subject(measure.name))
         if difference is None or not can_decide(difference):
             return False
         return difference.high >= 0.0 if measure.higher_is_better else difference.low <= 0.0
+
+    @property
+    def can_decide(self) -> bool:
+        """Say whether the compared arms have subjects enough to tell a difference from noise."""
+        return len(self.subjects) >= FEWEST_SUBJECTS
+
+    def starts(self, measure: Measure) -> dict[str, float]:
+        """Return what the base has of a measure before it learns, by subject; nothing without references."""
+        base = next((each for each in self.references if each.arm.method == UNTRAINED_BASE), None)
+        return base.by_subject(measure.name) if base else {}
 
     def wins(self, measure: Measure) -> list[list[float | None]]:
         """Return win rates, row against column, over shared subjects and seeds."""
@@ -176,7 +217,7 @@ class GridResult:
 
     def front(self, one: Measure, other: Measure) -> list[ArmResult]:
         """Return the arms on the Pareto front of two measures, by the first."""
-        arms = [arm for arm in self.finished if arm.by_subject(one.name) and arm.by_subject(other.name)]
+        arms = [arm for arm in self.compared if arm.by_subject(one.name) and arm.by_subject(other.name)]
         points = [(_good(arm, one), _good(arm, other)) for arm in arms]
         return [arms[index] for index in pareto_front(points)]
 
@@ -194,19 +235,20 @@ class GridResult:
         if self.axis is None:
             return []
         found = [
-            (arm.arm.value(self.axis), arm.interval(measure.name)) for arm in self.arms if arm.arm.method == method
+            (arm.arm.value(self.axis), arm.interval(measure.name)) for arm in self.compared if arm.arm.method == method
         ]
         return sorted(((value, each) for value, each in found if each is not None), key=lambda pair: pair[0])
 
     def robustness(self, method: str, measure: Measure) -> Robustness | None:
         """Return how much a method's score moves over the axis; None with fewer than two values."""
-        points = self.over_axis(method, measure)
-        if len(points) < 2:
+        axis, points = self.axis, self.over_axis(method, measure)
+        if axis is None or len(points) < 2:
             return None
         means = [interval.mean for _, interval in points]
         sign = 1 if measure.higher_is_better else -1
         at, best = max(((value, interval.mean) for value, interval in points), key=lambda pair: sign * pair[1])
-        return Robustness(method, best, at, float(np.std(means, ddof=1)), min(means), max(means), len(points))
+        failed = tuple(arm.arm.value(axis) for arm in self.arms if arm.arm.method == method and arm.failures)
+        return Robustness(method, best, at, float(np.std(means, ddof=1)), min(means), max(means), len(points), failed)
 
 
 @dataclass(frozen=True)
@@ -243,18 +285,37 @@ def analyse(prepared: Prepared) -> StudyResult:
     cells: dict[tuple[str, str], list[Cell]] = {}
     for cell in prepared.cells:
         cells.setdefault((cell.arm.grid, cell.arm.label), []).append(cell)
-    grids = tuple(
-        GridResult(
-            grid,
-            tuple(_arm_result(arm, cells.get((arm.grid, arm.label), []), present) for arm in arms_of(grid)),
-            measures,
-            tuple(_arm_result(arm, cells[arm.grid, arm.label], present) for arm in references_of(grid))
-            if prepared.study.references
-            else (),
+    grids = []
+    for grid in prepared.study.grids:
+        arms = _on_shared_runs(
+            [_arm_result(arm, cells.get((arm.grid, arm.label), []), present) for arm in arms_of(grid)]
         )
-        for grid in prepared.study.grids
+        wanted_references = references_of(grid) if prepared.study.references else []
+        references = [_arm_result(arm, cells[arm.grid, arm.label], present) for arm in wanted_references]
+        subjects = {subject for arm in arms if arm.compared for subject, _ in arm.rows}
+        grids.append(GridResult(grid, arms, measures, tuple(_on_subjects(each, subjects) for each in references)))
+    return StudyResult(prepared, tuple(grids), present)
+
+
+def _on_shared_runs(arms: Sequence[ArmResult]) -> tuple[ArmResult, ...]:
+    """Keep of every arm the subjects and seeds that all have, so that means are of the same thing.
+
+    Arms that lack more than half of the runs of the fullest one, by failing or by not being finished, would leave
+    little to compare; they keep what they have and are not compared.
+    """
+    most = max((arm.done for arm in arms), default=0)
+    compared = [arm for arm in arms if arm.rows and arm.done >= _LEAST_SHARE * most]
+    shared = set.intersection(*(set(arm.rows) for arm in compared)) if compared else set()
+    return tuple(
+        replace(arm, rows={key: row for key, row in arm.rows.items() if key in shared})
+        if arm in compared and shared
+        else replace(arm, compared=False)
+        for arm in arms
     )
-    return StudyResult(prepared, grids, present)
+
+
+def _on_subjects(reference: ArmResult, subjects: Collection[str]) -> ArmResult:
+    return replace(reference, rows={key: row for key, row in reference.rows.items() if key[0] in subjects})
 
 
 def _arm_result(arm: Arm, cells: Sequence[Cell], rows: Mapping[str, Row]) -> ArmResult:
@@ -263,6 +324,7 @@ def _arm_result(arm: Arm, cells: Sequence[Cell], rows: Mapping[str, Row]) -> Arm
         arm,
         {key: row for key, row in found.items() if row.status == "done"},
         {key: row for key, row in found.items() if row.status == "failed"},
+        sum(row.status == "done" for row in found.values()),
         len(cells),
     )
 

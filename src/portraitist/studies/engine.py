@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +49,12 @@ class Prepared:
         kept = {"done"} if retry_failed else {"done", "failed"}
         return [spec for spec in self.specs if statuses.get(spec.key) not in kept]
 
+    @property
+    def failed(self) -> int:
+        """Return how many runs in the table failed."""
+        statuses = self.table.statuses()
+        return sum(statuses.get(spec.key) == "failed" for spec in self.specs)
+
 
 def prepare(study: Study, folder: Path) -> Prepared:
     """Load the base and the scorer, resolve every recipe, open the table.
@@ -61,7 +67,7 @@ def prepare(study: Study, folder: Path) -> Prepared:
     cells = plan(study, base, scorer)
     require_writable(folder, _ROOM_PER_RUN * len(unique_specs(cells)))
     table = Table(folder)
-    table.write_facts(study_facts(study, base, scorer))
+    table.write_facts(study_facts(study, base, scorer, table.facts()))
     return Prepared(study, tuple(cells), scorer, table)
 
 
@@ -99,19 +105,25 @@ def carry_out(
             after_run()
 
 
-def study_facts(study: Study, base: Base, scorer: Scorer) -> dict[str, Any]:
-    """Return what the report says of the study at its end."""
+def study_facts(study: Study, base: Base, scorer: Scorer, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the report says of the study at its end.
+
+    The hypothesis that was written first stays, as does every set of versions that runs were made with.
+    """
+    versions = {
+        "portraitist": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+    known = earlier.get("all_versions", [])
     return {
+        "first_hypothesis": earlier.get("first_hypothesis", study.hypothesis),
+        "all_versions": known if versions in known else [*known, versions],
         "study": study.model_dump(mode="json", by_alias=True),
         "base": {"name": base.name, "fingerprint": base.fingerprint, "family": base.family.name},
         "scorer": dict(scorer.identity()),
         "measures": [asdict(measure) for measure in scorer.measures()],
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {
-            "portraitist": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _LIBRARIES},
-        },
     }
 
 

@@ -29,21 +29,26 @@ def in_words(interval: Interval) -> str:
 
 
 def answer(result: StudyResult) -> list[str]:
-    """Return the study's findings: those of its first grid with runs."""
-    grid = next((grid for grid in result.grids if grid.finished), None)
-    if grid is None:
+    """Return the study's findings: those of its first grid with runs, and of each other grid what leads there."""
+    begun = [grid for grid in result.grids if grid.finished]
+    if not begun:
         return ["No run of this study is finished yet."]
-    return grid_findings(grid) or [f"Only {grid.finished[0].arm.label} has finished a run yet."]
+    first, *others = begun
+    lines = grid_findings(first) or [f"Only {first.finished[0].arm.label} has finished a run yet."]
+    leads = [(grid, found[0]) for grid in others if (found := grid_findings(grid))]
+    return lines + [f"{grid.grid.name}: {lead}" for grid, lead in leads]
 
 
 def grid_findings(grid: GridResult) -> list[str]:
     """Return what a grid shows, one sentence each, the most wanted first."""
-    if len(grid.finished) < 2:
+    if len(grid.compared) < 2:
         return []
     if grid.axis is not None:
         return _over_axis(grid)
     lines = [line for role in _COMPARED for line in _best(grid, grid.first(role))]
     lines += _span(grid)
+    if not grid.can_decide:
+        return lines
     lines += _smallest(grid)
     lines += _front(grid)
     return lines + [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
@@ -57,7 +62,11 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
         lines.append(f"The study is not finished: {result.planned} runs are planned, {missing} still missing.")
     if result.failures:
         lines.append(f"Of {result.planned} runs {len(result.failures)} failed; the report lists why.")
-    if grid is not None and 0 < len(grid.subjects) < FEWEST_SUBJECTS:
+    for arm in [arm for grid in result.grids for arm in grid.finished if not arm.compared and len(grid.finished) > 1]:
+        lines.append(
+            f"{arm.arm.label} has only {_count(arm.done, 'finished run')} and is not compared with the others."
+        )
+    if grid is not None and grid.subjects and not grid.can_decide:
         number = _count(len(grid.subjects), "subject")
         lines.append(f"With {number} no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
     return lines
@@ -74,13 +83,16 @@ def _best(grid: GridResult, measure: Measure | None) -> list[str]:
     line = f"On {here}, {best.arm.label} is best at {_lower(measure.label)}: {in_words(interval)}."
     if not can_decide(interval):
         return [line]
-    others = [arm for arm in grid.finished if arm is not best]
-    near = [arm.arm.label for arm in others if grid.within_noise(arm, best, measure)]
-    if len(near) == len(others):
+    others = [arm for arm in grid.compared if arm is not best]
+    standings = {arm.arm.label: grid.standing(arm, best, measure) for arm in others}
+    near = [label for label, standing in standings.items() if standing == "near"]
+    if near and len(near) == len(others):
         return [f"{line} But all others are within noise of it, so this decides nothing."]
     if near:
         return [f"{line} Within noise of it: {_list(near)}."]
-    return [f"{line} The lead over every other is larger than noise."]
+    if all(standing == "behind" for standing in standings.values()):
+        return [f"{line} The lead over every other is larger than noise."]
+    return [line]
 
 
 def _span(grid: GridResult) -> list[str]:
@@ -99,19 +111,23 @@ def _span(grid: GridResult) -> list[str]:
     if photos.mean <= base.mean:
         return [f"{line}."]
     share = (reached.mean - base.mean) / (photos.mean - base.mean)
+    if round(100 * share) < 1:
+        return [f"{line}: no arm comes nearer."]
     return [f"{line}: {best.arm.label} covers {100 * share:.0f} % of the way."]
 
 
 def _smallest(grid: GridResult) -> list[str]:
-    """Name the smallest arm that is within noise of the best at the subject, and follows prompts no worse."""
+    """Name the smallest arm that is within noise of the best at the subject, and not clearly behind it at prompts."""
     subject, prompt = grid.first("subject"), grid.first("prompt")
     best = grid.best(subject) if subject else None
     if subject is None or best is None or best.size is None:
         return []
     near = [
         arm
-        for arm in grid.finished
-        if arm.size and grid.within_noise(arm, best, subject) and (prompt is None or grid.no_worse(arm, best, prompt))
+        for arm in grid.compared
+        if arm.size
+        and grid.within_noise(arm, best, subject)
+        and (prompt is None or grid.no_clear_loss(arm, best, prompt))
     ]
     smallest = min((arm for arm in near if arm is not best), key=lambda arm: arm.size or 0, default=None)
     if smallest is None or not smallest.size or best.size / smallest.size < _WORTH_SAYING:
@@ -120,7 +136,7 @@ def _smallest(grid: GridResult) -> list[str]:
         f"{smallest.arm.label} is {_factor(best.size / smallest.size)} smaller than {best.arm.label}, within noise of"
     )
     line += f" it at {_lower(subject.label)}"
-    return [f"{line}, and no worse at {_lower(prompt.label)}." if prompt else f"{line}."]
+    return [f"{line}, with no clear loss at {_lower(prompt.label)}." if prompt else f"{line}."]
 
 
 def _front(grid: GridResult) -> list[str]:
@@ -128,23 +144,23 @@ def _front(grid: GridResult) -> list[str]:
     if subject is None or prompt is None:
         return []
     front = grid.front(subject, prompt)
-    if not front or len(front) == len(grid.finished):
+    if not front or len(front) == len(grid.compared):
         return []
     names = f"{_lower(subject.label)} and {_lower(prompt.label)}"
     if len(front) == 1:
         return [f"{front[0].arm.label} is ahead of all others at both {names} on average."]
     if len(front) > _MOST_NAMED:
-        return [f"{len(front)} of {len(grid.finished)} trade {names} against each other; the rest are beaten at both."]
+        return [f"{len(front)} of {len(grid.compared)} trade {names} against each other; the rest are beaten at both."]
     return [f"{_list([arm.arm.label for arm in front])} trade {names} against each other; the rest are beaten at both."]
 
 
 def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
     """Say how far apart the arms are at a measure that does not decide."""
     best = grid.best(measure) if measure else None
-    if measure is None or best is None or len(grid.finished) < 2:
+    if measure is None or best is None:
         return []
     sign = 1 if measure.higher_is_better else -1
-    known = [(arm, each) for arm in grid.finished if (each := arm.interval(measure.name)) is not None]
+    known = [(arm, each) for arm in grid.compared if (each := arm.interval(measure.name)) is not None]
     worst, interval = min(known, key=lambda pair: sign * pair[1].mean)
     top = best.interval(measure.name)
     assert top is not None
@@ -167,19 +183,20 @@ def _over_axis(grid: GridResult) -> list[str]:
         if not found:
             continue
         ranked = sorted(found, key=lambda each: each.spread)
-        parts = [_robustness_words(each, words) for each in ranked]
-        over = f"over {_count(ranked[0].values, 'value')} of {words}"
-        lead = f"{over}: "
-        if len(ranked) > 1 and len({each.values for each in ranked}) == 1:
-            lead = f"{ranked[0].method} moves least {over}: "
-        lines.append(f"{measure.label}, {lead}{'; '.join(parts)}.")
+        same = len({each.values for each in ranked}) == 1
+        lead = f"{measure.label}, over {_count(ranked[0].values, 'value') if same else 'values'} of {words}: "
+        if same and len(ranked) > 1 and not any(each.failed for each in ranked):
+            lead += f"{ranked[0].method} moves least; "
+        lines.append(f"{lead}{'; '.join(_robustness_words(each, same) for each in ranked)}.")
     return lines
 
 
-def _robustness_words(each: Robustness, words: str) -> str:
+def _robustness_words(each: Robustness, same: bool) -> str:
+    over = "" if same else f", over {_count(each.values, 'value')},"
+    failed = f", but runs failed at {_list([_plain(value) for value in each.failed])}" if each.failed else ""
     return (
-        f"{each.method} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
-        f" (standard deviation {in_figures(each.deviation)}), best at {_plain(each.best_value)}"
+        f"{each.method}{over} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
+        f" (standard deviation {in_figures(each.deviation)}), best at {_plain(each.best_value)}{failed}"
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.photos import list_photos
 from portraitist.studies.scoring import Scorer
 from portraitist.studies.study import PHOTOS, Grid, Study, SubjectEntry
 from portraitist.training.recipes import load_recipe
 
 T = TypeVar("T")
-# Where something lies decides nothing: photos may be moved, and encoders are known by their digest.
+# Where something lies decides nothing: photos and encoders are known by their digests.
 _PLACES = ("photos", "scorer", "encoders")
 # What an arm's scores lie between; nothing is trained for them. The first are DreamBooth's "real images" (its table 1).
 PHOTOS_THEMSELVES, UNTRAINED_BASE = "photos", "base"
@@ -58,6 +59,7 @@ class RunSpec:
         scorer_digest: A hash of the scorer's identity: what other encoders scored is another run.
         subject: The subject's name.
         photos: Folder of its photos.
+        photos_digest: A hash of the files in it.
         photo_count: Use the first so many photos; None takes all.
         class_noun: What the subject is.
         token: The rare word.
@@ -77,6 +79,7 @@ class RunSpec:
     scorer_digest: str
     subject: str
     photos: str
+    photos_digest: str
     photo_count: int | None
     class_noun: str
     token: str
@@ -133,17 +136,19 @@ def plan(study: Study, base: Base, scorer: Scorer) -> list[Cell]:
         "scorer_digest": digest(scorer.identity()),
         "sampling": {name: getattr(sampling, name) for name in ("steps", "guidance", "scheduler")},
     }
+    read = {subject.name: _read_photos(subject) for subject in subjects}
     cells: list[Cell] = []
     for seed, subject in product(study.seeds, subjects):
+        photos = read[subject.name]
         columns = [
-            [_cell(study, base, shared, grid, arm, subject, seed) for arm in _running_order(grid)]
+            [_cell(study, base, shared, grid, arm, subject, photos, seed) for arm in _running_order(grid)]
             for grid in study.grids
             if subject in subjects[: grid.subjects] and seed in study.seeds[: grid.seeds]
         ]
         cells += interleave(columns)
         if study.references and seed == study.seeds[0]:
             grids = [grid for grid in study.grids if subject in subjects[: grid.subjects]]
-            cells += [_reference(study, shared, arm, subject) for grid in grids for arm in references_of(grid)]
+            cells += [_reference(study, shared, arm, subject, photos) for grid in grids for arm in references_of(grid)]
     return cells
 
 
@@ -218,30 +223,60 @@ def _running_order(grid: Grid) -> list[Arm]:
     return interleave(by_method)
 
 
+@dataclass(frozen=True)
+class _Photos:
+    """A subject's photo folder as it is found: a hash of its files, and how many photos there are."""
+
+    digest: str
+    count: int
+
+
+def _read_photos(subject: SubjectEntry) -> _Photos:
+    """Read a subject's files; captions and masks beside the photos count as well."""
+    photos = list_photos(subject.photos) if subject.photos.is_dir() else []
+    if not photos:
+        raise BadConfig(f"the subject {subject.name} has no photos: {subject.photos} is not a folder with pictures")
+    files = sorted(path for path in subject.photos.iterdir() if path.is_file() and not path.name.startswith("."))
+    content = {path.name: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in files}
+    return _Photos(digest(content), len(photos))
+
+
 def _cell(
-    study: Study, base: Base, shared: Mapping[str, Any], grid: Grid, arm: Arm, subject: SubjectEntry, seed: int
+    study: Study,
+    base: Base,
+    shared: Mapping[str, Any],
+    grid: Grid,
+    arm: Arm,
+    subject: SubjectEntry,
+    photos: _Photos,
+    seed: int,
 ) -> Cell:
     settings = {**study.fixed, **grid.fixed, **dict(arm.values)}
     photo_count = settings.pop(PHOTOS, None)
     if photo_count is not None and (not isinstance(photo_count, int) or photo_count < 1):
         raise BadConfig(f"grid {grid.name!r}: {PHOTOS} is a number of photos, not {photo_count!r}")
+    if photo_count is not None and photo_count > photos.count:
+        raise BadConfig(
+            f"grid {grid.name!r} asks for {photo_count} photos, and {subject.name} has {photos.count}; ask for fewer"
+        )
     if "seed" in settings:
         raise BadConfig(f"grid {grid.name!r}: seeds belong into the study's `seeds`, not among its settings")
     overrides = {**nest(settings), "seed": seed}
     recipe = load_recipe(arm.method, base.name, base.family.name, overrides=overrides)
-    spec = _spec(study, shared, subject, recipe.model_dump(mode="json"), photo_count, study.checkpoints)
+    spec = _spec(study, shared, subject, photos, recipe.model_dump(mode="json"), photo_count, study.checkpoints)
     return Cell(arm, subject.name, seed, spec)
 
 
-def _reference(study: Study, shared: Mapping[str, Any], arm: Arm, subject: SubjectEntry) -> Cell:
+def _reference(study: Study, shared: Mapping[str, Any], arm: Arm, subject: SubjectEntry, photos: _Photos) -> Cell:
     seed = study.seeds[0]
-    return Cell(arm, subject.name, seed, _spec(study, shared, subject, {"method": arm.method, "seed": seed}))
+    return Cell(arm, subject.name, seed, _spec(study, shared, subject, photos, {"method": arm.method, "seed": seed}))
 
 
 def _spec(
     study: Study,
     shared: Mapping[str, Any],
     subject: SubjectEntry,
+    photos: _Photos,
     recipe: dict[str, Any],
     photo_count: int | None = None,
     checkpoints: int = 0,
@@ -250,6 +285,7 @@ def _spec(
         **shared,
         subject=subject.name,
         photos=str(subject.photos),
+        photos_digest=photos.digest,
         photo_count=photo_count,
         class_noun=subject.class_noun,
         token=study.token,

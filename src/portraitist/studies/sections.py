@@ -87,6 +87,7 @@ class Section:
     charts: tuple[Chart, ...]
     legend: tuple[tuple[int, str], ...]
     numbered: bool
+    robustness: tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]] | None
     wins: tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None
     pictures: tuple[PictureGrid, ...]
 
@@ -115,6 +116,7 @@ def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Se
         charts=tuple(_charts(result, colours, numbered)),
         legend=tuple((colours[method], method) for method in dict.fromkeys(result.grid.methods)),
         numbered=numbered and result.axis is None,
+        robustness=_robustness(result),
         wins=_wins(result),
         pictures=tuple(_pictures(result, table)),
     )
@@ -140,7 +142,8 @@ def _columns(result: GridResult) -> tuple[Column, ...]:
         for measure in result.measures
     ]
     subject = result.first("subject")
-    share = f"Training time to 95 % of a run's own best {subject.label}." if subject else ""
+    share = f"Training time to 95 % of the way to a run's own best {subject.label}" if subject else ""
+    share += ", from where the base is before it learns." if subject and result.starts(subject) else "."
     return (
         *scores,
         Column("Numbers", "Numbers in an adapter."),
@@ -158,9 +161,10 @@ def _entries(result: GridResult, arm: ArmResult) -> tuple[Entry, ...]:
     entries.append(_time_entry(arm.seconds))
     if _has_curves(result):
         subject = result.first("subject")
-        entries.append(_time_entry(arm.seconds_to_best(subject) if subject else None))
-    failed = f"{len(arm.failures)} failed" if arm.failures else ""
-    entries.append(Entry(f"{len(arm.rows)}/{arm.planned}", failed, sort=len(arm.rows)))
+        entries.append(_time_entry(arm.seconds_to_best(subject, result.starts(subject)) if subject else None))
+    remarks = [f"{len(arm.failures)} failed"] if arm.failures else []
+    remarks += [] if arm.compared or not arm.rows else ["not compared"]
+    entries.append(Entry(f"{arm.done}/{arm.planned}", ", ".join(remarks), sort=arm.done))
     return tuple(entries)
 
 
@@ -170,7 +174,7 @@ def _score_entry(result: GridResult, arm: ArmResult, measure: Measure) -> Entry:
         return Entry(_NONE)
     best = result.best(measure)
     standing = ""
-    if best is not None and len(result.finished) > 1 and arm not in result.references:
+    if best is not None and len(result.compared) > 1 and arm in result.compared:
         near = best is not arm and result.within_noise(arm, best, measure)
         standing = "best" if best is arm else "near" if near else ""
     detail = f"{in_figures(interval.low)} to {in_figures(interval.high)}" if is_known(interval) else ""
@@ -280,6 +284,24 @@ def _wins(result: GridResult) -> tuple[str, tuple[tuple[str, tuple[str, ...]], .
         for arm, row in zip(result.finished, rates, strict=True)
     )
     return measure.label, rows
+
+
+def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]] | None:
+    """Return the heads of a table, and per method how far each score moves over the axis; None without an axis."""
+    if result.axis is None:
+        return None
+    rows = []
+    for method in dict.fromkeys(result.grid.methods):
+        found = [result.robustness(method, measure) for measure in result.measures]
+        cells = [
+            _NONE if each is None else f"{in_figures(each.spread)}, {in_figures(each.deviation)}" for each in found
+        ]
+        some = next((each for each in found if each is not None), None)
+        if some is not None:
+            failed = "; ".join(str(_plain(value)) for value in some.failed) or "none"
+            rows.append((method, (*cells, str(some.values), failed)))
+    heads = (*(measure.label for measure in result.measures), "Values", "Failed at")
+    return (heads, tuple(rows)) if rows else None
 
 
 def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:

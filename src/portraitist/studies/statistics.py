@@ -33,24 +33,39 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def seconds_to_share(
-    curve: Sequence[tuple[float, float]], share: float = 0.95, higher_is_better: bool = True
+    curve: Sequence[tuple[float, float]],
+    start: float | None = None,
+    share: float = 0.95,
+    higher_is_better: bool = True,
 ) -> float | None:
-    """Return the time at which a curve first reaches a share of its own best value.
+    """Return the time at which a curve has first gone a share of the way to its own best value.
 
-    Between two points the curve is taken as straight; when the first point is there already, its time is returned.
+    Between two points the curve is taken as straight.
 
     Args:
-        curve: Seconds with positive values, in order of time.
-        share: The share, 1 being the best value itself; where lower is better, the value may be higher by ``1/share``.
+        curve: Seconds with values, in order of time.
+        start: The value at second 0, where the way begins. None lets it begin at the value zero, and the curve at its
+            first point.
+        share: The share of the way, 1 being the best value itself.
         higher_is_better: Which way is good.
+
+    Returns:
+        Seconds, or None if the curve never rises above where the way begins.
     """
     if not curve:
         return None
     sign = 1 if higher_is_better else -1
-    best = max(curve, key=lambda point: sign * point[1])[1]
-    goal = best * share if higher_is_better else best / share
+    first = 0.0 if start is None else start
+    points = list(curve) if start is None else [(0.0, start), *curve]
+    best = max((value for _, value in curve), key=lambda value: sign * value)
+    if start is None and not higher_is_better:
+        goal = best / share  # there is no way down to the best from zero; it may be higher by the share
+    elif sign * (best - first) <= 0:
+        return None
+    else:
+        goal = first + share * (best - first)
     before: tuple[float, float] | None = None
-    for seconds, value in curve:
+    for seconds, value in points:
         if sign * value >= sign * goal:
             if before is None or value == before[1]:
                 return seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from portraitist.adapters import get_method
 from portraitist.bases.examples import get_example, list_examples
@@ -122,12 +122,30 @@ class Study(_Section):
                 raise ValueError(f"{prompt!r} must hold {{}} once, for the subject")
         return prompts
 
+    @field_validator("subjects")
+    @classmethod
+    def _subjects_differ(cls, subjects: Any) -> Any:
+        names = [entry.name if isinstance(entry, SubjectEntry) else entry for entry in subjects]
+        if not names:
+            raise ValueError("at least one subject is needed")
+        twice = [name for name in names if names.count(name) > 1 and subjects != "examples"]
+        if twice:
+            raise ValueError(f"two subjects have the name {twice[0]}")
+        return subjects
+
     @field_validator("grids")
     @classmethod
     def _names_differ(cls, grids: tuple[Grid, ...]) -> tuple[Grid, ...]:
         if len({grid.name for grid in grids}) < len(grids):
             raise ValueError("two grids have the same name")
         return grids
+
+    @model_validator(mode="after")
+    def _quick_grids_exist(self) -> "Study":
+        unknown = set(self.quick.grids or ()) - {grid.name for grid in self.grids}
+        if unknown:
+            raise ValueError(f"quick.grids names {sorted(unknown)[0]!r}, and no grid has this name")
+        return self
 
     def subject_entries(self) -> list[SubjectEntry]:
         """Return the subjects, one of every class noun in turn.

@@ -97,11 +97,13 @@ def _content(result: StudyResult, sections: Sequence[Section]) -> dict[str, Any]
     """Return everything the templates name."""
     study = result.prepared.study
     first = next((grid for grid in result.grids if grid.finished), None)
+    first_hypothesis = result.prepared.table.facts()["first_hypothesis"]
     return {
         "title": study.title,
         "answer": answer(result),
         "caveats": caveats(result, first),
-        "hypothesis": study.hypothesis,
+        "hypothesis": first_hypothesis,
+        "later_hypothesis": study.hypothesis if study.hypothesis != first_hypothesis else "",
         "sections": sections,
         "failures": _failures(result),
         "settings": _settings(result),
@@ -139,9 +141,14 @@ def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
         ("The base", facts["base"]),
         ("The scorer", facts["scorer"]),
         *((f"Recipe of {method}, as in its first run", recipe) for method, recipe in recipes.items()),
-        ("Machine and versions", {**machine, **facts["versions"]}),
+        ("Machine and versions", {**machine, **_all_of_each(facts["all_versions"])}),
     ]
     return [(caption, _plain_rows(rows)) for caption, rows in tables]
+
+
+def _all_of_each(versions: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return every version of each library that runs were made with."""
+    return {name: ", ".join(dict.fromkeys(each[name] for each in versions)) for name in versions[0]}
 
 
 def _plain_rows(rows: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
