@@ -124,6 +124,24 @@ def test_pictures_made_otherwise_are_not_mixed(evaluation: Evaluation, base: Bas
         evaluation.run(None)
 
 
+def test_pictures_of_other_prompts_are_not_reused(evaluation: Evaluation, base: Base) -> None:
+    evaluation.run(base)
+    (candidate,) = evaluation.candidates
+
+    def refusal(**changes: object) -> str:
+        changed = replace(candidate, **{key: value for key, value in changes.items() if key == "token"})
+        subject = candidate.subject.model_copy(update={key: changes[key] for key in changes if key != "token"})
+        with pytest.raises(BadConfig) as caught:
+            replace(evaluation, candidates=[replace(changed, subject=subject)]).run(base)
+        return str(caught.value)
+
+    assert "prompts cat-9d39d7 0 'a photo of a zwx cat on the beach', not" in refusal(prompts=("styles", "scenes"))
+    assert "'a photo of a cat', not 'a photo of a dog'" in refusal(class_noun="dog")
+    assert "a photo of a sks cat on the beach" in refusal(token="sks")
+    more = evaluation.protocol.model_copy(update={"images_per_prompt": 3})
+    assert replace(evaluation, protocol=more).run(base).subjects[0].pictures == 12
+
+
 def test_the_token_may_be_read_too(evaluation: Evaluation, base: Base) -> None:
     plain, kept = (replace(evaluation, prompt_text=text).run(base) for text in ("without token", "with token"))  # type: ignore[arg-type]
     assert plain.subjects[0].scores["clip_t"] != kept.subjects[0].scores["clip_t"]

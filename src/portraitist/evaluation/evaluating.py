@@ -13,7 +13,9 @@ from portraitist.errors import BadConfig
 from portraitist.evaluation.candidates import Candidate, read_pictures, read_with_prompts
 from portraitist.evaluation.making import (
     Wanted,
+    class_prompt,
     keep_settings,
+    list_prompts,
     make_pictures,
     open_pictures,
     plan_class_pictures,
@@ -100,20 +102,18 @@ class Evaluation:
 
     def _generate(self, base: Base) -> None:
         adapters = {one.subject.name: one.adapter for one in self.candidates if one.adapter is not None}
+        made = [one for one in self.candidates if one.adapter is not None]
         settings = {
             "base": base.fingerprint,
             "sampling": sampling_facts(self.config),
-            "protocol": self.protocol.model_dump(mode="json", include={"prompts", "class_prompt"}),
             "adapters": {name: sha256(path)[:16] for name, path in adapters.items()},
-            "tokens": {one.subject.name: one.token for one in self.candidates},
+            "prompts": {one.subject.name: list_prompts(self.protocol, one.subject, one.token) for one in made},
+            "class_prompts": {one.subject.name: class_prompt(self.protocol, one.subject) for one in made},
         }
         keep_settings(self.output / "pictures", settings)
-        subjects = [candidate.subject for candidate in self.candidates if candidate.adapter]
-        with track(count_pictures(self.protocol, subjects), "generating") as progress:
-            for candidate in self.candidates:
-                if candidate.adapter is None:
-                    continue
-                adapter = load_for(base, candidate.adapter, self.force).to(base.device)
+        with track(count_pictures(self.protocol, [one.subject for one in made]), "generating") as progress:
+            for candidate in made:
+                adapter = load_for(base, adapters[candidate.subject.name], self.force).to(base.device)
                 for wanted in self.plan(candidate):
                     make_pictures(base, adapter, wanted, self.config, progress, self.force)
 
