@@ -12,7 +12,7 @@ from PIL import Image
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, BadFile
 from portraitist.evaluation.protocol import Protocol, ProtocolSubject, fill
 from portraitist.files import require_writable, write_aside
 from portraitist.generation import SamplingConfig, generate
@@ -77,12 +77,13 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
 
     Raises:
         BadConfig: Naming the setting that differs.
+        BadFile: If what was written down is damaged.
         UnwritableFolder: If the folder cannot be written.
     """
     require_writable(folder)
     path, plain = folder / _SETTINGS, json.loads(json.dumps(settings))
     if path.exists():
-        name, kept, new = _first_difference("", json.loads(path.read_text()), plain)
+        name, kept, new = _first_difference("", _read_notes(path), plain)
         if kept != new:
             raise BadConfig(
                 f"{folder} holds pictures made with {name} {kept!r}, not {new!r}; choose another folder with -o"
@@ -136,7 +137,7 @@ def open_pictures(wanted: Sequence[Wanted]) -> list[Image.Image]:
 
 def _note_time(folder: Path, count: int, seconds: float) -> None:
     path = folder / _TIMING
-    noted = json.loads(path.read_text()) if path.exists() else {"pictures": 0, "seconds": 0.0}
+    noted = _read_notes(path) if path.exists() else {"pictures": 0, "seconds": 0.0}
     noted = {"pictures": noted["pictures"] + count, "seconds": noted["seconds"] + seconds}
     with write_aside(path) as temporary:
         temporary.write_text(json.dumps(noted) + "\n")
@@ -147,8 +148,23 @@ def seconds_per_picture(folder: Path) -> float | None:
     path = folder / _TIMING
     if not path.exists():
         return None
-    noted = json.loads(path.read_text())
+    noted = _read_notes(path)
     return float(noted["seconds"] / noted["pictures"])
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    """Read what was noted beside pictures.
+
+    Raises:
+        BadFile: If it is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadFile(f"{path} is damaged ({error}); remove {path.parent}, or choose another folder with -o") from error
+    if not isinstance(content, dict):
+        raise BadFile(f"{path} is damaged (no mapping); remove {path.parent}, or choose another folder with -o")
+    return content
 
 
 def sampling_facts(config: SamplingConfig) -> dict[str, Any]:
