@@ -57,6 +57,38 @@ def test_an_adapter_becomes_a_report(run: Run, prepared: Path, photos: Path) -> 
     given = ("evaluate", pictures, "--photos", photos, "--protocol", "mine.yaml", "--class", "cat")
     again = run(*given, "-o", "again", "--compare", "first/result.json")
     assert "| DINO | +0.000 | +0.000 to +0.000 | 50% | 1 |" in again.stdout
+    assert "| DINO | +0.000" in Path("again/report.md").read_text()
+    third = run(*arguments, "-o", "third", "--compare", "first/result.json")
+    assert "cat minus first/result.json" in third.stdout
+
+
+def test_what_cannot_be_compared_is_named_before_work(run: Run, fail: Fail, prepared: Path, photos: Path) -> None:
+    arguments = ("evaluate", "cat.safetensors", "--photos", photos, "--protocol", "mine.yaml")
+    run(*arguments, "-o", "first")
+    (prepared / "mine.yaml").write_text(PROTOCOL.replace("beach", "moon"))
+    assert "other prompts" in fail(*arguments, "-o", "second", "--compare", "first/result.json")
+    assert not Path("second/pictures").exists()
+
+
+def test_what_is_not_measured_is_named_with_its_reason(run: Run, prepared: Path, photos: Path) -> None:
+    (prepared / "pictures").mkdir()
+    shutil.copy(photos / "00.png", prepared / "pictures")
+    given = (
+        "evaluate",
+        "pictures",
+        "--photos",
+        photos,
+        "--protocol",
+        "mine.yaml",
+        "--metric",
+        "pres",
+        "--metric",
+        "div",
+    )
+    output = run(*given, "-o", "first").stdout
+    assert "not measured: PRES (no class pictures)" in output
+    assert "not measured: DIV (no two pictures of a prompt)" in output
+    assert "PRES (no class pictures)" in Path("first/report.md").read_text()
 
 
 def test_other_encoders_are_not_compared(run: Run, fail: Fail, prepared: Path, photos: Path) -> None:

@@ -17,7 +17,9 @@ from portraitist.evaluation import (
     Evaluation,
     Material,
     Protocol,
+    check_comparable,
     find_candidates,
+    flatten,
     load_protocol,
     load_tools,
     sampling_config,
@@ -124,6 +126,26 @@ def test_pictures_made_otherwise_are_not_mixed(evaluation: Evaluation, base: Bas
         evaluation.run(None)
 
 
+def test_pictures_of_other_prompts_are_not_reused(evaluation: Evaluation, base: Base) -> None:
+    evaluation.run(base)
+    (candidate,) = evaluation.candidates
+
+    def refusal(**changes: object) -> str:
+        changed = replace(candidate, **{key: value for key, value in changes.items() if key == "token"})
+        subject = candidate.subject.model_copy(update={key: changes[key] for key in changes if key != "token"})
+        with pytest.raises(BadConfig) as caught:
+            replace(evaluation, candidates=[replace(changed, subject=subject)]).run(base)
+        return str(caught.value)
+
+    assert "prompts cat-9d39d7 0 'a photo of a zwx cat on the beach', not" in refusal(prompts=("styles", "scenes"))
+    assert "'a photo of a cat', not 'a photo of a dog'" in refusal(class_noun="dog")
+    assert "a photo of a sks cat on the beach" in refusal(token="sks")
+    more = evaluation.protocol.model_copy(update={"images_per_prompt": 3})
+    assert replace(evaluation, protocol=more).run(base).subjects[0].pictures == 12
+    for path in (evaluation.output / "pictures" / CAT.name).glob("???-2.png"):
+        path.unlink()
+
+
 def test_the_token_may_be_read_too(evaluation: Evaluation, base: Base) -> None:
     plain, kept = (replace(evaluation, prompt_text=text).run(base) for text in ("without token", "with token"))  # type: ignore[arg-type]
     assert plain.subjects[0].scores["clip_t"] != kept.subjects[0].scores["clip_t"]
@@ -141,23 +163,55 @@ def test_given_pictures_are_measured_without_a_base(evaluation: Evaluation, base
     expected = {name: value for name, value in evaluation.run(base).subjects[0].scores.items() if name != "pres"}
     assert given.subjects[0].scores == pytest.approx(expected, abs=1e-6)
     assert given.subjects[0].bytes is None
+    assert given.unmeasured() == ["PRES (no class pictures)"]
+    check_comparable([given, evaluation.run(base)])
+    kept = replace(evaluation, candidates=candidates, output=tmp_path / "out", prompt_text="with token").run()
+    assert kept.subjects[0].scores["clip_t"] != given.subjects[0].scores["clip_t"]
+    assert kept.subjects[0].scores["clip_i"] == given.subjects[0].scores["clip_i"]
+
+
+def test_an_outline_is_comparable_as_its_result_is(evaluation: Evaluation, base: Base) -> None:
+    result, outline = evaluation.run(base), evaluation.outline()
+    assert outline.subjects[0].scores == {}
+    check_comparable([outline, result])
+    texts = {name: ("a painting of a {}", *texts[1:]) for name, texts in evaluation.protocol.prompts.items()}
+    for changes in ({"prompts": texts}, {"class_prompt": "a painting of a {}"}):
+        other = replace(evaluation, protocol=evaluation.protocol.model_copy(update=changes))
+        with pytest.raises(BadConfig, match="other prompts in lora"):
+            check_comparable([other.outline(), result])
+    more = evaluation.protocol.model_copy(update={"images_per_prompt": 3})
+    check_comparable([replace(evaluation, protocol=more).outline(), result])
+
+
+def test_damaged_notes_are_named(evaluation: Evaluation, base: Base) -> None:
+    evaluation.run(base)
+    pictures = evaluation.output / "pictures"
+    for notes in (pictures / "settings.json", pictures / CAT.name / "timing.json"):
+        whole = notes.read_text()
+        for damaged in (whole[:-9], "[]"):
+            notes.write_text(damaged)
+            with pytest.raises(BadFile, match=f"{notes.name} is damaged"):
+                evaluation.run(base)
+        notes.write_text(whole)
 
 
 def test_prompts_come_from_a_list_or_are_missing(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         Image.new("RGB", (40, 30), "red").save(tmp_path / name)
-    assert read_with_prompts(tmp_path, "sks")[1] == []
+    assert read_with_prompts(tmp_path)[1] == []
     lines = [{"file_name": name, "text": f"a sks cat {name}"} for name in ("a.jpg", "b.jpg")]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert read_with_prompts(tmp_path, "sks")[1] == ["a cat a.jpg", "a cat b.jpg"]
+    assert read_with_prompts(tmp_path)[1] == ["a sks cat a.jpg", "a sks cat b.jpg"]
     (tmp_path / "metadata.jsonl").write_text('{"file": 1}')
     with pytest.raises(BadFile, match="metadata"):
-        read_with_prompts(tmp_path, "sks")
+        read_with_prompts(tmp_path)
 
 
 def test_the_token_is_taken_out() -> None:
     assert without_token("a sks dog in the snow", "sks") == "a dog in the snow"
     assert without_token("a Sks dog, asks sks", "sks") == "a dog, asks "
+    assert without_token("a sks orange on an ohwx plate", "sks") == "an orange on an ohwx plate"
+    assert without_token("An ohwx dog", "ohwx") == "A dog"
 
 
 def test_candidates_that_fit_nothing_are_named(tmp_path: Path, adapter: Path, protocol: Protocol) -> None:
@@ -179,6 +233,23 @@ def test_candidates_that_fit_nothing_are_named(tmp_path: Path, adapter: Path, pr
 def test_a_role_without_an_encoder_is_named(random_encoders: dict[str, str]) -> None:
     with pytest.raises(BadConfig, match="--encoder inception=NAME"):
         load_tools(random_encoders, ["dino", "fid"])
+
+
+def test_encoders_that_cannot_do_what_is_asked_are_named(random_encoders: dict[str, str]) -> None:
+    with pytest.raises(BadConfig, match="reads no texts, which CLIP-T needs"):
+        load_tools({**random_encoders, "clip": random_encoders["dino"]}, ["clip_t"])
+    assert set(load_tools({"clip": random_encoders["dino"]}, ["clip_i"])) == {"clip"}
+    with pytest.raises(BadConfig, match="did you mean clip"):
+        load_tools({**random_encoders, "clipp": "x"}, ["dino"])
+
+
+def test_faces_need_a_detector_or_none(random_encoders: dict[str, str]) -> None:
+    protocol = load_protocol("faces")
+    encoders = {**protocol.encoders, **random_encoders}
+    with pytest.raises(BadConfig, match=r"YuNet with --encoder detector=FILE .* --encoder detector=none"):
+        load_tools(encoders, protocol.metrics)
+    assert "detector" not in load_tools({**encoders, "detector": "none"}, protocol.metrics)
+    assert "detector" not in load_tools(encoders, ["dino", "clip_t"])
 
 
 def test_fid_is_of_all_pictures_together(random_encoders: dict[str, str]) -> None:
@@ -207,5 +278,19 @@ def test_pictures_without_a_face_are_counted(random_encoders: dict[str, str]) ->
     found = score_subject(Material("a", [red, green], [red, green, red, red]), tools, ["face_sim"])["face_sim"]
     assert found.value == pytest.approx(1.0, abs=1e-6)
     assert found.extras == {"face_sim_misses_zero": pytest.approx(0.75), "face_misses": pytest.approx(0.25)}
-    assert score_subject(Material("a", [green], [red]), tools, ["face_sim"]) == {}
-    assert score_subject(Material("a", [red], [green]), tools, ["face_sim"])["face_sim"].extras["face_misses"] == 1.0
+    nobody = score_subject(Material("a", [green], [red]), tools, ["face_sim"])
+    assert (flatten(nobody), nobody["face_sim"].missing) == ({}, "no face found in the photos")
+    missed = score_subject(Material("a", [red], [green]), tools, ["face_sim"])
+    assert flatten(missed) == {"face_misses": 1.0, "face_sim_misses_zero": 0.0}
+    assert missed["face_sim"].missing == "no face found in the pictures"
+
+
+def test_the_result_says_whether_faces_were_looked_for(evaluation: Evaluation) -> None:
+    assert "whole pictures" in evaluation.outline().settings["faces"]
+    tools = {**evaluation.tools, "detector": replace(evaluation.tools["dino"], name="yunet")}
+    found = replace(evaluation, tools=tools).outline()
+    assert found.settings["faces"] == "found by the detector"
+    with pytest.raises(BadConfig, match=r"Face Sim of .* without any as detector"):
+        check_comparable([found, evaluation.outline()])
+    other = replace(evaluation, tools=tools, metrics=["dino"]).outline()
+    check_comparable([other, evaluation.outline()])

@@ -74,6 +74,7 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
         ("[dino, clip_t]", "[dino, clip_x]", "did you mean clip_"),
         ("class_noun: mug", "class_noun: ''", "class_noun"),
         ("name: mugs", "name: [", "cannot be read"),
+        ("{dino: facebook", "{dimo: facebook", "did you mean dino"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -81,6 +82,12 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) 
     with pytest.raises(BadConfig, match=complaint) as caught:
         own(tmp_path, MINE.replace(old, new))
     assert "mugs.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mugs.yaml").write_bytes(MINE.encode("utf-16"))
+    with pytest.raises(BadConfig, match=r"mugs\.yaml cannot be read"):
+        load_protocol(str(tmp_path / "mugs.yaml"))
 
 
 def test_an_unknown_protocol_gets_a_hint() -> None:

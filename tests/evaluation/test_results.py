@@ -7,7 +7,7 @@ import pytest
 from portraitist.errors import BadConfig, BadFile
 from portraitist.evaluation.encoders import EncoderFacts
 from portraitist.evaluation.report import comparison_table, markdown
-from portraitist.evaluation.results import Result, SubjectResult, compare
+from portraitist.evaluation.results import Result, SubjectResult, compare, digest_prompts
 
 B32 = EncoderFacts(name="openai/clip-vit-base-patch32", revision="aaaa", preprocessing="shorter side 224")
 L14 = EncoderFacts(name="openai/clip-vit-large-patch14", revision="bbbb", preprocessing="shorter side 224")
@@ -21,7 +21,12 @@ def result(name: str, values: dict[str, float], clip: EncoderFacts = B32, **chan
         )
         for subject, value in values.items()
     ]  # fmt: skip
-    settings = {"subjects_expected": 3, "prompt_text": "without token", "references": "the photos"}
+    settings = {
+        "metrics": ["clip_i", "pres"],
+        "subjects_expected": 3,
+        "prompt_text": "without token",
+        "references": "the photos",
+    }
     content = {
         "name": name, "protocol": "toyland", "encoders": {"clip": clip}, "settings": settings, "subjects": rows,
         "set_scores": {"fid": 321.5}, "portraitist_version": "0", **changes,
@@ -86,6 +91,35 @@ def test_the_same_weights_in_another_place_are_the_same_encoder() -> None:
 def test_other_rules_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(BadConfig, match="evaluate both"):
         compare(LORA, result("krona", {"a": 0.7}, **changes))
+
+
+def test_results_without_a_common_subject_are_refused() -> None:
+    with pytest.raises(BadConfig, match="no subject in common"):
+        compare(LORA, result("krona", {"d": 0.7}))
+
+
+def test_other_prompts_are_refused_whatever_the_protocol_is_named() -> None:
+    def made_of(*texts: str) -> Result:
+        rows = [row.model_copy(update={"prompts": digest_prompts(texts)}) for row in LORA.subjects]
+        return LORA.model_copy(update={"subjects": rows})
+
+    assert compare(made_of("a cat", "a dog"), made_of("a dog", "a cat", "a cat"))
+    assert compare(made_of("a cat"), LORA)  # whose prompts nobody knows
+    with pytest.raises(BadConfig, match="pictures of a were made of other prompts"):
+        compare(made_of("a cat"), made_of("a cat", "a dog"))
+
+
+def test_subjects_that_a_mean_leaves_out_are_named() -> None:
+    rows = list(LORA.subjects)
+    missing = {"face_sim": "no face found in the pictures"}
+    rows[1] = rows[1].model_copy(update={"missing": missing})
+    changed = LORA.model_copy(update={"subjects": rows})
+    assert changed.unmeasured() == ["Face Sim of b (no face found in the pictures)"]
+    assert "in no mean: Face Sim of b (no face found in the pictures)" in markdown(changed)
+    rows = [row.model_copy(update={"missing": missing}) for row in rows]
+    everybody = LORA.model_copy(update={"subjects": rows})
+    assert everybody.unmeasured() == ["Face Sim (no face found in the pictures)"]
+    assert "Not measured" not in markdown(LORA)
 
 
 def test_the_report_says_what_was_found_and_how() -> None:

@@ -54,7 +54,14 @@ def evaluate(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.evaluation import Evaluation, Result, find_candidates, load_protocol, load_tools, sampling_config
+    from portraitist.evaluation import (
+        Evaluation,
+        check_comparable,
+        find_candidates,
+        load_protocol,
+        load_tools,
+        sampling_config,
+    )
     from portraitist.generation import find_base
 
     place = choose_device(device)
@@ -62,7 +69,7 @@ def evaluate(
     rules = rules.model_copy(update={"images_per_prompt": count}) if count else rules
     candidates = find_candidates(what, photos, rules, class_noun, token)
     metrics = metric or list(rules.metrics)
-    others = [Result.load(path) for path in compare or []]
+    others = _load_others(what.stem, compare or [])
     require_writable(output)
     tools = load_tools({**rules.encoders, **_parse_encoders(encoder)}, metrics, place)
     adapters = [candidate.adapter for candidate in candidates if candidate.adapter]
@@ -77,9 +84,22 @@ def evaluate(
         prompt_text="with token" if keep_token else "without token",
         force=force,
     )
+    check_comparable([evaluation.outline(), *others])
     _warn(candidates, rules)
     result = evaluation.run(load_base(base or find_base(adapters), place) if adapters else None)
     _write(evaluation, result, others, output)
+
+
+def _load_others(name: str, paths: "list[Path]") -> "list[Result]":
+    """Read results to compare with; of those named alike, the path is the name."""
+    from portraitist.evaluation import Result
+
+    others = [Result.load(path) for path in paths]
+    names = [name, *(other.name for other in others)]
+    return [
+        other.model_copy(update={"name": str(path)}) if names.count(other.name) > 1 else other
+        for path, other in zip(paths, others, strict=True)
+    ]
 
 
 def _parse_encoders(pairs: list[str] | None) -> dict[str, str]:
@@ -107,15 +127,17 @@ def _warn(candidates: "list[Candidate]", protocol: "Protocol") -> None:
 
 
 def _write(evaluation: "Evaluation", result: "Result", others: "list[Result]", output: Path) -> None:
-    """Write JSON, Markdown and the sheet; print the means and the comparisons."""
+    """Write JSON, Markdown and the sheet; print the means, what could not be measured, and the comparisons."""
     from portraitist.evaluation import compare
     from portraitist.evaluation.report import comparison_table, markdown, picture_sheet
     from portraitist.files import write_aside
 
+    def write_report(tables: list[str]) -> None:
+        with write_aside(output / _REPORT) as temporary:
+            temporary.write_text("\n".join([markdown(result), *tables]), encoding="utf-8")
+
     result.save(output / _RESULT)
-    tables = [comparison_table(compare(result, other), result.name, other.name) for other in others]
-    with write_aside(output / _REPORT) as temporary:
-        temporary.write_text("\n".join([markdown(result), *tables]), encoding="utf-8")
+    write_report([])
     with write_aside(output / _SHEET) as temporary:
         picture_sheet(evaluation).save(temporary, format="PNG")
     for name in result.metrics():
@@ -124,7 +146,13 @@ def _write(evaluation: "Evaluation", result: "Result", others: "list[Result]", o
         fact(name, f"{interval.mean:.3f}{spread}")
     for name, value in result.set_scores.items():
         fact(name, f"{value:.2f}")
-    for table in tables:
-        say(table)
+    for line in result.unmeasured():
+        say(f"not measured: {line}")
     fact("report", str(output / _REPORT))
     fact("sheet", str(output / _SHEET))
+    # The prompts of given pictures are known only now, and may be others.
+    tables = [comparison_table(compare(result, other), result.name, other.name) for other in others]
+    if tables:
+        write_report(tables)
+    for table in tables:
+        say(table)

@@ -17,6 +17,7 @@ from portraitist.photos import decode_photo, list_photos
 SUFFIX = ".safetensors"
 _LIST = "metadata.jsonl"
 _TOKEN = "sks"
+_VOWELS = set("aeiou")
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ def read_pictures(folder: Path) -> list[Image.Image]:
     return [image for _, image in _read(folder)]
 
 
-def read_with_prompts(folder: Path, token: str) -> tuple[list[Image.Image], list[str]]:
-    """Read pictures with the prompts they were made of, the token left out.
+def read_with_prompts(folder: Path) -> tuple[list[Image.Image], list[str]]:
+    """Read pictures with the prompts they were made of.
 
     Prompts are in ``metadata.jsonl`` (lines with ``file_name`` and ``text``, as the data sets on the Hugging Face hub
     have it), or in the files, where `portraitist generate` puts them.
@@ -149,13 +150,20 @@ def read_with_prompts(folder: Path, token: str) -> tuple[list[Image.Image], list
     for path, image in _read(folder):
         prompt = listed.get(path.name) or _noted_prompt(path)
         images.append(image)
-        prompts.append(without_token(prompt, token) if prompt else "")
+        prompts.append(prompt)
     return images, prompts if all(prompts) else []
 
 
 def without_token(prompt: str, token: str) -> str:
-    """Take a rare token out of a prompt: ``a sks dog in the snow`` becomes ``a dog in the snow``."""
-    return re.sub(rf"(?<!\w){re.escape(token)}(?!\w)\s*", "", prompt, flags=re.IGNORECASE)
+    """Take a rare token out of a prompt: ``a sks apple in the snow`` becomes ``an apple in the snow``."""
+    found = rf"(?<!\w)(?:an?(?P<space>\s+))?{re.escape(token)}(?!\w)\s*(?P<next>\w?)"
+
+    def bare(match: re.Match[str]) -> str:
+        article = match.string[match.start()] if match["space"] else ""
+        n = "n" if article and match["next"].lower() in _VOWELS else ""
+        return f"{article}{n}{match['space'] or ''}{match['next']}"
+
+    return re.sub(found, bare, prompt, flags=re.IGNORECASE)
 
 
 def _read(folder: Path) -> list[tuple[Path, Image.Image]]:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, BadFile
 from portraitist.evaluation.protocol import Protocol, ProtocolSubject, fill
 from portraitist.files import require_writable, write_aside
 from portraitist.generation import SamplingConfig, generate
@@ -40,24 +41,34 @@ class Wanted:
     seed: int
 
 
+def list_prompts(protocol: Protocol, subject: ProtocolSubject, token: str) -> list[str]:
+    """List what the base reads for a subject's pictures: its prompts in order, token and class filled in."""
+    return [fill(template, f"{token} {subject.class_noun}") for template in protocol.templates(subject)]
+
+
+def class_prompt(protocol: Protocol, subject: ProtocolSubject) -> str:
+    """Return what pictures of a subject's class are made of."""
+    return fill(protocol.class_prompt, subject.class_noun)
+
+
 def plan_pictures(protocol: Protocol, subject: ProtocolSubject, token: str, folder: Path) -> list[Wanted]:
     """List the pictures of a subject, in the order of the prompts."""
-    named = f"{token} {subject.class_noun}"
+    prompts = list_prompts(protocol, subject, token)
     return [
         Wanted(
             path=folder / f"{number:03d}-{seed}.png",
-            prompt=fill(template, named),
+            prompt=prompt,
             text=fill(template, subject.class_noun),
             seed=seed,
         )
-        for number, template in enumerate(protocol.templates(subject))
+        for number, (template, prompt) in enumerate(zip(protocol.templates(subject), prompts, strict=True))
         for seed in range(protocol.images_per_prompt)
     ]
 
 
 def plan_class_pictures(protocol: Protocol, subject: ProtocolSubject, folder: Path) -> list[Wanted]:
     """List the pictures of a subject's class, for PRES."""
-    prompt = fill(protocol.class_prompt, subject.class_noun)
+    prompt = class_prompt(protocol, subject)
     return [Wanted(folder / f"class-{seed}.png", prompt, prompt, seed) for seed in range(protocol.class_images)]
 
 
@@ -66,20 +77,31 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
 
     Raises:
         BadConfig: Naming the setting that differs.
+        BadFile: If what was written down is damaged.
         UnwritableFolder: If the folder cannot be written.
     """
     require_writable(folder)
     path, plain = folder / _SETTINGS, json.loads(json.dumps(settings))
     if path.exists():
-        there = json.loads(path.read_text())
-        for name in sorted(there.keys() | plain.keys()):
-            if there.get(name) != plain.get(name):
-                raise BadConfig(
-                    f"{folder} holds pictures made with {name} {there.get(name)!r}, not {plain.get(name)!r}; choose"
-                    " another folder with -o"
-                )
+        name, kept, new = _first_difference("", _read_notes(path), plain)
+        if kept != new:
+            raise BadConfig(
+                f"{folder} holds pictures made with {name} {kept!r}, not {new!r}; choose another folder with -o"
+            )
     with write_aside(path) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n")
+
+
+def _first_difference(name: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """Go down two JSON values to where they differ first; return the place's name and both values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        pairs = [(key, one.get(key), other.get(key)) for key in sorted(one.keys() | other.keys())]
+    elif isinstance(one, list) and isinstance(other, list):
+        pairs = [(str(number), *both) for number, both in enumerate(zip_longest(one, other))]
+    else:
+        return name, one, other
+    key, one, other = next((pair for pair in pairs if pair[1] != pair[2]), ("", None, None))
+    return _first_difference(f"{name} {key}".strip(), one, other)
 
 
 def make_pictures(
@@ -115,7 +137,7 @@ def open_pictures(wanted: Sequence[Wanted]) -> list[Image.Image]:
 
 def _note_time(folder: Path, count: int, seconds: float) -> None:
     path = folder / _TIMING
-    noted = json.loads(path.read_text()) if path.exists() else {"pictures": 0, "seconds": 0.0}
+    noted = _read_notes(path) if path.exists() else {"pictures": 0, "seconds": 0.0}
     noted = {"pictures": noted["pictures"] + count, "seconds": noted["seconds"] + seconds}
     with write_aside(path) as temporary:
         temporary.write_text(json.dumps(noted) + "\n")
@@ -126,8 +148,23 @@ def seconds_per_picture(folder: Path) -> float | None:
     path = folder / _TIMING
     if not path.exists():
         return None
-    noted = json.loads(path.read_text())
+    noted = _read_notes(path)
     return float(noted["seconds"] / noted["pictures"])
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    """Read what was noted beside pictures.
+
+    Raises:
+        BadFile: If it is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadFile(f"{path} is damaged ({error}); remove {path.parent}, or choose another folder with -o") from error
+    if not isinstance(content, dict):
+        raise BadFile(f"{path} is damaged (no mapping); remove {path.parent}, or choose another folder with -o")
+    return content
 
 
 def sampling_facts(config: SamplingConfig) -> dict[str, Any]:

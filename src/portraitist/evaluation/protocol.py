@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from portraitist.errors import BadConfig
-from portraitist.evaluation.metrics import get_metrics
+from portraitist.evaluation.metrics import check_roles, get_metrics
 
 _FOLDER = Path(str(files("portraitist.evaluation"))) / "protocols"
 PLACE = "{}"
@@ -79,6 +79,15 @@ class Protocol(_Section):
             raise ValueError(str(error)) from error
         return names
 
+    @field_validator("encoders")
+    @classmethod
+    def _has_roles(cls, encoders: dict[str, str]) -> dict[str, str]:
+        try:
+            check_roles(encoders)
+        except BadConfig as error:
+            raise ValueError(str(error)) from error
+        return encoders
+
     @model_validator(mode="after")
     def _complete(self) -> "Protocol":
         for prompt in (*(text for group in self.prompts.values() for text in group), self.class_prompt):
@@ -141,7 +150,7 @@ def load_protocol(name: str) -> Protocol:
         raise BadConfig(f"there is no protocol {name!r}; {hint}")
     try:
         return Protocol.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadConfig(f"the protocol {path} cannot be read: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         # A misspelt field is named before the one that is missing for it.

@@ -17,7 +17,14 @@ _COLUMNS = 8
 
 def markdown(result: Result) -> str:
     """Return the result as Markdown: means with intervals first, then subjects, then what it was measured with."""
-    parts = [f"# {result.name}", _summary(result), _means(result), _subjects(result), _encoders(result)]
+    parts = [
+        f"# {result.name}",
+        _summary(result),
+        _means(result),
+        _unmeasured(result),
+        _subjects(result),
+        _encoders(result),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -27,7 +34,8 @@ def _summary(result: Result) -> str:
     text = f"Protocol {result.protocol}: {done} of {expected} subjects, {pictures} pictures."
     if done < expected:
         text += " Numbers over a part of the subjects are not those of the whole protocol."
-    return f"{text} Reference pictures: {result.settings['references']}."
+    text = f"{text} Reference pictures: {result.settings['references']}."
+    return f"{text} Faces: {result.settings['faces']}." if "faces" in result.settings else text
 
 
 def _means(result: Result) -> str:
@@ -40,6 +48,10 @@ def _means(result: Result) -> str:
         rows.append([_arrow(metric), f"{interval.mean:.3f}", spread, f"{result.deviation(metric):.3f}", prompts])
     rows += [[label(metric), f"{value:.2f}", "", "", ""] for metric, value in result.set_scores.items()]
     return table(["metric", "mean", "95 % over subjects", "deviation over subjects", "over prompts"], rows)
+
+
+def _unmeasured(result: Result) -> str:
+    return "\n".join(f"- Not measured, in no mean: {line}" for line in result.unmeasured())
 
 
 def _arrow(metric: str) -> str:

@@ -1,5 +1,6 @@
 """What an evaluation found: scores by subject, with every encoder's identity; comparing two of them."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,10 @@ class SubjectResult(_Section):
         class_noun: What it is.
         photos: How many photos it was compared with.
         pictures: How many pictures were generated.
+        prompts: Digest of the different prompts of its pictures, without the token; absent if nobody knows them.
+        class_prompt: The prompt of its class pictures, if there are any.
         scores: Numbers by metric; metrics that could not be measured are absent.
+        missing: Why they could not, by metric.
         prompt_deviation: Standard deviation over prompts, by metric, of the prompts' means.
         seconds_per_picture: Seconds that sampling took; absent when the pictures were given.
         bytes: Size of the adapter file.
@@ -38,9 +42,12 @@ class SubjectResult(_Section):
 
     subject: str
     class_noun: str = ""
-    photos: int
-    pictures: int
-    scores: dict[str, float]
+    photos: int = 0
+    pictures: int = 0
+    prompts: str | None = None
+    class_prompt: str = ""
+    scores: dict[str, float] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict)
     prompt_deviation: dict[str, float] = Field(default_factory=dict)
     seconds_per_picture: float | None = None
     bytes: int | None = None
@@ -78,6 +85,18 @@ class Result(_Section):
         """Return the names of all scores, the registered ones first."""
         found = {name for row in self.subjects for name in row.scores}
         return [*(name for name in METRICS if name in found), *sorted(found - METRICS.keys())]
+
+    def unmeasured(self) -> list[str]:
+        """Say which metrics have no value, for which subjects and why, one line for every metric and reason."""
+        subjects: dict[tuple[str, str], list[str]] = {}
+        for row in self.subjects:
+            for metric, reason in row.missing.items():
+                subjects.setdefault((metric, reason), []).append(row.subject)
+        everybody = len(self.subjects)
+        return [
+            f"{label(metric)}{'' if len(names) == everybody else ' of ' + ', '.join(names)} ({reason})"
+            for (metric, reason), names in subjects.items()
+        ]
 
     def interval(self, metric: str) -> Interval:
         """Return a metric's mean over subjects with its 95 % bootstrap interval."""
@@ -153,10 +172,10 @@ def compare(one: Result, other: Result) -> list[Comparison]:
 
 
 def check_comparable(results: Sequence[Result]) -> None:
-    """Refuse results that were not measured alike.
+    """Refuse results that were not measured alike, of subjects that both the first and another have.
 
     Raises:
-        BadConfig: Naming both encoders, both protocols, or both ways to read prompts.
+        BadConfig: Naming both encoders, both protocols, both ways to read prompts, or the subject with other prompts.
     """
     first = results[0]
     for other in results[1:]:
@@ -171,13 +190,52 @@ def check_comparable(results: Sequence[Result]) -> None:
                 f"CLIP-T read the prompts of {first.name} {texts[0]} and those of {other.name} {texts[1]}; evaluate"
                 " both alike"
             )
-        for role in first.encoders.keys() & other.encoders.keys():
-            here, there = first.encoders[role], other.encoders[role]
-            if not here.same_measure(there):
-                raise BadConfig(
-                    f"{first.name} was measured with {here} and {other.name} with {there} as {role} encoder; such"
-                    " numbers cannot be compared: evaluate both with one encoder"
-                )
+        _check_encoders(first, other)
+        _check_prompts(first, other)
+
+
+def _check_encoders(first: Result, other: Result) -> None:
+    """Refuse two results of which one has another encoder, or none, in a role that a metric of both depends on."""
+    for name in METRICS:
+        if name not in _wanted(first) & _wanted(other):
+            continue
+        for role in (METRICS[name].role, *METRICS[name].optional):
+            here, there = first.encoders.get(role), other.encoders.get(role)
+            if here == there or (here and there and here.same_measure(there)):
+                continue
+            ours, theirs = (f"with {facts}" if facts else "without any" for facts in (here, there))
+            raise BadConfig(
+                f"{label(name)} of {first.name} was measured {ours} and that of {other.name} {theirs} as {role}"
+                " encoder; such numbers cannot be compared: evaluate both with one encoder"
+            )
+
+
+def _check_prompts(first: Result, other: Result) -> None:
+    """Refuse two results without a common subject, or whose pictures of one were made of other prompts."""
+    there = {row.subject: row for row in other.subjects}
+    shared = [row for row in first.subjects if row.subject in there]
+    if not shared:
+        raise BadConfig(f"{first.name} and {other.name} have no subject in common; evaluate both on the same subjects")
+    for row in shared:
+        other_row = there[row.subject]
+        pairs = ((row.prompts, other_row.prompts), (row.class_prompt, other_row.class_prompt))
+        if any(ours and theirs and ours != theirs for ours, theirs in pairs):
+            raise BadConfig(
+                f"the pictures of {row.subject} were made of other prompts in {first.name} than in {other.name};"
+                " evaluate both under the same protocol, and say the token of given pictures with --token"
+            )
+
+
+def _wanted(result: Result) -> set[str]:
+    """Return the metrics that a result has or, before it is measured, will have."""
+    return {*result.settings.get("metrics", ()), *result.metrics()}
+
+
+def digest_prompts(texts: Sequence[str]) -> str | None:
+    """Return what tells sets of prompts apart, in any order and number; None of none."""
+    if not texts:
+        return None
+    return hashlib.sha256(json.dumps(sorted(set(texts))).encode()).hexdigest()[:16]
 
 
 def label(metric: str) -> str:

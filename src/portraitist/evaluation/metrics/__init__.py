@@ -3,7 +3,15 @@
 from portraitist.evaluation.metrics.frechet import frechet_distance
 from portraitist.evaluation.metrics.metric import ROLES, Embeddings, Material, Metric, Scores
 from portraitist.evaluation.metrics.perceptual import diversity, perceptual_distance
-from portraitist.evaluation.metrics.registry import FID, METRICS, get_metrics, higher_is_better, needed_roles
+from portraitist.evaluation.metrics.registry import (
+    FID,
+    METRICS,
+    check_roles,
+    finds_faces,
+    get_metrics,
+    higher_is_better,
+    needed_roles,
+)
 from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_cosine, with_misses
 
 __all__ = [
@@ -14,7 +22,9 @@ __all__ = [
     "Material",
     "Metric",
     "Scores",
+    "check_roles",
     "diversity",
+    "finds_faces",
     "frechet_distance",
     "get_metrics",
     "higher_is_better",

@@ -85,14 +85,16 @@ class Scores:
     """What a metric found of one subject.
 
     Attributes:
-        value: The number.
+        value: The number; None if the material does not allow it.
         per_picture: The values it is the mean of, one a generated picture in order, where there is such a thing.
         extras: Further numbers by name.
+        missing: Why there is no number.
     """
 
-    value: float
+    value: float | None
     per_picture: tuple[float, ...] = ()
     extras: Mapping[str, float] = field(default_factory=dict)
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Metric:
         role: The encoder it needs.
         higher_is_better: Which way is good.
         meaning: One sentence for readers.
-        measure: From a subject's embeddings to scores; None if the material does not allow it.
+        measure: From a subject's embeddings to scores.
+        optional: Roles of encoders that change its numbers where they are given.
     """
 
     name: str
@@ -113,4 +116,5 @@ class Metric:
     role: Role
     higher_is_better: bool
     meaning: str
-    measure: Callable[[Embeddings], Scores | None]
+    measure: Callable[[Embeddings], Scores]
+    optional: tuple[Role, ...] = ()

@@ -1,6 +1,6 @@
 """All metrics of a subject's pictures, by name; FID alone is of whole sets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -8,12 +8,13 @@ from torch import Tensor
 
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import EmbedsTexts, embed_images
-from portraitist.evaluation.metrics.metric import Embeddings, Metric, Scores
+from portraitist.evaluation.metrics.metric import ROLES, Embeddings, Metric, Scores
 from portraitist.evaluation.metrics.perceptual import diversity
 from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_cosine, with_misses
 
 FID = "fid"
 _LOWER_IS_BETTER = {FID, "face_misses"}
+_NO_PROMPTS = "nobody knows the prompts of the pictures"
 
 
 def _mean(values: Tensor | Sequence[float]) -> Scores:
@@ -29,31 +30,34 @@ def _clip_i(made: Embeddings) -> Scores:
     return _mean(pairwise_cosine(made.of("clip", "pictures"), made.of("clip", "photos")))
 
 
-def _clip_t(made: Embeddings) -> Scores | None:
-    if not made.material.prompts or not isinstance(made.encoder("clip"), EmbedsTexts):
-        return None
+def _clip_t(made: Embeddings) -> Scores:
+    if not made.material.prompts:
+        return Scores(None, missing=_NO_PROMPTS)
+    if not isinstance(made.encoder("clip"), EmbedsTexts):
+        return Scores(None, missing=f"{made.encoder('clip').name} reads no texts")
     return _mean(paired_cosine(made.of("clip", "pictures"), made.of_prompts()))
 
 
-def _pres(made: Embeddings) -> Scores | None:
+def _pres(made: Embeddings) -> Scores:
     if not made.material.class_pictures:
-        return None
+        return Scores(None, missing="no class pictures")
     return Scores(float(pairwise_cosine(made.of("dino", "class_pictures"), made.of("dino", "photos")).mean()))
 
 
-def _div(made: Embeddings) -> Scores | None:
+def _div(made: Embeddings) -> Scores:
     distances = diversity(made.encoder("perceptual"), made.material.pictures, made.material.groups)
-    return Scores(float(np.mean(distances))) if distances else None
+    return Scores(float(np.mean(distances))) if distances else Scores(None, missing="no two pictures of a prompt")
 
 
-def _face_sim(made: Embeddings) -> Scores | None:
-    """Compare faces; photos without one are left out, pictures without one counted. No detector: whole pictures."""
+def _face_sim(made: Embeddings) -> Scores:
+    """Compare faces; pictures without one are left out and counted. No detector: whole pictures."""
     photos, pictures = ([face for face in made.faces[part] if face is not None] for part in ("photos", "pictures"))
     if not photos:
-        return None
+        return Scores(None, missing="no face found in the photos")
     count = len(made.material.pictures)
     if not pictures:
-        return Scores(0.0, extras={"face_sim_misses_zero": 0.0, "face_misses": 1.0})
+        extras = {"face_sim_misses_zero": 0.0, "face_misses": 1.0}
+        return Scores(None, extras=extras, missing="no face found in the pictures")
     encoder = made.encoder("identity")
     values = pairwise_cosine(embed_images(encoder, pictures), embed_images(encoder, photos))
     mean, zeroed, misses = with_misses(values, count)
@@ -63,15 +67,17 @@ def _face_sim(made: Embeddings) -> Scores | None:
     return Scores(mean, whole, {"face_sim_misses_zero": zeroed, "face_misses": misses})
 
 
-def _face_div(made: Embeddings) -> Scores | None:
+def _face_div(made: Embeddings) -> Scores:
     faces = [face for face in made.faces["pictures"] if face is not None]
     distances = diversity(made.encoder("perceptual"), faces, [0] * len(faces))
-    return Scores(float(np.mean(distances))) if distances else None
+    return Scores(float(np.mean(distances))) if distances else Scores(None, missing="fewer than two faces")
 
 
-def _image_reward(made: Embeddings) -> Scores | None:
+def _image_reward(made: Embeddings) -> Scores:
     material = made.material
-    return _mean(made.tools["reward"].score(material.prompts, material.pictures)) if material.prompts else None
+    if not material.prompts:
+        return Scores(None, missing=_NO_PROMPTS)
+    return _mean(made.tools["reward"].score(material.prompts, material.pictures))
 
 
 METRICS: dict[str, Metric] = {
@@ -80,10 +86,17 @@ METRICS: dict[str, Metric] = {
         Metric("dino", "DINO", "dino", True, "Likeness to the subject, by self-supervised features.", _dino),
         Metric("clip_i", "CLIP-I", "clip", True, "Likeness to the subject, by CLIP's picture embeddings.", _clip_i),
         Metric("clip_t", "CLIP-T", "clip", True, "How well pictures follow their prompts, by CLIP.", _clip_t),
-        Metric("face_sim", "Face Sim", "identity", True, "Likeness of faces, by a recognition network.", _face_sim),
+        Metric(
+            "face_sim", "Face Sim", "identity", True, "Likeness of faces, by a recognition network.", _face_sim,
+            optional=("detector",),
+        ),
         Metric("pres", "PRES", "dino", False, "Likeness of class pictures to the subject: language drift.", _pres),
         Metric("div", "DIV", "perceptual", True, "How much pictures of one prompt differ.", _div),
-        Metric("face_div", "Face Div", "perceptual", True, "How much the generated faces differ.", _face_div),
+        # The recognition network says how faces are cut out for both.
+        Metric(
+            "face_div", "Face Div", "perceptual", True, "How much the generated faces differ.", _face_div,
+            optional=("detector", "identity"),
+        ),
         Metric(
             "image_reward", "ImageReward", "reward", True, "What people are likely to prefer, given the prompt.",
             _image_reward,
@@ -115,3 +128,21 @@ def needed_roles(names: Sequence[str]) -> list[str]:
     """Return the roles whose encoders some metrics need."""
     roles = [metric.role for metric in get_metrics(names)]
     return list(dict.fromkeys([*roles, *(["inception"] if FID in names else [])]))
+
+
+def finds_faces(names: Iterable[str]) -> bool:
+    """Say whether one of some metrics looks for faces, where it is given a detector."""
+    return any("detector" in METRICS[name].optional for name in names if name in METRICS)
+
+
+def check_roles(roles: Iterable[str]) -> None:
+    """Refuse roles that no encoder can have.
+
+    Raises:
+        BadConfig: Naming those there are.
+    """
+    for role in roles:
+        if role not in ROLES:
+            near = get_close_matches(role, ROLES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(ROLES)}"
+            raise BadConfig(f"no encoder has the role {role!r}; {hint}")
