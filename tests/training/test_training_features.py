@@ -76,11 +76,13 @@ WATCH = {"every": 2, "time_share": 1.0, "samples": 4, "sampling_steps": 1, "pati
 def test_a_watched_run_keeps_its_best_step_and_draws_its_curve(base: Base, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
     encoders = Encoders(Colours(), Colours())
-    adapter = teach(base, folder, output, watch={**WATCH, "stop": False}, encoders=encoders)
+    watch = {"every": 10, "sampling_steps": 1, "stop": False}
+    adapter = teach(base, folder, output, steps=60, batch_size=8, watch=watch, encoders=encoders)
     lines = [json.loads(line) for line in (run_folder(output) / "log.jsonl").read_text().splitlines()]
     looks = [line for line in lines if "validation" in line]
-    assert [line["step"] for line in looks] == [2, 4, 6]
+    assert [line["step"] for line in looks] == [10, 20, 30, 40, 50, 60]
     scored = {line["step"]: line["score"] for line in looks if "score" in line}
+    assert list(scored) == [10, 30, 40, 60]
     assert adapter.metadata["training"]["kept_step"] == max(scored, key=scored.__getitem__)
     assert all(
         line["score"] == pytest.approx(line["likeness"] * line["faithfulness"]) for line in looks if "score" in line

@@ -64,10 +64,13 @@ def subject_watch(
         views = crop_views(subject.photos, recipe.photos.smallest_crop, recipe.seed, task.prompt)
     (pictures,) = encode_views(base, views, recipe.photos.mask_floor)
     rows = recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
-    budget = Budget.of(recipe, rows, len(recipe.watch.prompts) if encoders else 0)
+    budget = Budget.of(recipe, rows, draws=bool(encoders))
     validate = ValidationLoss(base, recipe, task.prompts, task.prompt, pictures, budget.samples)
-    judge = DrawnPictures(base, subject, recipe, encoders, awake) if encoders else None
-    return SubjectWatch(recipe, budget, validate, judge, folder)
+    if not budget.drawn:
+        return SubjectWatch(recipe, budget, validate, folder=folder)
+    prompts = recipe.watch.prompts[: budget.prompts]
+    judge = DrawnPictures(base, subject, prompts, budget.sampling_steps, encoders, awake)
+    return SubjectWatch(recipe, budget, validate, judge, "score" if encoders.are_both else "validation", folder)
 
 
 def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: str) -> list[Image.Image]:

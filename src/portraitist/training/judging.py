@@ -54,6 +54,11 @@ class Encoders:
     def __bool__(self) -> bool:
         return self.subject is not None or self.prompt is not None
 
+    @property
+    def are_both(self) -> bool:
+        """Say whether pictures get a score: likeness and faithfulness."""
+        return self.subject is not None and self.prompt is not None
+
 
 class ValidationLoss:
     """The loss on pictures kept from training, always with the same noise and timesteps.
@@ -96,28 +101,30 @@ class DrawnPictures:
     Args:
         base: The base, with the adapter attached.
         subject: Whose photos they are compared to.
-        recipe: Says which prompts.
+        prompts: What is drawn; ``{}`` becomes the subject.
+        steps: Denoiser evaluations a picture.
         encoders: What judges them.
         awake: Brings what sampling needs back to the device for a while.
     """
 
-    def __init__(self, base: Base, subject: Subject, recipe: Recipe, encoders: Encoders, awake: Awake) -> None:
-        self.base, self.subject, self.recipe, self.awake = base, subject, recipe, awake
-        self.encoders = encoders
+    def __init__(
+        self, base: Base, subject: Subject, prompts: Sequence[str], steps: int, encoders: Encoders, awake: Awake
+    ) -> None:
+        self.base, self.subject, self.prompts, self.steps = base, subject, prompts, steps
+        self.encoders, self.awake = encoders, awake
         self._photos = None if encoders.subject is None else embed_images(encoders.subject, subject.photos)
 
     def __call__(self) -> dict[str, float]:
         """Draw and judge."""
-        watch = self.recipe.watch
         with self.awake():
-            images = draw(self.base, self.subject, watch.prompts, watch.sampling_steps)
+            images = draw(self.base, self.subject, self.prompts, self.steps)
         measured = {}
         if self._photos is not None and self.encoders.subject is not None:
             found = embed_images(self.encoders.subject, images)
             measured["likeness"] = float(pairwise_cosine(found, self._photos).mean())
         if self.encoders.prompt is not None:
             # The encoder has never heard the rare token, so the class noun alone stands for the subject.
-            texts = [prompt.replace("{}", self.subject.class_noun) for prompt in watch.prompts]
+            texts = [prompt.replace("{}", self.subject.class_noun) for prompt in self.prompts]
             captions = embed_captions(self.encoders.prompt, texts)  # type: ignore[arg-type]
             measured["faithfulness"] = float(paired_cosine(embed_images(self.encoders.prompt, images), captions).mean())
         return measured

@@ -4,18 +4,19 @@ Every look measures the loss on pictures it was not trained on, always with the 
 looks differ only by what was learnt. With an encoder of pictures and texts at hand, some looks also draw a few fixed
 prompts with fixed seeds and measure likeness to the subject and faithfulness to the prompts.
 
-The rule. Kept is the step with the largest product of likeness and faithfulness, where both are measured: relative
-gains of one pay for relative losses of the other. Otherwise it is the step with the smallest validation loss. A curve
-has turned when its best value is `patience` looks old; training stops when every curve that is measured has turned.
+The rule is settled before training. Where the time allows enough scored looks, kept is the scored look with the largest
+product of likeness and faithfulness: relative gains of one pay for relative losses of the other. Otherwise nothing is
+drawn, and it is the look with the smallest validation loss. A curve has turned when its best value is `patience` of its
+points old; training stops when the loss, and the score where it decides, have turned.
 
 The cost. Work is counted in passes through the denoiser, not by a clock, so that a resumed run looks at the same steps:
 a training step costs two passes a row at least (forward, and backward to the adapter). Looks get a share of that.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from portraitist.training.contracts import Verdict
 from portraitist.training.curves import draw_curves
@@ -25,37 +26,81 @@ _PASSES_A_ROW = 2
 # Decoding a picture: the autoencoder's decoder does about the work of three passes (Stable Diffusion at 512).
 _PASSES_TO_DECODE = 3
 _WITH_GUIDANCE = 2
+# With fewer scores the best of them is chance; worse pictures, or fewer, do not tell two looks apart.
+_FEWEST_SCORES = 4
+_FEWEST_PROMPTS = 2
+_FEWEST_SAMPLING_STEPS = 8
+# A validation loss over fewer noised pictures depends on which timesteps they got.
+_FEWEST_SAMPLES = 4
 
 Measure = Callable[[], dict[str, float]]
+Rule = Literal["validation", "score"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What looks may cost.
+    """When a run is looked at, and what a look may cost.
 
     Attributes:
+        looks: Optimiser steps after which it is looked at, the last among them.
         samples: Noised pictures in a validation loss.
-        draw_every: Optimiser steps between two looks that draw pictures.
+        drawn: Those of the looks that draw pictures as well; none where there would be fewer than `_FEWEST_SCORES`.
+        prompts: How many of the recipe's prompts they draw.
+        sampling_steps: Denoiser evaluations a picture.
     """
 
+    looks: tuple[int, ...]
     samples: int
-    draw_every: int
+    drawn: tuple[int, ...] = ()
+    prompts: int = 0
+    sampling_steps: int = 0
 
     @classmethod
-    def of(cls, recipe: Recipe, rows: int, pictures: int) -> "Budget":
-        """Share the work out.
+    def of(cls, recipe: Recipe, rows: int, draws: bool) -> "Budget":
+        """Share the work out: at most half of it to drawing, the rest to the validation loss.
+
+        Looks are further apart than the recipe wants where it would leave each fewer than `_FEWEST_SAMPLES`.
 
         Args:
             recipe: The recipe.
             rows: Pictures and class images in an optimiser step.
-            pictures: Pictures drawn in a look; 0 draws none, and the loss gets all there is.
+            draws: Whether there is an encoder for what would be drawn.
         """
         watch = recipe.watch
-        work = watch.time_share * watch.every * rows * _PASSES_A_ROW * (0.5 if pictures else 1)
-        samples = max(1, min(watch.samples, int(work)))
-        cost = pictures * (watch.sampling_steps * _WITH_GUIDANCE + _PASSES_TO_DECODE)
-        looks = max(1, -(-cost // max(1, int(work))))
-        return cls(samples, looks * watch.every)
+        work = int(watch.time_share * recipe.steps * rows * _PASSES_A_ROW)
+        looks = _spread(recipe, max(1, work // 2 // _FEWEST_SAMPLES))
+        drawing = _drawing(recipe, looks, work // 2) if draws else cls(looks, 0)
+        samples = (work - drawing.work) // len(looks)
+        return replace(drawing, samples=max(1, min(watch.samples, samples)))
+
+    @property
+    def work(self) -> int:
+        """Return the passes through the denoiser that all looks take together."""
+        return len(self.looks) * self.samples + len(self.drawn) * _cost(self.prompts, self.sampling_steps)
+
+
+def _spread(recipe: Recipe, most: int) -> tuple[int, ...]:
+    """Return the steps to look at: every so many as the recipe says, or a multiple of that, and the last."""
+    every, steps = recipe.watch.every, recipe.steps
+    while -(-steps // every) > most:
+        every += recipe.watch.every
+    return (*range(every, steps, every), steps)
+
+
+def _drawing(recipe: Recipe, looks: tuple[int, ...], work: int) -> Budget:
+    """Return how often and how much is drawn: as many prompts as possible, as well as possible, seldom enough."""
+    watch, total = recipe.watch, len(looks)
+    for prompts in range(len(watch.prompts), min(len(watch.prompts), _FEWEST_PROMPTS) - 1, -1):
+        for steps in range(watch.sampling_steps, min(watch.sampling_steps, _FEWEST_SAMPLING_STEPS) - 1, -1):
+            count = min(total, work // _cost(prompts, steps))
+            if count >= _FEWEST_SCORES:
+                drawn = tuple(looks[(position + 1) * total // count - 1] for position in range(count))
+                return Budget(looks, 0, drawn, prompts, steps)
+    return Budget(looks, 0)
+
+
+def _cost(pictures: int, steps: int) -> int:
+    return pictures * (steps * _WITH_GUIDANCE + _PASSES_TO_DECODE)
 
 
 @dataclass
@@ -79,10 +124,11 @@ class SubjectWatch:
     """Looks at a subject's adapter.
 
     Args:
-        recipe: Says when to look and when to stop.
-        budget: What a look may cost.
+        recipe: Says when to stop.
+        budget: When to look, and what a look may cost.
         validate: Returns ``validation``, the loss on pictures kept from training.
         judge: Returns ``likeness`` and ``faithfulness`` of drawn pictures; either may be missing. None draws none.
+        rule: The curve that decides which step is kept.
         folder: Where the curve is drawn; None draws none.
     """
 
@@ -92,45 +138,42 @@ class SubjectWatch:
         budget: Budget,
         validate: Measure,
         judge: Measure | None = None,
+        rule: Rule = "validation",
         folder: Path | None = None,
     ) -> None:
         self.recipe, self.budget, self.folder = recipe, budget, folder
-        self.validate, self.judge = validate, judge
+        self.validate, self.judge, self.rule = validate, judge, rule
         self.curves: dict[str, Curve] = {"validation": Curve(-1)}
+        self.curves.setdefault(rule, Curve(1))
         self.kept: int | None = None
 
     def is_due(self, step: int) -> bool:
         """Say whether to look after a step; the last one is always looked at."""
-        return step % self.recipe.watch.every == 0 or step == self.recipe.steps
+        return step in self.budget.looks
 
     def look(self, step: int) -> tuple[Verdict, dict[str, float]]:
         """Measure, and say whether this is the best so far or time to stop."""
         measured = self.validate()
-        if self.judge is not None and (step % self.budget.draw_every == 0 or step == self.recipe.steps):
+        if self.judge is not None and step in self.budget.drawn:
             measured |= self.judge()
             if {"likeness", "faithfulness"} <= measured.keys():
                 measured["score"] = max(0.0, measured["likeness"]) * max(0.0, measured["faithfulness"])
         for name, value in measured.items():
             self.curves.setdefault(name, Curve(1)).points.append((step, value))
-        deciding = self.curves[self._rule]
-        is_best = self._rule in measured and deciding.best == len(deciding.points) - 1
+        deciding = self.curves[self.rule]
+        is_best = self.rule in measured and deciding.best == len(deciding.points) - 1
         if is_best:
             self.kept = step
         if self.folder is not None:
-            points = {name: curve.points for name, curve in self.curves.items()}
+            points = {name: curve.points for name, curve in self.curves.items() if curve.points}
             draw_curves(points, self.kept, self.folder / "curve.svg")
         return ("best" if is_best else "stop" if self._has_seen_enough() else "worse"), measured
 
-    @property
-    def _rule(self) -> str:
-        """Return the curve that decides: the score where it will be measured, else the validation loss."""
-        return "score" if "score" in self.curves else "validation"
-
     def _has_seen_enough(self) -> bool:
-        """Say whether the loss and, if measured, the score have turned."""
+        """Say whether the loss and, where it decides, the score have turned."""
         watch = self.recipe.watch
-        deciding = {"validation", self._rule}
-        return watch.stop and all(self.curves[name].has_turned(watch.patience) for name in deciding)
+        deciding = (self.curves[name] for name in {"validation", self.rule})
+        return watch.stop and all(curve.has_turned(watch.patience) for curve in deciding)
 
     def state(self) -> dict[str, Any]:
         """Return what was measured so far."""

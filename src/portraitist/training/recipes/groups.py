@@ -63,7 +63,7 @@ class PhotoSettings(Group):
 class WatchSettings(Group):
     """Knowing when it is good, while it is trained (docs/training.md)."""
 
-    every: int = Field(0, ge=0, description="optimiser steps between two looks; 0 does not watch")
+    every: int = Field(0, ge=0, description="optimiser steps between two looks, or a multiple of it; 0 does not watch")
     time_share: float = Field(0.1, gt=0, le=1, description="extra work the looks may cost, of the training's own")
     held_out: int | None = Field(
         None, ge=0, description="photos kept from training; one of four or more when absent, else crops"
@@ -71,9 +71,11 @@ class WatchSettings(Group):
     samples: int = Field(64, gt=0, description="noised pictures in a validation loss, as far as time allows")
     prompts: tuple[str, ...] = Field(
         ("a photo of a {} on the beach", "a photo of a {} in the snow", "a painting of a {}", "a {} on a city street"),
-        description="what is drawn and scored with encoders; {} becomes the subject",
+        description="what is drawn and scored with encoders, the first ones if time is short; {} becomes the subject",
     )
-    sampling_steps: int = Field(12, gt=0, description="denoiser evaluations a picture; enough to tell subjects apart")
+    sampling_steps: int = Field(
+        12, gt=0, description="most denoiser evaluations a picture; enough to tell subjects apart"
+    )
     subject_encoder: str | None = Field(None, description="image encoder that measures likeness, e.g. a DINO folder")
     prompt_encoder: str | None = Field(None, description="encoder of pictures and texts, e.g. a CLIP folder")
     patience: int = Field(3, gt=0, description="looks without a new best after which a curve has turned")

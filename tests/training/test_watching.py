@@ -1,0 +1,112 @@
+"""The watch: what it may cost, which step it keeps, when it stops."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.watching import Budget, SubjectWatch
+
+
+def recipe(folder: str = "sd", method: str = "lora", **settings: Any) -> Recipe:
+    base, family = (folder, "sd") if folder == "toyland" else ("x", folder)
+    return load_recipe(method, base, family, overrides=settings)
+
+
+def rows(recipe: Recipe) -> int:
+    return recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
+
+
+def passes(budget: Budget) -> int:
+    """Count the passes through the denoiser that all looks take: guidance takes two, decoding is worth three."""
+    drawing = len(budget.drawn) * budget.prompts * (2 * budget.sampling_steps + 3)
+    return drawing + len(budget.looks) * budget.samples
+
+
+@pytest.mark.parametrize("every", [5, 50])
+@pytest.mark.parametrize("draws", [False, True])
+@pytest.mark.parametrize("folder", ["toyland", "sd", "sdxl", "flux"])
+@pytest.mark.parametrize("method", ["lora", "krona", "lidb"])
+def test_looks_cost_no_more_than_their_share_of_any_recipe(folder: str, method: str, draws: bool, every: int) -> None:
+    watched = recipe(folder, method, watch={"every": every})
+    budget = Budget.of(watched, rows(watched), draws)
+    assert passes(budget) <= watched.watch.time_share * watched.steps * rows(watched) * 2
+    assert budget.looks[-1] == watched.steps
+    assert all(step % every == 0 for step in budget.looks[:-1])
+    assert budget.samples >= 4
+    assert not budget.drawn or len(budget.drawn) >= 4
+    assert set(budget.drawn) <= set(budget.looks)
+    assert not budget.drawn or budget.drawn[-1] == watched.steps
+
+
+def test_more_time_buys_better_looks_and_too_little_draws_nothing() -> None:
+    shares = (0.1, 0.2, 0.5, 1.0)
+    budgets = [Budget.of(recipe(watch={"every": 50, "time_share": share}), 1, True) for share in shares]
+    assert [bool(budget.drawn) for budget in budgets] == [False, False, True, True]
+    assert [budget.prompts for budget in budgets] == sorted(budget.prompts for budget in budgets)
+    assert budgets[-1].prompts == 4
+    assert budgets[-1].sampling_steps == 12
+
+
+def test_looks_that_would_be_too_small_are_further_apart() -> None:
+    assert Budget.of(recipe(watch={"every": 5}), 1, False).looks == (*range(45, 500, 45), 500)
+
+
+def look_at(watch: SubjectWatch) -> dict[int, str]:
+    """Return the verdicts on all steps of a run, or until the watch stops it."""
+    verdicts = {}
+    for step in range(1, watch.recipe.steps + 1):
+        if watch.is_due(step):
+            verdicts[step], _ = watch.look(step)
+            if verdicts[step] == "stop":
+                break
+    return verdicts
+
+
+def measured(name: str, values: Sequence[float]) -> Callable[[], dict[str, float]]:
+    left: Iterator[float] = iter(values)
+    return lambda: {name: next(left)}
+
+
+def scored(values: Sequence[float]) -> Callable[[], dict[str, float]]:
+    left: Iterator[float] = iter(values)
+    return lambda: {"likeness": next(left), "faithfulness": 1.0}
+
+
+FALLING_THEN_RISING = [0.30, 0.20, 0.21, 0.19, 0.25, 0.24, 0.23, 0.4, 0.5, 0.9]
+
+
+def test_where_nothing_is_drawn_the_validation_loss_decides() -> None:
+    watched = recipe(watch={"every": 50})
+    watch = SubjectWatch(watched, Budget.of(watched, 1, True), measured("validation", FALLING_THEN_RISING))
+    verdicts = look_at(watch)
+    assert watch.kept == 200
+    assert list(verdicts.items())[-1] == (350, "stop")
+
+
+def test_where_scores_are_drawn_they_decide_from_the_first_to_the_last() -> None:
+    """The loss is best at step 200, and the first score comes early; neither keeps a step that scores worse."""
+    watched = recipe(watch={"every": 50, "time_share": 1.0, "stop": False})
+    budget = Budget.of(watched, 1, True)
+    assert len(budget.drawn) == 4
+    judge = scored([0.4, 0.6, 0.9, 0.5])
+    watch = SubjectWatch(watched, budget, measured("validation", FALLING_THEN_RISING), judge, "score")
+    look_at(watch)
+    assert watch.kept == budget.drawn[2]
+
+
+def test_a_run_stops_when_loss_and_score_have_turned() -> None:
+    watched = recipe("sd", "krona", watch={"every": 50, "patience": 2})
+    budget = Budget.of(watched, rows(watched), True)
+    assert len(budget.drawn) >= 4
+    watch = SubjectWatch(
+        watched,
+        budget,
+        measured("validation", FALLING_THEN_RISING),
+        scored([0.5, 0.9, 0.8, 0.7, 0.6]),
+        "score",
+    )
+    verdicts = look_at(watch)
+    assert watch.kept == budget.drawn[1]
+    assert list(verdicts.items())[-1] == (budget.drawn[3], "stop")
