@@ -25,6 +25,16 @@ def test_rows_may_differ_in_length() -> None:
     assert area(sheet, "blue") == 32 * 32
 
 
+def test_heads_stand_above_their_row_and_cover_nothing() -> None:
+    images = squares(2)
+    rows = [Row("photos", images), Row("a prompt", images, ["one", "another of more words"]), Row("more", images)]
+    plain, headed = (contact_sheet(each, tile=48) for each in ([Row(r.caption, r.images) for r in rows], rows))
+    assert headed.height > plain.height
+    assert area(headed, "red") == area(headed, "green") == 3 * 48 * 48
+    ink = [(np.asarray(sheet).astype(int).sum(axis=-1) < 200).sum() for sheet in (plain, headed)]
+    assert ink[1] > ink[0] + 50
+
+
 @pytest.mark.parametrize("columns", [1, 2, 5])
 def test_captions_stand_under_their_pictures(columns: int) -> None:
     images = squares(5)

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-_MARGIN, _LABEL_WIDTH, _TITLE_HEIGHT = 8, 190, 34
+_MARGIN, _LABEL_WIDTH, _TITLE_HEIGHT, _HEAD_LINE = 8, 190, 34, 20
 _INK, _PAPER = (28, 28, 32), (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A caption and its pictures."""
+    """A caption and its pictures, and words above each of them."""
 
     caption: str
     images: Sequence[Image.Image]
+    heads: Sequence[str] = ()
 
 
 def contact_sheet(rows: Sequence[Row], *, title: str = "", tile: int = 128) -> Image.Image:
@@ -27,20 +28,27 @@ def contact_sheet(rows: Sequence[Row], *, title: str = "", tile: int = 128) -> I
         tile: Side of a picture on the sheet, in pixels; small pictures are enlarged without smoothing.
     """
     columns = max(len(row.images) for row in rows)
+    small, large = ImageFont.load_default(14), ImageFont.load_default(18)
+    heads = [[wrap(head, small, tile) for head in row.heads] for row in rows]
+    above = [_HEAD_LINE * max((len(lines) for lines in each), default=0) for each in heads]
     top = _MARGIN + (_TITLE_HEIGHT if title else 0)
     width = _LABEL_WIDTH + columns * (tile + _MARGIN) + _MARGIN
-    sheet = Image.new("RGB", (width, top + len(rows) * (tile + _MARGIN)), _PAPER)
+    sheet = Image.new("RGB", (width, top + sum(above) + len(rows) * (tile + _MARGIN)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
-        draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(18))
-    font = ImageFont.load_default(14)
-    for index, row in enumerate(rows):
-        y = top + index * (tile + _MARGIN)
-        text = "\n".join(textwrap.wrap(row.caption, 24))
-        draw.multiline_text((_MARGIN, y + tile / 2), text, fill=_INK, font=font, anchor="lm", spacing=3)
-        for column, image in enumerate(row.images):
+        draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=large)
+    y = top
+    for row, words, height in zip(rows, heads, above, strict=True):
+        for column, lines in enumerate(words):
             x = _LABEL_WIDTH + column * (tile + _MARGIN)
-            sheet.paste(fit_tile(image, tile), (x, y))
+            for number, line in enumerate(reversed(lines), 1):
+                draw.text((x, y + height - number * _HEAD_LINE), line, fill=_INK, font=small)
+        y += height
+        text = "\n".join(textwrap.wrap(row.caption, 24))
+        draw.multiline_text((_MARGIN, y + tile / 2), text, fill=_INK, font=small, anchor="lm", spacing=3)
+        for column, image in enumerate(row.images):
+            sheet.paste(fit_tile(image, tile), (_LABEL_WIDTH + column * (tile + _MARGIN), y))
+        y += tile + _MARGIN
     return sheet
 
 

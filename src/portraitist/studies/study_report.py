@@ -214,8 +214,9 @@ def _sheet(gallery: PictureGrid) -> bytes:
     """Lay out a picture grid as one PNG."""
     missing = Image.new("RGB", (8, 8), _GREY)
     rows = [SheetRow("photos", gallery.photos)] if gallery.photos else []
-    rows += [SheetRow(prompt, [image or missing for image in images]) for prompt, images in gallery.rows]
-    return encode_png(contact_sheet(rows, title=" | ".join(gallery.columns)))
+    for index, (prompt, images) in enumerate(gallery.rows):
+        rows.append(SheetRow(prompt, [image or missing for image in images], () if index else gallery.columns))
+    return encode_png(contact_sheet(rows))
 
 
 def _write_summary(result: StudyResult, path: Path) -> None:
