@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,10 @@ from portraitist.studies.study_report import write_report
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
 HEIGHT = 1600
+# How the page looked when somebody last looked at it, small enough that fonts of another machine make no difference.
+# After a change that is wanted: look at the page, then run this file with PORTRAITIST_KEEP_SCREENSHOTS=1.
+KEPT = Path(__file__).parent / "screenshots"
+SMALL = 20  # pixels of the page for one of the kept picture
 # Written into the page's title by the browser, where a test can read it: document width, and rows after sorting.
 PROBE = """<script>
   addEventListener("load", () => {
@@ -62,6 +67,21 @@ def test_screenshots_of_two_widths_and_schemes(page: Path, tmp_path: Path) -> No
     inks = [np.abs(each - each[2, 2]).sum(axis=2) > 120 for each in (wide, dark)]
     rows = [ink.any(axis=1) for ink in inks]
     assert (rows[0] == rows[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("width", [500, 1280])
+def test_the_page_looks_as_it_did(page: Path, tmp_path: Path, width: int) -> None:
+    photograph(page, tmp_path / "now.png", width)
+    kept = KEPT / f"study-{width}.png"
+    with Image.open(tmp_path / "now.png") as image:
+        now = image.convert("L").resize((width // SMALL, HEIGHT // SMALL), Image.Resampling.BOX)
+    if os.environ.get("PORTRAITIST_KEEP_SCREENSHOTS"):
+        KEPT.mkdir(exist_ok=True)
+        now.save(kept)
+    with Image.open(kept) as image:
+        difference = np.abs(np.asarray(now).astype(int) - np.asarray(image))
+    assert difference.mean() < 4
+    assert (difference > 60).mean() < 0.01
 
 
 @pytest.mark.parametrize("width", [500, 1280])
