@@ -17,6 +17,7 @@ from portraitist.adapters import (
     load_adapter,
     save_adapter,
     stack,
+    unstack,
 )
 from portraitist.adapters.layer import Kind
 from portraitist.errors import BadConfig
@@ -175,7 +176,7 @@ def test_two_adapters_add_with_their_scales(model: Layers, generator: torch.Gene
         with attached({"m": model}, adapter, scale=scale):
             effects.append(module(x) - before)
     both = before + effects[0] + effects[1]
-    if first.layers[f"m.{layer}"].joins(second.layers[f"m.{layer}"]):
+    if first.layers[f"m.{layer}"].joined(second.layers[f"m.{layer}"]) is not None:
         with attached({"m": model}, add([first, second], [0.5, -0.8])):
             both = module(x)
     attachment = Attachment({"m": model}).attach(first, "first", 0.5).attach(second, "second", -0.8)
@@ -225,6 +226,60 @@ def test_a_bank_equals_separate_adapters(model: Layers, generator: torch.Generat
         with attached({"m": model}, alone, scale=0.6):
             expected = module(x)[2 * index : 2 * index + 2]
         torch.testing.assert_close(together[2 * index : 2 * index + 2], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_a_bank_learns_what_separate_adapters_learn(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    module, x, name = model.get_submodule(layer), sample_input(layer, 6, generator), f"m.{layer}"
+    bank = make(model, method, layer, generator, bank=3)
+    with attached({"m": model}, bank):
+        y = module(x)
+    weights = torch.randn(y.shape, generator=generator)
+    (y * weights).sum().backward()
+    for index in range(3):
+        alone = copy.copy(bank)
+        leaves = {key: nn.Parameter(value[index].detach().clone()) for key, value in bank.parameters[name].items()}
+        alone.parameters = {name: leaves}
+        with attached({"m": model}, alone):
+            (module(x) * weights)[2 * index : 2 * index + 2].sum().backward()
+        for key, leaf in leaves.items():
+            torch.testing.assert_close(bank.parameters[name][key].grad[index], leaf.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_a_single_adapter_beside_a_bank_acts_on_every_sample(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 4, generator)
+    bank, single = (
+        stack([make(model, method, layer, generator) for _ in range(2)]),
+        make(model, method, layer, generator),
+    )
+    attachment = Attachment({"m": model}).attach(bank, "bank", 4.0).attach(single, "single", 4.0)
+    together = module(x)
+    attachment.detach()
+    for index, one in enumerate(unstack(bank)):
+        attachment = Attachment({"m": model}).attach(one, "one", 4.0).attach(single, "single", 4.0)
+        expected = module(x)[2 * index : 2 * index + 2]
+        attachment.detach()
+        torch.testing.assert_close(together[2 * index : 2 * index + 2], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+def test_one_adapter_may_be_on_several_bases(
+    model: Layers, generator: torch.Generator, method: str, layer: str
+) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 2, generator)
+    other = copy.deepcopy(model)
+    for parameter in other.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    adapter = make(model, method, layer, generator)
+    with attached({"m": model}, adapter):
+        expected = module(x)
+        with attached({"m": other}, adapter):
+            torch.testing.assert_close(module(x), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)

@@ -15,7 +15,7 @@ from portraitist.errors import BadConfig
 
 
 def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[LayerSpec]:
-    """Describe the adaptable layers whose name matches a pattern.
+    """Describe the adaptable layers whose name matches a pattern, one that several modules share by its first name.
 
     Args:
         components: Modules by component name, e.g. ``{"unet": ..., "text_encoder": ...}``.
@@ -27,14 +27,17 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
     """
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    found = []
+    found, weights = [], set()
     for component, root in components.items():
         for path, module in root.named_modules():
             name = f"{component}.{path}"
             spec = LayerSpec.of(name, module)
             if spec is None or not any(_matches(spec, p) for p in wanted) or any(_matches(spec, p) for p in unwanted):
                 continue
-            found.append(spec)
+            weight = (spec.kind, id(module.weight))
+            if weight not in weights:
+                weights.add(weight)
+                found.append(spec)
     if not found:
         raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(components)}")
     return found

@@ -1,9 +1,12 @@
 """Attaching adapters to frozen modules: run-time switching, scaling, merging, exact restoration.
 
 A frozen module keeps its class, its place and its weights; only its ``forward`` is overridden on the instance, and
-detaching deletes the override. Several adapters share one override and are added with their scales.
+detaching deletes the override. Several adapters share one override and are added with their scales. Where several
+modules apply one tensor (tied weights), a layer's change acts in all of them, as it does once it is merged.
 """
 
+import copy
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +29,7 @@ Where = Callable[[LayerSpec, Tensor], Tensor | float]
 class _Active:
     """One adapter's part in one layer."""
 
+    adapter: str
     layer: AdapterLayer
     params: Parameters
     scale: float
@@ -62,7 +66,7 @@ class _Site:
         self.module = module
         self.was_overridden = "forward" in vars(module)
         self.frozen_forward = module.forward
-        self.active: dict[str, _Active] = {}
+        self.active: list[_Active] = []
         module.forward = self.forward
 
     def remove(self) -> None:
@@ -73,7 +77,7 @@ class _Site:
 
     def present(self, x: Tensor | None = None) -> list[_Active]:
         """Return the parts that act (on an input, its samples' own), those that join as one."""
-        acting = [part for part in self.active.values() if part.enabled and part.scale != 0.0]
+        acting = [part for part in self.active if part.enabled and part.scale != 0.0]
         return _joined(acting if x is None else [part.chosen(x) for part in acting])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,10 +130,10 @@ def _joined(parts: Sequence[_Active]) -> list[_Active]:
     joined: list[_Active] = []
     for part in parts:
         for index, other in enumerate(joined):
-            fits = part.layer.joins(other.layer) and part.where is other.where
-            if fits and all(value.shape == other.params[name].shape for name, value in part.params.items()):
-                total = part.layer.added([other.scaled_params(), part.scaled_params()])
-                joined[index] = _Active(part.layer, total, 1.0, where=part.where)
+            layer = other.layer.joined(part.layer) if part.where is other.where else None
+            if layer is not None:
+                total = layer.added([other.scaled_params(), part.scaled_params()])
+                joined[index] = replace(other, layer=layer, params=total, scale=1.0)
                 break
         else:
             joined.append(part)
@@ -162,9 +166,9 @@ class Attachment:
 
     def __init__(self, components: Components) -> None:
         self.components = components
-        self._sites: dict[str, _Site] = {}
+        self._sites: dict[nn.Module, _Site] = {}
         self._adapters: dict[str, Adapter] = {}
-        self._merged: dict[str, tuple[Tensor, Tensor | None]] = {}
+        self._merged: list[tuple[Tensor, Tensor]] = []
 
     @property
     def names(self) -> list[str]:
@@ -180,19 +184,26 @@ class Attachment:
         """
         if name in self._adapters:
             raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
-        if self._merged:
-            raise BadConfig("adapters are merged into the base; unmerge before attaching another")
+        self._require_unmerged("attaching another")
         modules = {layer: find_module(self.components, adapter.layers[layer].spec) for layer in adapter.parameters}
         for layer_name, module in modules.items():
             if adapter.layers[layer_name].reads_weight:
                 _require_plain(module.weight, f"{adapter.method.name} on {layer_name}")
+        # All that can fail comes before the first module is changed.
+        holders = _holders(self.components)
+        parts: list[tuple[LayerSpec, nn.Module, _Active]] = []
         for layer_name, module in modules.items():
-            layer = adapter.layers[layer_name]
-            site = self._sites.get(layer_name)
-            if site is None:
-                site = self._sites[layer_name] = _Site(layer.spec, module)
-            layer.bind(module.weight, getattr(module, "bias", None))
-            site.active[name] = _Active(layer, adapter.parameters[layer_name], scale)
+            known = adapter.layers[layer_name]
+            twins = [(spec, twin) for spec, twin in holders[id(module.weight)] if _same_but_named(spec, known.spec)]
+            for spec, holder in twins or [(known.spec, module)]:
+                # A copy: what is bound belongs to this module, and the adapter may be on other bases too.
+                layer = copy.copy(known)
+                layer.bind(holder.weight, getattr(holder, "bias", None))
+                parts.append((spec, holder, _Active(name, layer, adapter.parameters[layer_name], scale)))
+        for spec, holder, part in parts:
+            if holder not in self._sites:
+                self._sites[holder] = _Site(spec, holder)
+            self._sites[holder].active.append(part)
         self._adapters[name] = adapter
         return self
 
@@ -201,15 +212,20 @@ class Attachment:
         self.unmerge()
         for gone in [name] if name is not None else self.names:
             self._part_names(gone)
-            for layer_name, site in list(self._sites.items()):
-                site.active.pop(gone, None)
+            for module, site in list(self._sites.items()):
+                site.active = [part for part in site.active if part.adapter != gone]
                 if not site.active:
                     site.remove()
-                    del self._sites[layer_name]
+                    del self._sites[module]
             del self._adapters[gone]
 
     def set_scale(self, scale: float, name: str = "default") -> None:
-        """Set the weight with which an adapter is added."""
+        """Set the weight with which an adapter is added.
+
+        Raises:
+            BadConfig: If it is merged.
+        """
+        self._require_unmerged("changing a scale")
         for part in self._part_names(name):
             part.scale = scale
 
@@ -223,8 +239,9 @@ class Attachment:
             name: The bank's name.
 
         Raises:
-            BadConfig: If the adapter is no bank, or has no such number.
+            BadConfig: If the adapter is no bank, has no such number, or is merged.
         """
+        self._require_unmerged("naming the samples' adapters")
         parts = self._part_names(name)
         if samples is None:
             for part in parts:
@@ -248,20 +265,34 @@ class Attachment:
             where: Called with a layer and its output; returns the share of the change that counts, a number or a tensor
                 that broadcasts to the output.
             name: The adapter.
+
+        Raises:
+            BadConfig: If it is merged.
         """
+        self._require_unmerged("letting an adapter act at some places only")
         for part in self._part_names(name):
             part.where = where
 
     def enable(self, enabled: bool = True, name: str | None = None) -> None:
-        """Switch one adapter, or all, on or off."""
+        """Switch one adapter, or all, on or off.
+
+        Raises:
+            BadConfig: If they are merged.
+        """
+        self._require_unmerged("switching adapters on or off")
         for which in [name] if name is not None else self.names:
             for part in self._part_names(which):
                 part.enabled = enabled
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
-        """Run the frozen components as they are for a while."""
-        states = [(part, part.enabled) for site in self._sites.values() for part in site.active.values()]
+        """Run the frozen components as they are for a while.
+
+        Raises:
+            BadConfig: If the adapters are merged.
+        """
+        self._require_unmerged("running the base without them")
+        states = [(part, part.enabled) for site in self._sites.values() for part in site.active]
         try:
             for part, _ in states:
                 part.enabled = False
@@ -279,24 +310,25 @@ class Attachment:
         """
         if self._merged:
             return
-        for layer_name, site in self._sites.items():
-            _require_plain(site.module.weight, f"merging into {layer_name}")
-        for layer_name, site in self._sites.items():
-            module, bias = site.module, getattr(site.module, "bias", None)
-            self._merged[layer_name] = (module.weight.data.clone(), None if bias is None else bias.data.clone())
-            for part in site.present():
-                if part.where is not None:
-                    self.unmerge()
-                    raise BadConfig("an adapter that acts at some places only cannot be merged into the weights")
-                params = part.scaled_params()
-                delta = part.layer.delta_weight(params)
-                if delta.ndim != module.weight.ndim:
-                    self.unmerge()
-                    raise BadConfig(f"{layer_name}: a bank of adapters cannot be merged; choose one of them")
-                _add_once_rounded(module.weight, delta)
-                change = part.layer.delta_bias(params)
-                if change is not None and bias is not None:
-                    _add_once_rounded(bias, change)
+        for site in self._sites.values():
+            _require_plain(site.module.weight, f"merging into {site.spec.name}")
+        done: set[int] = set()
+        for site in self._sites.values():
+            # What several modules share is saved, and changed, once.
+            own = {
+                name: tensor
+                for name in ("weight", "bias")
+                if (tensor := getattr(site.module, name, None)) is not None and id(tensor) not in done
+            }
+            done.update(map(id, own.values()))
+            self._merged += [(tensor, tensor.data.clone()) for tensor in own.values()]
+            try:
+                changes = _weight_changes(site)
+            except BadConfig:
+                self.unmerge()
+                raise
+            for name, tensor in own.items():
+                _add_once_rounded(tensor, changes[name])
         self._set_overrides(False)
 
     @torch.no_grad()
@@ -304,11 +336,8 @@ class Attachment:
         """Put the frozen weights back, bit for bit, and compute with adapters again."""
         if not self._merged:
             return
-        for layer_name, (weight, bias) in self._merged.items():
-            module = self._sites[layer_name].module
-            module.weight.data.copy_(weight)
-            if bias is not None:
-                module.bias.data.copy_(bias)
+        for tensor, before in reversed(self._merged):
+            tensor.data.copy_(before)
         self._merged.clear()
         self._set_overrides(True)
 
@@ -319,7 +348,46 @@ class Attachment:
     def _part_names(self, name: str) -> list[_Active]:
         if name not in self._adapters:
             raise BadConfig(f"no adapter named {name!r} is attached; there are: {', '.join(self.names) or 'none'}")
-        return [site.active[name] for site in self._sites.values() if name in site.active]
+        return [part for site in self._sites.values() for part in site.active if part.adapter == name]
+
+    def _require_unmerged(self, what: str) -> None:
+        if self._merged:
+            raise BadConfig(f"adapters are merged into the base; unmerge before {what}")
+
+
+def _holders(components: Components) -> dict[int, list[tuple[LayerSpec, nn.Module]]]:
+    """Return the modules that apply each weight, by its identity: several where weights are tied."""
+    holders = defaultdict(list)
+    for component, root in components.items():
+        for path, module in root.named_modules():
+            spec = LayerSpec.of(f"{component}.{path}", module)
+            if spec is not None:
+                holders[id(module.weight)].append((spec, module))
+    return holders
+
+
+def _same_but_named(first: LayerSpec, second: LayerSpec) -> bool:
+    return replace(first, name=second.name, bias=second.bias) == second
+
+
+def _weight_changes(site: _Site) -> dict[str, list[Tensor]]:
+    """Return what the parts on a site add to its weight and bias, all of it computed before anything is added.
+
+    Raises:
+        BadConfig: If a part has no single change.
+    """
+    changes: dict[str, list[Tensor]] = {"weight": [], "bias": []}
+    for part in site.present():
+        if part.where is not None:
+            raise BadConfig("an adapter that acts at some places only cannot be merged into the weights")
+        params = part.scaled_params()
+        changes["weight"].append(part.layer.delta_weight(params))
+        if changes["weight"][-1].ndim != site.module.weight.ndim:
+            raise BadConfig(f"{site.spec.name}: a bank of adapters cannot be merged; choose one of them")
+        bias = part.layer.delta_bias(params)
+        if bias is not None:
+            changes["bias"].append(bias)
+    return changes
 
 
 def _require_plain(weight: Tensor, what: str) -> None:
@@ -331,10 +399,12 @@ def _require_plain(weight: Tensor, what: str) -> None:
         )
 
 
-def _add_once_rounded(weight: Tensor, change: Tensor) -> None:
+def _add_once_rounded(weight: Tensor, changes: Sequence[Tensor]) -> None:
     """Add in float32 at least, so that a half-precision weight is rounded once."""
-    wide = torch.promote_types(weight.dtype, torch.float32)
-    weight.data.copy_(weight.data.to(wide) + change.to(weight.device, wide))
+    total = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
+    for change in changes:
+        total = total + change.to(total)
+    weight.data.copy_(total)
 
 
 @contextmanager

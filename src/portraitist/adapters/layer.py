@@ -188,9 +188,9 @@ class AdapterLayer(ABC):
         """
         return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
 
-    def joins(self, other: "AdapterLayer") -> bool:
-        """Say whether both on a layer act as one adapter with `added` parameters, as their changes do not add up."""
-        return False
+    def joined(self, other: "AdapterLayer") -> "AdapterLayer | None":
+        """Return the layer whose `added` parameters both on one weight act with, where their changes do not add up."""
+        return None
 
     def delta_bias(self, params: Parameters) -> Tensor | None:
         """Return the change of the bias for methods that rebuild weights; None when the bias stays."""

@@ -7,6 +7,7 @@ everything would be 1.26 of it.
 """
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from portraitist.adapters.layer import has_shape_only
+from portraitist.errors import UnwritableFolder
 from portraitist.files import cache_folder, write_aside
 
 # Below this fraction of the largest, a singular value is too small to divide by (float32).
@@ -71,6 +73,7 @@ class Spectrum:
         return Spectrum(self.sigma.to(device), self.u.to(device, dtype), self.v.to(device, dtype))
 
 
+# By weight: the state it was in, and the decomposition.
 _KNOWN = WeakTensorKeyDictionary()
 
 
@@ -79,13 +82,15 @@ def spectrum_of(weight: Tensor) -> Spectrum:
 
     Of a weight that has a shape only (on the meta device, or fake) it has the right shapes, for counting.
     """
-    if weight not in _KNOWN:
+    state = _state(weight)
+    if weight not in _KNOWN or _KNOWN[weight][0] != state:
         if has_shape_only(weight):
-            _KNOWN[weight] = decompose(weight)
+            spectrum = decompose(weight)
         else:
             path = cache_folder() / "spectra" / f"{_digest(weight)}.safetensors"
-            _KNOWN[weight] = (_read(path) or _compute_and_store(weight, path)).to(weight.device, torch.float32)
-    return _KNOWN[weight]
+            spectrum = (_read(path) or _compute_and_store(weight, path)).to(weight.device, torch.float32)
+        _KNOWN[weight] = state, spectrum
+    return _KNOWN[weight][1]
 
 
 @torch.no_grad()
@@ -117,26 +122,48 @@ def _first_small(sigma: Tensor) -> int:
 
 def _compute_and_store(weight: Tensor, path: Path) -> Spectrum:
     spectrum = decompose(weight)
-    with write_aside(path) as temporary:
-        save_file({name: getattr(spectrum, name).cpu() for name in ("sigma", "u", "v")}, temporary)
+    try:
+        with write_aside(path) as temporary:
+            save_file({name: getattr(spectrum, name).cpu() for name in ("sigma", "u", "v")}, temporary)
+    except (UnwritableFolder, SafetensorError, OSError):
+        # Not the error's own text: one warning for all weights.
+        warnings.warn(
+            f"decompositions cannot be stored in {path.parent} and will be computed again;"
+            " set $PORTRAITIST_CACHE to a folder that can be written and has room",
+            stacklevel=2,
+        )
     return spectrum
 
 
 def _read(path: Path) -> Spectrum | None:
     """Read a stored decomposition; a damaged one counts as absent."""
-    if not path.exists():
-        return None
     try:
-        return Spectrum(**load_file(path))
+        return Spectrum(**load_file(path)) if path.exists() else None
     except (SafetensorError, TypeError, OSError):
         return None
+
+
+def _state(weight: Tensor) -> tuple[object, ...]:
+    """Return what tells a weight that was changed in place: where it is, how often it was written, some of its values.
+
+    Writing through ``.data`` is not counted by torch, hence the values.
+    """
+    if has_shape_only(weight):
+        return ()
+    version = 0 if weight.is_inference() else weight._version
+    return weight.device, weight.dtype, version, _sample(weight.detach().flatten())
+
+
+def _sample(flat: Tensor) -> bytes:
+    """Return up to 4096 of a tensor's values, evenly spread."""
+    positions = torch.linspace(0, flat.numel() - 1, min(4096, flat.numel()), dtype=torch.float64).long()
+    return flat[positions.to(flat.device)].float().cpu().numpy().tobytes()
 
 
 def _digest(weight: Tensor) -> str:
     """Hash a weight's shape, many of its values and the exact sums of the parts of its memory; about a memory read."""
     flat = weight.detach().flatten()
-    positions = torch.linspace(0, flat.numel() - 1, min(4096, flat.numel()), dtype=torch.float64).long()
-    values = flat[positions.to(flat.device)].float().cpu().numpy().tobytes()
+    values = _sample(flat)
     # Sums of integers do not depend on the order of summation, hence not on device and threads.
     part = _PARTS * 8 // flat.element_size()
     body, rest = flat[: flat.numel() // part * part], flat[flat.numel() // part * part :]

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, attached, find_layers
+from portraitist.adapters import Adapter, Attachment, attached, find_layers
+from portraitist.adapters.algebra import bind
 from portraitist.adapters.layer import apply_weight
 from portraitist.adapters.spectrum import decompose
 from portraitist.errors import BadConfig
@@ -74,6 +75,7 @@ def test_forward_equals_the_definition(shape: str, singular: bool, scale: float)
         size = torch.linalg.svdvals(weight.flatten(1)).shape[0]
         assert delta.shape[0] == size
         layer = adapter.layers["m.x"]
+        layer.bind(weight, None)
         rebuilt = weight + layer.delta_weight({"delta": scale * delta})
         module.weight.data = rebuilt
         torch.testing.assert_close(actual, module(x), rtol=1e-4, atol=1e-4)
@@ -120,6 +122,7 @@ def test_every_way_of_computing_gives_the_same_gradients(
     module = make().double()
     adapter = adapter_of(module, generator, rank=rank)
     formulas = adapter.layers["m.x"]
+    formulas.bind(module.weight, module.bias)
     delta = adapter.parameters["m.x"]["delta"].detach().double()
     delta = (torch.stack([delta, -delta.flip(0)]) if bank else delta).requires_grad_()
     adapter.parameters["m.x"]["delta"] = delta
@@ -153,8 +156,8 @@ def test_rank_limits_the_change() -> None:
     module = nn.Linear(20, 12)
     adapter = adapter_of(module, generator, rank=3)
     assert adapter.count() == 3
-    with attached({"m": nn.ModuleDict({"x": module})}, adapter):
-        change = adapter.layers["m.x"].delta_weight(adapter.parameters["m.x"])
+    bind(adapter, {"m": nn.ModuleDict({"x": module})})
+    change = adapter.layers["m.x"].delta_weight(adapter.parameters["m.x"])
     assert torch.linalg.matrix_rank(change, rtol=1e-4) == 3
 
 
@@ -237,3 +240,49 @@ def test_a_changed_weight_is_decomposed_again(own_cache: Path) -> None:
         module.weight.data[50, 123] += change
         with attached({"m": nn.ModuleDict({"x": module})}, adapter_of(module, generator)):
             assert len(list((own_cache / "spectra").glob("*.safetensors"))) == 1 + (change > 0)
+
+
+@pytest.mark.parametrize("through_data", [False, True], ids=["counted", "through .data"])
+def test_a_weight_changed_in_place_is_decomposed_again(through_data: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    module = nn.Linear(8, 8, bias=False)
+    components = {"m": nn.ModuleDict({"x": module})}
+    adapter, x = adapter_of(module, generator), torch.randn(3, 8, generator=generator)
+    with attached(components, adapter):
+        module(x)
+    if through_data:
+        module.weight.data.copy_(torch.randn(8, 8, generator=generator))
+    else:
+        module.load_state_dict({"weight": torch.randn(8, 8, generator=generator)})
+    expected = x @ by_definition(module.weight, adapter.parameters["m.x"]["delta"]).T
+    with attached(components, adapter):
+        torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_shifts_of_different_ranks_add_inside_the_relu() -> None:
+    generator = torch.Generator().manual_seed(1)
+    for module in (nn.Linear(8, 8), nn.Linear(6, 24), nn.Linear(24, 6), nn.Conv2d(4, 8, 3)):
+        components = {"m": nn.ModuleDict({"x": module})}
+        long, short = adapter_of(module, generator, 2.0), adapter_of(module, generator, 2.0, rank=3)
+        x = module_input(module, generator)
+        padded = torch.zeros_like(long.parameters["m.x"]["delta"])
+        padded[:3] = short.parameters["m.x"]["delta"].detach()
+        both = adapter_of(module, generator)
+        both.parameters["m.x"]["delta"] = long.parameters["m.x"]["delta"] + padded
+        with attached(components, both):
+            expected = module(x)
+        for first, second in ((long, short), (short, long)):
+            attachment = Attachment(components).attach(first, "first").attach(second, "second")
+            torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-5)
+            attachment.detach()
+
+
+def test_decompositions_that_cannot_be_stored_are_used_all_the_same(own_cache: Path) -> None:
+    (own_cache / "spectra").touch()  # in the way of the folder
+    generator = torch.Generator().manual_seed(1)
+    module = nn.Linear(20, 8)
+    with (
+        pytest.warns(UserWarning, match=r"set \$PORTRAITIST_CACHE"),
+        attached({"m": nn.ModuleDict({"x": module})}, adapter_of(module, generator)),
+    ):
+        module(torch.randn(2, 20))

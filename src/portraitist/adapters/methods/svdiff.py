@@ -14,7 +14,9 @@ The cheapest exact way is taken for each layer and input (t positions, a weight 
   4 t r^2. Singular values too small to divide by are handled with both of their vectors.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -88,9 +90,21 @@ class SpectralLayer(AdapterLayer):
         """Scale the shifts inside the ReLU, as the authors do."""
         return {"delta": params["delta"] * scale}
 
-    def joins(self, other: AdapterLayer) -> bool:
-        """Sum shifts inside the ReLU (eq. 4), of adapters of one configuration."""
-        return isinstance(other, SpectralLayer) and other.config == self.config
+    def joined(self, other: AdapterLayer) -> AdapterLayer | None:
+        """Sum shifts inside the ReLU (eq. 4); the layer with more of them has room for the sum."""
+        if not isinstance(other, SpectralLayer) or other.config.leak != self.config.leak:
+            return None
+        return max(self, other, key=lambda layer: layer.shapes()["delta"])
+
+    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
+        """Add shifts, those that one has fewer as zeros, and a bank's to a single adapter's or another bank's."""
+        length = self.shapes()["delta"][0]
+        shifts = [F.pad(part["delta"], (0, length - part["delta"].shape[-1])) for part in parts]
+        if any(shift.ndim == 2 for shift in shifts):
+            banks = [shift if shift.ndim == 2 else shift[None] for shift in shifts]
+            count = math.lcm(*map(len, banks))
+            shifts = [bank.repeat_interleave(count // len(bank), 0) for bank in banks]
+        return {"delta": torch.stack(shifts).sum(0)}
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Look the weight's decomposition up, or compute it once, and see which way it opens."""
@@ -308,6 +322,14 @@ class NormShift(AdapterLayer):
         return True
 
 
+def _sum_config(configs: Sequence[SvdiffConfig]) -> SvdiffConfig | None:
+    """Shift as many singular values as the longest of the adapters; their sum stands inside the ReLU (eq. 4)."""
+    if len({config.leak for config in configs}) > 1:
+        return None
+    ranks = [config.rank for config in configs if config.rank is not None]
+    return replace(configs[0], rank=max(ranks) if len(ranks) == len(configs) else None)
+
+
 SVDIFF = Method(
     name="svdiff",
     summary="spectral shifts: one number per singular value of every weight (SVDiff)",
@@ -320,7 +342,6 @@ SVDIFF = Method(
         Kind.EMBEDDING: SpectralLayer,
         Kind.NORM: NormShift,
     },
-    # The sum of shifts stands inside the ReLU (eq. 4).
-    sum_config=lambda configs: configs[0] if len(set(configs)) == 1 else None,
+    sum_config=_sum_config,
     full_rank=True,
 )
