@@ -203,4 +203,6 @@ KRONA = Method(
     paper="arXiv 2402.17412",
     config=KronaConfig,
     layers={Kind.LINEAR: KronaLinear, Kind.CONV: KronaConv},
+    # A sum of Kronecker products is none, but one of them at another strength is.
+    sum_config=lambda configs: configs[0] if len(configs) == 1 else None,
 )
