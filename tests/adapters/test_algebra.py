@@ -112,6 +112,30 @@ def test_sums_are_exact(components: dict[str, nn.Module], method: str) -> None:
     assert total.method.name == ("lora" if method == "krona" else method)
 
 
+def test_one_kronecker_adapter_at_another_strength_stays_one(components: dict[str, nn.Module]) -> None:
+    adapter = make(components, "krona", 1)
+    rescaled = add([adapter], [0.5])
+    assert (rescaled.method.name, rescaled.config) == ("krona", adapter.config)
+    before = dense(adapter, components)
+    for name, change in dense(rescaled, components).items():
+        torch.testing.assert_close(change, 0.5 * before[name])
+
+
+def test_fewer_shifts_are_added_as_zeros(components: dict[str, nn.Module]) -> None:
+    first, second = make(components, "svdiff", 1, rank=3), make(components, "svdiff", 2, "wide", rank=5)
+    total = add([first, second], [1.0, 2.0])
+    assert total.config.rank == 5  # type: ignore[attr-defined]
+    short, long = first.parameters["m.wide"]["delta"].detach(), second.parameters["m.wide"]["delta"].detach()
+    torch.testing.assert_close(total.parameters["m.wide"]["delta"], nn.functional.pad(short, (0, 2)) + 2 * long)
+    assert add([first, make(components, "svdiff", 2)]).config.rank is None  # type: ignore[attr-defined]
+
+
+def test_a_sum_is_for_the_first_base_that_is_known(components: dict[str, nn.Module]) -> None:
+    first, second = make(components, "lora", 1), make(components, "lora", 2)
+    second.metadata["base"] = {"name": "known", "fingerprint": "aa"}
+    assert add([first, second]).metadata["base"]["name"] == "known"
+
+
 def test_shifts_add_inside_the_relu(components: dict[str, nn.Module]) -> None:
     first, second = make(components, "svdiff", 1), make(components, "svdiff", 2)
     total = add([first, second])

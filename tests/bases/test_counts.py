@@ -4,9 +4,10 @@ from functools import cache
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
-from portraitist.adapters import count_parameters, find_layers
+from portraitist.adapters import Adapter, count_parameters, file_size, find_layers
 from portraitist.bases.architectures import build_architecture
 from portraitist.bases.families import StableDiffusion
 
@@ -23,6 +24,9 @@ def count(base: str, method: str, patterns: tuple[str, ...], **config: Any) -> i
     return count_parameters(method, config, find_layers(components(base), patterns))
 
 
+# The numbers are the paper's to the last one, its KB are not: they leave about 280 bytes for the description of each
+# tensor beside its float32 numbers, which is what a pickle in a zip archive takes. A safetensors header takes about 200,
+# mostly the tensor's name, so our files are 1.8 to 5.9 % smaller, the more so the fewer numbers a tensor has.
 SVDIFF_TABLE_1 = {  # subset: (tensors, numbers, the paper's KB)
     "UNet": (391, 322_856, 1404),
     "UNet-CA": (64, 43_776, 194),
@@ -45,8 +49,8 @@ def test_svdiff_subsets(subset: str) -> None:
     specs = find_layers(components("sd15"), SETS[subset])
     assert len(specs) == tensors
     assert count_parameters("svdiff", {}, specs) == numbers
-    # The paper's files hold float32 numbers and about 280 bytes of description for each tensor.
-    assert numbers * 4 + tensors * 280 == pytest.approx(1000 * kilobytes, rel=0.02)
+    size = file_size(Adapter.create("svdiff", {}, specs, torch.Generator()))
+    assert 0.94 < size / (1000 * kilobytes) < 0.985
 
 
 def test_svdiff_of_other_models() -> None:

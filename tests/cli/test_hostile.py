@@ -13,6 +13,7 @@ from click.testing import Result
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect
 
 Fail = Callable[..., str]
@@ -122,6 +123,7 @@ def test_every_command_refuses_in_one_line(
         ({"method": "lora+" * 10_000}, "unknown method|adapt all"),
         ({"config": {"rank": 10**12}}, "where .* is needed"),
         ({"config": {"rank": -1}}, "rank must be at least 1"),
+        ({"config": {"rank": 4, "alpha": float("nan")}}, "alpha must be a positive number, not nan"),
         ({"config": []}, "damaged or from a newer version"),
         ({"geometries": ["linear 1048576000x1048576000 1 0 1 1 -"]}, "as no layer has"),
         ({"geometries": ["linear 0x8 1 0 1 1 -"]}, "as no layer has"),
@@ -138,6 +140,14 @@ def test_descriptions_that_lie(fail: Fail, trained: Path, change: dict[str, obje
     save_file(tensors, "lying.safetensors", metadata=metadata)
     line = fail("inspect", "lying.safetensors")
     assert re.search(complaint, line), line
+
+
+@pytest.mark.parametrize("seconds", ["abc", None, [1], -1, float("nan"), float("inf")])
+def test_odd_times_are_left_out(run: Run, trained: Path, seconds: object) -> None:
+    adapter = Adapter.load(trained)
+    adapter.metadata["training"] = {"steps": 3, "seconds": seconds}
+    adapter.save("odd.safetensors")
+    assert re.search(r"^trained +3 steps$", run("inspect", "odd.safetensors").stdout, re.MULTILINE)
 
 
 def test_a_description_without_end(fail: Fail, trained: Path) -> None:

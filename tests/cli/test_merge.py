@@ -72,6 +72,15 @@ def test_methods_that_differ_go_through_lora(run: Run, write_adapter: Write, bas
     torch.testing.assert_close(predict(base, (total, 1.0)), predict(base, *parts), atol=1e-4, rtol=1e-4)
 
 
+def test_a_part_of_full_rank_limits_the_sum(run: Run, write_adapter: Write) -> None:
+    files = [
+        write_adapter("shifts", "svdiff", ("linear:unet.mid_block*ff.net.*",)),
+        write_adapter("lora", "lora", ("linear:unet.mid_block*ff.net.*",), rank=2),
+    ]
+    assert "lora of rank 64 on 2 layers" in run("merge", *files, "-o", "sum.safetensors").stdout
+    assert "lora of rank 3 on 2 layers" in run("merge", *files, "-o", "cut.safetensors", "--rank", 3).stdout
+
+
 def test_a_sum_is_cut_to_a_rank(run: Run, write_adapter: Write) -> None:
     files = [write_adapter(name, "lora", ATTENTION, rank=rank) for name, rank in (("first", 2), ("second", 3))]
     output = run("merge", *files, "-o", "sum.safetensors", "--rank", 2, "--dtype", "fp16").stdout
@@ -146,7 +155,13 @@ def test_what_cannot_work_is_refused_in_one_line(
     assert "--weights wants finite numbers" in refused(trained, trained, "--weights", "1,nan")
     assert "weights by their sum, which is 0" in refused(trained, trained, "--weights", "1,-1", "--mode", "interpolate")
     assert "unknown mode 'blend'; choose add, interpolate or style-mix" in refused(trained, "--mode", "blend")
-    assert "none of the adapter's layers has a LoRA form" in refused(trained, full)
+    assert "full.safetensors (full) has no LoRA form, which this sum would need; use" in refused(trained, full)
+    mixed = write_adapter("mixed", "svdiff", ("unet.mid_block.attentions.0.*",))
+    complaint = refused(mixed, trained)
+    assert "mixed.safetensors (svdiff) cannot be added exactly" in complaint
+    assert "convert it first, which leaves that out: portraitist convert mixed.safetensors" in complaint
+    word = write_adapter("word", "textual-inversion", ("text_encoder.*token_embedding",), token_ids=(5,))
+    assert "word.safetensors (textual-inversion) has no LoRA form" in refused(trained, word)
     assert "made for different bases" in refused(trained, "other.safetensors")
     assert "in one adapter, (" in refused(trained, "narrow.safetensors")
     assert "choose one with --base" in refused(trained, "other.safetensors", "--into-base", output="new")

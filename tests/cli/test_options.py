@@ -55,6 +55,12 @@ def test_adapters(text: str, path: str, scale: float) -> None:
     assert parse_adapter(text) == (Path(path), scale)
 
 
+@pytest.mark.parametrize("scale", ["nan", "inf", "-inf"])
+def test_scales_that_are_no_numbers(scale: str) -> None:
+    with pytest.raises(BadConfig, match=f"finite number, not {scale}"):
+        parse_adapter(f"a.safetensors:{scale}")
+
+
 def test_a_file_whose_name_ends_like_a_scale_is_found(tmp_path: Path) -> None:
     file = tmp_path / "a:2"
     file.touch()

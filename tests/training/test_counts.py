@@ -12,6 +12,10 @@ def test_the_papers_sets_are_counted_without_naming_them() -> None:
     assert count_adapter("sdxl", "krona", {"out_factor": 4, "in_factor": 64}).numbers == 3_874_560
     lora = count_adapter("sdxl", "lora", {"rank": 4})
     assert (lora.layers, lora.numbers, lora.lora) == (560, 5_806_080, 5_806_080)
+    assert count_adapter("sd15", "lidb", {}).numbers == 28_800
+    assert count_adapter("sd15", "textual-inversion", {}).numbers == 768
+    assert count_adapter("sdxl", "textual-inversion", {"token_ids": (1, 2)}).numbers == 2 * (768 + 1280)
+    assert count_adapter("sdxl", "krona", {"preset": "paper-16"}).numbers == 1_506_240
 
 
 def test_ratios_and_bytes() -> None:

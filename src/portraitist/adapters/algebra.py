@@ -63,7 +63,7 @@ def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
     """
     factors, dropped, energy = {}, [], {}
     for name, layer in adapter.layers.items():
-        if layer.spec.kind not in (Kind.LINEAR, Kind.CONV) or layer.spec.groups != 1:
+        if not _has_lora_form(layer):
             dropped.append(name)
             continue
         params = {key: value.detach() for key, value in adapter.parameters[name].items()}
@@ -95,17 +95,24 @@ def scale(adapter: Adapter, strength: float) -> Adapter:
 
 
 @torch.no_grad()
-def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None, force: bool = False) -> Adapter:
+def add(
+    adapters: Sequence[Adapter],
+    weights: Sequence[float] | None = None,
+    force: bool = False,
+    names: Sequence[str] | None = None,
+) -> Adapter:
     """Return the weighted sum of adapters.
 
     Args:
         adapters: One or more, of any methods.
         weights: A weight for each; 1 when not given.
         force: Add adapters of bases with other weights too.
+        names: What messages call them; their places when not given.
 
     Raises:
         BadConfig: If they were made for different bases, or have layers without a common form.
     """
+    names = [f"adapter {number}" for number in range(1, len(adapters) + 1)] if names is None else names
     weights = [1.0] * len(adapters) if weights is None else list(weights)
     if len(weights) != len(adapters) or not adapters:
         raise BadConfig(f"{len(adapters)} adapters need as many weights, not {len(weights)}")
@@ -113,15 +120,15 @@ def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None, for
     if len(prints) > 1 and not force:
         raise BadConfig(f"these adapters were made for different bases ({', '.join(sorted(prints))})")
     scaled = [scale(adapter, weight) for adapter, weight in zip(adapters, weights, strict=True)]
-    parts = scaled if _closed(scaled) else [_exact_lora(adapter) for adapter in scaled]
+    parts = scaled if _closed(scaled) else [_exact_lora(*part) for part in zip(scaled, names, strict=True)]
     method = parts[0].method
     assert method.sum_config is not None
-    names = reduce(lambda known, part: known | dict.fromkeys(part.layers), parts, dict[str, None]())
+    adapted = reduce(lambda known, part: known | dict.fromkeys(part.layers), parts, dict[str, None]())
     config = method.sum_config([part.config for part in parts])
     assert config is not None
     layers: dict[str, AdapterLayer] = {}
     parameters: dict[str, dict[str, Tensor]] = {}
-    for name in names:
+    for name in adapted:
         spec, *others = (part.layers[name].spec for part in parts if name in part.layers)
         if unlike := next((other for other in others if other.shape != spec.shape), None):
             raise BadConfig(f"{name} has a weight of shape {spec.shape} in one adapter, {unlike.shape} in another")
@@ -134,7 +141,9 @@ def add(adapters: Sequence[Adapter], weights: Sequence[float] | None = None, for
             for part in parts
         ]
         parameters[name] = layers[name].added(present)
-    metadata = {key: value for key, value in adapters[0].metadata.items() if key in ("base", "portraitist_version")}
+    # Files of others do not say which base they are for.
+    knowing = next((adapter for adapter in adapters if adapter.metadata.get("base")), adapters[0])
+    metadata = {key: value for key, value in knowing.metadata.items() if key in ("base", "portraitist_version")}
     triggers = dict.fromkeys(str(adapter.metadata["trigger"]) for adapter in adapters if "trigger" in adapter.metadata)
     if triggers:
         metadata["trigger"] = ", ".join(triggers)
@@ -174,10 +183,26 @@ def _closed(adapters: Sequence[Adapter]) -> bool:
     return method.sum_config([adapter.config for adapter in adapters]) is not None
 
 
-def _exact_lora(adapter: Adapter) -> Adapter:
+def _exact_lora(adapter: Adapter, name: str) -> Adapter:
+    """Convert a part of a sum that stays of no method.
+
+    Raises:
+        BadConfig: If something of it has no LoRA form, with what to do.
+    """
+    method = f"{name} ({adapter.method.name})"
+    if not any(_has_lora_form(layer) for layer in adapter.layers.values()):
+        raise BadConfig(
+            f"{method} has no LoRA form, which this sum would need; use the adapters side by side, with --adapter for"
+            " each, or merge them into the base, with --into-base"
+        )
     conversion = to_lora(adapter)
     if conversion.dropped:
         raise BadConfig(
-            f"{adapter.method.name} cannot be added to another method: {conversion.dropped[0]} has no LoRA form"
+            f"{method} cannot be added exactly: this sum would be a LoRA, and {conversion.dropped[0]} has no LoRA form;"
+            f" convert it first, which leaves that out: portraitist convert {name} --to portraitist --rank 64 -o FILE"
         )
     return conversion.adapter
+
+
+def _has_lora_form(layer: AdapterLayer) -> bool:
+    return layer.spec.kind in (Kind.LINEAR, Kind.CONV) and layer.spec.groups == 1

@@ -1,7 +1,9 @@
 """The native adapter file: one ``.safetensors`` with JSON metadata, read without trusting anything in it."""
 
+import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.layer import Kind, LayerSpec
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
 from portraitist.adapters.registry import get_method
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import write_aside
@@ -20,13 +22,15 @@ FORMAT = "portraitist-adapter-1"
 # No layer of a known model holds more numbers, or is wider; what claims to be is an attack or damage.
 LAYER_LIMIT, WIDTH_LIMIT = 2**29, 2**20
 _HEADER_LIMIT = 64 * 2**20
+# Of what an adapter's layers draw from a seed: its name in the header, its bytes, the decimals that are compared.
+_CHECKSUM, _CHECKSUM_BYTES, _CHECKSUM_DIGITS = "drawn_checksum", 8, 4
 
 
 def save_adapter(adapter: Adapter, path: Path, dtype: torch.dtype | None = None) -> None:
     """Write an adapter, in a precision if one is given; the file appears complete or not at all."""
     tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
     with write_aside(path) as temporary:
-        save_file(tensors, temporary, metadata=_description(adapter))
+        save_file(tensors, temporary, metadata=_description(adapter, _checksum(adapter.layers)))
 
 
 def file_size(adapter: Adapter) -> int:
@@ -34,7 +38,9 @@ def file_size(adapter: Adapter) -> int:
 
     A file of safetensors is the length of its header, the header in JSON (padded to 8 bytes), and the numbers.
     """
-    header: dict[str, Any] = {"__metadata__": _description(adapter)}
+    draws = any(layer.draws for layer in adapter.layers.values())
+    checksum = "0" * 2 * _CHECKSUM_BYTES if draws else None  # as long as the real one
+    header: dict[str, Any] = {"__metadata__": _description(adapter, checksum)}
     end = 0
     for name, tensor in adapter.named_parameters().items():
         start, end = end, end + 4 * tensor.numel()
@@ -43,12 +49,25 @@ def file_size(adapter: Adapter) -> int:
     return 8 + -(-text // 8) * 8 + end
 
 
-def _description(adapter: Adapter) -> dict[str, str]:
+def _checksum(layers: Mapping[str, AdapterLayer]) -> str | None:
+    """Hash what the layers of an adapter draw instead of storing it; None if they draw nothing.
+
+    The numbers are rounded, as the last digits differ between machines.
+    """
+    digest = hashlib.blake2b(digest_size=_CHECKSUM_BYTES)
+    drawing = [layers[name] for name in sorted(layers) if layers[name].draws]
+    for layer in drawing:
+        digest.update((layer.drawn().double() * 10**_CHECKSUM_DIGITS).round().to(torch.int64).numpy().tobytes())
+    return digest.hexdigest() if drawing else None
+
+
+def _description(adapter: Adapter, checksum: str | None) -> dict[str, str]:
     """Return what stands in a file beside the numbers."""
     header = {
         "method": adapter.method.name,
         "config": adapter.method.plain_config(adapter.config),
         **_pack_specs([layer.spec for layer in adapter.layers.values()]),
+        **({} if checksum is None else {_CHECKSUM: checksum}),
         **adapter.metadata,
     }
     return {"format": FORMAT, "portraitist": json.dumps(header)}
@@ -72,7 +91,8 @@ def load_adapter(path: Path) -> Adapter:
 
     Raises:
         BadFile: If the file is missing, damaged, foreign, holds tensors of other shapes than its method asks for, holds
-            values that are not finite, or holds keys that nothing would use.
+            values that are not finite, or holds keys that nothing would use; or if this machine draws other frozen
+            numbers than the one that wrote it.
     """
     header = read_header(path)
     try:
@@ -81,8 +101,13 @@ def load_adapter(path: Path) -> Adapter:
     except (BadConfig, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
     specs = layer_specs(path, header)
-    header = {name: value for name, value in header.items() if name not in ("geometries", "layers")}
     layers = {spec.name: method.layer(spec, config) for spec in specs}
+    if header.get(_CHECKSUM) not in (None, _checksum(layers)):
+        raise BadFile(
+            f"{path}: this machine draws other frozen bases than the one that wrote the file, so it would mean"
+            " something else here; read it with the version of torch it was written with"
+        )
+    header = {name: value for name, value in header.items() if name not in ("geometries", "layers", _CHECKSUM)}
     expected = {f"{name}.{key}": shape for name, layer in layers.items() for key, shape in layer.shapes().items()}
     tensors = _read_tensors(path, expected)
     parameters: dict[str, dict[str, Tensor]] = {

@@ -121,17 +121,23 @@ class AdapterLayer(ABC):
         changes_input: The change is made by `delta_input` on the layer's input instead of by `delta`.
         reads_output: `delta` uses the frozen output `y`.
         reads_weight: The formulas need the frozen weight itself, which one in fewer bits does not show.
+        draws: The formulas have frozen numbers that are drawn from a seed and not kept in files; see `drawn`.
     """
 
     changes_input: bool = False
     reads_output: bool = False
     reads_weight: bool = False
+    draws: bool = False
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: B027 - most methods need nothing
         """Prepare what depends on the frozen weight and bias; called before the first use."""
+
+    def drawn(self) -> Tensor:
+        """Return a few of the frozen numbers that are drawn from a seed; only for layers that say `draws`."""
+        raise TypeError(f"{self.spec.name}: this layer draws nothing")
 
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -42,7 +42,8 @@ def style_mix(geometry: Adapter, appearance: Adapter, layers: Sequence[str], for
         return add(parts, force=force)
     _require_one_base(geometry, appearance, force)
     first, second = parts
-    metadata = {key: value for key, value in second.metadata.items() if key in ("base", "portraitist_version")}
+    known = {**first.metadata, **second.metadata}
+    metadata = {key: value for key, value in known.items() if key in ("base", "portraitist_version")}
     triggers = dict.fromkeys(str(part.metadata["trigger"]) for part in parts if "trigger" in part.metadata)
     if triggers:
         metadata["trigger"] = ", ".join(triggers)

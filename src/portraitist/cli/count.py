@@ -13,7 +13,12 @@ def count(
     base: Annotated[str, typer.Option(help="sd15, sd21, sdxl, flux, or a folder in the diffusers layout.")] = "sd15",
     layers: Annotated[str | None, typer.Option(help="A layer set or pattern; the paper's set when not given.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method, e.g. rank=8.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the method, e.g. rank=8; token_ids=[1,2] for two new vectors of textual-inversion.",
+        ),
     ] = None,
 ) -> None:
     """Count an adapter's layers and numbers on an architecture; nothing is downloaded."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from portraitist.adapters.inspection import Inspection
 
 _LISTED = 3
+_LONGEST = 1e9  # seconds of training that are believed
 
 
 def inspect(
@@ -62,7 +63,7 @@ def _show_adapter(found: "Inspection") -> None:
     fact("trigger", str(header.get("trigger", "none")))
     training = _mapping(header.get("training"))
     if "steps" in training:
-        fact("trained", f"{training['steps']} steps in {in_time(float(training.get('seconds', 0)))}")
+        fact("trained", f"{training['steps']} steps{_duration(training.get('seconds'))}")
     if "portraitist_version" in header:
         fact("version", f"portraitist {header['portraitist_version']}")
     recipe = _mapping(header.get("recipe"))
@@ -70,6 +71,12 @@ def _show_adapter(found: "Inspection") -> None:
         say("recipe", style="dim")
         lines = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).splitlines()
         say("\n".join(f"  {line}" for line in lines))
+
+
+def _duration(seconds: Any) -> str:
+    """Say how long something took; nothing if a file has no time there."""
+    known = isinstance(seconds, int | float) and 0 <= seconds < _LONGEST
+    return f" in {in_time(float(seconds))}" if known else ""
 
 
 def _mapping(value: Any) -> dict[str, Any]:

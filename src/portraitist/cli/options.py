@@ -145,11 +145,18 @@ def name_files(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def parse_adapter(text: str) -> tuple[Path, float]:
-    """Parse ``FILE`` or ``FILE:SCALE``."""
+    """Parse ``FILE`` or ``FILE:SCALE``.
+
+    Raises:
+        BadConfig: If the scale is no finite number.
+    """
     name, colon, number = text.rpartition(":")
     if colon and not Path(text).exists():
         try:
-            return Path(name), float(number)
+            scale = float(number)
         except ValueError:
-            pass
+            return Path(text), 1.0
+        if not math.isfinite(scale):
+            raise BadConfig(f"the scale of an adapter is a finite number, not {number} as in {text}")
+        return Path(name), scale
     return Path(text), 1.0

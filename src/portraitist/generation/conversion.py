@@ -85,7 +85,8 @@ def merge_adapters(
         mode: ``add`` takes the weights as they are, ``interpolate`` divides them by their sum; ``style-mix`` takes the
             geometry of the first and the appearance of the second.
         geometry: Patterns of the layers that shape a subject; those known for the base when not given.
-        rank: Highest rank of the result as LoRA; it stays exact when not given.
+        rank: Highest rank of the result as LoRA. When not given, a sum of changes of low rank stays exact, and one with
+            changes of full rank keeps the `DEFAULT_RANK` largest terms.
         dtype: Precision of the numbers; float32 when not given.
         base: Their base. When not given, the one the files name is loaded if it is needed.
         force: Add adapters that were made for different bases.
@@ -108,12 +109,13 @@ def merge_adapters(
         if mode == "style-mix":
             total = style_mix(adapters[0], adapters[1], geometry or _geometry(adapters, base), force=True)
         else:
-            total = add(adapters, given, force=True)
+            total = add(adapters, given, force=True, names=[source.name for source in sources])
         total.metadata["merged"] = [
             {"file": source.name, "weight": weight, "method": adapter.method.name}
             for source, weight, adapter in zip(sources, given, adapters, strict=True)
         ]
-        return _export(total, target, format, base, rank, dtype)
+        whole = total.method.name == "lora" and any(adapter.method.full_rank for adapter in adapters)
+        return _export(total, target, format, base, DEFAULT_RANK if rank is None and whole else rank, dtype)
 
     return with_base_if_needed(write, sources, base)
 

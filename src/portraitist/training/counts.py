@@ -12,6 +12,13 @@ from portraitist.errors import BadConfig
 
 _BYTES = {"float32": 4, "float16": 2}
 _LORA_RANK = 4
+# What the papers adapt; the attention layers where a method or a family has nothing else.
+_USUAL_SETS = {
+    "svdiff": "UNet",
+    "full": "UNet",
+    "lidb": "lidb-paper",
+    "textual-inversion": "token-embedding",
+}
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,18 @@ def count_adapter(base: str, method: str, config: Mapping[str, Any], layers: str
         base: A name of `list_architectures`, or a folder in the diffusers layout.
         method: Name of the method.
         config: Its settings.
-        layers: A layer set of the family or a pattern; the papers' usual set when absent.
+        layers: A layer set of the family or a pattern; the papers' usual set when absent. Textual Inversion is counted
+            with one new vector if its settings have no ``token_ids``.
 
     Raises:
         BadConfig: If there is no such base, method, set, or the settings do not fit the layers.
     """
     components = build_architecture(base)
     sets = LAYER_SETS[architecture_family(base)]
-    chosen = layers or ("UNet" if method in ("svdiff", "full") and "UNet" in sets else "attention")
+    usual = _USUAL_SETS.get(method, "attention")
+    chosen = layers or (usual if usual in sets else "attention")
+    if method == "textual-inversion":
+        config = {"token_ids": (0,), **config}
     if chosen not in sets and not any(mark in chosen for mark in ".*"):
         raise BadConfig(f"no layer set is named {chosen!r} for {Path(base).name}; there are: {', '.join(sets)}")
     found = find_layers(components, sets.get(chosen, (chosen,)))

@@ -1,5 +1,6 @@
 """LoRA in kohya's names: through diffusers and lycoris, and the names themselves."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,11 @@ from comparing import TinyPipeline, outputs
 from lycoris import LycorisNetwork, create_lycoris, create_lycoris_from_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny_models import build_tiny
 from torch import nn
+from transformers import CLIPTokenizer
 
+from portraitist.adapters import Adapter
 from portraitist.adapters.formats import detect, export, load_any
 from portraitist.errors import BadFile, MissingBase
 
@@ -87,6 +91,27 @@ def test_names_are_those_of_comfyui(tiny: TinyPipeline, tmp_path: Path) -> None:
     adapter.metadata["base"] = {"family": "sdxl"}
     export(adapter, tmp_path / "two.safetensors", "kohya")
     assert any(key.startswith("lora_te1_text_model_") for key in load_file(tmp_path / "two.safetensors"))
+
+
+def test_diffusers_reads_ours_for_flux(
+    clip_tokenizer: CLIPTokenizer, draw_adapter: Callable[..., Adapter], tmp_path: Path
+) -> None:
+    pipeline = build_tiny("flux", clip_tokenizer)
+    components = {"transformer": pipeline.transformer, "text_encoder": pipeline.text_encoder}
+    patterns = ("transformer.*.to_q", "transformer.*.add_k_proj", "text_encoder.*.q_proj")
+    adapter = draw_adapter(components, "lora", patterns, rank=2)
+    expected = {name: layer.delta_weight(adapter.parameters[name]) for name, layer in adapter.layers.items()}
+    export(adapter, tmp_path / "lora.safetensors", "kohya")
+    assert any(key.startswith("lora_te1_text_model_") for key in load_file(tmp_path / "lora.safetensors"))
+    pipeline.load_lora_weights(str(tmp_path), weight_name="lora.safetensors", adapter_name="mine")
+    for name, change in expected.items():
+        component, _, path = name.partition(".")
+        layer = components[component].get_submodule(path)
+        torch.testing.assert_close(layer.get_delta_weight("mine"), change)
+    only_text = draw_adapter({"text_encoder": pipeline.text_encoder}, "lora", ("text_encoder.*.fc1",), rank=2)
+    only_text.metadata["base"] = {"family": "flux"}
+    export(only_text, tmp_path / "text.safetensors", "kohya")
+    assert all(key.startswith("lora_te1_text_model_") for key in load_file(tmp_path / "text.safetensors"))
 
 
 def test_trigger_of_a_foreign_file(tmp_path: Path) -> None:

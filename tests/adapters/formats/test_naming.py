@@ -71,6 +71,23 @@ def test_unknown_words_are_not_guessed(name: str) -> None:
         Naming(FILE, None).flattened("unet", name)
 
 
+@pytest.mark.parametrize(
+    ("component", "path"),
+    [("unet", "nonsense.a.b"), ("nonsense", "mid_block"), ("unet", "diffusion_model.double_blocks.0.img_attn.qkv")],
+)
+def test_dotted_names_of_no_known_family_need_the_base(component: str, path: str) -> None:
+    with pytest.raises(MissingBase, match="cannot be told without the base"):
+        Naming(FILE, None).dotted(component, path)
+
+
+@pytest.mark.parametrize(("component", "prefix"), [("unet", "diffusion_model."), ("diffusion_model", "")])
+def test_dotted_names_of_the_original_layout(sdxl: dict[str, nn.Module], component: str, prefix: str) -> None:
+    path = f"{prefix}input_blocks.4.1.transformer_blocks.0.attn1.to_k"
+    for components in (None, sdxl):
+        layer = Naming(FILE, components).dotted(component, path)
+        assert layer == "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k"
+
+
 def test_what_a_base_has_not(sdxl: dict[str, nn.Module]) -> None:
     naming = Naming(FILE, sdxl)
     with pytest.raises(BadFile, match="changes double_blocks_0_img_attn_qkv of the unet, which this base has not"):

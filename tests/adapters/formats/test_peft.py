@@ -88,6 +88,10 @@ def test_components_are_found_by_their_modules(tiny: TinyPipeline, tmp_path: Pat
         ({"modules_to_save": ["conv_out"]}, "modules_to_save"),
         ({"lora_alpha": "6"}, "lora_alpha and alpha_pattern must be numbers"),
         ({"alpha_pattern": {"(a+)+": 2}}, "patterns are not understood"),
+        ({"init_lora_weights": "olora"}, "'olora' changed the base's weights too; write it as plain LoRA with"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changed the base's weights too"),
+        ({"init_lora_weights": "corda"}, "changed the base's weights too"),
+        ({"init_lora_weights": "loftq"}, "changed the base's weights too"),
     ],
 )
 def test_what_is_not_plain_lora_is_refused(
@@ -98,6 +102,14 @@ def test_what_is_not_plain_lora_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(BadFile, match=complaint.replace("(", r"\(")):
         load_any(tmp_path)
+
+
+@pytest.mark.parametrize("init", [True, False, "gaussian", "orthogonal", "eva"])
+def test_initialisations_that_leave_the_base_alone_are_read(tiny: TinyPipeline, tmp_path: Path, init: object) -> None:
+    export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "init_lora_weights": init}))
+    assert load_any(tmp_path).components() == ["unet"]
 
 
 def test_a_folder_without_its_configuration(tiny: TinyPipeline, tmp_path: Path) -> None:

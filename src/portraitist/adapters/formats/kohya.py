@@ -2,7 +2,7 @@
 
 ``lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight``, ``.lora_up.weight``, ``.alpha``; a file without
 alpha means alpha = rank. Text encoders are ``lora_te`` (Stable Diffusion 1 and 2) or ``lora_te1`` and ``lora_te2``
-(XL); their paths keep the level ``text_model``. XL files may use the original layout's block names.
+(XL and FLUX); their paths keep the level ``text_model``. XL files may use the original layout's block names.
 """
 
 import re
@@ -53,7 +53,8 @@ def has_two_encoders(adapter: Adapter) -> bool:
     """Say whether an adapter's base has two text encoders, as far as the adapter knows."""
     base = adapter.metadata.get("base")
     family = str(base.get("family")) if isinstance(base, dict) else ""
-    return "text_encoder_2" in adapter.components() or family.startswith("sdxl")
+    # All families with a transformer have several.
+    return bool({"text_encoder_2", "transformer"} & {*adapter.components()}) or family.startswith(("sdxl", "flux"))
 
 
 def resolve(naming: Naming, names: list[str]) -> dict[str, str]:

@@ -35,6 +35,9 @@ _TRANSFORMERS = """
     guidance_embedder
 """
 _WORDS = frozenset((_UNETS + _TEXT_ENCODERS + _TRANSFORMERS).split())
+_COMPONENTS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
+# What ComfyUI and others write before dotted names of the original layout.
+_ORIGINAL_PREFIX = re.compile(r"(unet\.)?(model\.)?diffusion_model\.")
 _LONGEST = max(word.count("_") + 1 for word in _WORDS)
 # The convolutions of UNets.
 _KERNELS = {**dict.fromkeys(("conv", "conv1", "conv2", "conv_in", "conv_out"), (3, 3)), "conv_shortcut": (1, 1)}
@@ -67,13 +70,20 @@ class Naming:
         self._described: set[str] = set()
 
     def dotted(self, component: str, path: str) -> str:
-        """Return the layer's name for a dotted path.
+        """Return the layer's name for a dotted path, of the original layout too where it begins as that does.
 
         Raises:
             BadFile: If the base has no such module.
+            MissingBase: If the base is unknown and the path is of no known family.
         """
         if not re.fullmatch(r"[\w\-]+(\.[\w\-]+)*", path):
             raise BadFile(f"{self.path}: {path!r} is no module's name")
+        prefix = _ORIGINAL_PREFIX.match(f"{component}.{path}")
+        if prefix is not None:
+            original = f"{component}.{path}"[prefix.end() :]
+            component, path = "unet", _from_original(original.replace(".", "_")) or original
+        if self.components is None and not _is_known(component, path):
+            raise MissingBase(f"{self.path}: which module {component}.{path} is cannot be told without the base")
         for candidate in _spellings(component, path, self.components is None):
             if self.components is None or self._module(component, candidate) is not None:
                 return f"{component}.{candidate}"
@@ -205,6 +215,11 @@ def _spellings(component: str, path: str, guess: bool) -> list[str]:
     if guess:
         return [short if component == "text_encoder" else path]
     return list(dict.fromkeys([path, short, f"text_model.{short}"]))
+
+
+def _is_known(component: str, path: str) -> bool:
+    """Say whether a dotted path has words of the known families only."""
+    return component in _COMPONENTS and all(word in _WORDS or word.isdecimal() for word in path.split("."))
 
 
 def _parse(name: str) -> str | None:

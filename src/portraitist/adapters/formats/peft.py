@@ -43,6 +43,8 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "alora_invocation_tokens": (None, []),
     "layer_replication": (None, []),
 }
+# Initialisations that take what the factors start from out of the base's weights.
+_CHANGES_BASE = re.compile(r"(olora|pissa|corda|loftq|lora_ga)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class LoraScaling:
         for setting, plain in _PLAIN.items():
             if config.get(setting) not in plain:
                 raise BadFile(f"{where}: {setting} is {config[setting]!r}; only plain LoRA can be read")
+        if isinstance(init := config.get("init_lora_weights"), str) and _CHANGES_BASE.match(init):
+            raise BadFile(
+                f"{where}: init_lora_weights {init!r} changed the base's weights too; write it as plain LoRA with"
+                " PEFT's save_pretrained(path_initial_model_for_weight_conversion=...)"
+            )
         alpha, patterns = config.get("lora_alpha"), config.get("alpha_pattern") or {}
         if not isinstance(patterns, dict) or not all(map(_is_number, [*patterns.values(), alpha or 0])):
             raise BadFile(f"{where}: lora_alpha and alpha_pattern must be numbers")

@@ -40,6 +40,8 @@ class KronaConfig(MethodConfig):
         scale: The change is multiplied by this. The paper gives no scale; its code uses none, hence 1.
         init: ``random-zero`` (A ~ N(0, 1/a2), B = 0, the paper's best), ``kaiming-zero``, or the ablation's worse ones:
             ``zero-random``, ``normal-normal``, ``xavier-xavier`` (the last two change the model from the start).
+        preset: Factors by name, which take the place of out_factor and in_factor: ``paper`` (4, 64), ``paper-2``
+            (2, 64), ``paper-8`` (8, 64), ``paper-16`` (16, 64) or ``release-script`` (64, 8).
     """
 
     out_factor: int = 4
@@ -47,12 +49,22 @@ class KronaConfig(MethodConfig):
     factors: tuple[tuple[str, int, int], ...] = ()
     scale: float = 1.0
     init: str = "random-zero"
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         if self.init not in INITIALISATIONS:
             raise BadConfig(f"krona: unknown init {self.init!r}; choose one of {', '.join(INITIALISATIONS)}")
-        if self.out_factor < 1 or self.in_factor < 1:
-            raise BadConfig(f"krona: factors must be at least 1, not ({self.out_factor}, {self.in_factor})")
+        if not math.isfinite(self.scale):
+            raise BadConfig(f"krona: scale must be a finite number, not {self.scale}")
+        if self.preset is not None:
+            if self.preset not in PRESETS:
+                raise BadConfig(f"krona: unknown preset {self.preset!r}; choose one of {', '.join(PRESETS)}")
+            # Files hold the factors themselves.
+            for name, value in zip(("out_factor", "in_factor", "preset"), (*PRESETS[self.preset], None), strict=True):
+                object.__setattr__(self, name, value)
+        for pattern, out_factor, in_factor in (("*", self.out_factor, self.in_factor), *self.factors):
+            if min(out_factor, in_factor) < 1:
+                raise BadConfig(f"krona: factors must be at least 1, not ({out_factor}, {in_factor}) for {pattern}")
         object.__setattr__(self, "factors", tuple((p, int(a), int(b)) for p, a, b in self.factors))
 
     def factors_for(self, name: str) -> tuple[int, int]:
@@ -191,4 +203,6 @@ KRONA = Method(
     paper="arXiv 2402.17412",
     config=KronaConfig,
     layers={Kind.LINEAR: KronaLinear, Kind.CONV: KronaConv},
+    # A sum of Kronecker products is none, but one of them at another strength is.
+    sum_config=lambda configs: configs[0] if len(configs) == 1 else None,
 )

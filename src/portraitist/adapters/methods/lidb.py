@@ -28,6 +28,9 @@ from portraitist.adapters.layer import (
 from portraitist.adapters.registry import Method, MethodConfig
 from portraitist.errors import BadConfig
 
+# Numbers of an auxiliary basis; those of the widest layers known have an eighth of it.
+_LARGEST_BASIS = 2**24
+
 
 @dataclass(frozen=True)
 class LidbConfig(MethodConfig):
@@ -67,6 +70,8 @@ def auxiliary_basis(seed: int, name: str, side: str, size: int, dimension: int) 
 class LidbLinear(AdapterLayer):
     """LiDB on a linear layer: ``a [a, r]`` on the output side, ``b [r, b]`` on the input side."""
 
+    draws = True
+
     def __init__(self, spec: LayerSpec, config: LidbConfig) -> None:
         super().__init__(spec)
         self.config = config
@@ -76,6 +81,9 @@ class LidbLinear(AdapterLayer):
                 f"{spec.name} has {spec.out_features} outputs and {spec.in_features} inputs, fewer than lidb's"
                 f" subspaces ({config.a}, {config.b}); choose smaller a and b"
             )
+        largest = max(config.a * spec.out_features, config.b * spec.in_features)
+        if largest > _LARGEST_BASIS:
+            raise BadConfig(f"{spec.name} would need a frozen basis of {largest:,} numbers; choose smaller a and b")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the trained factors' shapes."""
@@ -92,6 +100,10 @@ class LidbLinear(AdapterLayer):
         a_aux = auxiliary_basis(config.basis_seed, spec.name, "out", spec.out_features, config.a)
         b_aux = auxiliary_basis(config.basis_seed, spec.name, "in", spec.in_features, config.b)
         return a_aux, b_aux.T
+
+    def drawn(self) -> Tensor:
+        """Return the diagonals of the auxiliary bases, which hold a number of each basis vector."""
+        return torch.cat([basis.diagonal() for basis in self.bases()])
 
     def factors(self, params: Parameters) -> tuple[Tensor, Tensor]:
         """Return the equal LoRA: ``up [.., out, r]`` and ``down [.., r, in]``."""

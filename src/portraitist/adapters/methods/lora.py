@@ -5,6 +5,7 @@ the kernel and the stride, its ``up`` is 1x1. Initial values as PEFT's ``gaussia
 deviation), which is what diffusers' DreamBooth scripts use.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ class LoraConfig(MethodConfig):
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise BadConfig(f"lora: rank must be at least 1, not {self.rank}")
-        if self.alpha is not None and self.alpha <= 0:
-            raise BadConfig(f"lora: alpha must be positive, not {self.alpha}")
+        if self.alpha is not None and not 0 < self.alpha < math.inf:
+            raise BadConfig(f"lora: alpha must be a positive number, not {self.alpha}")
 
     @property
     def scaling(self) -> float:
