@@ -298,3 +298,58 @@ def test_the_packaged_efficientnet_tells_pictures_apart() -> None:
     )
     assert cats.shape == (5, 1280)
     assert (cats @ cats.T).mean() > (cats @ robots.T).mean() + 0.1
+
+
+@pytest.mark.parametrize(("architecture", "squash"), [("test_vit", False), ("test_efficientnet", True)])
+def test_timm(tmp_path: Path, architecture: str, squash: bool) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model = timm.create_model(architecture, num_classes=7).eval()
+    changes = {"crop_mode": "squash", "crop_pct": 1.0} if squash else {}
+    model.pretrained_cfg = {**model.pretrained_cfg, **changes}
+    timm.models.save_for_hf(model, tmp_path, safe_serialization=True)
+    encoder = load_encoder(str(tmp_path))
+    prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    pixels = encoder.preprocessing(IMAGES)
+    torch.testing.assert_close(pixels, torch.stack([prepare(image) for image in IMAGES]), atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        expected = model.forward_head(model.forward_features(pixels), pre_logits=True)
+        torch.testing.assert_close(encoder.embed_pictures(pixels), expected, atol=1e-5, rtol=1e-4)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "test_vitt"}))
+    with pytest.raises(BadConfig, match="incomplete or damaged"):
+        load_encoder(str(tmp_path))
+    config["pretrained_cfg"]["crop_mode"] = "border"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadConfig, match="cut by 'border'"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("layers", [1, [1, 1, 1, 1]])
+def test_open_clip(tmp_path: Path, layers: object) -> None:
+    open_clip = pytest.importorskip("open_clip")
+    torch.manual_seed(0)
+    vision = {"image_size": 32, "layers": layers, "width": 32, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    model = open_clip.CLIP(**config).eval()
+    weights = {key: tensor.contiguous().clone() for key, tensor in model.state_dict().items()}
+    save_file(weights, tmp_path / "open_clip_model.safetensors")
+    resize = "shortest" if layers == 1 else "squash"
+    whole = {"model_cfg": config, "preprocess_cfg": {"mean": [0.4] * 3, "std": [0.3] * 3, "resize_mode": resize}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(whole))
+    encoder = load_encoder(str(tmp_path))
+    assert isinstance(encoder, EmbedsTexts)
+    _, _, prepare = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}")
+    pixels = encoder.preprocessing(IMAGES)
+    torch.testing.assert_close(pixels, torch.stack([prepare(image) for image in IMAGES]), atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.embed_pictures(pixels), model.encode_image(pixels))
+        tokens = open_clip.get_tokenizer("ViT-B-32")(TEXTS)
+        torch.testing.assert_close(encoder.embed_texts(TEXTS), model.encode_text(tokens))
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({**whole, "preprocess_cfg": {"resize_mode": "longest"}}))
+    with pytest.raises(BadConfig, match="resized by 'longest'"):
+        load_encoder(str(tmp_path))
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadConfig, match="incomplete or damaged"):
+        load_encoder(str(tmp_path))

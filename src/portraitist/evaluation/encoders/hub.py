@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from portraitist.errors import BadConfig, MissingExtra
 from portraitist.evaluation.encoders.encoder import Weights
-from portraitist.evaluation.encoders.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_processor
+from portraitist.evaluation.encoders.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Preprocessing,
+    from_processor,
+    three,
+)
 
 
 @dataclass(frozen=True)
@@ -102,30 +110,35 @@ def load_timm(name: str, folder: Path, revision: str, device: torch.device) -> T
 
     Raises:
         MissingExtra: If timm is not installed.
+        BadConfig: If it is incomplete or damaged, or its pictures are prepared in a way that is not known here.
     """
     try:
         import timm
     except ImportError as error:
         raise MissingExtra("timm", "timm") from error
-    from safetensors.torch import load_file
-
     config = read_json(folder, "config.json", name)
-    model = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config.get("model_args", {}))
-    weights = load_file(folder / "model.safetensors")
-    wanted = model.state_dict()
-    missing = wanted.keys() - weights.keys()
-    if missing:
-        raise BadConfig(f"the encoder {name} in {folder} lacks {', '.join(sorted(missing)[:3])}; fetch it again")
-    model.load_state_dict({key: weights[key] for key in wanted})
-    return TimmEncoder(name, revision, _timm_preprocessing(config["pretrained_cfg"]), device, model.to(device).eval())
+    try:
+        preprocessing = _timm_preprocessing(config["pretrained_cfg"], name)
+        settings = {**config.get("model_args", {}), "num_classes": 0}
+        model = timm.create_model(config["architecture"], pretrained=False, **settings)
+        weights = load_file(folder / "model.safetensors")
+        # Without a classifier the model has fewer weights than the file.
+        model.load_state_dict({key: weights[key] for key in model.state_dict()})
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
+        raise _damaged(name, folder, error) from error
+    return TimmEncoder(name, revision, preprocessing, device, model.to(device).eval())
 
 
-def _timm_preprocessing(config: dict[str, Any]) -> Preprocessing:
+def _timm_preprocessing(config: dict[str, Any], name: str) -> Preprocessing:
+    share, mode = float(config.get("crop_pct", 0.875)), config.get("crop_mode", "center")
+    if mode != "center" and (mode, share) != ("squash", 1):
+        raise BadConfig(
+            f"{name} wants pictures cut by {mode!r} to {share}, which is not known here; give another encoder"
+        )
     size = int(config["input_size"][-1])
-    shorter = int(size / float(config.get("crop_pct", 0.875)))
-    mean, std = tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
-    resample = str(config.get("interpolation", "bicubic"))
-    return Preprocessing(size, shorter, resample, mean, std)  # type: ignore[arg-type]
+    shorter = int(size / share) if mode == "center" else None
+    mean, std = three(config.get("mean", IMAGENET_MEAN)), three(config.get("std", IMAGENET_STD))
+    return Preprocessing(size, shorter, str(config.get("interpolation", "bicubic")), mean, std)
 
 
 def load_open_clip(name: str, folder: Path, revision: str, device: torch.device) -> OpenClipEncoder:
@@ -133,18 +146,36 @@ def load_open_clip(name: str, folder: Path, revision: str, device: torch.device)
 
     Raises:
         MissingExtra: If open_clip is not installed.
+        BadConfig: If it is incomplete or damaged, or its pictures are prepared in a way that is not known here.
     """
     try:
         import open_clip
     except ImportError as error:
         raise MissingExtra("open-clip", "open_clip_torch") from error
-    config = read_json(folder, "open_clip_config.json", name)["preprocess_cfg"]
-    model = open_clip.create_model(f"local-dir:{folder}", device=device).eval()
-    size = int(model.visual.image_size[0])
-    resample = str(config.get("interpolation", "bicubic"))
-    preprocessing = Preprocessing(size, size, resample, tuple(config["mean"]), tuple(config["std"]))
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    read_json(folder, "open_clip_config.json", name)
+    try:
+        model = open_clip.create_model(f"local-dir:{folder}", device=device).eval()
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
+        raise _damaged(name, folder, error) from error
+    preprocessing = _open_clip_preprocessing(open_clip.get_model_preprocess_cfg(model), name)
     return OpenClipEncoder(name, revision, preprocessing, device, model, tokenizer)
+
+
+def _open_clip_preprocessing(config: dict[str, Any], name: str) -> Preprocessing:
+    mode = config["resize_mode"]
+    if mode not in {"shortest", "squash"}:
+        raise BadConfig(f"{name} wants pictures resized by {mode!r}, which is not known here; give another encoder")
+    # A number, or one for each side.
+    size = config["size"] if isinstance(config["size"], int) else int(config["size"][0])
+    resample = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
+    shorter = size if mode == "shortest" else None
+    return Preprocessing(size, shorter, resample, three(config["mean"]), three(config["std"]))
+
+
+def _damaged(name: str, folder: Path, error: Exception) -> BadConfig:
+    said = " ".join(str(error).split())[:200]
+    return BadConfig(f"the encoder {name} in {folder} is incomplete or damaged ({said}); fetch it again")
 
 
 def read_json(folder: Path, file: str, name: str) -> dict[str, Any]:

@@ -108,8 +108,8 @@ def from_processor(config: Mapping[str, Any], kind: str, name: str) -> Preproces
     size = sides[0] if sides[0] and config.get("do_center_crop", True) else sides[1]
     if not size:
         raise BadConfig(f"the preprocessor_config.json of {name} does not say how large its pictures are")
-    mean = _three(config.get("image_mean", IMAGENET_MEAN if kind != "clip" else CLIP_MEAN))
-    std = _three(config.get("image_std", IMAGENET_STD if kind != "clip" else CLIP_STD))
+    mean = three(config.get("image_mean", IMAGENET_MEAN if kind != "clip" else CLIP_MEAN))
+    std = three(config.get("image_std", IMAGENET_STD if kind != "clip" else CLIP_STD))
     crops = bool(sides[0] and config.get("do_center_crop", True))
     if kind == "vit" and not crops and mean == IMAGENET_MEAN:
         return Preprocessing(size, round(size * _DINO_RATIO), "bicubic", mean, std)
@@ -125,6 +125,7 @@ def _side(size: Any) -> int | None:
     return int(size) if size else None
 
 
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
+def three(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return three numbers, one a channel."""
     red, green, blue = (float(value) for value in values)
     return red, green, blue
