@@ -10,7 +10,7 @@ from portraitist.bases.architectures import architecture_family, build_architect
 from portraitist.errors import BadConfig
 
 
-@pytest.mark.parametrize("name", ["sd15", "sd21", "sd21-768", "sdxl"])
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sd21-768", "sdxl", "sdxl-v"])
 def test_a_written_architecture_is_the_one_that_is_built(name: str, tmp_path: Path) -> None:
     pipeline = write_architecture(name, tmp_path)
     assert DiffusionPipeline.load_config(tmp_path)["_class_name"] == pipeline

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from portraitist.bases import load_base
 from portraitist.errors import BadConfig
@@ -40,6 +43,47 @@ def test_damaged_bases_are_refused(copy: Path) -> None:
         load_base(copy)
     weights.unlink()
     with pytest.raises(BadConfig, match="copy' is incomplete or damaged"):
+        load_base(copy)
+
+
+def edit(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+TEXT = "text_encoder/model.safetensors"
+PARTS = {
+    "unet/diffusion_pytorch_model.safetensors": "conv_out.weight",
+    "vae/diffusion_pytorch_model.safetensors": "decoder.conv_out.weight",
+    TEXT: "encoder.layers.0.mlp.fc1.weight",
+}
+
+
+@pytest.mark.parametrize("file", PARTS)
+def test_weights_that_are_missing_or_misshapen_are_named(copy: Path, file: str) -> None:
+    key = PARTS[file]
+    whole = (copy / file).read_bytes()
+    edit(copy / file, lambda tensors: tensors.pop(next(each for each in tensors if each.endswith(key))))
+    with pytest.raises(BadConfig, match=rf"incomplete or damaged \(its {file.split('/')[0]} lacks .*{key}\)"):
+        load_base(copy)
+    (copy / file).write_bytes(whole)
+    edit(copy / file, lambda tensors: tensors.update({k: torch.zeros(3, 3) for k in tensors if k.endswith(key)}))
+    with pytest.raises(BadConfig, match=rf"incomplete or damaged \(.*{key}.*\(\[?3, 3"):
+        load_base(copy)
+
+
+def test_a_base_without_its_vocabulary_is_refused(copy: Path) -> None:
+    shutil.rmtree(copy / "tokenizer")
+    with pytest.raises(BadConfig, match="its tokenizer has no vocabulary"):
+        load_base(copy)
+
+
+@pytest.mark.parametrize("scheduler", ["FlowMatchEulerDiscreteScheduler", "EDMDPMSolverMultistepScheduler"])
+def test_schedulers_of_another_kind_are_refused(copy: Path, scheduler: str) -> None:
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({**index, "scheduler": ["diffusers", scheduler]}))
+    with pytest.raises(BadConfig, match=f"scheduler is a {scheduler}"):
         load_base(copy)
 
 

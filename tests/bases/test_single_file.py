@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from original_layout import original_weights
 from safetensors.torch import save_file
 
@@ -71,6 +72,8 @@ def test_another_shape_is_named(folders: dict[str, Path]) -> None:
         ({"conditioner.embedders.0.model.ln_final.weight": (1280,)}, "the refiner"),
         ({"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, r"a FLUX\.1 transformer"),
         ({"lora_unet_x.lora_down.weight": (4, 320)}, "a LoRA; give it with --adapter"),
+        ({"unet.down_blocks.0.attentions.0.to_q.lora.down.weight": (4, 320)}, "a LoRA; give it with --adapter"),
+        ({"double_blocks.0.img_attn.qkv.lora_A.weight": (4, 3072)}, "a LoRA; give it with --adapter"),
         ({"down_blocks.0.resnets.0.conv1.weight": (320, 320, 3, 3)}, "one component of a diffusers folder"),
         ({"weight": (3,)}, "is no checkpoint in the original layout"),
     ],
@@ -78,6 +81,30 @@ def test_another_shape_is_named(folders: dict[str, Path]) -> None:
 def test_other_files_are_told(keys: dict[str, tuple[int, ...]], message: str) -> None:
     with pytest.raises(BadConfig, match=message):
         single_file.recognise(Path("x"), keys)
+
+
+VELOCITY = {"modelspec.predict_key": "v"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "facts", "name"),
+    [
+        ((), {}, "sdxl"),
+        ((), {"modelspec.prediction_type": "epsilon"}, "sdxl"),
+        (("v_pred",), {}, "sdxl-v"),
+        ((), VELOCITY, "sdxl-v"),
+        (("v_pred", "ztsnr"), {}, "sdxl-v-ztsnr"),
+    ],
+)
+def test_an_xl_model_that_predicts_velocity_is_told(
+    keys: tuple[str, ...], facts: dict[str, str], name: str, tmp_path: Path
+) -> None:
+    shapes = {"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3), "conditioner.embedders.1.model.x": (1,)}
+    assert single_file.recognise(Path("x"), {**shapes, **dict.fromkeys(keys, (0,))}, facts) == name
+    write_architecture(name, tmp_path)
+    scheduler = DDPMScheduler.from_pretrained(tmp_path / "scheduler")
+    assert (scheduler.config.prediction_type == "v_prediction") is (name != "sdxl")
+    assert (float(scheduler.alphas_cumprod[-1]) == 0) is (name == "sdxl-v-ztsnr")
 
 
 def test_headers_are_not_trusted(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def _named(name: str) -> dict[str, Any]:
     if name not in list_architectures():
         raise BadConfig(f"no architecture is named {name!r}; there are {', '.join(list_architectures())}, or a folder")
     content: dict[str, Any] = json.loads(path.read_text())
-    return content
+    if "like" not in content:
+        return content
+    like = _named(content["like"])
+    return {**like, **content, "scheduler": {**like["scheduler"], **content["scheduler"]}}
 
 
 def _folder_configs(folder: Path) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ and the tokenizer ship with the package.
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import diffusers
@@ -27,14 +28,19 @@ _CLIP = "cond_stage_model.transformer.text_model."
 _OPEN_CLIP = "cond_stage_model.model."
 _XL_OPEN_CLIP = "conditioner.embedders.1.model."
 _SECOND = "sd21"
+_XL = "sdxl"
+# How fine-tunes of XL that predict velocity say so: by tensors without numbers, or in the header ("modelspec").
+_VELOCITY_KEY, _ZERO_SNR_KEY = "v_pred", "ztsnr"
+_PREDICTION_FACTS = ("modelspec.predict_key", "modelspec.prediction_type")
+_VELOCITY_WORDS = ("v", "v_pred", "v_prediction", "v-prediction")
 # Told apart by their text encoders.
-_ARCHITECTURES = ((_XL_OPEN_CLIP, "sdxl"), (_OPEN_CLIP, _SECOND), (_CLIP, "sd15"))
+_ARCHITECTURES = ((_XL_OPEN_CLIP, _XL), (_OPEN_CLIP, _SECOND), (_CLIP, "sd15"))
 # What else a file may be, by a part of a tensor's name; the more particular first.
 _FOREIGN = (
     ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL, which teaches nothing new by itself"),
+    ("lora", "a LoRA; give it with --adapter"),
     ("double_blocks.", "a FLUX.1 transformer without its text encoders; give the diffusers folder or hub id"),
     ("joint_blocks.", "a Stable Diffusion 3 model, which is not supported yet"),
-    ("lora_", "a LoRA; give it with --adapter"),
     ("down_blocks.", "one component of a diffusers folder; give the folder above it"),
 )
 
@@ -58,7 +64,7 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
         folder = Path(detail)
         if not detail or detail in list_architectures():
             folder = Path(temporary)
-            write_architecture(detail or recognise(path, shapes), folder)
+            write_architecture(detail or recognise(path, shapes, read_facts(path)), folder)
         elif not folder.is_dir():
             known = ", ".join(list_architectures())
             raise BadConfig(f"{detail!r} behind the @ is neither a folder nor an architecture; those are {known}")
@@ -86,8 +92,14 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise BadConfig(f"{path} is no safetensors file, or damaged ({error}); get it again") from error
 
 
-def recognise(path: Path, shapes: Shapes) -> str:
-    """Tell the architecture of a checkpoint from its tensors' names.
+def read_facts(path: Path) -> dict[str, str]:
+    """Return what a file's header says about it beside its tensors."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def recognise(path: Path, shapes: Shapes, facts: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Tell the architecture of a checkpoint from its tensors' names, and from what its header says.
 
     Raises:
         BadConfig: If it is none of those known; says what it seems to be. Also if it is a 2.x model: those that predict
@@ -103,11 +115,19 @@ def recognise(path: Path, shapes: Shapes) -> str:
                         f"{path} is a Stable Diffusion 2.x model, and whether it is for 512 or for 768 pixels does not"
                         f" show in its tensors: say {path}@{_SECOND} (512, noise) or {path}@{_SECOND}-768 (velocity)"
                     )
-                return name
+                return _xl(shapes, facts) if name == _XL else name
     for part, words in _FOREIGN:
         if any(part in key for key in shapes):
             raise BadConfig(f"{path} seems to be {words}")
     raise BadConfig(f"{path} is no checkpoint in the original layout of Stable Diffusion 1.x, 2.x or XL")
+
+
+def _xl(shapes: Shapes, facts: Mapping[str, str]) -> str:
+    """Return the architecture of an XL model by what it predicts."""
+    said = [facts.get(fact, "").lower() for fact in _PREDICTION_FACTS]
+    if _VELOCITY_KEY not in shapes and not any(word in _VELOCITY_WORDS for word in said):
+        return _XL
+    return f"{_XL}-v-ztsnr" if _ZERO_SNR_KEY in shapes else f"{_XL}-v"
 
 
 def check_checkpoint(path: Path, shapes: Shapes, folder: Path) -> None:

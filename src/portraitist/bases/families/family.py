@@ -96,6 +96,11 @@ class Family(ABC):
         """Return a text's tokens in the vocabulary of the first text encoder, without markers."""
         return tuple(self.pipeline.tokenizer(text, add_special_tokens=False).input_ids)
 
+    def prompt_ids(self, prompt: str) -> tuple[tuple[int, ...], ...]:
+        """Return a prompt's tokens as each text encoder reads them, padded or cut to its length."""
+        tokenizers = (getattr(self.pipeline, name.replace("text_encoder", "tokenizer")) for name in self.text_encoders)
+        return tuple(tuple(tokenize(tokenizer, [prompt])[0].tolist()) for tokenizer in tokenizers)
+
     @abstractmethod
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures ``[n, 3, h, w]`` in [-1, 1] to scaled latent means and standard deviations."""

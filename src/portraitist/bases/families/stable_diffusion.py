@@ -40,6 +40,12 @@ class StableDiffusion(Family):
 
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         super().__init__(pipeline)
+        scheduler = self.pipeline.scheduler
+        if not hasattr(scheduler, "alphas_cumprod"):
+            raise BadConfig(
+                f"this base's scheduler is a {type(scheduler).__name__}, so it was not trained on the noise that"
+                f" {self.title} is (DDPM's); such models are not known here"
+            )
         prediction = self.pipeline.scheduler.config.get("prediction_type", "epsilon")
         if prediction not in ("epsilon", _VELOCITY):
             raise BadConfig(f"this base predicts {prediction!r}; only noise and velocity are known for {self.title}")
