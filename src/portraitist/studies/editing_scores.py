@@ -80,7 +80,7 @@ def score_edits(
 
 
 def _find_target(known: KnownEdit, reading: Reading) -> float | None:
-    """Say whether the examiner reads what the edit asked for; removals move nobody to where it looks for one alone."""
+    """Say whether the examiner reads what was asked for; whom a removal leaves is not where it looks for one alone."""
     wanted = Reading.from_labels(labels(known.after))
     if known.kind == "scene":
         return float(reading.scene == wanted.scene)
