@@ -73,6 +73,10 @@ def test_a_mix_names_both_triggers_and_refuses_unlike_bases() -> None:
     geometry.metadata = {"trigger": "sks cat", "base": {"fingerprint": "a"}}
     appearance.metadata = {"trigger": "olo robot", "base": {"fingerprint": "a"}}
     assert style_mix(geometry, appearance, SHAPE).metadata["trigger"] == "sks cat, olo robot"
+    # What the first has in another component goes, and a trigger that is read there with it.
+    geometry.layers = {**geometry.layers, "text_encoder.0": geometry.layers["net.2"]}
+    geometry.parameters = {**geometry.parameters, "text_encoder.0": geometry.parameters["net.2"]}
+    assert style_mix(geometry, appearance, SHAPE).metadata["trigger"] == "olo robot"
     appearance.metadata["base"] = {"fingerprint": "b"}
     with pytest.raises(BadConfig, match="different bases"):
         style_mix(geometry, appearance, SHAPE)

@@ -61,7 +61,10 @@ def test_a_picture_is_edited_without_learning_it(run: Run, picture: Path, tiny_b
         ((*PROMPTS, "--method", "textual-inversion"), "teaches a word"),
         ((*PROMPTS, "--method", "magic"), "unknown method 'magic'"),
         ((*PROMPTS, "--adapter", "a.safetensors", "--steps", 3), "has learnt the picture already"),
-        ((*PROMPTS, "--sampling-steps", 2000), "takes 1 to 1000 steps"),
+        ((*PROMPTS, "--sampling-steps", 2000), "takes 1 to 999 steps"),
+        ((*PROMPTS, "--sampling-steps", 1000), "takes 1 to 999 steps"),
+        ((*PROMPTS, "--method", "none", "--steps", 3), "--method none learns nothing"),
+        ((*PROMPTS, "--method", "none", "--set", "learning_rate=1"), "--method none learns nothing"),
         ((*PROMPTS, "--fit", "stretch"), "crop or pad"),
     ],
 )

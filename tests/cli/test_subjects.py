@@ -20,7 +20,7 @@ def test_two_subjects_are_taught_and_shown(run: Run, tiny_base_folder: Path) -> 
     result = run("train", *TWO, "--cut-mix-unmix", *quick)
     assert "'sks cat', 5 photos" in result.output
     assert "'olo robot', 5 photos" in result.output
-    assert "60% of the samples, Unmix loss with weight 0.01" in result.output
+    assert "60% of the samples, Unmix loss with weight 1" in result.output
     assert "photo of sks cat and olo robot on the beach" in result.output
     adapter = Adapter.load("cat-9d39d7-and-robot-050089.safetensors")
     assert adapter.metadata["recipe"]["cut_mix"] == 0.6

@@ -11,6 +11,7 @@ from PIL import Image
 from portraitist.adapters import Adapter, find_layers
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, BaseMismatch
+from portraitist.generation import SamplingConfig, generate
 from portraitist.generation.edit_files import check_folder, save_edit
 from portraitist.generation.editing import EditConfig, Edited, edit
 
@@ -57,6 +58,29 @@ def test_without_inversion_little_noise_leaves_the_picture_nearly_as_it_is(base:
     drifts = [run(base, picture, inversion=False, strength=part, steps=20).drift for part in (0.05, 0.5, 1.0)]
     assert drifts == sorted(drifts)
     assert run(base, picture, inversion=False, strength=0.05).evaluations == 0
+
+
+def test_a_reconstruction_is_left_out_when_it_is_not_wanted(base: Base, picture: Image.Image) -> None:
+    config = EditConfig(steps=4, refinements=2)
+    bare = edit(base, picture, SOURCE, TARGET, config=config, reconstruct=False, show_progress=False)
+    assert bare.reconstruction is bare.drift is None
+    assert same(bare.results[0], run(base, picture).results[0])
+
+
+@pytest.mark.parametrize("method", ["svdiff", "lora", "full"])
+def test_adapters_in_the_weights_make_the_same_pictures(base: Base, draw_adapter: Any, method: str) -> None:
+    adapters = {
+        name: (draw_adapter(base.components, method, ["linear:unet.*", "linear:text_encoder.*"], size=size), scale)
+        for name, size, scale in (("one", 0.05, 1.0), ("two", 0.02, 0.8))
+    }
+    before = {name: value.clone() for name, value in base.pipeline.unet.state_dict().items()}
+    beside, merged = (
+        generate(base, ["a cat"], adapters, config=SamplingConfig(steps=2), merged=merged, show_progress=False)
+        for merged in (False, True)
+    )
+    difference = np.asarray(beside[0].image, int) - np.asarray(merged[0].image, int)
+    assert np.abs(difference).max() <= 1
+    assert all(torch.equal(value, before[name]) for name, value in base.pipeline.unet.state_dict().items())
 
 
 def test_the_adapter_changes_the_result_and_leaves_the_base_as_found(base: Base, picture: Image.Image) -> None:

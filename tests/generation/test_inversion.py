@@ -133,7 +133,7 @@ def test_slerp_of_parallel_noises_is_finite() -> None:
 
 @pytest.mark.parametrize("steps", [0, 1001])
 def test_refuses_a_number_of_steps_that_cannot_work(base: Base, steps: int) -> None:
-    with pytest.raises(BadConfig, match="1 to 1000 steps"):
+    with pytest.raises(BadConfig, match="1 to 999 steps"):
         Ddim(base, steps)
 
 

@@ -62,6 +62,23 @@ def test_regions_that_say_what_the_picture_says_change_nothing(base: Base) -> No
     torch.testing.assert_close(same, predict(base, "a robot"), rtol=1e-4, atol=1e-5)
 
 
+def test_words_alone_leave_unconditional_rows_as_they_are(base: Base) -> None:
+    """They are not computed again for each region, and come out the same."""
+    name, attention = next(iter(cross_attentions(base).items()))
+    states = base.family.encode_prompts(["", "a cat"])["encoder_hidden_states"]
+    pixels = torch.randn(2, 64, attention.to_q.in_features, generator=torch.Generator().manual_seed(2))
+    rows: list[int] = []
+    hook = attention.to_q.register_forward_hook(lambda module, args, output: rows.append(len(output)))
+    with torch.no_grad():
+        plain = attention(pixels, states)
+        with regional(base, Attachment(base.components), [Region("left", "a robot")], guided=True):
+            found = attention(pixels, states)
+    hook.remove()
+    assert rows == [2, 2, 1], name
+    assert torch.equal(found[0], plain[0])
+    assert not torch.equal(found[1], plain[1])
+
+
 def test_an_adapter_changes_its_side_only(base: Base, draw_adapter: Callable[..., Adapter]) -> None:
     adapter = draw_adapter(base.components, "full", ["unet.conv_out"])
     plain = predict(base, "a cat")

@@ -10,7 +10,7 @@ from PIL import Image
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.studies.editing import EditingStudy, default_arms, default_recipes
-from portraitist.studies.editing_report import ANSWER, UNEDITED, score_study, write_editing_report
+from portraitist.studies.editing_report import ANSWER, RESTORED, UNEDITED, score_study, write_editing_report
 from portraitist.studies.editing_scores import score_edits
 from portraitist.studies.edits import KINDS_OF_EDIT, draw_edits
 from portraitist.toyland.examiner import Examiner
@@ -47,6 +47,7 @@ def test_the_true_answer_scores_full_and_the_unedited_picture_nothing(known) -> 
     before, after = known.pictures(64)
     (answer,), (unedited,) = score_edits([known], [after]), score_edits([known], [before])
     assert (answer.gain, unedited.gain) == (1, 0)
+    assert (answer.recognised, unedited.recognised) == (1, 0)
     assert unedited.unchanged_error in (0, None)
     assert answer.unchanged_error is None or answer.unchanged_error < 8 / 255
     halfway = Image.blend(before, after, 0.5)
@@ -65,12 +66,15 @@ def test_a_study_is_resumed_and_reported(base: Base, tmp_path: Path) -> None:
     assert all(study.result(known, arm) is not None for known in study.edits for arm in study.arms)
     examiner = Examiner([8, 8], 32).eval()
     rows = {row.name: row for row in score_study(study, examiner)}
-    assert list(rows) == [UNEDITED, *(arm.name for arm in study.arms), ANSWER]
+    references = [UNEDITED, UNEDITED + RESTORED], [ANSWER + RESTORED, ANSWER]
+    assert list(rows) == [*references[0], *(arm.name for arm in study.arms), *references[1]]
+    assert rows[ANSWER + RESTORED].values("unchanged_error") > rows[ANSWER].values("unchanged_error")
     assert np.mean(rows[ANSWER].values("gain")) == 1
     page, grid = write_editing_report(study, tmp_path / "report", examiner)
     text = page.read_text()
-    for heading in ("target recognised", "way to the answer", "svdiff, inverted", "SDEdit 0.5", "| accessory |"):
+    for heading in ("target recognised", "target read", "svdiff, inverted", "SDEdit 0.5", "| accessory | removal |"):
         assert heading in text, heading
+    assert "| way to the answer |\n" in text, "the last column"
     with Image.open(grid) as image:
         assert image.width > (len(study.arms) + 2) * 96
 

@@ -1,7 +1,8 @@
 """Several subjects in one adapter: every method, collages, resuming, and what is refused before training starts."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from portraitist.adapters import Adapter, attached
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, TrainingInterrupted
+from portraitist.training import multi_subject
 from portraitist.training.cut_mix import Draw, collage
 from portraitist.training.latents import encode
 from portraitist.training.multi_subject import (
@@ -24,9 +26,10 @@ from portraitist.training.multi_subject import (
     with_cut_mix,
 )
 from portraitist.training.personalise import blank_adapter, train
+from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
-from portraitist.training.unmix import UnmixLoss
+from portraitist.training.unmix import USUAL_WEIGHT, UnmixLoss
 
 METHODS = ("lora", "krona", "lidb", "svdiff", "textual-inversion", "full")
 SMALL = {"krona": {"out_factor": 4, "in_factor": 4}, "lidb": {"a": 8, "b": 8}}
@@ -58,7 +61,7 @@ def test_every_method_learns_several_subjects_with_collages_and_unmix(
     base: Base, pair: list[Subject], method: str, tmp_path: Path
 ) -> None:
     settings = with_cut_mix(recipe(base, method, cut_mix=1.0))
-    assert settings.unmix_weight == 0.01
+    assert settings.unmix_weight == USUAL_WEIGHT
     adapter = train_several(base, pair, settings, output=tmp_path / "both.safetensors")
     assert any(value.abs().sum() > 0 for value in adapter.named_parameters().values())
     written = Adapter.load(tmp_path / "both.safetensors")
@@ -165,6 +168,75 @@ def test_recipes_that_cannot_work_are_refused_before_training(
 ) -> None:
     with pytest.raises(BadConfig, match=complaint):
         train_several(base, pair, recipe(base, **settings), callbacks=[lambda step: pytest.fail("training started")])
+
+
+@pytest.mark.parametrize("token", ["photo", "on", "A"])
+def test_words_of_the_prompts_are_no_tokens(base: Base, pair: list[Subject], token: str) -> None:
+    subjects = [pair[0], replace(pair[1], token=token)]
+    with pytest.raises(BadConfig, match=f"token '{token}' of robot-050089 is a word of the prompts"):
+        train_several(base, subjects, recipe(base))
+
+
+def test_a_recipe_that_looks_at_pictures_is_refused(base: Base, pair: list[Subject]) -> None:
+    with pytest.raises(BadConfig, match=r"log\.samples_every is for one subject"):
+        train_several(base, pair, recipe(base, log={"samples_every": 1}))
+
+
+def test_activations_may_be_computed_again_beside_unmix(base: Base, pair: list[Subject]) -> None:
+    settings = with_cut_mix(recipe(base, "lora", cut_mix=1.0, unmix_weight=5.0, steps=2))
+    plain = train_several(base, pair, settings)
+    again = train_several(base, pair, settings.replace({"memory": {"checkpoint_activations": True}}))
+    for name, value in plain.named_parameters().items():
+        torch.testing.assert_close(again.named_parameters()[name], value, rtol=1e-3, atol=1e-6)
+
+
+def test_processes_take_their_rows_of_one_batch(base: Base, pair: list[Subject]) -> None:
+    settings = recipe(base, cut_mix=0.6, prior="generated", prior_images=2, unmix_weight=0.5, layers="UNet-CA-KV")
+    unet = base.pipeline.unet.config
+    unmix = UnmixLoss(base, (unet.in_channels, unet.sample_size, unet.sample_size))
+    made = task(base, pair, settings)
+
+    def losses(size: int, processes: Processes) -> dict[str, float]:
+        one = MultiSubjectTask(base, made.adapter, settings.replace({"batch_size": size}), made.material, unmix)
+        one.processes = processes
+        with attached(base.components, made.adapter), torch.no_grad():
+            return {name: float(value) for name, value in one.step(0, 0).items()}
+
+    whole, parts = losses(4, Processes()), [losses(2, Processes(rank, 2)) for rank in (0, 1)]
+    assert parts[0] != parts[1]
+    assert {name: (parts[0][name] + parts[1][name]) / 2 for name in whole} == pytest.approx(whole, rel=1e-4)
+
+
+def test_what_is_put_away_is_brought_back_for_a_collage(base: Base, pair: list[Subject]) -> None:
+    made, entered = task(base, pair, recipe(base, cut_mix=0.6)), []
+
+    @contextmanager
+    def awake() -> Iterator[None]:
+        entered.append("autoencoder")
+        yield
+
+    made.awake = awake
+    for _ in range(2):
+        made.photo(Draw((1, 0), (2, 3), 1, "sides"))
+    assert entered == ["autoencoder"], "once a collage, and not for photos"
+
+
+def test_the_text_encoder_and_autoencoder_are_put_away(
+    base: Base, pair: list[Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = []
+    real = multi_subject.Offload
+    monkeypatch.setattr(multi_subject, "Offload", lambda *args: kept.append(real(*args)) or kept[0])
+    settings = with_cut_mix(recipe(base, layers="UNet-CA-KV", memory={"offload": True}))
+    away = []
+    train_several(base, pair, settings, callbacks=[lambda step: away.append(kept[0]._is_away)])
+    assert kept[0].modules == [base.pipeline.vae, base.pipeline.text_encoder]
+    assert away == [True, True]
+
+
+def test_what_a_run_leaves_behind_does_not_make_it_another(base: Base, pair: list[Subject]) -> None:
+    made = task(base, pair, recipe(base))
+    assert "log" not in made.identity()["recipe"]
 
 
 def test_one_subject_is_not_several(base: Base, pair: list[Subject]) -> None:

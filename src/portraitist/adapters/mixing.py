@@ -85,10 +85,13 @@ def mean_similarities(adapters: Mapping[str, Adapter]) -> Tensor:
 
 
 def _restrict(adapter: Adapter, names: set[str]) -> Adapter:
-    """Return an adapter of some of the layers."""
+    """Return an adapter of some of the layers; its trigger is lost with a whole component, as with a text encoder."""
     layers = {name: layer for name, layer in adapter.layers.items() if name in names}
     parameters = {name: tensors for name, tensors in adapter.parameters.items() if name in names}
-    return Adapter(adapter.method, adapter.config, layers, parameters, dict(adapter.metadata))
+    metadata = dict(adapter.metadata)
+    if {name.partition(".")[0] for name in layers} != {name.partition(".")[0] for name in adapter.layers}:
+        metadata.pop("trigger", None)
+    return Adapter(adapter.method, adapter.config, layers, parameters, metadata)
 
 
 def _require_one_base(first: Adapter, second: Adapter, force: bool) -> None:

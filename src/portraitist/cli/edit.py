@@ -76,6 +76,8 @@ def edit(
         overrides["steps"] = steps
     if adapter is not None and (steps is not None or settings):
         raise BadConfig("--adapter has learnt the picture already; settings of learning (--steps, --set) do nothing")
+    if method == _NOTHING and (steps is not None or settings):
+        raise BadConfig("--method none learns nothing; settings of learning (--steps, --set) do nothing")
 
     from portraitist.progress import quiet_libraries
 
@@ -167,7 +169,7 @@ def _facts(base: "Base", photo: Path, adapter: "Adapter | None", config: "EditCo
 
 def _show(edited: "Edited", config: "EditConfig") -> None:
     say()
-    if config.inversion:
+    if config.inversion and edited.drift is not None:
         fact("inversion", f"relative error {edited.drift:.2g}, {edited.evaluations} evaluations")
         if edited.drift > _DRIFTED:
             warn(

@@ -22,7 +22,7 @@ def editing(
     sampling_steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps; 50 when not given.")] = None,
     settings: SetOption = None,
     examiner: Annotated[
-        Path | None, typer.Option(help="Folder of toyland's examiner; without, targets are not recognised.")
+        Path | None, typer.Option(help="Folder of toyland's examiner; without, targets are not read.")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Encoder of identities, e.g. toyland-identity; without, they are not compared.")

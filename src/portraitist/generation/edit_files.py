@@ -68,7 +68,12 @@ def save_edit(
         folder: Where to write.
         seeds: The results' seeds.
         facts: Everything else needed to make it again, JSON-able.
+
+    Raises:
+        ValueError: If the edit has no reconstruction.
     """
+    if edited.reconstruction is None:
+        raise ValueError("an edit is written with its reconstruction")
     everything = {
         "source": source,
         "target": target,

@@ -16,8 +16,16 @@ from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.generation.compatibility import check_base
-from portraitist.generation.inversion import DEFAULT_REFINEMENTS, DEFAULT_STEPS, Ddim, relative_error, slerp
+from portraitist.generation.inversion import (
+    DEFAULT_REFINEMENTS,
+    DEFAULT_STEPS,
+    DEFAULT_TOLERANCE,
+    Ddim,
+    relative_error,
+    slerp,
+)
 from portraitist.generation.latents import decode_latents, encode_conditions, encode_image, repeat_conditions
+from portraitist.generation.sampling import merge_for_sampling
 from portraitist.randomness import torch_generator
 
 
@@ -35,6 +43,7 @@ class EditConfig:
         guidance: Weight of classifier-free guidance while sampling; the authors' setting is 3. Inversion has none.
         steps: DDIM steps, both ways.
         refinements: Fixed-point evaluations of each step of the inversion at most; 0 is the usual inversion.
+        tolerance: Relative change between two of them at which a step counts as solved.
         inverted_on: The prompt that conditions the inversion; the paper takes the target.
         negative_prompt: What to keep away from.
     """
@@ -45,6 +54,7 @@ class EditConfig:
     guidance: float = 3.0
     steps: int = DEFAULT_STEPS
     refinements: int = DEFAULT_REFINEMENTS
+    tolerance: float = DEFAULT_TOLERANCE
     inverted_on: Literal["target", "source"] = "target"
     negative_prompt: str = ""
 
@@ -76,14 +86,15 @@ class Edited:
         results: One picture a seed.
         reconstruction: The picture again: with inversion, sampled from the noise found, at guidance 1 and with the
             prompt it was inverted on; without, sampled with the source prompt as the first result is with the target.
-        drift: Relative error of the reconstruction's latents.
+            None if it was not wanted.
+        drift: Relative error of the reconstruction's latents; None without one.
         residual: How far from solved the inversion is; None without one, or without refinements.
         evaluations: Denoiser evaluations of the inversion.
     """
 
     results: tuple[Image.Image, ...]
-    reconstruction: Image.Image
-    drift: float
+    reconstruction: Image.Image | None
+    drift: float | None
     residual: float | None
     evaluations: int
 
@@ -106,6 +117,7 @@ def edit(
     seeds: Sequence[int] = (0,),
     config: EditConfig | None = None,
     force: bool = False,
+    reconstruct: bool = True,
     show_progress: bool = True,
 ) -> Edited:
     """Edit a picture towards another prompt.
@@ -119,6 +131,7 @@ def edit(
         seeds: One a result. Without new noise (inversion, strength 0, eta 0) all results are the same.
         config: How to edit.
         force: Use an adapter that was made for another base.
+        reconstruct: Whether to make the picture again, too.
         show_progress: Whether to show bars.
 
     Raises:
@@ -134,7 +147,9 @@ def edit(
         check_base(adapter, base, force)
         attachment.attach(adapter)
     try:
-        return _Editing(base, ddim, config, encode_image(base, picture), show_progress).run(source, target, seeds)
+        merge_for_sampling(base, attachment)
+        latents = encode_image(base, picture)
+        return _Editing(base, ddim, config, latents, reconstruct, show_progress).run(source, target, seeds)
     finally:
         attachment.detach()
 
@@ -147,27 +162,34 @@ class _Editing:
     ddim: Ddim
     config: EditConfig
     latents: Tensor
+    reconstruct: bool
     show_progress: bool
 
     def run(self, source: str, target: str, seeds: Sequence[int]) -> Edited:
-        residual, evaluations = None, 0
+        residual, evaluations, again = None, 0, None
         if self.config.inversion:
             prompt = target if self.config.inverted_on == "target" else source
             conditions = encode_conditions(self.base, [prompt], self.latents)
             inversion = self.ddim.invert(
-                self.latents, conditions, self.config.refinements, show_progress=self.show_progress
+                self.latents,
+                conditions,
+                self.config.refinements,
+                tolerance=self.config.tolerance,
+                show_progress=self.show_progress,
             )
             residual, evaluations = inversion.residual, inversion.evaluations
-            again = self.ddim.sample(inversion.noise, conditions)
+            if self.reconstruct:
+                again = self.ddim.sample(inversion.noise, conditions)
             start = self._mixed(inversion.noise, seeds)
         else:
             start = self._noised(seeds)
-            again = self._sample(_Start(start.noise[:1], start.level), source, seeds[:1])
+            if self.reconstruct:
+                again = self._sample(_Start(start.noise[:1], start.level), source, seeds[:1])
         results = self._sample(start, target, seeds)
         return Edited(
             results=tuple(decode_latents(self.base, results)),
-            reconstruction=decode_latents(self.base, again)[0],
-            drift=relative_error(again, self.latents),
+            reconstruction=None if again is None else decode_latents(self.base, again)[0],
+            drift=None if again is None else relative_error(again, self.latents),
             residual=residual,
             evaluations=evaluations,
         )

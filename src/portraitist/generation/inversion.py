@@ -22,7 +22,7 @@ from portraitist.progress import track
 DEFAULT_STEPS = 50
 DEFAULT_REFINEMENTS = 8
 # Relative change between two iterates at which a step counts as solved; float32 does not get much further.
-_TOLERANCE = 1e-5
+DEFAULT_TOLERANCE = 1e-5
 _NEARLY_PARALLEL = 1e-4
 # Anderson acceleration: past iterates combined, and what keeps their combination finite when they hardly differ.
 _MEMORY = 4
@@ -100,9 +100,11 @@ class Ddim:
     def __init__(self, base: Base, steps: int = DEFAULT_STEPS) -> None:
         check_invertible(base)
         scheduler = DDIMScheduler.from_config(base.pipeline.scheduler.config)
-        total = scheduler.config.num_train_timesteps
-        if not 1 <= steps <= total:
-            raise BadConfig(f"DDIM on {base.name} takes 1 to {total} steps, not {steps}")
+        most = scheduler.config.num_train_timesteps
+        if scheduler.config.timestep_spacing == "leading":  # the grid is moved up by the offset, and must not leave
+            most -= scheduler.config.steps_offset
+        if not 1 <= steps <= most:
+            raise BadConfig(f"DDIM on {base.name} takes 1 to {most} steps, not {steps}")
         scheduler.set_timesteps(steps)
         self.base = base
         self.levels = _levels(scheduler)
@@ -115,6 +117,7 @@ class Ddim:
         conditions: Conditions,
         refinements: int = DEFAULT_REFINEMENTS,
         *,
+        tolerance: float = DEFAULT_TOLERANCE,
         show_progress: bool = False,
     ) -> Inversion:
         """Find the noise that guidance-free sampling turns into the latents.
@@ -123,12 +126,13 @@ class Ddim:
             latents: ``[n, c, h, w]``.
             conditions: One row a picture.
             refinements: Fixed-point evaluations of each step at most; 0 is the usual, drifting inversion.
+            tolerance: Relative change between two iterates at which a step counts as solved.
             show_progress: Whether to show a bar.
         """
         residual, evaluations = 0.0, 0
         with track(len(self.levels), "inverting", hidden=not show_progress) as progress:
             for level in reversed(self.levels):
-                latents, change, count = self._climb(latents, level, conditions, refinements)
+                latents, change, count = self._climb(latents, level, conditions, refinements, tolerance)
                 residual, evaluations = max(residual, change), evaluations + count
                 progress.advance()
         return Inversion(latents, residual if refinements else None, evaluations)
@@ -159,12 +163,16 @@ class Ddim:
             show_progress: Whether to show a bar.
         """
         latents, levels = noise, self.levels[start:]
+        guided = unconditional is not None and guidance != 1.0
+        if unconditional is not None and guided:
+            conditions = {name: torch.cat([value, unconditional[name]]) for name, value in conditions.items()}
         with track(len(levels), "sampling", hidden=not show_progress) as progress:
             for level in levels:
-                eps = self._noise(latents, level, conditions)
-                if guidance != 1.0 and unconditional is not None:
-                    away = self._noise(latents, level, unconditional)
+                if guided:
+                    eps, away = self._noise(torch.cat([latents, latents]), level, conditions).chunk(2)
                     eps = away + guidance * (eps - away)
+                else:
+                    eps = self._noise(latents, level, conditions)
                 latents = step_down(latents, eps, level, eta, _fresh_noise(latents, generators) if eta else None)
                 progress.advance()
         return latents
@@ -175,7 +183,7 @@ class Ddim:
         return latents * alpha**0.5 + noise * (1 - alpha) ** 0.5
 
     def _climb(
-        self, below: Tensor, level: Level, conditions: Conditions, refinements: int
+        self, below: Tensor, level: Level, conditions: Conditions, refinements: int, tolerance: float
     ) -> tuple[Tensor, float, int]:
         """Invert one step; return the noisier latents, their last relative change and the evaluations spent."""
         above = step_up(below, self._noise(below, level, conditions), level)
@@ -185,7 +193,7 @@ class Ddim:
             change = relative_error(image, above)
             if change < least:
                 best, least = image, change
-            if change < _TOLERANCE:
+            if change < tolerance:
                 return best, least, 1 + count
             above = mixer.next(above, image)
         return best, least, 1 + refinements

@@ -156,10 +156,11 @@ def regional(
     if not regions:
         yield
         return
-    board = _Board(base, check_regions(base, regions, attachment.names).to(base.device), guided, base_weight)
+    masks = check_regions(base, regions, attachment.names).to(base.device)
     layers = cross_attentions(base)
     own = {name: attn.processor for name, attn in layers.items()}
     confined = {region.adapter: index for index, region in enumerate(regions) if region.adapter is not None}
+    board = _Board(base, masks, guided, base_weight, bool(confined))
     try:
         for name, index in confined.items():
             attachment.confine(board.where(index), name)
@@ -177,8 +178,8 @@ def regional(
 class _Board:
     """Masks and prompts of regions, as layers ask for them."""
 
-    def __init__(self, base: Base, masks: Tensor, guided: bool, base_weight: float) -> None:
-        self.base, self.masks, self.guided = base, masks, guided
+    def __init__(self, base: Base, masks: Tensor, guided: bool, base_weight: float, confined: bool) -> None:
+        self.base, self.masks, self.guided, self.confined = base, masks, guided, confined
         self.heard = 1 - base_weight
         self.states: list[Tensor] = []
         scale = base.pipeline.vae_scale_factor
@@ -223,6 +224,10 @@ class _Board:
         """Return all masks for a sequence of pixels ``[n, pixels, width]``, as ``[regions, pixels]``."""
         return self._at(*map_size(y.shape[1], self._latents)).flatten(1).to(y.dtype)
 
+    def alike(self, rows: int) -> int:
+        """Return how many rows, the first, are the same in every region: unconditional ones, if no adapter differs."""
+        return rows // 2 if self.guided and not self.confined else 0
+
     def words(self, states: Tensor, index: int) -> Tensor:
         """Return a region's words in the place of the whole picture's, unconditional rows left as they are."""
         free = len(states) // 2 if self.guided else 0
@@ -253,11 +258,13 @@ class _RegionalAttention:
         """Attend; the interface of diffusers."""
         board = self.board
         whole: Tensor = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        alike = board.alike(len(whole))
         shares = board.rows(whole) * board.heard
-        total = whole * (1 - shares.sum(0))[:, None]
+        total = whole[alike:] * (1 - shares.sum(0))[:, None]
         for index, share in enumerate(shares):
             with board.reading(index):
-                words = board.words(encoder_hidden_states, index)
-                part: Tensor = self.inner(attn, hidden_states, words, attention_mask, temb)
+                words = board.words(encoder_hidden_states, index)[alike:]
+                mask = None if attention_mask is None else attention_mask[alike:]
+                part: Tensor = self.inner(attn, hidden_states[alike:], words, mask, temb)
             total = total + part * share[:, None]
-        return total
+        return torch.cat([whole[:alike], total])

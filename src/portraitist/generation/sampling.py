@@ -94,6 +94,7 @@ def generate(
     config: SamplingConfig | None = None,
     regions: Sequence[Region] = (),
     force: bool = False,
+    merged: bool = False,
     show_progress: bool = True,
 ) -> list[Picture]:
     """Sample one picture for each prompt.
@@ -107,6 +108,7 @@ def generate(
         config: How to sample.
         regions: Parts of the pictures with prompts, and perhaps adapters, of their own.
         force: Use adapters that were made for another base.
+        merged: Sample with the adapters in the weights, as `merge_for_sampling` does; not for regions.
         show_progress: Whether to show a bar.
 
     Returns:
@@ -129,6 +131,8 @@ def generate(
     try:
         for name, (adapter, scale) in chosen.items():
             attachment.attach(adapter, name, scale)
+        if merged:
+            merge_for_sampling(base, attachment)
         with (
             regional(base, attachment, regions, guided=float(config.guidance or 1) > 1),
             track(len(prompts), "sampling", hidden=not show_progress) as progress,
@@ -144,6 +148,15 @@ def generate(
         Picture(image, prompt, seed, base.name, scales, config, tuple(regions))
         for image, prompt, seed in zip(images, prompts, seeds, strict=True)
     ]
+
+
+def merge_for_sampling(base: Base, attachment: Attachment) -> None:
+    """Add attached adapters into the weights until they are detached, where that only changes rounding in float32.
+
+    Weights in half precision, or in fewer bits, would be rounded; there the adapters are computed beside them.
+    """
+    if base.family.dtype == torch.float32 and not base.bits:
+        attachment.merge()
 
 
 def _sample(base: Base, prompts: Sequence[str], seeds: Sequence[int], config: SamplingConfig) -> list[Image.Image]:

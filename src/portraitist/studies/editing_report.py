@@ -6,10 +6,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import Encoder
 from portraitist.evaluation.statistics import bootstrap_interval
 from portraitist.files import write_aside
+from portraitist.generation.latents import decode_latents, encode_image
 from portraitist.generation.sheets import caption_sheet
 from portraitist.markdown import table
 from portraitist.studies.editing import EditingStudy
@@ -19,11 +21,14 @@ from portraitist.toyland.examiner import Examiner
 
 PAGE, GRID = "editing.md", "editing.png"
 UNEDITED, ANSWER = "unedited picture", "true answer"
+# What no way of editing can be expected to beat: it ends with the autoencoder, too.
+RESTORED = ", through the autoencoder"
 _HEADINGS = {
     "recognised": "target recognised",
-    "gain": "way to the answer",
+    "read": "target read",
     "identity": "identity kept",
     "unchanged_error": "error where nothing changes",
+    "gain": "way to the answer",
 }
 _TILE = 96
 
@@ -61,18 +66,29 @@ def write_editing_report(
 
 
 def score_study(study: EditingStudy, examiner: Examiner | None = None, encoder: Encoder | None = None) -> list[Scored]:
-    """Score every arm on the edits that all arms have made, the unedited pictures and the true answers beside them."""
+    """Score every arm on the edits that all arms have made.
+
+    The unedited pictures and the true answers stand beside them, as they are and through the autoencoder.
+    """
     made = _made(study)
     if not made:
         raise BadConfig(f"{study.folder} holds no edit that every arm has made; run the study first")
     size = study.base.family.resolution
+    before, after = ([known.pictures(size)[which] for known, _ in made] for which in (0, 1))
     columns: dict[str, list[Image.Image]] = {
-        UNEDITED: [known.pictures(size)[0] for known, _ in made],
+        UNEDITED: before,
+        UNEDITED + RESTORED: _restore(study.base, before),
         **{arm.name: [results[arm.name] for _, results in made] for arm in study.arms},
-        ANSWER: [known.pictures(size)[1] for known, _ in made],
+        ANSWER + RESTORED: _restore(study.base, after),
+        ANSWER: after,
     }
     edits = [known for known, _ in made]
     return [Scored(name, edits, score_edits(edits, images, examiner, encoder)) for name, images in columns.items()]
+
+
+def _restore(base: Base, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Return pictures as the autoencoder gives them back."""
+    return [decode_latents(base, encode_image(base, picture))[0] for picture in pictures]
 
 
 def draw_grid(study: EditingStudy) -> Image.Image:
@@ -105,7 +121,7 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examined: bool, encoder
     edits = rows[0].edits
     counts = ", ".join(f"{sum(known.kind == kind for known in edits)} of {kind}" for kind in KINDS_OF_EDIT)
     shown = [name for name in _HEADINGS if any(row.values(name) for row in rows)]
-    by_kind = [name for name in ("recognised", "gain") if name in shown]
+    by_kind = [name for name in ("recognised", "read", "gain") if name in shown]
     recipes = "; ".join(
         f"{name}: {recipe.steps} steps, rate {recipe.learning_rate:g}" for name, recipe in study.recipes.items()
     )
@@ -153,11 +169,16 @@ def _interval(values: Sequence[float]) -> str:
 def _explain(examined: bool, encoder: Encoder | None) -> list[str]:
     """Say what the columns mean."""
     lines = [
-        "Way to the answer: 1 is the true answer, 0 as far from it as the unedited picture, in the region to change."
+        "Target recognised: in the region to change, the result is nearer to the true answer than to the unedited"
+        " picture; pictures of neither may be either."
     ]
     if examined:
-        lines.append("Target recognised: what toyland's examiner reads; it has no question about accessories.")
+        lines.append("Target read: toyland's examiner reads the scene, style or colour that was asked for.")
     if encoder is not None:
         lines.append(f"Identity kept: cosine with the true answer, by {encoder.name} (weights {encoder.revision}).")
     lines.append("Error where nothing changes: root mean squared, on [0, 1]; a style changes everything.")
+    lines.append(
+        "Way to the answer: 1 is the true answer, 0 as far from it as the unedited picture, in the region to change;"
+        " pixel by pixel, so another picture of what was asked for gets little."
+    )
     return lines

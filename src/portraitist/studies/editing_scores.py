@@ -20,14 +20,16 @@ class EditScores:
     """Scores of one result; None where the question has no answer.
 
     Attributes:
-        recognised: 1 if the examiner sees what the edit asked for; it has no question about accessories.
+        recognised: 1 if the region that must change is nearer to the true answer than to the unedited picture.
+        read: 1 if the examiner reads the scene, style or colour that was asked for; it has no question about the rest.
         gain: Part of the way from the picture to the true answer, in the region that must change: 1 is the answer
-            itself, 0 as far as the unedited picture, below 0 farther.
+            itself, pixel by pixel, 0 as far as the unedited picture, below 0 farther.
         unchanged_error: Root mean squared error on [0, 1] where nothing must change; nothing is left in style edits.
         identity: Cosine of the identity embeddings of the result and the true answer.
     """
 
-    recognised: float | None
+    recognised: float
+    read: float | None
     gain: float
     unchanged_error: float | None
     identity: float | None
@@ -47,42 +49,44 @@ def score_edits(
     Args:
         edits: The edits.
         results: A result of each, all of one size.
-        examiner: Reads what a picture shows; None leaves `recognised` out.
+        examiner: Reads what a picture shows; None leaves `read` out.
         encoder: Recognises identities; None leaves `identity` out.
     """
     size = results[0].width
     pairs = [known.pictures(size) for known in edits]
-    recognised: list[float | None] = [None] * len(edits)
+    read: list[float | None] = [None] * len(edits)
     if examiner is not None:
         readings = examiner.read(np.stack([np.asarray(image.convert("RGB")) for image in results]))
-        recognised = [_recognise(known, reading) for known, reading in zip(edits, readings, strict=True)]
+        read = [_find_target(known, reading) for known, reading in zip(edits, readings, strict=True)]
     identities: list[float | None] = [None] * len(edits)
     if encoder is not None:
         found, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
         identities = [float(value) for value in (found * wanted).sum(-1)]
     scores = []
-    for (before, after), result, seen, identity in zip(pairs, results, recognised, identities, strict=True):
-        gain, error = _distances(before, after, result)
-        scores.append(EditScores(seen, gain, error, identity))
+    for (before, after), result, seen, identity in zip(pairs, results, read, identities, strict=True):
+        old, new, found = (np.asarray(image.convert("RGB"), np.float64) / 255 for image in (before, after, result))
+        changed = np.abs(old - new).max(-1) > _CHANGED / 255
+        missing, made = _rms((found - new)[changed]), _rms((found - old)[changed])
+        scores.append(
+            EditScores(
+                recognised=float(missing < made),
+                read=seen,
+                gain=1 - missing / _rms((old - new)[changed]),
+                unchanged_error=None if changed.all() else _rms((found - old)[~changed]),
+                identity=identity,
+            )
+        )
     return scores
 
 
-def _distances(before: Image.Image, after: Image.Image, result: Image.Image) -> tuple[float, float | None]:
-    """Return how much of the change was made, and the error where there was to be none."""
-    old, new, found = (np.asarray(image.convert("RGB"), np.float64) / 255 for image in (before, after, result))
-    changed = np.abs(old - new).max(-1) > _CHANGED / 255
-    gain = 1 - _rms((found - new)[changed]) / _rms((old - new)[changed])
-    return gain, None if changed.all() else _rms((found - old)[~changed])
-
-
-def _recognise(known: KnownEdit, reading: Reading) -> float | None:
-    """Say whether the examiner reads what the edit asked for."""
+def _find_target(known: KnownEdit, reading: Reading) -> float | None:
+    """Say whether the examiner reads what was asked for; whom a removal leaves is not where it looks for one alone."""
     wanted = Reading.from_labels(labels(known.after))
     if known.kind == "scene":
         return float(reading.scene == wanted.scene)
     if known.kind == "style":
         return float(reading.style == wanted.style)
-    if known.kind in ("colour", "removal"):
+    if known.kind == "colour":
         return float(reading.kinds == wanted.kinds and reading.colours == wanted.colours)
     return None
 

@@ -4,8 +4,10 @@ Every sample of a step is one subject alone or, with the recipe's probability, t
 or a collage of two, goes with it where the prior is preserved (SVDiff, arXiv 2303.11305, section 3.3, for any method).
 """
 
+import re
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -18,10 +20,10 @@ from torch import Tensor
 
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
-from portraitist.bases.families import Conditions
 from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
 from portraitist.randomness import numpy_generator, torch_generator
+from portraitist.training.conditions import PromptBook
 from portraitist.training.cut_mix import (
     USUAL_PROBABILITY,
     WORDINGS,
@@ -35,9 +37,11 @@ from portraitist.training.cut_mix import (
 from portraitist.training.dreambooth import denoising_errors, parameter_groups
 from portraitist.training.latents import Latents, encode
 from portraitist.training.loop import Callback, ParameterGroup
+from portraitist.training.memory import Offload
 from portraitist.training.outputs import check_output
 from portraitist.training.personalise import blank_adapter, fill_placeholders, fit, require_room
 from portraitist.training.priors import prior_images
+from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import phrase_positions, token_warning
@@ -79,6 +83,7 @@ def train_several(
         recipe = load_recipe(recipe, base.name, base.family.name)
     check_subjects(base, subjects)
     _check_recipe(recipe)
+    _check_words(recipe, subjects)
     if recipe.cut_mix:
         collage_words(base, recipe, subjects)
     output = Path(output) if output is not None else None
@@ -89,8 +94,11 @@ def train_several(
         require_room(output, adapter)
     unmix = _unmix_loss(base, recipe, subjects)
     task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
+    offload = Offload(base, recipe.memory, task.trains_text)
+    task.awake = offload.awake
     names = " and ".join(subject.token for subject in subjects)
-    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=f"teaching {names}")
+    description = f"teaching {names}"
+    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=description, offload=offload)
 
 
 def with_cut_mix(recipe: Recipe, unmix: bool = True) -> Recipe:
@@ -136,11 +144,29 @@ def _check_recipe(recipe: Recipe) -> None:
     """
     if recipe.prior not in ("none", "generated"):
         raise BadConfig(f"prior={recipe.prior} is for one subject; several take none or generated")
-    if recipe.watch.every:
-        raise BadConfig("watch.every is for one subject; leave it out with several")
+    for group, name in (("watch", "every"), ("log", "samples_every")):
+        if getattr(getattr(recipe, group), name):
+            raise BadConfig(f"{group}.{name} is for one subject; leave it out with several")
     for name in ("crops", "buckets", "captions", "masks"):
         if getattr(recipe.photos, name):
             raise BadConfig(f"photos.{name} is for one subject; leave it out with several")
+
+
+def _check_words(recipe: Recipe, subjects: Sequence[Subject]) -> None:
+    """Refuse tokens that are words of the prompts anyway: which of the two means the subject could not be told.
+
+    Raises:
+        BadConfig: Naming the token.
+    """
+    for wording in WORDINGS:
+        prompt = pair_prompt(recipe.prompt, "", "", wording)
+        words = re.findall(r"\w+", prompt.lower())
+        for subject in subjects:
+            if subject.token.lower() in words:
+                raise BadConfig(
+                    f"the token {subject.token!r} of {subject.name} is a word of the prompts ({' '.join(words)});"
+                    " take a rare one"
+                )
 
 
 @dataclass(frozen=True)
@@ -193,13 +219,25 @@ class MultiSubjectTask:
         self.base, self.adapter, self.recipe = base, adapter, recipe
         self.material, self.unmix = tuple(material), unmix
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.processes = Processes.current()
+        # Brings the autoencoder back for a collage, where it is put away.
+        self.awake: Callable[[], AbstractContextManager[None]] = nullcontext
         subjects = [one.subject for one in material]
         self._words = {} if unmix is None else collage_words(base, recipe, subjects)
-        self._conditions: dict[str, Conditions] = {}
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
 
     def attached(self, attachment: Attachment) -> None:
-        """Nothing to prepare."""
+        """Encode every prompt, so that text encoders may be put away."""
+        if self.trains_text:
+            return
+        numbers = range(len(self.material))
+        who = [(one,) for one in numbers] + (list(permutations(numbers, 2)) if self.recipe.cut_mix else [])
+        draws = [Draw(subjects, (), 0, wording) for subjects in who for wording in WORDINGS]
+        prompts = {self.prompt(draw) for draw in draws}
+        if self.recipe.prior != "none":
+            prompts |= {self.class_prompt(draw) for draw in draws}
+        self.prompts.encode(sorted(prompts))
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""
@@ -207,6 +245,7 @@ class MultiSubjectTask:
 
     def identity(self) -> dict[str, Any]:
         """Return the recipe, the subjects and their photos' content."""
+        recipe = self.recipe.model_dump(mode="json")
         return {
             "task": "several subjects",
             "base": self.base.fingerprint,
@@ -214,7 +253,7 @@ class MultiSubjectTask:
                 {"name": one.name, "photos": len(one.photos), "content": float(one.latents.mean.double().sum())}
                 for one in self.material
             ],
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": {name: value for name, value in recipe.items() if name != "log"},
         }
 
     def after_step(self) -> None:
@@ -223,24 +262,28 @@ class MultiSubjectTask:
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Denoise photos and collages, and class images and their collages when the prior is preserved."""
         recipe = self.recipe
-        size, index = recipe.batch_size, step * recipe.accumulate + micro_step
+        size, index = recipe.batch_size * self.processes.count, step * recipe.accumulate + micro_step
         draws, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
         counts = [len(one.photos) for one in self.material]
         samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(size)]
-        shown, prompts = [self.photo(sample) for sample in samples], [self.prompt(sample) for sample in samples]
+        mine = samples[self.processes.rows(recipe.batch_size)]
+        rows = torch.arange(size)[self.processes.rows(recipe.batch_size)]
+        shown, prompts = [self.photo(sample) for sample in samples], [self.prompt(sample) for sample in mine]
         if recipe.prior != "none":
             shown += [self.class_image(sample) for sample in samples]
-            prompts += [self.class_prompt(sample) for sample in samples]
+            prompts += [self.class_prompt(sample) for sample in mine]
+            rows = torch.cat([rows, size + rows])
         latents = torch.cat([one.draw(np.zeros(1, int), draws) for one in shown])
-        framings = [framing for one in shown for framing in one.framings]
-        conditions = self._encode_prompts(prompts)
+        framings = [framing for row in rows for framing in shown[row].framings]
+        conditions = self.prompts.encode(prompts)
         if self.unmix is None:
-            errors, unmix = denoising_errors(self.base, recipe, latents, framings, conditions, draws), None
-        else:
-            with self.unmix.watch(self._mixed(samples)) as loss:
-                errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws)
-            unmix = loss()
-        return self._losses(errors, unmix)
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+            return self._losses(errors, None)
+        with self.unmix.watch(self._mixed(mine)) as loss:
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+        # The mean over the collages of all processes, of which this one may have more or less than its share.
+        share = self.processes.count * len(self._mixed(mine)) / max(1, len(self._mixed(samples)))
+        return self._losses(errors, share * loss())
 
     def photo(self, sample: Draw) -> Latents:
         """Return the encoded photo, or collage of two, of a sample."""
@@ -279,26 +322,11 @@ class MultiSubjectTask:
         """Encode a collage; the latest are kept."""
         if key not in self._collages:
             picture = collage(left, right, self.recipe.cut_mix_fit)
-            with torch.autocast(self.base.device.type, enabled=False):
+            with self.awake(), torch.autocast(self.base.device.type, enabled=False):
                 self._collages[key] = encode(self.base, [picture])
             while len(self._collages) > _KEPT_COLLAGES:
                 self._collages.popitem(last=False)
         return self._collages[key]
-
-    def _encode_prompts(self, prompts: Sequence[str]) -> Conditions:
-        """Return the prompts' conditions; each is computed once unless the text encoder is trained."""
-        family = self.base.family
-        if self.trains_text:
-            different = list(dict.fromkeys(prompts))
-            encoded = family.encode_prompts(different)
-            rows = torch.tensor([different.index(prompt) for prompt in prompts], device=self.base.device)
-            return {name: value[rows] for name, value in encoded.items()}
-        for prompt in prompts:
-            if prompt not in self._conditions:
-                with torch.no_grad():
-                    self._conditions[prompt] = family.encode_prompts([prompt])
-        known = [self._conditions[prompt] for prompt in prompts]
-        return {name: torch.cat([one[name] for one in known]) for name in known[0]}
 
     def _mixed(self, samples: Sequence[Draw]) -> list[MixedSample]:
         """Describe the collages among the samples."""

@@ -1,6 +1,6 @@
 """One picture to an adapter, for editing it: no identifier, no prior, the prompt describes the picture.
 
-The training of CoSINE (SVDiff, arXiv 2303.11305, section 3.5), for any method.
+The training of CoSINE (SVDiff, arXiv 2303.11305, section 3.5), for any method that adapts the denoiser.
 """
 
 from collections.abc import Mapping, Sequence
