@@ -1,9 +1,8 @@
 """The native adapter file: one ``.safetensors`` with JSON metadata, read without trusting anything in it."""
 
-import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,15 @@ FORMAT = "portraitist-adapter-1"
 # No layer of a known model holds more numbers, or is wider; what claims to be is an attack or damage.
 LAYER_LIMIT, WIDTH_LIMIT = 2**29, 2**20
 _HEADER_LIMIT = 64 * 2**20
-# Of what an adapter's layers draw from a seed: its name in the header, its bytes, the decimals that are compared.
-_CHECKSUM, _CHECKSUM_BYTES, _CHECKSUM_DIGITS = "drawn_checksum", 8, 4
+# Sums of what an adapter's layers draw from a seed: their name in the header, how many, and how far they may be apart.
+_DRAWN, _DRAWN_SUMS, _DRAWN_APART = "drawn_sums", 8, 0.01
 
 
 def save_adapter(adapter: Adapter, path: Path, dtype: torch.dtype | None = None) -> None:
     """Write an adapter, in a precision if one is given; the file appears complete or not at all."""
     tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
     with write_aside(path) as temporary:
-        save_file(tensors, temporary, metadata=_description(adapter, _checksum(adapter.layers)))
+        save_file(tensors, temporary, metadata=_description(adapter, _drawn_sums(adapter.layers)))
 
 
 def file_size(adapter: Adapter) -> int:
@@ -39,8 +38,8 @@ def file_size(adapter: Adapter) -> int:
     A file of safetensors is the length of its header, the header in JSON (padded to 8 bytes), and the numbers.
     """
     draws = any(layer.draws for layer in adapter.layers.values())
-    checksum = "0" * 2 * _CHECKSUM_BYTES if draws else None  # as long as the real one
-    header: dict[str, Any] = {"__metadata__": _description(adapter, checksum)}
+    sums = [0.0] * _DRAWN_SUMS if draws else None
+    header: dict[str, Any] = {"__metadata__": _description(adapter, sums)}
     end = 0
     for name, tensor in adapter.named_parameters().items():
         start, end = end, end + 4 * tensor.numel()
@@ -49,25 +48,38 @@ def file_size(adapter: Adapter) -> int:
     return 8 + -(-text // 8) * 8 + end
 
 
-def _checksum(layers: Mapping[str, AdapterLayer]) -> str | None:
-    """Hash what the layers of an adapter draw instead of storing it; None if they draw nothing.
+def _drawn_sums(layers: Mapping[str, AdapterLayer]) -> list[float] | None:
+    """Return a few sums over what the layers of an adapter draw instead of storing it; None if they draw nothing.
 
-    The numbers are rounded, as the last digits differ between machines.
+    Sums instead of a hash, since the last digits of a decomposition differ between machines.
     """
-    digest = hashlib.blake2b(digest_size=_CHECKSUM_BYTES)
     drawing = [layers[name] for name in sorted(layers) if layers[name].draws]
-    for layer in drawing:
-        digest.update((layer.drawn().double() * 10**_CHECKSUM_DIGITS).round().to(torch.int64).numpy().tobytes())
-    return digest.hexdigest() if drawing else None
+    if not drawing:
+        return None
+    numbers = torch.cat([layer.drawn().double() for layer in drawing])
+    return [float(numbers[start::_DRAWN_SUMS].sum()) for start in range(_DRAWN_SUMS)]
 
 
-def _description(adapter: Adapter, checksum: str | None) -> dict[str, str]:
+def _same_draws(written: Any, layers: Mapping[str, AdapterLayer]) -> bool:
+    """Say whether this machine draws what a file says was drawn; files of earlier versions say nothing."""
+    here = _drawn_sums(layers)
+    if written is None or here is None:
+        return True
+    try:
+        there = [float(number) for number in str(written).split()]
+    except ValueError:
+        return False
+    return len(there) == len(here) and all(abs(a - b) < _DRAWN_APART for a, b in zip(there, here, strict=True))
+
+
+def _description(adapter: Adapter, drawn: Sequence[float] | None) -> dict[str, str]:
     """Return what stands in a file beside the numbers."""
     header = {
         "method": adapter.method.name,
         "config": adapter.method.plain_config(adapter.config),
         **_pack_specs([layer.spec for layer in adapter.layers.values()]),
-        **({} if checksum is None else {_CHECKSUM: checksum}),
+        # All of one length, so that a file's size is known before the numbers are.
+        **({} if drawn is None else {_DRAWN: " ".join(f"{number:+010.4f}" for number in drawn)}),
         **adapter.metadata,
     }
     return {"format": FORMAT, "portraitist": json.dumps(header)}
@@ -102,12 +114,12 @@ def load_adapter(path: Path) -> Adapter:
         raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
     specs = layer_specs(path, header)
     layers = {spec.name: method.layer(spec, config) for spec in specs}
-    if header.get(_CHECKSUM) not in (None, _checksum(layers)):
+    if not _same_draws(header.get(_DRAWN), layers):
         raise BadFile(
             f"{path}: this machine draws other frozen bases than the one that wrote the file, so it would mean"
             " something else here; read it with the version of torch it was written with"
         )
-    header = {name: value for name, value in header.items() if name not in ("geometries", "layers", _CHECKSUM)}
+    header = {name: value for name, value in header.items() if name not in ("geometries", "layers", _DRAWN)}
     expected = {f"{name}.{key}": shape for name, layer in layers.items() for key, shape in layer.shapes().items()}
     tensors = _read_tensors(path, expected)
     parameters: dict[str, dict[str, Tensor]] = {

@@ -1,4 +1,4 @@
-"""The auxiliary bases of LiDB: what they are, what they depend on, and the checksum that files keep of them."""
+"""The auxiliary bases of LiDB: what they are, what they depend on, and the sums that files keep of them."""
 
 import json
 from pathlib import Path
@@ -60,10 +60,15 @@ def test_a_file_of_other_bases_is_refused(path: Path, monkeypatch: pytest.Monkey
         load_adapter(path)
 
 
-def test_a_file_without_a_checksum_is_read(path: Path) -> None:
+def test_the_last_digits_of_another_machine_are_no_other_bases(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lidb, "auxiliary_basis", lambda *given: auxiliary_basis(*given) * (1 + 1e-6))
+    assert load_adapter(path).count() == 2 * 11
+
+
+def test_a_file_without_sums_is_read(path: Path) -> None:
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     header = json.loads(metadata["portraitist"])
-    del header["drawn_checksum"]
+    del header["drawn_sums"]
     save_file(load_file(path), path, metadata={**metadata, "portraitist": json.dumps(header)})
     assert load_adapter(path).count() == 2 * 11
