@@ -1,6 +1,6 @@
 """Scoring: a subject's material and encoders to numbers, in memory; whole evaluations and studies build on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def _load_detector(name: str, device: str) -> FaceDetector:
 
 
 # Tools that are no encoders of pictures alone.
-_LOADERS = {"detector": _load_detector, "reward": load_reward}
+_LOADERS: dict[str, Callable[[str, str], Any]] = {"detector": _load_detector, "reward": load_reward}
 
 
 def load_tools(encoders: Mapping[str, str], metrics: Sequence[str], device: str = "cpu") -> dict[str, Any]:
