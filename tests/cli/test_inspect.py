@@ -86,8 +86,8 @@ def test_what_is_not_understood_without_its_base_is_said(
         ({"unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v": (8, 1024)}, {}, "Stable Diffusion 2.x"),
         ({"unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k": (8, 2048)}, {}, "Stable Diffusion XL"),
         ({"transformer.single_transformer_blocks.0.proj_mlp": (8, 8)}, {}, "Flux"),
-        ({"unet.conv_in.x.to_k": (8, 8)}, {"ss_base_model_version": "sd_v1"}, "sd_v1, as its file notes"),
-        ({"unet.conv_in.x.to_k": (8, 8)}, {}, None),
+        ({"unet.mid_block.resnets.0.conv1": (8, 8)}, {"ss_base_model_version": "sd_v1"}, "sd_v1, as its file notes"),
+        ({"unet.mid_block.resnets.0.conv1": (8, 8)}, {}, None),
     ],
 )
 def test_the_base_is_guessed(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from portraitist.adapters import Adapter
+from portraitist.adapters.algebra import bind
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, BadFile
 from portraitist.generation import merge_into_base
@@ -40,6 +41,7 @@ def test_every_weight_is_the_sum_and_the_base_stays(
         for name, value in module.state_dict().items()
     }
     merge_into_base(base, {"a": (adapter, 0.5)}, tmp_path / "model")
+    bind(adapter, base.components)
     merged = load_base(tmp_path / "model")
     changed = set()
     for component, module in base.components.items():

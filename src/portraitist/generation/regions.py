@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.adapters import Attachment
-from portraitist.adapters.attach import Where
 from portraitist.adapters.layer import LayerSpec
+from portraitist.adapters.site import Where
 from portraitist.bases import Base
 from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.errors import BadConfig

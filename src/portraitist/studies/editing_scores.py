@@ -60,8 +60,8 @@ def score_edits(
         read = [_find_target(known, reading) for known, reading in zip(edits, readings, strict=True)]
     identities: list[float | None] = [None] * len(edits)
     if encoder is not None:
-        found, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
-        identities = [float(value) for value in (found * wanted).sum(-1)]
+        drawn, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
+        identities = [float(value) for value in (drawn * wanted).sum(-1)]
     scores = []
     for (before, after), result, seen, identity in zip(pairs, results, read, identities, strict=True):
         old, new, found = (np.asarray(image.convert("RGB"), np.float64) / 255 for image in (before, after, result))
