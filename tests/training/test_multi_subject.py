@@ -23,7 +23,9 @@ from portraitist.training.multi_subject import (
     train_several,
     with_cut_mix,
 )
+from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import blank_adapter, train
+from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.unmix import UnmixLoss
@@ -65,6 +67,35 @@ def test_every_method_learns_several_subjects_with_collages_and_unmix(
     assert written.metadata["trigger"] == "sks cat, olo robot"
     assert [one["token"] for one in written.metadata["subjects"]] == ["sks", "olo"]
     assert not any("forward" in vars(module) for module in base.components["unet"].modules())
+
+
+def test_several_subjects_keep_what_one_has(base: Base, pair: list[Subject], tmp_path: Path) -> None:
+    """The autoencoder and text encoders may go away between steps, and sheets show every subject."""
+    settings = with_cut_mix(recipe(base, prior="generated", prior_images=2, cut_mix=0.5))
+    sheets = {"samples_every": 2, "sampling_steps": 1}
+    plain = train_several(base, pair, settings)
+    output = tmp_path / "both.safetensors"
+    own = settings.replace({"memory": {"offload": True}, "log": sheets})
+    spared = train_several(base, pair, own, output=output)
+    for name, value in plain.named_parameters().items():
+        assert torch.equal(value, spared.named_parameters()[name]), name
+    with Image.open(run_folder(output) / "samples-000002.png") as sheet:
+        assert sheet.width >= 2 * base.family.resolution
+
+
+def test_processes_share_out_the_samples(base: Base, pair: list[Subject]) -> None:
+    """Two processes with batches of one see what one with a batch of two sees."""
+    values = {"cut_mix": 0.5, "prior": "generated", "prior_images": 2, "layers": "UNet-CA-KV"}
+    whole = task(base, pair, recipe(base, **values))
+    half = task(base, pair, recipe(base, batch_size=1, **values))
+    with attached(base.components, whole.adapter), torch.no_grad():
+        for step in range(3):
+            together = whole.step(step, 0)["loss"]
+            parts = []
+            for rank in range(2):
+                half.processes = Processes(rank, 2)
+                parts.append(half.step(step, 0)["loss"])
+            assert torch.stack(parts).mean().item() == pytest.approx(together.item(), rel=1e-5)
 
 
 def test_textual_inversion_teaches_each_token_from_its_own_class(base: Base, pair: list[Subject]) -> None:

@@ -6,6 +6,7 @@ or a collage of two, goes with it where the prior is preserved (SVDiff, arXiv 23
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -18,10 +19,9 @@ from torch import Tensor
 
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
-from portraitist.bases.families import Conditions
 from portraitist.errors import BadConfig
-from portraitist.generation import SamplingConfig
 from portraitist.randomness import numpy_generator, torch_generator
+from portraitist.training.conditions import PromptBook
 from portraitist.training.cut_mix import (
     USUAL_PROBABILITY,
     WORDINGS,
@@ -32,12 +32,15 @@ from portraitist.training.cut_mix import (
     pair_prompt,
     prior_pair,
 )
-from portraitist.training.dreambooth import denoising_errors, parameter_groups
+from portraitist.training.dreambooth import base_identity, denoising_errors, parameter_groups
+from portraitist.training.judging import Awake, Samples
 from portraitist.training.latents import Latents, encode
 from portraitist.training.loop import Callback, ParameterGroup
-from portraitist.training.outputs import check_output
+from portraitist.training.memory import Offload
+from portraitist.training.outputs import check_output, run_folder
 from portraitist.training.personalise import blank_adapter, fill_placeholders, fit, require_room
 from portraitist.training.priors import prior_images
+from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import phrase_positions, token_warning
@@ -89,8 +92,20 @@ def train_several(
         require_room(output, adapter)
     unmix = _unmix_loss(base, recipe, subjects)
     task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
-    names = " and ".join(subject.token for subject in subjects)
-    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=f"teaching {names}")
+    offload = Offload(base, recipe.memory, task.trains_text)
+    task.awake = offload.awake
+    if recipe.log.samples_every and output is not None and task.processes.is_first:
+        callbacks = [*callbacks, Samples(base, subjects, recipe, run_folder(output), offload.awake)]
+    return fit(
+        base,
+        task,
+        recipe,
+        output,
+        resume=resume,
+        callbacks=callbacks,
+        description=f"teaching {' and '.join(subject.token for subject in subjects)}",
+        offload=offload,
+    )
 
 
 def with_cut_mix(recipe: Recipe, unmix: bool = True) -> Recipe:
@@ -175,12 +190,16 @@ def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
     if recipe.prior == "none":
         return Material(subject, photos, latents, (), None)
     class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
-    prior = prior_images(base, class_prompt, recipe.prior_images, SamplingConfig())
+    prior = prior_images(base, class_prompt, recipe)
     return Material(subject, photos, latents, tuple(prior), encode(base, prior))
 
 
 class MultiSubjectTask:
-    """Fine-tune an adapter on several subjects. The adapter must be attached to the base already."""
+    """Fine-tune an adapter on several subjects. The adapter must be attached to the base already.
+
+    Attributes:
+        awake: Brings the autoencoder back to the device for a while, for collages.
+    """
 
     def __init__(
         self,
@@ -195,11 +214,24 @@ class MultiSubjectTask:
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
         subjects = [one.subject for one in material]
         self._words = {} if unmix is None else collage_words(base, recipe, subjects)
-        self._conditions: dict[str, Conditions] = {}
+        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.processes = Processes.current()
+        self.awake: Awake = nullcontext
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
 
     def attached(self, attachment: Attachment) -> None:
-        """Nothing to prepare."""
+        """Encode every prompt, so that text encoders may be put away."""
+        if self.trains_text:
+            return
+        count = len(self.material)
+        samples = [Draw((subject,), (0,), 0, WORDINGS[0]) for subject in range(count)]
+        if self.recipe.cut_mix:
+            pairs = permutations(range(count), 2)
+            samples += [Draw(pair, (0, 0), 0, wording) for pair in pairs for wording in WORDINGS]
+        prompts = {self.prompt(sample) for sample in samples}
+        if self.recipe.prior != "none":
+            prompts |= {self.class_prompt(sample) for sample in samples}
+        self.prompts.encode(sorted(prompts))
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""
@@ -209,9 +241,15 @@ class MultiSubjectTask:
         """Return the recipe, the subjects and their photos' content."""
         return {
             "task": "several subjects",
-            "base": self.base.fingerprint,
+            **base_identity(self.base),
+            "processes": self.processes.count,
             "subjects": [
-                {"name": one.name, "photos": len(one.photos), "content": float(one.latents.mean.double().sum())}
+                {
+                    "name": one.name,
+                    "photos": len(one.photos),
+                    "content": one.latents.digest(),
+                    "class_images": None if one.prior_latents is None else one.prior_latents.digest(),
+                }
                 for one in self.material
             ],
             "recipe": self.recipe.model_dump(mode="json"),
@@ -222,23 +260,26 @@ class MultiSubjectTask:
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Denoise photos and collages, and class images and their collages when the prior is preserved."""
-        recipe = self.recipe
-        size, index = recipe.batch_size, step * recipe.accumulate + micro_step
+        recipe, index = self.recipe, step * self.recipe.accumulate + micro_step
+        total = recipe.batch_size * self.processes.count
+        mine = list(range(total)[self.processes.rows(recipe.batch_size)])
         draws, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
         counts = [len(one.photos) for one in self.material]
-        samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(size)]
+        samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(total)]
         shown, prompts = [self.photo(sample) for sample in samples], [self.prompt(sample) for sample in samples]
         if recipe.prior != "none":
             shown += [self.class_image(sample) for sample in samples]
             prompts += [self.class_prompt(sample) for sample in samples]
+        rows = [start + row for start in range(0, len(shown), total) for row in mine]
         latents = torch.cat([one.draw(np.zeros(1, int), draws) for one in shown])
-        framings = [framing for one in shown for framing in one.framings]
-        conditions = self._encode_prompts(prompts)
+        framings = [framing for row in rows for framing in shown[row].framings]
+        conditions = self.prompts.encode([prompts[row] for row in rows])
+        chosen = torch.tensor(rows)
         if self.unmix is None:
-            errors, unmix = denoising_errors(self.base, recipe, latents, framings, conditions, draws), None
+            errors, unmix = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=chosen), None
         else:
-            with self.unmix.watch(self._mixed(samples)) as loss:
-                errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws)
+            with self.unmix.watch(self._mixed([samples[row] for row in mine])) as loss:
+                errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=chosen)
             unmix = loss()
         return self._losses(errors, unmix)
 
@@ -279,26 +320,11 @@ class MultiSubjectTask:
         """Encode a collage; the latest are kept."""
         if key not in self._collages:
             picture = collage(left, right, self.recipe.cut_mix_fit)
-            with torch.autocast(self.base.device.type, enabled=False):
+            with self.awake(), torch.autocast(self.base.device.type, enabled=False):
                 self._collages[key] = encode(self.base, [picture])
             while len(self._collages) > _KEPT_COLLAGES:
                 self._collages.popitem(last=False)
         return self._collages[key]
-
-    def _encode_prompts(self, prompts: Sequence[str]) -> Conditions:
-        """Return the prompts' conditions; each is computed once unless the text encoder is trained."""
-        family = self.base.family
-        if self.trains_text:
-            different = list(dict.fromkeys(prompts))
-            encoded = family.encode_prompts(different)
-            rows = torch.tensor([different.index(prompt) for prompt in prompts], device=self.base.device)
-            return {name: value[rows] for name, value in encoded.items()}
-        for prompt in prompts:
-            if prompt not in self._conditions:
-                with torch.no_grad():
-                    self._conditions[prompt] = family.encode_prompts([prompt])
-        known = [self._conditions[prompt] for prompt in prompts]
-        return {name: torch.cat([one[name] for one in known]) for name in known[0]}
 
     def _mixed(self, samples: Sequence[Draw]) -> list[MixedSample]:
         """Describe the collages among the samples."""
