@@ -117,7 +117,7 @@ def measure(case: Case, base: str) -> int:
     task.attached(Attachment(loaded.components).attach(adapter))
     gc.collect()
     with checkpointed(loaded, recipe.memory), PeakMemory(0.003) as peak:
-        Loop(task, loop_config(recipe)).run()
+        Loop(task, loop_config(recipe, loaded)).run()
     return peak.highest - start
 
 

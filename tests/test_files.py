@@ -74,3 +74,11 @@ def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
     content = bytes(range(256)) * 10_000
     (tmp_path / "large").write_bytes(content)
     assert sha256(tmp_path / "large") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_cache_that_cannot_be_written_names_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("PORTRAITIST_CACHE", str(tmp_path / "file" / "cache"))
+    for place, advice in (("file/cache/latents/a", r"set \$PORTRAITIST_CACHE to"), ("file/b", "another place with -o")):
+        with pytest.raises(UnwritableFolder, match=advice), write_aside(tmp_path / place):
+            pass

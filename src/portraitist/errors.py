@@ -47,10 +47,15 @@ class TrainingInterrupted(PortraitistError):
 
 
 class TrainingDiverged(PortraitistError):
-    """A loss or gradient that is no longer a finite number."""
+    """A loss or gradient that is no longer a finite number.
 
-    def __init__(self, step: int, folder: Path | None, what: str = "loss") -> None:
-        kept = f"the last good checkpoint is in {folder}" if folder else "no checkpoint was kept"
+    Attributes:
+        step: Completed optimiser steps.
+        what: What is not finite.
+    """
+
+    def __init__(self, step: int, what: str = "loss", kept: str = "nothing was kept") -> None:
+        self.step, self.what = step, what
         super().__init__(
             f"the {what} is not finite at step {step}; {kept}. Try a third of the learning rate, some warmup_steps, a"
             " smaller max_gradient_norm, or bf16 instead of fp16"

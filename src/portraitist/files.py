@@ -23,7 +23,7 @@ def write_aside(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise UnwritableFolder(f"cannot write {path}: {error.strerror}; choose another place with -o") from error
+        raise UnwritableFolder(f"cannot write {path}: {error.strerror}; {_elsewhere(path)}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -86,6 +86,13 @@ def cache_folder() -> Path:
     if own:
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "portraitist"
+
+
+def _elsewhere(path: Path) -> str:
+    """Say how to have a file written to another place."""
+    if path.is_relative_to(cache_folder()):
+        return "set $PORTRAITIST_CACHE to a folder that can be written"
+    return "choose another place with -o"
 
 
 def sha256(path: Path) -> str:

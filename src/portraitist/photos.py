@@ -12,6 +12,7 @@ from portraitist.errors import BadPhoto
 
 # Files that belong beside photos: captions, notes, settings.
 _COMPANIONS = {".txt", ".json", ".jsonl", ".yaml", ".yml", ".md", ".caption"}
+CAPTION_SUFFIXES = (".txt", ".caption")
 MASK_SUFFIX = ".mask.png"
 _WHITE = (255, 255, 255)
 # Whole ranges that greys with more than eight bits may use; 1 is for floating point.

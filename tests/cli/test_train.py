@@ -44,6 +44,17 @@ def test_flags_reach_the_file(run: Run, photos: Path, tiny_base_folder: Path) ->
     assert [path.name for path in Path("new").iterdir()] == ["mine.safetensors"]
 
 
+def test_what_holds_on_to_the_class_and_what_is_missing_is_said(
+    run: Run, photos: Path, quick: tuple[object, ...]
+) -> None:
+    wanted = ("--set", "prior=base", "--set", "photos.captions=true", "--set", "photos.masks=true")
+    result = run("train", photos, *quick, *wanted, "-o", "a.safetensors")
+    assert "what the base predicts, without images, weight 1" in result.stdout
+    assert "class images" not in result.stdout
+    assert "photos.captions is set and" in result.output
+    assert "photos.masks is set and" in result.output
+
+
 def test_the_file_is_named_after_the_photos(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
     run("train", photos, *quick)
     assert Path("cat-9d39d7.safetensors").is_file()

@@ -21,6 +21,7 @@ def photos(tmp_path: Path) -> Path:
     folder = save_photos(tmp_path / "photos", 3)
     draw_photo(7).filter(ImageFilter.GaussianBlur(4)).save(folder / "soft.png")
     (folder / "1.txt").write_text("a {} on a wall")
+    (folder / "1.caption").write_text("a wall")
     mask = Image.new("L", (320, 256), 0)
     mask.paste(255, (160, 0, 320, 256))
     mask.save(folder / "2.mask.png")
@@ -33,6 +34,7 @@ def test_the_folder_holds_what_training_takes(photos: Path, tmp_path: Path) -> N
     out = tmp_path / "out"
     assert [path.name for path in list_photos(out)] == ["0.png", "1.png", "2.png"]
     assert (out / "1.txt").read_text() == "a {} on a wall"
+    assert (out / "1.caption").read_text() == "a wall"
     with Image.open(out / "2.png") as photo, Image.open(out / "2.mask.png") as mask:
         assert photo.size == mask.size == (160, 128)
         assert np.asarray(mask)[:, :76].max() < 3

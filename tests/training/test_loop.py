@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted
+from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted, UnwritableFolder
 from portraitist.randomness import torch_generator
+from portraitist.training.cache import cached
 from portraitist.training.checkpoints import LAST, Checkpoint
 from portraitist.training.loop import Loop, LoopConfig, ParameterGroup
 
@@ -91,6 +93,10 @@ def test_without_resume_a_run_starts_anew(tmp_path: Path) -> None:
     Loop(task, CONFIG, tmp_path).run()
     assert task.batches[0] == (0, 0)
     assert len(task.batches) == 24
+    spoilt = Loop(Regression(poison=0), CONFIG, tmp_path)
+    with pytest.raises(TrainingDiverged, match="nothing was kept"):
+        spoilt.run()
+    assert spoilt.rescue() == 0, "not the checkpoint of the run before"
 
 
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
@@ -111,11 +117,46 @@ def test_a_constant_schedule_may_be_prolonged(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     config = LoopConfig(steps=9, checkpoint_seconds=0)
-    with pytest.raises(TrainingDiverged, match="not finite at step 5"):
+    with pytest.raises(
+        TrainingDiverged, match=r"not finite at step 5; the last good checkpoint is .*last\.safetensors"
+    ):
         Loop(Regression(poison=5), config, tmp_path).run()
     checkpoint = Checkpoint.load(tmp_path / LAST)
     assert checkpoint.step == 5
     assert all(tensor.isfinite().all() for tensor in checkpoint.parameters.values())
+
+
+def test_what_is_worth_keeping_of_a_run_that_diverged(tmp_path: Path) -> None:
+    """The last checkpoint, else what was reached while it is finite; what is not finite is never written."""
+    config = LoopConfig(steps=9)
+    loop = Loop(Regression(poison=5), config)
+    with pytest.raises(TrainingDiverged):
+        loop.run()
+    assert loop.rescue() == 5
+    (spoilt,) = list(loop.parameters.values())[:1]
+    spoilt.data.fill_(float("nan"))
+    assert loop.rescue() is None
+    loop.folder = tmp_path
+    loop.save()
+    assert not (tmp_path / LAST).exists()
+    Loop(Regression(), LoopConfig(steps=3), tmp_path).run()
+    assert loop.rescue() == 3
+    assert spoilt.isfinite().all()
+
+
+def test_small_gradients_of_half_precision_are_scaled() -> None:
+    class Faint(Regression):
+        def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+            """Learn through numbers of 16 bits, where what follows makes the gradients vanish."""
+            total = sum(parameter.half().square().sum() for parameter in self.model.parameters())
+            return {"loss": (total * 1e-4).float() * 1e-4}
+
+    start, ends = Faint().model[2].bias, []
+    for scaled in (False, True):
+        task = Faint()
+        Loop(task, LoopConfig(steps=2, scale_gradients=scaled)).run()
+        ends.append(task.model[2].bias)
+    assert [torch.equal(start, end) for end in ends] == [True, False]
 
 
 def test_averaged_parameters_are_put_back() -> None:
@@ -207,6 +248,26 @@ def test_schedules_of_diffusers(schedule: str, settings: dict[str, Any], rates: 
     loop.callbacks = [lambda step: seen.append(loop.schedule.get_last_lr()[0])]
     loop.run()
     assert seen[:4] == pytest.approx(rates, abs=1e-5)
+
+
+def test_a_log_whose_last_line_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    Loop(Regression(), LoopConfig(steps=4, log_every=1), tmp_path).run()
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"step": 4, "lo\xff')
+    outcome = Loop(Regression(), LoopConfig(steps=5, log_every=1), tmp_path).run(resume=True)
+    assert [line["step"] for line in outcome.history] == [1, 2, 3, 4, 5]
+
+
+def test_a_disk_that_is_full_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr("portraitist.training.checkpoints.save_file", fail)
+    with pytest.raises(UnwritableFolder, match=r"last\.safetensors cannot be written .*; make room there"):
+        Loop(Regression(), LoopConfig(steps=1), tmp_path).run()
+    monkeypatch.setattr("portraitist.training.cache.save_file", fail)
+    with pytest.raises(UnwritableFolder, match=r"set \$PORTRAITIST_CACHE to another folder"):
+        cached("nothing", "0", lambda: {"a": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("rules", [None, "soon", "1:2,x"])

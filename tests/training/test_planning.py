@@ -89,7 +89,7 @@ def tensors_of_a_run(base: Base, overrides: dict[str, Any]) -> int:
 
     try:
         with memory, checkpointed(base, recipe.memory):
-            Loop(task, loop_config(recipe), callbacks=[forget_the_first_step]).run()
+            Loop(task, loop_config(recipe, base), callbacks=[forget_the_first_step]).run()
     finally:
         attachment.detach()
     return memory.peak - weights
@@ -140,6 +140,19 @@ def test_an_autoencoder_that_overflows_is_planned_in_single_precision(tmp_path: 
         plan = make_plan(str(folder), "textual-inversion", {"prior": "none"}, 5, dtype=torch.float16, resolution=64)
         encoding.append(plan.memory.encoding)
     assert encoding[1] > encoding[0]
+
+
+def test_a_decoded_picture_is_part_of_the_plan(tiny_base_folder: Path) -> None:
+    """The autoencoder takes more than a small step of a small adapter, where pictures are drawn at all."""
+
+    def memory(**settings: Any) -> Any:
+        return make_plan(str(tiny_base_folder), "textual-inversion", {"batch_size": 1, **settings}, 5).memory
+
+    silent, generated = memory(prior="none"), memory(prior="generated")
+    assert silent.drawing == 0
+    assert silent.base < generated.drawing <= generated.peak
+    watched = memory(prior="none", watch={"every": 5, "subject_encoder": "dino"})
+    assert generated.drawing < watched.drawing == memory(prior="none", log={"samples_every": 5}).drawing
 
 
 def test_unknown_bases_are_named(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """One subject, end to end on the tiny base: what a recipe may ask for beside the method."""
 
+import codecs
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,23 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from portraitist.bases import Base
-from portraitist.errors import BadConfig, BadPhoto, TrainingInterrupted
+from portraitist.adapters import load_adapter
+from portraitist.bases import Base, load_base
+from portraitist.bases.families import Framing
+from portraitist.errors import BadConfig, BadPhoto, TrainingDiverged, TrainingInterrupted
 from portraitist.evaluation import Preprocessing
+from portraitist.training.companions import missing_companions
+from portraitist.training.conditions import PromptBook
 from portraitist.training.judging import Encoders
+from portraitist.training.latents import encode_views
+from portraitist.training.memory import pictures_at_once
 from portraitist.training.outputs import run_folder
-from portraitist.training.personalise import train
+from portraitist.training.personalise import loop_config, train
+from portraitist.training.priors import prior_images
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject
-from portraitist.training.views import bucket_size, make_views
+from portraitist.training.views import View, bucket_size, make_views
 
 SIZE = 32
 
@@ -115,6 +124,59 @@ def test_a_watched_run_resumes_bit_identically(base: Base, folder: Path, tmp_pat
         assert torch.equal(value, resumed.named_parameters()[name]), name
 
 
+def test_a_run_is_not_resumed_with_other_captions_masks_or_base(
+    base: Base, folder: Path, tmp_path: Path, tiny_base_folder: Path
+) -> None:
+    settings: dict[str, Any] = {"steps": 3, "photos": {"captions": True, "masks": True}}
+    output = tmp_path / "mine.safetensors"
+    caption, mask = folder / "0.txt", folder / "0.mask.png"
+
+    def companions(text: str, width: int) -> None:
+        caption.write_text(text)
+        picture = Image.new("L", (48, 48))
+        picture.paste(255, (0, 0, width, 48))
+        picture.save(mask)
+
+    companions("{} in a room", 24)
+    with pytest.raises(TrainingInterrupted):
+        teach(base, folder, output, callbacks=[lambda _: raise_signal()], **settings)
+    for text, width in (("{} on the moon", 24), ("{} in a room", 12)):
+        companions(text, width)
+        with pytest.raises(BadConfig, match=r"task\.photos_captions_masks is"):
+            teach(base, folder, output, resume=True, **settings)
+    companions("{} in a room", 24)
+    with pytest.raises(BadConfig, match=r"holds another run: task\.base"):
+        teach(load_base(tiny_base_folder, dtype=torch.bfloat16), folder, output, resume=True, **settings)
+    assert teach(base, folder, output, resume=True, **settings).metadata["training"]["steps"] == 3
+
+
+def test_a_run_that_diverges_leaves_an_adapter_that_can_be_used(base: Base, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "mine.safetensors"
+    settings: dict[str, Any] = {"steps": 40, "schedule": "constant", "warmup_steps": 0, "learning_rate": 1e20}
+    with pytest.raises(TrainingDiverged, match=r"after step \d+ is in .*step-\d+\.safetensors\. Try") as caught:
+        teach(base, folder, output, **settings)
+    (kept,) = run_folder(output).glob("step-*.safetensors")
+    assert str(kept) in str(caught.value)
+    assert all(value.isfinite().all() for value in load_adapter(kept).named_parameters().values())
+
+
+def test_a_base_in_float16_trains_with_scaled_gradients(base: Base, tiny_base_folder: Path) -> None:
+    for dtype, scaled in ((torch.float16, True), (torch.bfloat16, False), (torch.float32, False)):
+        loaded = load_base(tiny_base_folder, dtype=dtype)
+        assert loop_config(recipe(base), loaded).scale_gradients is scaled
+
+
+def test_cached_prompts_do_not_depend_on_autocast(base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PORTRAITIST_CACHE", str(tmp_path))
+    with torch.autocast("cpu", torch.bfloat16):
+        PromptBook(base, fixed=True).encode(["a photo of a cat"])
+    with torch.no_grad():
+        wanted = base.family.encode_prompts(["a photo of a cat"])
+    for name, value in PromptBook(base, fixed=True).encode(["a photo of a  cat"]).items():
+        assert torch.equal(value, wanted[name])
+    assert len(list((tmp_path / "prompts").iterdir())) == 1  # what reads the same is kept once
+
+
 def raise_signal() -> None:
     import os
     import signal
@@ -159,6 +221,23 @@ def test_given_class_images_are_used_and_missing_ones_named(base: Base, folder: 
         recipe(base, prior="given")
 
 
+def test_class_images_are_drawn_as_many_at_once_as_are_trained(
+    base: Base, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTRAITIST_CACHE", str(tmp_path))
+    drawn, decoded = [], []
+    unet, vae = base.pipeline.unet, base.pipeline.vae
+    predict, decode = unet.forward, vae.decoder.forward
+    monkeypatch.setattr(unet, "forward", lambda x, *args, **rest: (drawn.append(len(x)), predict(x, *args, **rest))[1])
+    monkeypatch.setattr(vae.decoder, "forward", lambda z, *args: (decoded.append(len(z)), decode(z, *args))[1])
+    prior_images(base, "a photo of a cat", recipe(base, batch_size=2, prior_images=3))
+    assert set(drawn) == {4, 2}  # with and without the prompt
+    assert decoded == [1, 1, 1]
+    assert not vae.use_slicing
+    shipped = replace(base, name="toyland")
+    assert pictures_at_once(shipped, recipe(base)) == 8
+
+
 def test_the_prior_of_the_base_holds_the_class_still(base: Base, folder: Path, tmp_path: Path) -> None:
     """With a heavy prior the prediction for the class prompt moves less than without."""
     logs = {}
@@ -195,7 +274,84 @@ def test_buckets_keep_shapes_and_area(folder: Path, base: Base) -> None:
     assert sizes[2][0] < sizes[2][1]
     assert all(16 * 16 < width * height <= SIZE * SIZE for width, height in sizes)
     assert bucket_size((4000, 3000), 1024) == (1152, 896)
-    assert bucket_size((10_000, 100), 512) == (704, 320)
+    assert bucket_size((10_000, 100), 512) == (640, 320)
+
+
+@pytest.mark.parametrize("side", [512, 768, 1024])
+def test_buckets_are_near_in_shape_either_way_up(side: int) -> None:
+    for width, height in ((1, 1), (5, 4), (4, 3), (3, 2), (16, 9), (2, 1)):
+        bucket = bucket_size((width * 1000, height * 1000), side)
+        assert bucket_size((height * 1000, width * 1000), side) == bucket[::-1]
+        shape = bucket[0] / bucket[1] / (width / height)
+        assert min(shape, 1 / shape) > 0.93
+        assert 0.75 <= bucket[0] * bucket[1] / side**2 <= 1
+
+
+def test_captions_are_read_as_they_are_written(folder: Path, base: Base) -> None:
+    (folder / "0.txt").write_bytes(codecs.BOM_UTF8 + b"sks, sleeping")
+    (folder / "1.caption").write_text("(Sks) cat asleep")
+    assert [view.prompt for view in views(folder, base, captions=True)][:2] == ["sks, sleeping", "(Sks) cat asleep"]
+
+
+def test_companions_that_are_nowhere_are_said(folder: Path) -> None:
+    subject = Subject.from_folder(folder, "cat", size=SIZE)
+    wanted = PhotoSettings(captions=True, masks=True)
+    assert missing_companions(subject, PhotoSettings()) == []
+    first, second = missing_companions(subject, wanted)
+    assert "photos.captions is set and disc has none" in first
+    assert "photos.masks is set and disc has none" in second
+
+
+def far_left(folder: Path, number: int = 0) -> Path:
+    """Return a folder with a wide photo whose subject, and its mask, is at the left."""
+    target = folder.with_name(f"left-{number}")
+    target.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), dtype=np.uint8)).save(target / "a.png")
+    mask = Image.new("L", (120, 60))
+    mask.paste(255, (2, 10, 22, 40))
+    mask.save(target / "a.mask.png")
+    return target
+
+
+def test_cuts_of_masked_photos_show_the_subject(folder: Path, base: Base) -> None:
+    for view in views(far_left(folder), base, masks=True, crops=8):
+        assert view.mask is not None
+        # 20 x 30 of at most 60 x 60 pixels.
+        assert 0.16 < (np.asarray(view.mask) > 128).mean() < 0.35
+
+
+def test_views_without_the_subject_count_little(base: Base) -> None:
+    picture, framing = Image.new("RGB", (SIZE, SIZE)), Framing.whole(SIZE, SIZE)
+    half = Image.new("L", (SIZE, SIZE))
+    half.paste(255, (0, 0, SIZE // 2, SIZE))
+    made = [View(picture, framing, "a", mask) for mask in (half, Image.new("L", (SIZE, SIZE)))]
+    (latents,) = encode_views(base, made, mask_floor=0.1)
+    assert latents.weights is not None
+    assert latents.weights.mean().item() == pytest.approx(1)
+    assert latents.weights[1].max().item() == pytest.approx(0.1 / 0.325)
+    assert latents.weights[0].max().item() == pytest.approx(1 / 0.325)
+
+
+def test_mirrored_crops_are_told_apart_from_where_they_were_cut(folder: Path, base: Base) -> None:
+    subject = Subject.from_folder(folder, "cat", size=SIZE)
+    own = recipe(base, photos={"crops": 2}, mirror=True)
+    made = make_views(subject, own, [1], "a photo of sks cat")  # 64 x 40
+    for view, mirrored in zip(made[:3], made[3:], strict=True):
+        assert view.right is not None
+        assert mirrored.framing.crop == (view.framing.crop[0], view.right)
+        assert mirrored.right == view.framing.crop[1]
+        assert view.framing.crop[1] + SIZE + view.right >= 64 * SIZE / 40 - 2
+
+
+def test_the_validation_loss_knows_captions(folder: Path, base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        (folder / f"{number}.txt").write_text("{} number " + str(number))
+    seen: list[str] = []
+    real = PromptBook.encode
+    monkeypatch.setattr(PromptBook, "encode", lambda book, prompts: (seen.extend(prompts), real(book, prompts))[1])
+    watch = {"every": 1, "time_share": 1.0, "held_out": 1}
+    teach(base, folder, steps=1, photos={"captions": True}, watch=watch)
+    assert {f"sks cat number {number}" for number in range(5)} <= set(seen)
 
 
 def test_captions_beside_photos_name_the_subject(folder: Path, base: Base) -> None:

@@ -6,16 +6,12 @@ from typing import Any
 import pytest
 
 from portraitist.training.recipes import Recipe, load_recipe
-from portraitist.training.watching import Budget, SubjectWatch
+from portraitist.training.watching import Budget, SubjectWatch, drawing_advice, rows_of
 
 
 def recipe(folder: str = "sd", method: str = "lora", **settings: Any) -> Recipe:
     base, family = (folder, "sd") if folder == "toyland" else ("x", folder)
     return load_recipe(method, base, family, overrides=settings)
-
-
-def rows(recipe: Recipe) -> int:
-    return recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
 
 
 def passes(budget: Budget) -> int:
@@ -30,8 +26,8 @@ def passes(budget: Budget) -> int:
 @pytest.mark.parametrize("method", ["lora", "krona", "lidb"])
 def test_looks_cost_no_more_than_their_share_of_any_recipe(folder: str, method: str, draws: bool, every: int) -> None:
     watched = recipe(folder, method, watch={"every": every})
-    budget = Budget.of(watched, rows(watched), draws)
-    assert passes(budget) <= watched.watch.time_share * watched.steps * rows(watched) * 2
+    budget = Budget.of(watched, rows_of(watched), draws)
+    assert passes(budget) <= watched.watch.time_share * watched.steps * rows_of(watched) * 2
     assert budget.looks[-1] == watched.steps
     assert all(step % every == 0 for step in budget.looks[:-1])
     assert budget.samples >= 4
@@ -51,6 +47,14 @@ def test_more_time_buys_better_looks_and_too_little_draws_nothing() -> None:
 
 def test_looks_that_would_be_too_small_are_further_apart() -> None:
     assert Budget.of(recipe(watch={"every": 5}), 1, False).looks == (*range(45, 500, 45), 500)
+
+
+def test_encoders_that_go_unused_are_said() -> None:
+    named = {"subject_encoder": "dino", "prompt_encoder": "clip"}
+    assert "so the validation loss decides" in str(drawing_advice(recipe(watch={"every": 50, **named})))
+    assert drawing_advice(recipe(watch={"every": 50})) is None
+    assert drawing_advice(recipe(watch=named)) is None
+    assert drawing_advice(recipe(watch={"every": 50, "time_share": 0.5, **named})) is None
 
 
 def look_at(watch: SubjectWatch) -> dict[int, str]:
@@ -98,7 +102,7 @@ def test_where_scores_are_drawn_they_decide_from_the_first_to_the_last() -> None
 
 def test_a_run_stops_when_loss_and_score_have_turned() -> None:
     watched = recipe("sd", "krona", watch={"every": 50, "patience": 2})
-    budget = Budget.of(watched, rows(watched), True)
+    budget = Budget.of(watched, rows_of(watched), True)
     assert len(budget.drawn) >= 4
     watch = SubjectWatch(
         watched,

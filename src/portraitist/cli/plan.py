@@ -18,7 +18,7 @@ from portraitist.errors import BadPhoto
 from portraitist.units import in_bytes
 
 if TYPE_CHECKING:
-    from portraitist.training.planning import Plan
+    from portraitist.training.planning import Memory, Plan
 
 
 def plan(
@@ -31,7 +31,7 @@ def plan(
     method: Annotated[str | None, typer.Option(help="One of `portraitist methods`, or several with +.")] = None,
     settings: SetOption = None,
     resolution: Annotated[
-        int | None, typer.Option(min=8, help="Side of the pictures; the base's own when not given.")
+        int | None, typer.Option(min=8, help="Plan for pictures of another side; train takes the base's own.")
     ] = None,
 ) -> None:
     """Tell memory, file size, steps and trained numbers of a run; takes what train takes, loads no weights."""
@@ -69,7 +69,7 @@ def _show(made: "Plan", photos: int) -> None:
     fact("trained", f"{made.numbers:,} numbers")
     fact("file", in_bytes(made.file))
     fact("steps", f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of {photos} is seen {made.passes:.0f} times")
-    fact("memory", f"{in_bytes(memory.peak)} at once, at the highest point of {_where(memory.step < memory.encoding)}")
+    fact("memory", f"{in_bytes(memory.peak)} at once, at the highest point of {_where(memory)}")
     fact("  base", in_bytes(memory.base))
     fact("  adapter", f"{in_bytes(memory.adapter)} with gradients and {recipe.optimizer.name}'s state")
     if memory.kept > memory.adapter:
@@ -77,5 +77,6 @@ def _show(made: "Plan", photos: int) -> None:
     fact("  step", f"{in_bytes(memory.activations)} for what is computed")
 
 
-def _where(is_encoding: bool) -> str:
-    return "encoding the photos" if is_encoding else "a step"
+def _where(memory: "Memory") -> str:
+    places = {"a step": memory.step, "encoding the photos": memory.encoding, "drawing pictures": memory.drawing}
+    return max(places, key=places.__getitem__)

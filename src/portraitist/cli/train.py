@@ -74,11 +74,13 @@ def train(
 
     quiet_libraries()
     from portraitist.bases import load_base
+    from portraitist.training.companions import missing_companions
     from portraitist.training.multi_subject import train_several, with_cut_mix
     from portraitist.training.personalise import train as teach
     from portraitist.training.recipes import load_recipe
     from portraitist.training.subjects import Subject
     from portraitist.training.tokens import token_warning
+    from portraitist.training.watching import drawing_advice
 
     loaded = load_base(base, choose_device(device), choose_dtype(base_dtype), base_bits)
     resolved = load_recipe(method, loaded.name, loaded.family.name, recipe, overrides)
@@ -94,6 +96,10 @@ def train(
         adapter = train_several(loaded, subjects, resolved, **options)
     else:
         if advice := token_warning(loaded.pipeline.tokenizer, subjects[0].token):
+            warn(advice)
+        for line in missing_companions(subjects[0], resolved.photos):
+            warn(line)
+        if advice := drawing_advice(resolved):
             warn(advice)
         _show_plan(subjects, loaded.name, resolved)
         adapter = teach(loaded, subjects[0], resolved, **options)
@@ -121,7 +127,6 @@ def _checked(given: list[GivenSubject], output: Path | None, resume: bool, overw
 
 def _show_plan(subjects: "list[Subject]", base: str, recipe: "Recipe") -> None:
     settings = "".join(f", {name} {value}" for name, value in recipe.method_config.items())
-    prior = f"{recipe.prior_images} class images, weight {recipe.prior_weight:g}" if recipe.prior != "none" else "none"
     rates = [f"{recipe.learning_rate:g}"]
     if recipe.text_learning_rate:
         rates.append(f"text encoder {recipe.text_learning_rate:g}")
@@ -132,10 +137,22 @@ def _show_plan(subjects: "list[Subject]", base: str, recipe: "Recipe") -> None:
     fact("base", base)
     fact("steps", f"{recipe.steps} of {recipe.batch_size * recipe.accumulate} photos, seed {recipe.seed}")
     fact("rate", f"{', '.join(rates)}; {recipe.schedule}")
-    fact("prior", prior)
+    fact("prior", _prior(recipe))
     if recipe.cut_mix:
         unmix = f", Unmix loss with weight {recipe.unmix_weight:g}" if recipe.unmix_weight else ""
         fact("collages", f"{recipe.cut_mix:.0%} of the samples{unmix}")
+
+
+def _prior(recipe: "Recipe") -> str:
+    """Say how the class is held on to."""
+    sources = {
+        "none": "none",
+        "generated": f"{recipe.prior_images} class images",
+        "given": f"class images of {recipe.prior_folder}",
+        "base": "what the base predicts, without images",
+    }
+    weight = f", weight {recipe.prior_weight:g}" if recipe.prior != "none" else ""
+    return sources[recipe.prior] + weight
 
 
 def _show_result(adapter: "Adapter", names: list[str], output: Path, base_dtype: str | None) -> None:

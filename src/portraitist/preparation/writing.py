@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 from portraitist.errors import BadPhoto
 from portraitist.files import write_folder_aside
 from portraitist.generation.sheets import caption_sheet, fit_tile
-from portraitist.photos import MASK_SUFFIX, decode_photo
+from portraitist.photos import CAPTION_SUFFIXES, MASK_SUFFIX, decode_photo
 from portraitist.preparation.preparing import Decision, Prepared
 from portraitist.preparation.sharpness import shrink
 
@@ -116,9 +116,9 @@ def _names(kept: Sequence[Decision]) -> dict[Path, str]:
 
 def _copy_companions(decision: Decision, written: Path, needed: int) -> None:
     """Bring a photo's caption and mask along."""
-    caption = decision.path.with_suffix(".txt")
-    if caption.is_file():
-        shutil.copyfile(caption, written.with_suffix(".txt"))
+    for suffix in CAPTION_SUFFIXES:
+        if (caption := decision.path.with_suffix(suffix)).is_file():
+            shutil.copyfile(caption, written.with_suffix(suffix))
     mask_file = decision.path.with_name(decision.path.stem + MASK_SUFFIX)
     if not mask_file.is_file():
         return

@@ -7,7 +7,6 @@ from PIL import Image
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.generation import SamplingConfig
 from portraitist.photos import list_photos
 from portraitist.randomness import numpy_generator
 from portraitist.training.dreambooth import DreamBoothTask
@@ -16,8 +15,8 @@ from portraitist.training.latents import encode, encode_views
 from portraitist.training.priors import prior_images
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject, read_photo
-from portraitist.training.views import crop_views, make_views
-from portraitist.training.watching import Budget, SubjectWatch
+from portraitist.training.views import crop_views, make_views, photo_prompt
+from portraitist.training.watching import Budget, SubjectWatch, rows_of
 
 # With fewer photos every one is needed; a crop is then kept from training instead.
 _FEWEST_TO_SPARE_ONE = 4
@@ -61,22 +60,22 @@ def subject_watch(
         plain = recipe.replace({"mirror": False, "photos": {"crops": 0, "buckets": False, "masks": False}})
         views = make_views(subject, plain, held_out, task.prompt)
     else:
-        views = crop_views(subject.photos, recipe.photos.smallest_crop, recipe.seed, task.prompt)
+        prompts = [photo_prompt(subject, recipe, index, task.prompt) for index in range(len(subject.photos))]
+        views = crop_views(subject.photos, recipe.photos.smallest_crop, recipe.seed, prompts)
     (pictures,) = encode_views(base, views, recipe.photos.mask_floor)
-    rows = recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
-    budget = Budget.of(recipe, rows, draws=bool(encoders))
-    validate = ValidationLoss(base, recipe, task.prompts, task.prompt, pictures, budget.samples)
+    budget = Budget.of(recipe, rows_of(recipe), draws=bool(encoders))
+    validate = ValidationLoss(base, recipe, task.prompts, pictures, budget.samples)
     if not budget.drawn:
         return SubjectWatch(recipe, budget, validate, folder=folder)
-    prompts = recipe.watch.prompts[: budget.prompts]
-    judge = DrawnPictures(base, subject, prompts, budget.sampling_steps, encoders, awake)
+    drawn = recipe.watch.prompts[: budget.prompts]
+    judge = DrawnPictures(base, subject, recipe, drawn, budget.sampling_steps, encoders, awake)
     return SubjectWatch(recipe, budget, validate, judge, "score" if encoders.are_both else "validation", folder)
 
 
 def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: str) -> list[Image.Image]:
     """Return the class images of a prior: given ones, generated ones, or none."""
     if recipe.prior == "generated":
-        return prior_images(base, class_prompt, recipe.prior_images, SamplingConfig())
+        return prior_images(base, class_prompt, recipe)
     if recipe.prior != "given":
         return []
     folder = Path(str(recipe.prior_folder))

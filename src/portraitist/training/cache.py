@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from portraitist.errors import UnwritableFolder
 from portraitist.files import cache_folder, write_aside
 
 Tensors = dict[str, Tensor]
@@ -33,6 +34,9 @@ def cached(kind: str, key: str, make: Callable[[], Tensors]) -> Tensors:
         kind: Folder of the cache, e.g. ``latents``.
         key: Hash of everything the tensors depend on.
         make: Makes them.
+
+    Raises:
+        UnwritableFolder: If they cannot be kept, as when the disk is full.
     """
     path = _path(kind, key)
     if path.exists():
@@ -42,8 +46,13 @@ def cached(kind: str, key: str, make: Callable[[], Tensors]) -> Tensors:
             path.unlink(missing_ok=True)
     # Cloned, as tensors expanded from one row share memory, which a file cannot hold.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in make().items()}
-    with write_aside(path) as temporary:
-        save_file(tensors, temporary)
+    try:
+        with write_aside(path) as temporary:
+            save_file(tensors, temporary)
+    except (SafetensorError, OSError) as error:
+        raise UnwritableFolder(
+            f"the cache {path} cannot be written ({error}); make room, or set $PORTRAITIST_CACHE to another folder"
+        ) from error
     return tensors
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from portraitist.errors import BadFile
+from portraitist.errors import BadFile, UnwritableFolder
 from portraitist.files import write_aside
 
 FORMAT = "portraitist-checkpoint-1"
@@ -43,7 +43,11 @@ class Checkpoint:
     identity: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint aside, then rename it onto `path`."""
+        """Write the checkpoint aside, then rename it onto `path`.
+
+        Raises:
+            UnwritableFolder: If it cannot be written, as when the disk is full.
+        """
         sections = {"parameter": self.parameters, "average": self.average, "optimizer": self.optimizer}
         tensors = {
             f"{section}/{name}": tensor.detach().contiguous().cpu()
@@ -51,8 +55,11 @@ class Checkpoint:
             for name, tensor in content.items()
         }
         header = {"step": self.step, "counters": self.counters, "identity": self.identity}
-        with write_aside(path) as temporary:
-            save_file(tensors, temporary, metadata={"format": FORMAT, "run": json.dumps(header)})
+        try:
+            with write_aside(path) as temporary:
+                save_file(tensors, temporary, metadata={"format": FORMAT, "run": json.dumps(header)})
+        except (SafetensorError, OSError) as error:
+            raise UnwritableFolder(f"the checkpoint {path} cannot be written ({error}); make room there") from error
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":

@@ -1,11 +1,13 @@
-"""What may lie beside a photo: its caption in ``photo.txt``, the subject's mask in ``photo.mask.png``."""
+"""What may lie beside a photo: its caption in ``photo.txt`` or ``photo.caption``, its mask in ``photo.mask.png``."""
 
+import string
 from pathlib import Path
 
 from PIL import Image
 
 from portraitist.errors import BadPhoto
-from portraitist.photos import MASK_SUFFIX, decode_photo
+from portraitist.photos import CAPTION_SUFFIXES, MASK_SUFFIX, decode_photo
+from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject
 
 
@@ -17,18 +19,30 @@ def read_caption(subject: Subject, photo: Path, prompt: str) -> str:
     Raises:
         BadPhoto: If it is there and cannot be read.
     """
-    file = photo.with_suffix(".txt")
-    if not file.exists():
+    file = find_caption(photo)
+    if file is None:
         return prompt
     try:
-        caption = " ".join(file.read_text(encoding="utf-8").split())
+        caption = " ".join(file.read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
         raise BadPhoto(f"the caption {file} cannot be read ({error}); save it as UTF-8 text") from error
     if not caption:
         return prompt
     if "{}" in caption:
         return subject.prompt(caption)
-    return caption if subject.token in caption.split() else f"{prompt}, {caption}"
+    words = {word.strip(string.punctuation).lower() for word in caption.split()}
+    return caption if subject.token.lower() in words else f"{prompt}, {caption}"
+
+
+def find_caption(photo: Path) -> Path | None:
+    """Return the file beside a photo that describes it; None where there is none."""
+    files = (photo.with_suffix(suffix) for suffix in CAPTION_SUFFIXES)
+    return next((file for file in files if file.exists()), None)
+
+
+def mask_path(photo: Path) -> Path:
+    """Return where a photo's mask lies, if it has one."""
+    return photo.with_name(photo.stem + MASK_SUFFIX)
 
 
 def read_mask(photo: Path) -> Image.Image | None:
@@ -37,7 +51,7 @@ def read_mask(photo: Path) -> Image.Image | None:
     Raises:
         BadPhoto: If it cannot be read, is not of the photo's size, or is black all over.
     """
-    file = photo.with_name(photo.stem + MASK_SUFFIX)
+    file = mask_path(photo)
     if not file.exists():
         return None
     mask, size = decode_photo(file).convert("L"), decode_photo(photo).size
@@ -49,3 +63,13 @@ def read_mask(photo: Path) -> Image.Image | None:
     if mask.getextrema()[1] == 0:
         raise BadPhoto(f"the mask {file} is black all over; paint the subject white, or remove it")
     return mask
+
+
+def missing_companions(subject: Subject, photos: PhotoSettings) -> list[str]:
+    """Return a line for each kind of companion that a recipe reads and no photo of the subject has."""
+    lines = []
+    if photos.captions and not any(find_caption(path) for path in subject.paths):
+        lines.append(f"photos.captions is set and {subject.name} has none; put photo.txt beside photo.png")
+    if photos.masks and not any(mask_path(path).exists() for path in subject.paths):
+        lines.append(f"photos.masks is set and {subject.name} has none; put photo{MASK_SUFFIX} beside photo.png")
+    return lines

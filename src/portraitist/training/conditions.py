@@ -39,9 +39,10 @@ class PromptBook:
         family = self.base.family
 
         def make() -> Conditions:
-            with torch.no_grad():
+            # Without autocast: the file serves runs of every precision.
+            with torch.no_grad(), torch.autocast(self.base.device.type, enabled=False):
                 return family.encode_prompts([prompt])
 
         precision = " ".join(str(next(self.base.components[name].parameters()).dtype) for name in family.text_encoders)
-        key = content_key(self.base.fingerprint, precision, prompt)
+        key = content_key(self.base.fingerprint, precision, repr(family.prompt_ids(prompt)))
         return to_device(cached("prompts", key, make), self.base.device)

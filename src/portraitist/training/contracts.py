@@ -71,6 +71,7 @@ class LoopConfig:
         epsilon: What keeps its divisions finite.
         average_decay: Decay of the exponential moving average of the parameters; 0 keeps none.
         precision: ``no`` (float32), ``bf16`` or ``fp16`` autocast; parameters stay float32.
+        scale_gradients: Scale the loss so that gradients do not vanish in float16; always done with ``fp16``.
         checkpoint_seconds: A checkpoint is written when the last one is older.
         log_every: Steps between two lines of the log.
     """
@@ -88,6 +89,7 @@ class LoopConfig:
     epsilon: float = 1e-8
     average_decay: float = 0.0
     precision: str = "no"
+    scale_gradients: bool = False
     checkpoint_seconds: float = 180.0
     log_every: int = 50
 

@@ -16,6 +16,7 @@ from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing
 from portraitist.errors import BadConfig
 from portraitist.randomness import epoch_order, torch_generator
+from portraitist.training.cache import content_key
 from portraitist.training.conditions import PromptBook
 from portraitist.training.latents import Latents
 from portraitist.training.loop import ParameterGroup
@@ -36,6 +37,11 @@ def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[Param
             assert isinstance(parameter, nn.Parameter)
             by_rate.setdefault(rate, {})[f"{layer}.{key}"] = parameter
     return [ParameterGroup(parameters, rate, recipe.weight_decay) for rate, parameters in by_rate.items()]
+
+
+def base_identity(base: Base) -> dict[str, Any]:
+    """Return the facts about a base that two runs must share for one to resume the other."""
+    return {"base": base.fingerprint, "base_precision": base.precision, "base_bits": base.bits}
 
 
 def denoising_errors(
@@ -143,14 +149,17 @@ class DreamBoothTask:
         return parameter_groups(self.base, self.adapter, self.recipe)
 
     def identity(self) -> dict[str, Any]:
-        """Return the recipe, the prompts and how many pictures there are."""
+        """Return the base, the prompts, the pictures with theirs and the recipe."""
         recipe = self.recipe.model_dump(mode="json")
         return {
             "task": "dreambooth",
-            "base": self.base.fingerprint,
+            **base_identity(self.base),
+            "processes": self.processes.count,
             "prompt": self.prompt,
-            "photos": sum(map(len, self.photos)),
-            "content": sum(float(bucket.mean.double().sum()) for bucket in self.photos),
+            "class_prompt": self.class_prompt,
+            "views": sum(map(len, self.photos)),
+            "photos_captions_masks": content_key(*(bucket.digest() for bucket in self.photos)),
+            "class_images": None if self.prior is None else self.prior.digest(),
             "recipe": {name: value for name, value in recipe.items() if name != "log"},
         }
 

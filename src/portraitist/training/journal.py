@@ -1,7 +1,7 @@
 """What a run writes while it goes on: JSON lines in its folder, and accelerate's trackers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,7 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self.folder / LOG
             if file.exists():
-                kept = [json.loads(line) for line in file.read_text().splitlines()] if completed else []
-                self.lines = [line for line in kept if line["step"] <= completed]
+                self.lines = [line for line in _read_lines(file) if line["step"] <= completed] if completed else []
                 file.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
         if self._trackers:
             self._accelerator = Accelerator(log_with=self._trackers, project_dir=self.folder or ".")
@@ -65,6 +64,17 @@ class Journal:
         if self._accelerator is not None:
             for tracker in self._accelerator.trackers:
                 tracker.finish()
+
+
+def _read_lines(file: Path) -> Iterator[dict[str, float]]:
+    """Read a log; a line that was cut off when its process ended is left out."""
+    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "step" in line:
+            yield line
 
 
 def _check_tracker(name: str) -> None:

@@ -18,6 +18,7 @@ from portraitist.randomness import torch_generator
 from portraitist.training.conditions import PromptBook
 from portraitist.training.dreambooth import denoising_errors
 from portraitist.training.latents import Latents
+from portraitist.training.memory import decoding_singly, pictures_at_once
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 
@@ -67,16 +68,15 @@ class ValidationLoss:
         base: The base, with the adapter attached.
         recipe: Whose loss weighting is used.
         prompts: Encodes prompts as the adapter has them.
-        prompt: The prompt of the pictures.
-        pictures: The encoded pictures, of one size.
+        pictures: The encoded pictures, of one size, with their prompts.
         samples: How many noised pictures are measured; the pictures take turns.
     """
 
-    def __init__(
-        self, base: Base, recipe: Recipe, prompts: PromptBook, prompt: str, pictures: Latents, samples: int
-    ) -> None:
-        self.base, self.recipe, self.prompts, self.prompt = base, recipe, prompts, prompt
+    def __init__(self, base: Base, recipe: Recipe, prompts: PromptBook, pictures: Latents, samples: int) -> None:
+        self.base, self.recipe, self.prompts = base, recipe, prompts
         self.pictures, self.samples = pictures, samples
+        if prompts.fixed:
+            prompts.encode(pictures.prompts)  # while the text encoders are at hand
 
     def __call__(self) -> dict[str, float]:
         """Measure it; no gradients are kept."""
@@ -88,7 +88,7 @@ class ValidationLoss:
                 self.recipe,
                 self.pictures.mean[chosen],
                 [self.pictures.framings[position] for position in chosen],
-                self.prompts.encode([self.prompt] * len(chosen)),
+                self.prompts.encode([self.pictures.prompts[position] for position in chosen]),
                 torch_generator(self.recipe.seed, "validation", start),
             )
             total += float(errors.sum())
@@ -101,6 +101,7 @@ class DrawnPictures:
     Args:
         base: The base, with the adapter attached.
         subject: Whose photos they are compared to.
+        recipe: How much is drawn at once.
         prompts: What is drawn; ``{}`` becomes the subject.
         steps: Denoiser evaluations a picture.
         encoders: What judges them.
@@ -108,16 +109,24 @@ class DrawnPictures:
     """
 
     def __init__(
-        self, base: Base, subject: Subject, prompts: Sequence[str], steps: int, encoders: Encoders, awake: Awake
+        self,
+        base: Base,
+        subject: Subject,
+        recipe: Recipe,
+        prompts: Sequence[str],
+        steps: int,
+        encoders: Encoders,
+        awake: Awake,
     ) -> None:
-        self.base, self.subject, self.prompts, self.steps = base, subject, prompts, steps
+        self.base, self.subject, self.recipe = base, subject, recipe
+        self.prompts, self.steps = prompts, steps
         self.encoders, self.awake = encoders, awake
         self._photos = None if encoders.subject is None else embed_images(encoders.subject, subject.photos)
 
     def __call__(self) -> dict[str, float]:
         """Draw and judge."""
         with self.awake():
-            images = draw(self.base, self.subject, self.prompts, self.steps)
+            images = draw(self.base, self.recipe, [self.subject.prompt(each) for each in self.prompts], self.steps)
         measured = {}
         if self._photos is not None and self.encoders.subject is not None:
             found = embed_images(self.encoders.subject, images)
@@ -130,19 +139,20 @@ class DrawnPictures:
         return measured
 
 
-def draw(base: Base, subject: Subject, prompts: Sequence[str], steps: int) -> list[Image.Image]:
-    """Draw a subject in some prompts, the same noise every time."""
-    config = SamplingConfig(steps=steps, batch_size=len(prompts))
-    with torch.autocast(base.device.type, enabled=False):
-        pictures = generate(base, [subject.prompt(prompt) for prompt in prompts], config=config, show_progress=False)
+def draw(base: Base, recipe: Recipe, prompts: Sequence[str], steps: int) -> list[Image.Image]:
+    """Draw prompts, the same noise every time."""
+    config = SamplingConfig(steps=steps, batch_size=pictures_at_once(base, recipe))
+    with torch.autocast(base.device.type, enabled=False), decoding_singly(base):
+        pictures = generate(base, list(prompts), config=config, show_progress=False)
     return [picture.image for picture in pictures]
 
 
 class Samples:
-    """A callback that draws a sheet of pictures into the run's folder now and then."""
+    """A callback that draws a sheet of pictures of all subjects into the run's folder now and then."""
 
-    def __init__(self, base: Base, subject: Subject, recipe: Recipe, folder: Path, awake: Awake) -> None:
-        self.base, self.subject, self.recipe, self.folder, self.awake = base, subject, recipe, folder, awake
+    def __init__(self, base: Base, subjects: Sequence[Subject], recipe: Recipe, folder: Path, awake: Awake) -> None:
+        self.base, self.recipe, self.folder, self.awake = base, recipe, folder, awake
+        self.captions = [subject.prompt(prompt) for subject in subjects for prompt in recipe.log.sample_prompts]
 
     def __call__(self, step: int) -> None:
         """Draw, if it is time."""
@@ -150,8 +160,7 @@ class Samples:
         if step % log.samples_every:
             return
         with self.awake(), torch.no_grad():
-            images = draw(self.base, self.subject, log.sample_prompts, log.sampling_steps)
-        captions = [self.subject.prompt(prompt) for prompt in log.sample_prompts]
+            images = draw(self.base, self.recipe, self.captions, log.sampling_steps)
         self.folder.mkdir(parents=True, exist_ok=True)
-        sheet = caption_sheet(list(zip(images, captions, strict=True)))
+        sheet = caption_sheet(list(zip(images, self.captions, strict=True)))
         sheet.save(self.folder / f"samples-{step:06d}.png")

@@ -1,7 +1,7 @@
 """Pictures as the denoiser sees them: encoded once, kept on disk under a hash of pixels and autoencoder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ class Latents:
         deviation: Their standard deviations.
         framings: How each picture was cut.
         prompts: One a picture; empty where all have the task's.
-        weights: How much each place counts in the loss, ``[n, 1, h, w]`` with a mean of one each; None: all the same.
+        weights: How much each place counts in the loss, ``[n, 1, h, w]``, with a mean of one over all views of a
+            subject, so that a view without the subject counts little; None: all the same.
     """
 
     mean: Tensor
@@ -39,6 +40,11 @@ class Latents:
         chosen = torch.from_numpy(indices)
         mean, deviation = self.mean[chosen], self.deviation[chosen]
         return mean + deviation * torch.randn(mean.shape, generator=generator)
+
+    def digest(self) -> str:
+        """Return a hash of everything a run takes from them."""
+        tensors = [self.mean, self.deviation, *([] if self.weights is None else [self.weights])]
+        return content_key(repr((self.framings, self.prompts)), *(tensor.numpy().tobytes() for tensor in tensors))
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -69,7 +75,7 @@ def encode_views(base: Base, views: Sequence[View], mask_floor: float) -> list[L
     Args:
         base: The base.
         views: The views.
-        mask_floor: Weight of the places that a mask leaves out.
+        mask_floor: Weight of the places that a mask leaves out; views without a mask count as all subject.
     """
     by_size: dict[tuple[int, int], list[View]] = {}
     for view in views:
@@ -77,13 +83,14 @@ def encode_views(base: Base, views: Sequence[View], mask_floor: float) -> list[L
     buckets = []
     for same in by_size.values():
         latents = encode(base, [view.picture for view in same], framings=[view.framing for view in same])
-        weights = None
-        if any(view.mask is not None for view in same):
-            size = (latents.mean.shape[-2], latents.mean.shape[-1])
-            weights = torch.stack([_loss_weights(view.mask, size, mask_floor) for view in same])
-        prompts = tuple(view.prompt for view in same)
-        buckets.append(Latents(latents.mean, latents.deviation, latents.framings, prompts, weights))
-    return buckets
+        size = (latents.mean.shape[-2], latents.mean.shape[-1])
+        weights = torch.stack([_loss_weights(view.mask, size, mask_floor) for view in same])
+        buckets.append(replace(latents, prompts=tuple(view.prompt for view in same), weights=weights))
+    if all(view.mask is None for view in views):
+        return [replace(bucket, weights=None) for bucket in buckets]
+    means = torch.cat([bucket.weights.mean((1, 2, 3)) for bucket in buckets if bucket.weights is not None])
+    mean = means.mean().clamp(min=torch.finfo(torch.float32).tiny)
+    return [replace(bucket, weights=bucket.weights / mean) for bucket in buckets if bucket.weights is not None]
 
 
 def autoencoder_key(base: Base) -> str:
@@ -102,9 +109,8 @@ def _encode_one(base: Base, autoencoder: str, image: Image.Image) -> dict[str, T
 
 
 def _loss_weights(mask: Image.Image | None, size: tuple[int, int], floor: float) -> Tensor:
-    """Return a mask ``[1, h, w]`` at the latents' size, its values from `floor` to 1, divided by their mean."""
+    """Return a mask ``[1, h, w]`` at the latents' size, its values from `floor` to 1."""
     if mask is None:
         return torch.ones(1, *size)
     values = torch.from_numpy(np.array(mask.convert("L")))[None, None].float() / 255
-    weights = floor + (1 - floor) * F.interpolate(values, size=size, mode="area")[0]
-    return weights / weights.mean().clamp(min=torch.finfo(torch.float32).tiny)
+    return floor + (1 - floor) * F.interpolate(values, size=size, mode="area")[0]

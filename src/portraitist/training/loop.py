@@ -76,7 +76,7 @@ class Loop:
             else None
         )
         self._device = next(iter(self.parameters.values())).device.type
-        self._scaler = torch.amp.GradScaler(self._device, enabled=config.precision == "fp16")
+        self._scaler = torch.amp.GradScaler(self._device, enabled=config.scale_gradients or config.precision == "fp16")
         self.completed = 0
         self.seconds = self.watch_seconds = 0.0
         self.best: dict[str, Tensor] = {}
@@ -92,10 +92,13 @@ class Loop:
 
         Raises:
             TrainingInterrupted: On Ctrl-C or a termination signal, after a checkpoint was written.
-            TrainingDiverged: When a loss is not finite; the last good checkpoint is kept.
+            TrainingDiverged: When a loss or gradient is not finite; `rescue` finds the parameters worth keeping.
         """
         if resume:
             self._restore()
+        elif self.folder is not None and self.processes.is_first:
+            for name in (LAST, BEST):  # of a run that is started anew
+                (self.folder / name).unlink(missing_ok=True)
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
         self.journal.start(self.completed)
@@ -141,13 +144,13 @@ class Loop:
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.config.accumulate
             if not math.isfinite(totals["loss"]):
-                raise TrainingDiverged(self.completed, self.folder)
+                raise self._diverged("loss")
             self._scaler.scale(losses["loss"] / self.config.accumulate).backward()
         self.processes.mean_gradients(self.parameters.values())
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
         if not self._scaler.is_enabled() and not math.isfinite(float(norm)):  # a scaler passes over such a step
-            raise TrainingDiverged(self.completed, self.folder, "gradient")
+            raise self._diverged("gradient")
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.schedule.step()
@@ -187,6 +190,32 @@ class Loop:
         elif self.average is not None:
             self.average.copy_to(self.parameters.values())
 
+    def rescue(self) -> int | None:
+        """Put the parameters in place that are worth keeping of a run that diverged, and return their step.
+
+        Those are the best seen; else those of the last checkpoint, trained on from without harm; else, where they are
+        finite, those that were reached. None if there are none.
+        """
+        if self.best:
+            self.keep()
+            return self.kept
+        if self.folder is not None and (self.folder / LAST).exists():
+            checkpoint = Checkpoint.load(self.folder / LAST)
+            for name, value in (checkpoint.average or checkpoint.parameters).items():
+                self.parameters[name].data.copy_(value)
+            return checkpoint.step
+        set_training(self.optimizer, False)
+        self.keep()
+        return self.completed if self._is_finite() else None
+
+    def _diverged(self, what: str) -> TrainingDiverged:
+        if self.folder is None or not (self.folder / LAST).exists():
+            return TrainingDiverged(self.completed, what)
+        return TrainingDiverged(self.completed, what, f"the last good checkpoint is {self.folder / LAST}")
+
+    def _is_finite(self) -> bool:
+        return all(bool(parameter.isfinite().all()) for parameter in self.parameters.values())
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Put the averaged parameters in place for a while (no change when no average is kept)."""
@@ -201,8 +230,8 @@ class Loop:
             self.average.restore(self.parameters.values())
 
     def save(self) -> None:
-        """Write the last checkpoint, if the run has a folder."""
-        if self.folder is None or not self.processes.is_first:
+        """Write the last checkpoint, if the run has a folder and its parameters are still finite."""
+        if self.folder is None or not self.processes.is_first or not self._is_finite():
             return
         names = list(self.parameters)
         average = dict(zip(names, self.average.shadow_params, strict=True)) if self.average else {}

@@ -6,7 +6,31 @@ from contextlib import contextmanager
 import torch
 
 from portraitist.bases import Base
+from portraitist.generation import SamplingConfig
+from portraitist.training.recipes import Recipe
 from portraitist.training.recipes.groups import MemorySettings
+
+
+def pictures_at_once(base: Base, recipe: Recipe) -> int:
+    """Return how many pictures are sampled together while a recipe is at work.
+
+    A picture takes two rows of the denoiser, with and without the prompt; a training step has as many with class
+    images, and keeps them for the backward pass. The base that ships is small, and time matters more there.
+    """
+    return SamplingConfig().batch_size if base.is_builtin else recipe.batch_size
+
+
+@contextmanager
+def decoding_singly(base: Base) -> Iterator[None]:
+    """Let the autoencoder decode picture by picture for a while, as it needs more than the denoiser for each."""
+    vae = base.pipeline.vae
+    was_slicing = vae.use_slicing
+    if not base.is_builtin:
+        vae.enable_slicing()
+    try:
+        yield
+    finally:
+        vae.use_slicing = was_slicing
 
 
 class Offload:

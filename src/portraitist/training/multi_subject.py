@@ -6,8 +6,8 @@ or a collage of two, goes with it where the prior is preserved (SVDiff, arXiv 23
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -21,7 +21,6 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.generation import SamplingConfig
 from portraitist.randomness import numpy_generator, torch_generator
 from portraitist.training.conditions import PromptBook
 from portraitist.training.cut_mix import (
@@ -34,11 +33,12 @@ from portraitist.training.cut_mix import (
     pair_prompt,
     prior_pair,
 )
-from portraitist.training.dreambooth import denoising_errors, parameter_groups
+from portraitist.training.dreambooth import base_identity, denoising_errors, parameter_groups
+from portraitist.training.judging import Awake, Samples
 from portraitist.training.latents import Latents, encode
 from portraitist.training.loop import Callback, ParameterGroup
 from portraitist.training.memory import Offload
-from portraitist.training.outputs import check_output
+from portraitist.training.outputs import check_output, run_folder
 from portraitist.training.personalise import blank_adapter, fill_placeholders, fit, require_room
 from portraitist.training.priors import prior_images
 from portraitist.training.processes import Processes
@@ -96,9 +96,18 @@ def train_several(
     task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
     offload = Offload(base, recipe.memory, task.trains_text)
     task.awake = offload.awake
-    names = " and ".join(subject.token for subject in subjects)
-    description = f"teaching {names}"
-    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description=description, offload=offload)
+    if recipe.log.samples_every and output is not None and task.processes.is_first:
+        callbacks = [*callbacks, Samples(base, subjects, recipe, run_folder(output), offload.awake)]
+    return fit(
+        base,
+        task,
+        recipe,
+        output,
+        resume=resume,
+        callbacks=callbacks,
+        description=f"teaching {' and '.join(subject.token for subject in subjects)}",
+        offload=offload,
+    )
 
 
 def with_cut_mix(recipe: Recipe, unmix: bool = True) -> Recipe:
@@ -144,9 +153,8 @@ def _check_recipe(recipe: Recipe) -> None:
     """
     if recipe.prior not in ("none", "generated"):
         raise BadConfig(f"prior={recipe.prior} is for one subject; several take none or generated")
-    for group, name in (("watch", "every"), ("log", "samples_every")):
-        if getattr(getattr(recipe, group), name):
-            raise BadConfig(f"{group}.{name} is for one subject; leave it out with several")
+    if recipe.watch.every:
+        raise BadConfig("watch.every is for one subject; leave it out with several")
     for name in ("crops", "buckets", "captions", "masks"):
         if getattr(recipe.photos, name):
             raise BadConfig(f"photos.{name} is for one subject; leave it out with several")
@@ -201,12 +209,16 @@ def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
     if recipe.prior == "none":
         return Material(subject, photos, latents, (), None)
     class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
-    prior = prior_images(base, class_prompt, recipe.prior_images, SamplingConfig())
+    prior = prior_images(base, class_prompt, recipe)
     return Material(subject, photos, latents, tuple(prior), encode(base, prior))
 
 
 class MultiSubjectTask:
-    """Fine-tune an adapter on several subjects. The adapter must be attached to the base already."""
+    """Fine-tune an adapter on several subjects. The adapter must be attached to the base already.
+
+    Attributes:
+        awake: Brings the autoencoder back to the device for a while, for collages.
+    """
 
     def __init__(
         self,
@@ -222,7 +234,7 @@ class MultiSubjectTask:
         self.prompts = PromptBook(base, fixed=not self.trains_text)
         self.processes = Processes.current()
         # Brings the autoencoder back for a collage, where it is put away.
-        self.awake: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.awake: Awake = nullcontext
         subjects = [one.subject for one in material]
         self._words = {} if unmix is None else collage_words(base, recipe, subjects)
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
@@ -248,9 +260,15 @@ class MultiSubjectTask:
         recipe = self.recipe.model_dump(mode="json")
         return {
             "task": "several subjects",
-            "base": self.base.fingerprint,
+            **base_identity(self.base),
+            "processes": self.processes.count,
             "subjects": [
-                {"name": one.name, "photos": len(one.photos), "content": float(one.latents.mean.double().sum())}
+                {
+                    "name": one.name,
+                    "photos": len(one.photos),
+                    "content": one.latents.digest(),
+                    "class_images": None if one.prior_latents is None else one.prior_latents.digest(),
+                }
                 for one in self.material
             ],
             "recipe": {name: value for name, value in recipe.items() if name != "log"},

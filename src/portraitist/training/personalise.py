@@ -5,10 +5,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from portraitist import __version__
 from portraitist.adapters import Adapter, Attachment, find_layers, get_method, save_adapter
 from portraitist.bases import Base
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, TrainingDiverged
 from portraitist.files import require_writable
 from portraitist.randomness import torch_generator
 from portraitist.training.assembling import dreambooth_task, subject_watch
@@ -17,7 +19,7 @@ from portraitist.training.journal import Journal
 from portraitist.training.judging import Encoders, Samples
 from portraitist.training.loop import Callback, Loop, LoopConfig, Outcome, Task
 from portraitist.training.memory import Offload, checkpointed
-from portraitist.training.outputs import check_output, remove_run, run_folder
+from portraitist.training.outputs import SUFFIX, check_output, remove_run, run_folder
 from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
@@ -80,7 +82,7 @@ def train(
     pictures = folder if Processes.current().is_first else None
     watch = subject_watch(base, task, subject, encoders, pictures, offload.awake) if recipe.watch.every else None
     if recipe.log.samples_every and pictures is not None:
-        callbacks = [*callbacks, Samples(base, subject, recipe, pictures, offload.awake)]
+        callbacks = [*callbacks, Samples(base, [subject], recipe, pictures, offload.awake)]
     return fit(
         base,
         task,
@@ -115,9 +117,13 @@ def fit(
     try:
         task.attached(attachment)
         journal = journal or _journal(recipe, folder)
-        loop = Loop(task, loop_config(recipe), folder, callbacks, description=description, journal=journal, watch=watch)
+        loop = Loop(
+            task, loop_config(recipe, base), folder, callbacks, description=description, journal=journal, watch=watch
+        )
         with checkpointed(base, recipe.memory), offload.away() if offload else nullcontext():
             outcome = loop.run(resume=resume)
+    except TrainingDiverged as error:
+        raise _rescued(error, loop, adapter, folder) from error
     finally:
         attachment.detach()
     loop.keep()
@@ -129,6 +135,18 @@ def fit(
         remove_run(output)
     Processes.current().wait()
     return adapter
+
+
+def _rescued(error: TrainingDiverged, loop: Loop, adapter: Adapter, folder: Path | None) -> TrainingDiverged:
+    """Write what is worth keeping of a run that diverged as an adapter into its folder, and say where it is."""
+    step = loop.rescue() if folder is not None else None
+    if folder is None or step is None:
+        return TrainingDiverged(error.step, error.what)
+    file = folder / f"step-{step}{SUFFIX}"
+    if Processes.current().is_first:
+        adapter.metadata["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
+        save_adapter(adapter, file)
+    return TrainingDiverged(error.step, error.what, f"the adapter as it was after step {step} is in {file}")
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:
@@ -198,9 +216,10 @@ def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]
     return tuple(patterns)
 
 
-def loop_config(recipe: Recipe) -> LoopConfig:
-    """Return the loop's part of a recipe."""
+def loop_config(recipe: Recipe, base: Base) -> LoopConfig:
+    """Return the loop's part of a recipe; gradients that come through a float16 denoiser are scaled."""
     return LoopConfig(
+        scale_gradients=base.family.dtype is torch.float16,
         steps=recipe.steps,
         accumulate=recipe.accumulate,
         schedule=recipe.schedule,

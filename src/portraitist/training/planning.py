@@ -47,6 +47,7 @@ class Memory:
         kept: What methods keep beside the weights (spectral shifts: decompositions).
         activations: Everything else at the highest point of a step.
         encoding: The highest point of all while photos are encoded, before training.
+        drawing: The highest point of all while a picture is decoded, before or during training; 0 if none is drawn.
     """
 
     base: int
@@ -54,6 +55,7 @@ class Memory:
     kept: int
     activations: int
     encoding: int
+    drawing: int = 0
 
     @property
     def step(self) -> int:
@@ -63,7 +65,7 @@ class Memory:
     @property
     def peak(self) -> int:
         """Return the highest point of the run."""
-        return max(self.step, self.encoding)
+        return max(self.step, self.encoding, self.drawing)
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,11 @@ def _measure(task: DreamBoothTask, memory: TensorMemory, side: int, bits: int | 
     family.pipeline.vae.register_to_config(force_upcast=False)  # weights that have shapes only cannot be converted
     with torch.no_grad():
         family.encode_pictures(torch.empty(1, 3, side, side))
-    encoding = (memory.peak - before) * (2 if upcast else 1) + (weights["vae"] if upcast else 0)
-    encoding += sum(weights.values()) - saved + own
+    encoding = _in_autoencoder(memory.peak - before, upcast, weights) + sum(weights.values()) - saved + own
+    memory.reset()
+    with torch.no_grad():
+        family.pipeline.vae.decode(task.photos[0].mean.to(family.pipeline.vae.dtype))
+    decoding = _in_autoencoder(memory.peak - before, upcast, weights) + sum(weights.values()) - saved
     attachment = Attachment(family.components).attach(adapter)
     task.attached(attachment)
     kept = memory.live - before
@@ -202,17 +207,33 @@ def _measure(task: DreamBoothTask, memory: TensorMemory, side: int, bits: int | 
         loss.backward()
     optimizer = OptimizerChoice(recipe.optimizer.name, recipe.optimizer.betas, recipe.optimizer.epsilon)
     moments = sum(state_bytes(optimizer, tuple(parameter.shape)) for parameter in parameters)
-    average = own if recipe.average_decay else 0
+    trained = 2 * own + moments + (own if recipe.average_decay else 0)
     resident = _resident(task, weights) - saved
     grown = memory.peak - start  # activations and, in the end, gradients
     attachment.detach()
     return Memory(
         base=resident,
-        adapter=2 * own + moments + average,
+        adapter=trained,
         kept=kept,
         activations=max(grown - own, 0) + _unpacked(family.denoiser, bits),
         encoding=encoding if stored else 0,
+        drawing=_drawing(recipe, decoding, own, trained + kept) if stored else 0,
     )
+
+
+def _in_autoencoder(grown: int, upcast: bool, weights: dict[str, int]) -> int:
+    """Return what a picture takes on its way through the autoencoder, which may be held in float32 meanwhile."""
+    return grown * 2 + weights["vae"] if upcast else grown
+
+
+def _drawing(recipe: Recipe, decoding: int, own: int, trained: int) -> int:
+    """Return the highest point while a picture is drawn: class images before training, others beside it."""
+    draws_meanwhile = recipe.log.samples_every or (
+        recipe.watch.every and (recipe.watch.subject_encoder or recipe.watch.prompt_encoder)
+    )
+    if draws_meanwhile:
+        return decoding + trained
+    return decoding + own if recipe.prior == "generated" else 0
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from PIL import Image
 from portraitist.bases import Base
 from portraitist.files import cache_folder
 from portraitist.generation import SamplingConfig, generate
+from portraitist.training.memory import decoding_singly, pictures_at_once
 from portraitist.training.processes import Processes
+from portraitist.training.recipes import Recipe
 
 
 def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
@@ -20,23 +22,24 @@ def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
     return cache_folder() / "priors" / base.fingerprint / f"{readable}-{digest}"
 
 
-def prior_images(base: Base, prompt: str, count: int, sampling: SamplingConfig | None = None) -> list[Image.Image]:
+def prior_images(base: Base, prompt: str, recipe: Recipe) -> list[Image.Image]:
     """Return class images, generating those the cache lacks; several processes share them out.
 
     Args:
         base: The frozen base, without adapters.
         prompt: The class prompt, e.g. ``a photo of a cat``.
-        count: How many.
-        sampling: How to sample them.
+        recipe: Says how many.
     """
-    sampling = (sampling or SamplingConfig()).for_base(base)
+    sampling = SamplingConfig(batch_size=pictures_at_once(base, recipe)).for_base(base)
     folder = prior_folder(base, prompt, sampling)
-    paths = [folder / f"{seed:05d}.png" for seed in range(count)]
+    paths = [folder / f"{seed:05d}.png" for seed in range(recipe.prior_images)]
     processes = Processes.current()
     missing = [seed for seed, path in enumerate(paths) if not path.exists()][processes.rank :: processes.count]
     for start in range(0, len(missing), sampling.batch_size):
         seeds = missing[start : start + sampling.batch_size]
-        for picture in generate(base, [prompt] * len(seeds), seeds=seeds, config=sampling, show_progress=False):
+        with decoding_singly(base):
+            made = generate(base, [prompt] * len(seeds), seeds=seeds, config=sampling, show_progress=False)
+        for picture in made:
             picture.save(paths[picture.seed])
     processes.wait()
     images = []

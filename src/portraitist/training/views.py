@@ -17,6 +17,9 @@ from portraitist.training.subjects import Subject
 # Sides of buckets are multiples of this, which every autoencoder and denoiser here divides (diffusers uses 64).
 _BUCKET_STEP = 64
 _MOST_ELONGATED = 2.0
+_SMALLEST_AREA, _AS_NEAR = 0.75, 1.05
+# What a mask shows at least half as bright as white is the subject.
+_SUBJECT = 128
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,15 @@ class View:
         framing: How it was cut.
         prompt: What it is called.
         mask: Where the subject is (white), of the same size; None where nothing is said.
+        right: Pixels of the scaled photo right of the cut, where its mirror image begins; None where both sides are
+            cut alike.
     """
 
     picture: Image.Image
     framing: Framing
     prompt: str
     mask: Image.Image | None = None
+    right: int | None = None
 
 
 def make_views(subject: Subject, recipe: Recipe, photos: Sequence[int], prompt: str) -> list[View]:
@@ -50,11 +56,15 @@ def make_views(subject: Subject, recipe: Recipe, photos: Sequence[int], prompt: 
     """
     views: list[View] = []
     for index in photos:
-        text = read_caption(subject, subject.paths[index], prompt) if recipe.photos.captions else prompt
-        views += _views_of(subject, recipe, index, text)
+        views += _views_of(subject, recipe, index, photo_prompt(subject, recipe, index, prompt))
     if recipe.mirror:
         views += [_mirrored(view) for view in views]
     return views
+
+
+def photo_prompt(subject: Subject, recipe: Recipe, index: int, prompt: str) -> str:
+    """Return what a photo is called: its caption if the recipe reads captions and it has one, else the prompt."""
+    return read_caption(subject, subject.paths[index], prompt) if recipe.photos.captions else prompt
 
 
 def _views_of(subject: Subject, recipe: Recipe, index: int, prompt: str) -> list[View]:
@@ -65,9 +75,10 @@ def _views_of(subject: Subject, recipe: Recipe, index: int, prompt: str) -> list
         return [View(square, framing, prompt)]
     photo, side = decode_photo(path), square.width
     size = bucket_size(photo.size, side) if settings.buckets else (side, side)
-    boxes = [_centred_box(photo.size, size)] if subject.fit == "crop" or settings.buckets else []
+    within = _extent(mask) if mask is not None else None
+    boxes = [_middle_box(photo.size, size, within)] if subject.fit == "crop" or settings.buckets else []
     rng = numpy_generator(recipe.seed, "crops", index)
-    boxes += [_random_box(photo.size, size, settings.smallest_crop, rng) for _ in range(settings.crops)]
+    boxes += [_random_box(photo.size, size, settings.smallest_crop, rng, within) for _ in range(settings.crops)]
     views = [_cut(photo, mask, box, size, prompt) for box in boxes]
     if subject.fit == "pad" and not settings.buckets:
         padded = None if mask is None else ImageOps.pad(mask, square.size, Image.Resampling.LANCZOS, color=0)
@@ -78,21 +89,28 @@ def _views_of(subject: Subject, recipe: Recipe, index: int, prompt: str) -> list
 def bucket_size(photo: tuple[int, int], side: int) -> tuple[int, int]:
     """Return the size (width, height) in which a photo of some size is trained: its shape, the base's area.
 
-    Sides are multiples of 64 (of an eighth of the base's side where that is smaller), and no more than two to one.
+    Sides are multiples of 64 (of an eighth of the base's side where that is smaller), and no more than two to one. Of
+    the sizes with three quarters of the area or more, it is the one nearest in shape; of those that are as near as
+    `_AS_NEAR`, the largest.
     """
     step = min(_BUCKET_STEP, max(1, side // 8))
     aspect = min(max(photo[0] / photo[1], 1 / _MOST_ELONGATED), _MOST_ELONGATED)
-    width = max(step, round(side * math.sqrt(aspect) / step) * step)
-    height = max(step, int(side * side / width / step) * step)
-    return width, height
+    sides = range(step, int(side * _MOST_ELONGATED) + 1, step)
+    sizes = [(w, h) for w in sides for h in sides if _SMALLEST_AREA * side * side <= w * h <= side * side]
+    longest = [size for size in sizes if max(size) <= _MOST_ELONGATED * min(size)]
+
+    def far(size: tuple[int, int]) -> tuple[float, int]:
+        return max(abs(math.log(size[0] / size[1] / aspect)), math.log(_AS_NEAR)), -size[0] * size[1]
+
+    return min(longest, key=far)
 
 
-def crop_views(pictures: Sequence[Image.Image], smallest: float, seed: int, prompt: str) -> list[View]:
+def crop_views(pictures: Sequence[Image.Image], smallest: float, seed: int, prompts: Sequence[str]) -> list[View]:
     """Return a crop of each picture at its own size, for validation where no photo can be spared."""
     rng = numpy_generator(seed, "validation crops")
     return [
         _cut(picture, None, _random_box(picture.size, picture.size, smallest, rng), picture.size, prompt)
-        for picture in pictures
+        for picture, prompt in zip(pictures, prompts, strict=True)
     ]
 
 
@@ -106,7 +124,8 @@ def _cut(
         each.resize(size, Image.Resampling.LANCZOS, box=tuple(box))  # type: ignore[arg-type]
         for each in (photo, *([mask] if mask is not None else []))
     ]
-    return View(pieces[0], framing, prompt, pieces[1] if mask is not None else None)
+    right = round((photo.width - box[2]) * scale)
+    return View(pieces[0], framing, prompt, pieces[1] if mask is not None else None, right)
 
 
 def _centred_box(photo: tuple[int, int], size: tuple[int, int]) -> tuple[float, ...]:
@@ -117,17 +136,56 @@ def _centred_box(photo: tuple[int, int], size: tuple[int, int]) -> tuple[float, 
     return left, top, left + width, top + height
 
 
-def _random_box(
-    photo: tuple[int, int], size: tuple[int, int], smallest: float, rng: np.random.Generator
+def _extent(mask: Image.Image) -> tuple[int, int, int, int]:
+    """Return the box (left, top, right, bottom) around the subject."""
+    found = mask.point([255 * (value >= _SUBJECT) for value in range(256)]).getbbox() or mask.getbbox()
+    return found or (0, 0, *mask.size)
+
+
+def _places(length: float, whole: float, first: float, last: float) -> tuple[float, float]:
+    """Return between which places a cut of a length may begin to show all from first to last, or nothing else."""
+    least, most = sorted((last - length, first))
+    return max(0.0, least), min(whole - length, most)
+
+
+def _middle_box(
+    photo: tuple[int, int], size: tuple[int, int], within: tuple[int, int, int, int] | None
 ) -> tuple[float, ...]:
-    """Return a box of a size's shape somewhere in a photo, its side a random share of the largest one's."""
+    """Return the largest box of a size's shape, as near to the middle of a photo as the subject allows."""
+    left, top, right, bottom = _centred_box(photo, size)
+    if within is None:
+        return left, top, right, bottom
+    width, height = right - left, bottom - top
+    (least_x, most_x), (least_y, most_y) = (
+        _places(width, photo[0], within[0], within[2]),
+        _places(height, photo[1], within[1], within[3]),
+    )
+    x, y = min(max(left, least_x), most_x), min(max(top, least_y), most_y)
+    return x, y, x + width, y + height
+
+
+def _random_box(
+    photo: tuple[int, int],
+    size: tuple[int, int],
+    smallest: float,
+    rng: np.random.Generator,
+    within: tuple[int, int, int, int] | None = None,
+) -> tuple[float, ...]:
+    """Return a box of a size's shape in a photo, on the subject, its side a random share of the largest one's."""
     left, top, right, bottom = _centred_box(photo, size)
     share = rng.uniform(smallest, 1)
     width, height = (right - left) * share, (bottom - top) * share
-    x, y = rng.uniform(0, photo[0] - width), rng.uniform(0, photo[1] - height)
+    across, down = (0.0, photo[0] - width), (0.0, photo[1] - height)
+    if within is not None:
+        across = _places(width, photo[0], within[0], within[2])
+        down = _places(height, photo[1], within[1], within[3])
+    x, y = rng.uniform(*across), rng.uniform(*down)
     return x, y, x + width, y + height
 
 
 def _mirrored(view: View) -> View:
     mask = None if view.mask is None else ImageOps.mirror(view.mask)
-    return replace(view, picture=ImageOps.mirror(view.picture), mask=mask)
+    framing, left = view.framing, view.framing.crop[1]
+    if view.right is not None:
+        framing = replace(framing, crop=(framing.crop[0], view.right))
+    return replace(view, picture=ImageOps.mirror(view.picture), mask=mask, framing=framing, right=left)

@@ -15,6 +15,7 @@ a training step costs two passes a row at least (forward, and backward to the ad
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +80,24 @@ class Budget:
         return len(self.looks) * self.samples + len(self.drawn) * _cost(self.prompts, self.sampling_steps)
 
 
+def rows_of(recipe: Recipe) -> int:
+    """Return how many pictures and class images an optimiser step takes."""
+    return recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
+
+
+def drawing_advice(recipe: Recipe) -> str | None:
+    """Say that encoders are named for pictures that will not be drawn, as they would cost too much; None otherwise."""
+    watch = recipe.watch
+    if not watch.every or (watch.subject_encoder is None and watch.prompt_encoder is None):
+        return None
+    if Budget.of(recipe, rows_of(recipe), draws=True).drawn:
+        return None
+    return (
+        f"watch.time_share={watch.time_share:g} of {recipe.steps} steps buys fewer than {_FEWEST_SCORES} looks with"
+        " drawn pictures, so the validation loss decides; raise it, or lower watch.every, to have them scored"
+    )
+
+
 def _spread(recipe: Recipe, most: int) -> tuple[int, ...]:
     """Return the steps to look at: every so many as the recipe says, or a multiple of that, and the last."""
     every, steps = recipe.watch.every, recipe.steps
@@ -113,7 +132,8 @@ class Curve:
     @property
     def best(self) -> int:
         """Return the position of the best point."""
-        return max(range(len(self.points)), key=lambda position: self.sign * self.points[position][1])
+        values = [self.sign * value if isfinite(value) else -inf for _, value in self.points]
+        return values.index(max(values))
 
     def has_turned(self, patience: int) -> bool:
         """Say whether the best point is so many looks old."""
@@ -161,7 +181,7 @@ class SubjectWatch:
         for name, value in measured.items():
             self.curves.setdefault(name, Curve(1)).points.append((step, value))
         deciding = self.curves[self.rule]
-        is_best = self.rule in measured and deciding.best == len(deciding.points) - 1
+        is_best = isfinite(measured.get(self.rule, nan)) and deciding.best == len(deciding.points) - 1
         if is_best:
             self.kept = step
         if self.folder is not None:

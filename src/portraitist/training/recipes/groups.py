@@ -14,7 +14,7 @@ ScheduleName = Literal[
     "polynomial",
     "piecewise_constant",
 ]
-Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Group(BaseModel):
@@ -31,7 +31,7 @@ class OptimizerSettings(Group):
         description="adamw; adamw8bit (arXiv 2110.02861); prodigy (arXiv 2306.06101) and prodigy-plus find the rate"
         " themselves: set learning_rate to 1",
     )
-    betas: tuple[Share, Share] = Field((0.9, 0.999), description="decay rates of the moments; diffusers' scripts")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.999), description="decay rates of the moments; diffusers' scripts")
     epsilon: float = Field(1e-8, gt=0, description="keeps divisions finite; diffusers' scripts")
 
 
@@ -55,7 +55,7 @@ class PhotoSettings(Group):
     buckets: bool = Field(
         False, description="keep photos in their shape, in sizes of about the base's area (NovelAI's buckets)"
     )
-    captions: bool = Field(False, description="train with the caption in photo.txt beside each photo that has one")
+    captions: bool = Field(False, description="train with the caption in photo.txt or photo.caption beside a photo")
     masks: bool = Field(False, description="learn only where photo.mask.png beside a photo is white")
     mask_floor: float = Field(0.1, ge=0, le=1, description="weight of what a mask leaves out; 0 lets it run wild")
 
