@@ -3,7 +3,11 @@
 import io
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,3 +212,38 @@ def test_the_table_is_plain_sqlite(finished: Prepared) -> None:
         query = "SELECT method, json_extract(scores, '$.colour_match') FROM runs WHERE status = 'done'"
         rows = connection.execute(query).fetchall()
     assert rows == [("lora", row_of(finished, "lora").scores["colour_match"])]
+
+
+_POOL = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from portraitist.studies.executors import begin_worker
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "pool.py"
+    script.write_text(_POOL)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(100):
+        if not _is_running(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent by ten seconds")
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text() if Path("/proc").exists() else True

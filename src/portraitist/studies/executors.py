@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
@@ -91,15 +92,24 @@ def _submit(
 
 
 def begin_worker() -> None:
-    """Leave Ctrl-C and the terminal to the process that started this one, and take one thread, not all cores."""
+    """Leave Ctrl-C and the terminal to the process that started this one, end with it, and take one thread only."""
     import torch
 
     from portraitist.progress import console, quiet_libraries
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     quiet_libraries()
     console.quiet = True
+
+
+def _end_with_parent() -> None:
+    """Wait for the process that started this one; were it killed, this one would wait for work, and hold its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @lru_cache(maxsize=1)
