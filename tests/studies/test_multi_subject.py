@@ -1,6 +1,7 @@
 """The study of pairs, small, on the untrained base: rows, resuming, the page and its picture."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,19 @@ from PIL import Image
 
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
-from portraitist.studies import multi_subject
-from portraitist.studies.multi_subject import PROMPTS, WAYS, PairStudy, PairStudyFolder, Row, carry_out
-from portraitist.studies.pair_judging import VERDICTS, ColourRecogniser, make_recogniser
+from portraitist.studies import multi_subject, pair_judging
+from portraitist.studies.multi_subject import (
+    PROMPTS,
+    WAYS,
+    PairStudy,
+    PairStudyFolder,
+    Row,
+    carry_out,
+    recipe_of_way,
+)
+from portraitist.studies.pair_judging import VERDICTS, ColourRecogniser, Reliability, make_recogniser
 from portraitist.studies.pair_report import render_report, write_report
+from portraitist.training.cut_mix import WORDINGS, pair_prompt
 
 QUICK: dict[str, Any] = {
     "steps": 2,
@@ -24,7 +34,17 @@ QUICK: dict[str, Any] = {
     "mirror": False,
     "layers": "UNet-CA-KV",
 }
-STUDY = PairStudy(2, ("svdiff",), WAYS, prompts=3, seeds=1, sampling_steps=1, overrides=tuple(QUICK.items()))
+STUDY = PairStudy(
+    2, ("svdiff",), WAYS, prompts=3, seeds=1, sampling_steps=1, overrides=tuple(QUICK.items()), strangers=2
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_judge() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("_ROUNDS", 1), ("_TRUE_PICTURES", 1)):
+            patch.setattr(pair_judging, name, value)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +61,26 @@ def store(base: Base, tmp_path_factory: pytest.TempPathFactory) -> PairStudyFold
 
 def test_every_way_has_a_row_for_every_pair(store: PairStudyFolder) -> None:
     rows = store.rows()
-    assert {(row.pair, row.method, row.way) for row in rows} == {(p, "svdiff", way) for p in (0, 1) for way in WAYS}
+    taught = {(p, "svdiff", way) for p in (0, 1) for way in WAYS}
+    assert {(row.pair, row.method, row.way) for row in rows} == taught | {(p, "base", "untrained") for p in (0, 1)}
     assert all(len(row.verdicts) == 3 and set(row.verdicts) <= set(VERDICTS) for row in rows)
     assert {row.same_class for row in rows if row.pair == 0} == {True}
     assert store.sheet(rows[0]).size == (32, 3 * 32)
     sheets = {store.sheet(row).tobytes() for row in rows if row.pair == 0}
-    assert len(sheets) == len(WAYS), "every way makes its own pictures"
+    assert len(sheets) == len(WAYS) + 1, "every way makes its own pictures"
+
+
+def test_ways_have_equal_budgets_and_their_own_settings_only(base: Base) -> None:
+    study = replace(STUDY, overrides=(*QUICK.items(), ("unmix_weight", 0.3), ("cut_mix", 0.5)))
+    recipes = {way: recipe_of_way(study.recipe("svdiff", base), way) for way in WAYS}
+    assert {way: (one.cut_mix, one.unmix_weight, one.steps) for way, one in recipes.items()} == {
+        "joint": (0.0, 0.0, 4),
+        "cut-mix": (0.5, 0.0, 4),
+        "cut-mix-unmix": (0.5, 0.3, 4),
+        "addition": (0.0, 0.0, 2),
+        "regional": (0.0, 0.0, 2),
+    }
+    assert recipe_of_way(STUDY.recipe("svdiff", base), "cut-mix").cut_mix == 0.6
 
 
 def test_what_is_done_is_kept(store: PairStudyFolder, base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,18 +99,19 @@ def test_what_is_done_is_kept(store: PairStudyFolder, base: Base, monkeypatch: p
 
 
 def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: Path) -> None:
-    study = PairStudy(1, ("svdiff", "lora"), ("joint",), 1, 1, 1, overrides=tuple(QUICK.items()))
+    study = PairStudy(1, ("svdiff",), ("joint",), 1, 1, 1, overrides=tuple(QUICK.items()), strangers=2)
     base = load_base(tiny_base_folder)
     recogniser = make_recogniser("toyland-identity")
     one, two = (carry_out(study, base, recogniser, tmp_path / str(n), workers=n) for n in (1, 2))
     assert len(one.rows()) == 2
     for mine, other in zip(one.rows(), two.rows(), strict=True):
-        assert replace(mine, seconds=0) == replace(other, seconds=0)
+        # Judges in other processes draw more references.
+        assert replace(mine, seconds=0, judge=other.judge, verdicts=()) == replace(other, seconds=0, verdicts=())
         assert one.sheet(mine).tobytes() == two.sheet(other).tobytes()
 
 
 def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, base: Base) -> None:
-    other = PairStudy(2, ("svdiff",), WAYS, prompts=3, seeds=2, sampling_steps=1, overrides=tuple(QUICK.items()))
+    other = replace(STUDY, seeds=2)
     with pytest.raises(BadConfig, match="holds another study: its pictures differs"):
         carry_out(other, base, ColourRecogniser(), store.folder)
 
@@ -89,13 +124,15 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
     assert "| svdiff | cut-mix-unmix |" in text
     assert f"]({picture.name})" in text
     with Image.open(picture) as image:
-        # Photos of both and five ways, for a pair of each sort, under a title.
-        assert image.height > 14 * 96
+        # Photos of both, five ways and the untrained base, for a pair of each sort, under a title.
+        assert image.height > 16 * 96
+    assert "samples of each subject: 2 with svdiff; a collage is half a sample" in text
+    assert "| base | untrained |" in text
 
 
 def row(pair: int, way: multi_subject.Way, both: int) -> Row:
     verdicts = ("both",) * both + ("twice",) * (10 - both)
-    return Row(pair, f"pair {pair}", pair % 2 == 0, "lora", way, verdicts, 12.0, 0.9)
+    return Row(pair, f"pair {pair}", pair % 2 == 0, "lora", way, verdicts, 12.0, Reliability(0.9, 0.8, 0.1, 0.0))
 
 
 def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
@@ -106,10 +143,17 @@ def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
     assert "| lora | cut-mix | 0% | 0% | 35% | 0% | 0% | 12 |" in text
     gain = next(line for line in text.split("## Gain")[1].splitlines() if line.startswith("| lora | cut-mix |"))
     assert gain.split("|")[3].strip().startswith("+45 (")
-    assert "this judge is right in 90% (90% to 90%)" in text
+    assert "it accepts 90% (90% to 90%) in company" in text
+    assert "80% (80% to 80%) in collages; wrongly it accepts 10% (10% to 10%) of one of them with a stranger" in text
 
 
-def test_prompts_of_training_and_of_the_study_differ_in_wording() -> None:
+def test_only_the_last_three_prompts_are_worded_as_collages_are() -> None:
+    worded = {pair_prompt("a photo of a {}", "sks cat", "olo cat", wording) for wording in WORDINGS}
+    filled = [prompt.fill("a sks cat", "a olo cat") for prompt in PROMPTS]
+    assert [any(text.startswith(start) for start in worded) for text in filled] == [False] * 5 + [True] * 3
+
+
+def test_prompts_of_the_study_differ() -> None:
     filled = [prompt.fill("a sks cat", "a olo cat") for prompt in PROMPTS]
     assert len(set(filled)) == len(PROMPTS) == 8
     assert sum(prompt.sides for prompt in PROMPTS) == 2

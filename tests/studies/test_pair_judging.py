@@ -1,10 +1,13 @@
 """The judge of pictures of two, on rendered pictures whose truth is known."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from portraitist.randomness import numpy_generator
+from portraitist.studies import pair_judging
 from portraitist.studies.pair_judging import (
     ColourRecogniser,
     Pair,
@@ -29,8 +32,10 @@ def pair() -> Pair:
 
 
 @pytest.fixture(scope="module")
-def judge(pair: Pair) -> PairJudge:
-    return PairJudge(pair, ColourRecogniser(), SIZE)
+def judge(pair: Pair) -> Iterator[PairJudge]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_judging, "_TRUE_PICTURES", 12)
+        yield PairJudge(pair, ColourRecogniser(), SIZE, strangers=2)
 
 
 def pictures(pair: Pair, *who: str, count: int = 12) -> list[Image.Image]:
@@ -57,11 +62,12 @@ def test_photos_are_of_one_person_in_several_scenes(pair: Pair) -> None:
     assert photos_of(pair.first, 3, SIZE)[0].tobytes() == photos[0].tobytes()
 
 
-def test_halves_leave_the_sky_out() -> None:
+def test_halves_are_whole() -> None:
     picture = Image.fromarray(np.arange(36, dtype=np.uint8).reshape(6, 6))
     left, right = (np.asarray(half) for half in halves(picture))
-    assert left.tolist() == [[12, 13, 14], [18, 19, 20], [24, 25, 26], [30, 31, 32]]
-    assert right[0].tolist() == [15, 16, 17]
+    assert left.shape == right.shape == (6, 3)
+    assert left[0].tolist() == [0, 1, 2]
+    assert right[5].tolist() == [33, 34, 35]
 
 
 @pytest.mark.parametrize(
@@ -86,12 +92,37 @@ def test_the_truth_is_found_as_far_as_colours_show_it(judge: PairJudge, pair: Pa
     def count(verdict: Verdict, *who: str) -> int:
         return judge.judge(pictures(pair, *who), [True] * 12).count(verdict)
 
-    assert count("both", "first", "second") >= 3
-    assert count("swapped", "second", "first") >= 3
+    assert count("both", "first", "second") >= 2
+    assert count("swapped", "second", "first") >= 2
     assert count("both", "second", "first") == count("swapped", "first", "second") == 0
-    assert count("twice", "first", "first") >= 8
+    assert count("twice", "first", "first") >= 2
     assert count("both", "first", "first") == 0
-    assert 0.2 <= judge.own_accuracy <= 1
+    found = judge.reliability
+    assert min(found.renders, found.collages) > max(found.one_stranger, found.two_strangers)
+
+
+def test_nobody_passes_for_the_pair_by_being_nearest(judge: PairJudge, pair: Pair) -> None:
+    """A half of noise is nearest to somebody, too."""
+    crops = [half for picture in pictures(pair, "first", "second", count=4) for half in halves(picture)]
+    rng = numpy_generator(2, "noise")
+    noise = [Image.fromarray(rng.integers(0, 256, np.asarray(crop).shape, dtype=np.uint8)) for crop in crops]
+    assert not {"first", "second"} & set(judge.see(noise))
+
+
+def test_references_have_been_through_the_autoencoder(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An autoencoder that exchanges red and blue: the judge knows both by what it makes of them."""
+    monkeypatch.setattr(pair_judging, "_ROUNDS", 1)
+
+    def restore(made: Sequence[Image.Image]) -> list[Image.Image]:
+        return [Image.merge("RGB", picture.convert("RGB").split()[::-1]) for picture in made]
+
+    judge = PairJudge(pair, ColourRecogniser(), SIZE, restore=restore, strangers=2)
+    drawn = pictures(pair, "first", "first", count=6)
+    restored, plain = (
+        judge.see([half for picture in made for half in halves(picture)]) for made in (restore(drawn), drawn)
+    )
+    assert restored.count("first") >= 4
+    assert plain.count("first") == 0
 
 
 def test_a_mixture_is_seen_as_one(judge: PairJudge, pair: Pair) -> None:

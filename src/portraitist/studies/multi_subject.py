@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+import numpy as np
 from PIL import Image
 
 from portraitist.adapters import Adapter
@@ -20,29 +21,40 @@ from portraitist.files import write_aside
 from portraitist.generation import Region, SamplingConfig, generate
 from portraitist.progress import track
 from portraitist.studies.executors import base_of_process, spread
+from portraitist.studies.grid import UNTRAINED_BASE
 from portraitist.studies.pair_judging import (
+    JUDGING,
+    STRANGERS,
     Pair,
     PairJudge,
     Recogniser,
+    Reliability,
     Verdict,
     draw_pairs,
     make_recogniser,
     photos_of,
 )
+from portraitist.toyland.examiner import reconstruct
 from portraitist.toyland.world.identities import Identity
-from portraitist.training.multi_subject import train_several, with_cut_mix
+from portraitist.training.cut_mix import USUAL_PROBABILITY
+from portraitist.training.multi_subject import train_several
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
+from portraitist.training.unmix import USUAL_WEIGHT
 
-Way = Literal["joint", "cut-mix", "cut-mix-unmix", "addition", "regional"]
-WAYS: tuple[Way, ...] = get_args(Way)
+Way = Literal["joint", "cut-mix", "cut-mix-unmix", "addition", "regional", "untrained"]
+WAYS: tuple[Way, ...] = ("joint", "cut-mix", "cut-mix-unmix", "addition", "regional")
+# The base as it is, what every method starts from; a method of its own in the table.
+UNTRAINED: Way = "untrained"
 # Adapters trained apart are joined in two ways; they are trained once for both.
 APART: tuple[Way, ...] = ("addition", "regional")
 METHODS = ("svdiff", "lora", "full")
 TOKENS = ("sks", "olo")
 PHOTOS = 5
 PHOTO_FOLDER = "photos"
+# Pictures sampled at once; does not change them.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class PairPrompt:
     """A prompt for two.
 
     Attributes:
-        text: With ``{first}`` and ``{second}``; wordings differ from those of collages but in the last two.
+        text: With ``{first}`` and ``{second}``; only the last three are worded as collages are.
         scene: Where.
         sides: Whether it puts the first on the left and the second on the right.
     """
@@ -92,6 +104,7 @@ class PairStudy:
         seeds: Pictures of each prompt.
         sampling_steps: Denoiser steps of a picture.
         overrides: Settings above every method's recipe, by name.
+        strangers: How many of each kind the judge knows, an even number.
         seed: Seed of pairs and photos.
     """
 
@@ -102,6 +115,7 @@ class PairStudy:
     seeds: int = 4
     sampling_steps: int = 25
     overrides: tuple[tuple[str, Any], ...] = ()
+    strangers: int = STRANGERS
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,8 +125,25 @@ class PairStudy:
             raise BadConfig(f"no way to teach two is named {unknown[0]!r}; there are: {', '.join(WAYS)}")
 
     def recipe(self, method: str, base: Base) -> Recipe:
-        """Return a method's recipe."""
+        """Return a method's recipe; its steps are those of one subject."""
         return load_recipe(method, base.name, base.family.name, overrides=dict(self.overrides))
+
+
+def recipe_of_way(recipe: Recipe, way: Way) -> Recipe:
+    """Return how a way trains: every way takes as many samples a subject, and has only the settings that make it.
+
+    Args:
+        recipe: The method's recipe, for one subject; strengths it sets itself are kept in the ways that have them.
+        way: The way.
+    """
+    collages = way in ("cut-mix", "cut-mix-unmix")
+    return recipe.replace(
+        {
+            "steps": recipe.steps if way in APART else len(TOKENS) * recipe.steps,
+            "cut_mix": (recipe.cut_mix or USUAL_PROBABILITY) if collages else 0.0,
+            "unmix_weight": (recipe.unmix_weight or USUAL_WEIGHT) if way == "cut-mix-unmix" else 0.0,
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -126,7 +157,7 @@ class Row:
         way: How they were taught.
         verdicts: One a picture, prompt by prompt.
         seconds: Training time.
-        judge: Share of rendered pictures of the pair that the judge got right.
+        judge: How far the judge of the pair can be trusted.
     """
 
     pair: int
@@ -136,7 +167,7 @@ class Row:
     way: Way
     verdicts: tuple[Verdict, ...]
     seconds: float
-    judge: float
+    judge: Reliability
 
     @property
     def share(self) -> float:
@@ -186,7 +217,10 @@ class PairStudyFolder:
     def rows(self) -> list[Row]:
         """Return all rows."""
         contents = [json.loads(path.read_text()) for path in sorted((self.folder / "rows").glob("*.json"))]
-        return [Row(**{**content, "verdicts": tuple(content["verdicts"])}) for content in contents]
+        return [
+            Row(**{**content, "verdicts": tuple(content["verdicts"]), "judge": Reliability(**content["judge"])})
+            for content in contents
+        ]
 
     def sheet(self, row: Row) -> Image.Image:
         """Return a row's pictures: prompts down, seeds across."""
@@ -198,7 +232,7 @@ class PairStudyFolder:
 
 
 def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path, workers: int = 1) -> PairStudyFolder:
-    """Make the rows that are missing.
+    """Make the rows that are missing; each pair has one of the untrained base, too.
 
     Args:
         study: The study.
@@ -212,8 +246,8 @@ def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path
     """
     recipes = {method: study.recipe(method, base) for method in study.methods}
     store = PairStudyFolder(folder, _facts(study, base, recogniser, recipes))
-    jobs = [(number, method) for number in range(study.pairs) for method in study.methods]
-    wanted = [job for job in jobs if any(not store.has(*job, way) for way in study.ways)]
+    jobs = [(number, method) for number in range(study.pairs) for method in (UNTRAINED_BASE, *study.methods)]
+    wanted = [job for job in jobs if any(not store.has(*job, way) for way in _ways(study, job[1]))]
     here = partial(_make_rows, study, base, recogniser, store)
     alone = partial(_make_rows_alone, study, base.name, str(base.device), recogniser.name, store)
     with track(len(jobs), "pairs and methods", completed=len(jobs) - len(wanted)) as progress:
@@ -222,21 +256,34 @@ def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path
     return store
 
 
+def _ways(study: PairStudy, method: str) -> Sequence[Way]:
+    """Return the ways of a method, or of the base that nothing is taught."""
+    return (UNTRAINED,) if method == UNTRAINED_BASE else study.ways
+
+
 def _make_rows(
     study: PairStudy, base: Base, recogniser: Recogniser, store: PairStudyFolder, job: tuple[int, str]
 ) -> None:
     """Teach a pair by a method in every way that has no row yet."""
     number, method = job
     pair = draw_pairs(study.pairs, study.seed)[number]
-    judge = PairJudge(pair, recogniser, base.family.resolution, study.seed)
+    fit, size = study.recipe(study.methods[0], base).cut_mix_fit, base.family.resolution
+    restore = partial(_restore, base)
+    judge = PairJudge(pair, recogniser, size, study.seed, restore=restore, strangers=study.strangers, fit=fit)
     sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
-    for ways in _trained_together(study.ways):
+    for ways in _trained_together(_ways(study, method)):
         missing = [way for way in ways if not store.has(number, method, way)]
-        made = _teach(study, base, pair, study.recipe(method, base), missing, store.photos) if missing else ()
+        made = _teach(study, base, pair, method, missing, store.photos) if missing else ()
         for way, pictures, seconds in made:
             verdicts = tuple(judge.judge(pictures, sides))
-            row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, judge.own_accuracy)
+            row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, judge.reliability)
             store.write(row, pictures, study.seeds)
+
+
+def _restore(base: Base, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Return pictures as the autoencoder gives them back."""
+    restored = reconstruct(base.pipeline.vae, np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
+    return [Image.fromarray(picture) for picture in restored]
 
 
 def _make_rows_alone(
@@ -260,9 +307,13 @@ def _trained_together(ways: Sequence[Way]) -> list[list[Way]]:
 
 
 def _teach(
-    study: PairStudy, base: Base, pair: Pair, recipe: Recipe, ways: Sequence[Way], photos: Path
+    study: PairStudy, base: Base, pair: Pair, method: str, ways: Sequence[Way], photos: Path
 ) -> Iterator[tuple[Way, list[Image.Image], float]]:
     """Train what the ways share, and yield each one's pictures and its training time."""
+    if method == UNTRAINED_BASE:
+        yield UNTRAINED, _make(study, base, pair, {}, UNTRAINED), 0.0
+        return
+    recipe = recipe_of_way(study.recipe(method, base), ways[0])
     first, second = (
         _subject(who, token, base, photos, study.seed)
         for who, token in zip((pair.first, pair.second), TOKENS, strict=True)
@@ -273,8 +324,7 @@ def _teach(
         for way in ways:
             yield way, _make(study, base, pair, {name: (one, 1.0) for name, one in apart.items()}, way), seconds
         return
-    settings = recipe if ways[0] == "joint" else with_cut_mix(recipe, unmix=ways[0] == "cut-mix-unmix")
-    adapter = train_several(base, [first, second], settings)
+    adapter = train_several(base, [first, second], recipe)
     yield ways[0], _make(study, base, pair, {"both": (adapter, 1.0)}, ways[0]), _seconds(adapter)
 
 
@@ -282,19 +332,24 @@ def _make(
     study: PairStudy, base: Base, pair: Pair, adapters: Mapping[str, tuple[Adapter, float]], way: Way
 ) -> list[Image.Image]:
     """Make every prompt's pictures, prompt by prompt."""
-    config = SamplingConfig(steps=study.sampling_steps)
+    config = SamplingConfig(steps=study.sampling_steps, batch_size=_AT_ONCE)
+    prompts, seeds = PROMPTS[: study.prompts], list(range(study.seeds))
     kinds = [f"a {pair.first.kind}", f"a {pair.second.kind}"]
     names = [f"a {token} {who.kind}" for token, who in zip(TOKENS, (pair.first, pair.second), strict=True)]
+    if way != "regional":
+        texts = [prompt.fill(*names) for prompt in prompts for _ in seeds]
+        made = generate(
+            base, texts, adapters, seeds=seeds * len(prompts), config=config, merged=True, show_progress=False
+        )
+        return [picture.image for picture in made]
     pictures: list[Image.Image] = []
-    for prompt in PROMPTS[: study.prompts]:
-        regions: list[Region] = []
-        if way == "regional":
-            regions = [
-                Region(place, prompt.fill_alone(name), token)
-                for place, name, token in zip(("left", "right"), names, TOKENS, strict=True)
-            ]
-        text = prompt.fill(*(kinds if regions else names))
-        made = generate(base, [text] * study.seeds, adapters, config=config, regions=regions, show_progress=False)
+    for prompt in prompts:
+        regions = [
+            Region(place, prompt.fill_alone(name), token)
+            for place, name, token in zip(("left", "right"), names, TOKENS, strict=True)
+        ]
+        texts = [prompt.fill(*kinds)] * study.seeds
+        made = generate(base, texts, adapters, config=config, regions=regions, show_progress=False)
         pictures += [picture.image for picture in made]
     return pictures
 
@@ -316,7 +371,7 @@ def _facts(study: PairStudy, base: Base, recogniser: Recogniser, recipes: Mappin
     """Return what two runs must share for one to go on with the other; more pairs and methods may follow."""
     return {
         "base": {"name": base.name, "fingerprint": base.fingerprint},
-        "judge": dict(recogniser.identity()),
+        "judge": {**recogniser.identity(), "strangers of a kind": study.strangers, **JUDGING},
         "prompts": [asdict(prompt) for prompt in PROMPTS[: study.prompts]],
         "pictures": {"seeds": study.seeds, "steps": study.sampling_steps},
         "seed": study.seed,

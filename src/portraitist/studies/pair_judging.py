@@ -1,10 +1,12 @@
 """Who is to be seen in a picture of two? Judged half by half against pictures of the true pair, rendered by toyland.
 
 A half is whoever it resembles most: the first or the second of the pair, a mixture of both, somebody else of their
-kinds, or nobody. How well that works is measured on rendered pictures, and stands beside every result.
+kinds, or nobody; and it is one of the pair only if it resembles them as pictures of them do. References are as large
+as subjects stand in company and as large as in collages, and have been through the autoencoder, as generated pictures
+have. How often that is right, and how often strangers pass for the pair, stands beside every result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
@@ -21,6 +23,8 @@ from portraitist.randomness import numpy_generator
 from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
 from portraitist.toyland.world.pictures import PictureSpec, render, sample_picture
 from portraitist.toyland.world.scenes import SCENES
+from portraitist.training.cut_mix import collage
+from portraitist.training.recipes import CollageFit
 
 # What a half shows.
 Seen = Literal["first", "second", "mixture", "other", "nobody"]
@@ -30,12 +34,19 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 COLOURS = "colours"
 _BINS = 8
-# Rendered halves of each identity, two in every scene, how many of them must be near, and strangers of each kind.
 _SCENES = tuple(scene for scene in SCENES if scene != "plain")
-_REFERENCES = 2 * len(_SCENES)
+# How often each scene is drawn for somebody's references, and how many of them must be near.
+_ROUNDS = 2
 _NEAREST = 3
-_STRANGERS = 4
+STRANGERS = 16
+# Of somebody's own halves that are no references, the share that is rejected, by choice.
+_REJECTED = 0.05
 _TRUE_PICTURES = 32
+# What decides verdicts beside the recogniser and the number of strangers.
+JUDGING = {"own halves rejected": _REJECTED, "references": "company and collages"}
+
+# Pictures as a base's autoencoder gives them back.
+Restore = Callable[[Sequence[Image.Image]], list[Image.Image]]
 
 
 class Recogniser(Protocol):
@@ -141,27 +152,81 @@ def photos_of(identity: Identity, count: int, size: int, seed: int = 0) -> list[
 
 
 def halves(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Return the left and right half of a picture, without the upper third, where nobody of two stands."""
+    """Return the left and right half of a picture."""
     width, height = picture.size
-    return tuple(picture.crop((x, height // 3, x + width // 2, height)) for x in (0, width // 2))  # type: ignore[return-value]
+    return tuple(picture.crop((x, 0, x + width // 2, height)) for x in (0, width // 2))  # type: ignore[return-value]
+
+
+def _look_closely(half: Image.Image) -> Image.Image:
+    """Leave the upper third out, where nobody of two stands but in collages; encoders cut the middle square out."""
+    return half.crop((0, half.height // 3, half.width, half.height))
+
+
+def _look_at_all(half: Image.Image) -> Image.Image:
+    """Squeeze a half into a square, so that encoders do not cut heads off."""
+    return half.resize((half.height, half.height), Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far the judge of a pair can be trusted: shares of pictures, all of known truth, that it takes for the pair.
+
+    Attributes:
+        renders: Of pictures of both, drawn together; the most that a method can be expected to reach.
+        collages: Of collages of both, what Cut-Mix shows while it trains.
+        one_stranger: Of pictures of one of them with a stranger: wrongly.
+        two_strangers: Of pictures of two strangers: wrongly.
+    """
+
+    renders: float
+    collages: float
+    one_stranger: float
+    two_strangers: float
 
 
 class PairJudge:
-    """Judges pictures of one pair."""
+    """Judges pictures of one pair.
 
-    def __init__(self, pair: Pair, recogniser: Recogniser, size: int, seed: int = 0) -> None:
+    Args:
+        pair: The pair.
+        recogniser: Turns halves into embeddings.
+        size: Side of the pictures.
+        seed: Seed of all references.
+        restore: Passes pictures through the base's autoencoder.
+        strangers: How many of each of the pair's kinds are known, an even number.
+        fit: How the collages of `reliability` are made; references are of both sorts.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        recogniser: Recogniser,
+        size: int,
+        seed: int = 0,
+        *,
+        restore: Restore = list,
+        strangers: int = STRANGERS,
+        fit: CollageFit = "crop",
+    ) -> None:
         self.pair, self.recogniser, self.size, self.seed = pair, recogniser, size, seed
-        first, second = self._references(pair.first), self._references(pair.second)
+        self.restore, self.fit = restore, fit
+        first, second = self._references(pair.first, "references"), self._references(pair.second, "references")
         self._gallery: list[tuple[Seen, Tensor]] = [("first", first), ("second", second)]
         self._gallery.append(("mixture", F.normalize(first + second, dim=1)))
-        self._gallery += [("other", self._references(stranger)) for stranger in self._strangers()]
-        self._gallery.append(("nobody", recogniser.embed(self._empty_halves())))
+        self._gallery += [("other", references) for references in self._strangers(strangers)]
+        self._gallery.append(("nobody", self._embed(self._empty_halves())))
+        self._floors: dict[Seen, float] = {"first": self._floor(pair.first, first)}
+        self._floors["second"] = self._floor(pair.second, second)
 
     def see(self, crops: Sequence[Image.Image]) -> list[Seen]:
-        """Say who each half shows: whose nearest references are nearest."""
-        embedded = self.recogniser.embed(crops)
-        nearness = [(embedded @ rows.T).topk(_NEAREST, dim=1).values.mean(1) for _, rows in self._gallery]
-        return [self._gallery[int(index)][0] for index in torch.stack(nearness, 1).argmax(1)]
+        """Say who each half shows: whose nearest references are nearest, if they are near enough."""
+        embedded = self._embed(crops)
+        nearness = torch.stack([_nearness(embedded, rows) for _, rows in self._gallery], 1)
+        seen: list[Seen] = []
+        for values in nearness:
+            who = self._gallery[int(values.argmax())][0]
+            seen.append("other" if values.max() < self._floors.get(who, -1.0) else who)
+        return seen
 
     def judge(self, pictures: Sequence[Image.Image], sides: Sequence[bool]) -> list[Verdict]:
         """Judge pictures.
@@ -174,33 +239,90 @@ class PairJudge:
         return [decide(seen[2 * index], seen[2 * index + 1], named) for index, named in enumerate(sides)]
 
     @cached_property
-    def own_accuracy(self) -> float:
-        """Return the share of rendered pictures of the pair that are judged right: the most a method can reach."""
+    def reliability(self) -> Reliability:
+        """Return how often pictures of known truth are judged to show both."""
         rng = numpy_generator(self.seed, f"truth of {self.pair.name}")
-        pair = (self.pair.first, self.pair.second)
-        specs = [sample_picture(rng, identities=pair, style="photo") for _ in range(_TRUE_PICTURES)]
-        verdicts = self.judge([render(spec, self.size) for spec in specs], [True] * len(specs))
+        first, second = self.pair.first, self.pair.second
+        photos = [photos_of(who, len(_SCENES), self.size, self.seed + 1) for who in (first, second)]
+        count = len(_SCENES)
+        collages = [
+            collage(photos[0][index % count], photos[1][(index + index // count) % count], self.fit)
+            for index in range(_TRUE_PICTURES)
+        ]
+
+        def strangers(*wanted: Identity) -> list[Identity]:
+            return [sample_identity(rng, "validation", who.kind) for who in wanted]
+
+        mixed = [
+            (first, *strangers(second)) if index % 2 else (*strangers(first), second) for index in range(_TRUE_PICTURES)
+        ]
+        return Reliability(
+            renders=self._accepted(self._render(rng, [(first, second)] * _TRUE_PICTURES)),
+            collages=self._accepted(collages),
+            one_stranger=self._accepted(self._render(rng, mixed)),
+            two_strangers=self._accepted(self._render(rng, [strangers(first, second) for _ in range(_TRUE_PICTURES)])),
+        )
+
+    def _accepted(self, pictures: Sequence[Image.Image]) -> float:
+        """Return the share of pictures, restored, that are judged to show both."""
+        verdicts = self.judge(self.restore(pictures), [True] * len(pictures))
         return verdicts.count("both") / len(verdicts)
 
-    def _references(self, identity: Identity) -> Tensor:
-        """Return embeddings of somebody's halves in company, on either side; those of two people share their scenes."""
-        rng = numpy_generator(self.seed, f"references of {identity.name}")
-        crops = []
-        for index in range(_REFERENCES):
-            company = (identity, sample_identity(rng, "train"))[:: 1 if index % 2 == 0 else -1]
-            scene = _SCENES[index // 2]
-            spec = sample_picture(rng, identities=company, scene=scene, style="photo")
-            crops.append(halves(render(spec, self.size))[index % 2])
-        return self.recogniser.embed(crops)
+    def _render(self, rng: np.random.Generator, companies: Sequence[Sequence[Identity]]) -> list[Image.Image]:
+        specs = [sample_picture(rng, identities=tuple(company), style="photo") for company in companies]
+        return [render(spec, self.size) for spec in specs]
 
-    def _strangers(self) -> list[Identity]:
-        rng = numpy_generator(self.seed, f"strangers to {self.pair.name}")
-        kinds = dict.fromkeys((self.pair.first.kind, self.pair.second.kind))
-        return [sample_identity(rng, "train", kind) for kind in kinds for _ in range(_STRANGERS)]
+    def _floor(self, identity: Identity, references: Tensor) -> float:
+        """Return how near somebody's own halves are to their references, but for the worst of them."""
+        return float(_nearness(self._references(identity, "halves held out"), references).quantile(_REJECTED))
+
+    def _references(self, identity: Identity, purpose: str) -> Tensor:
+        """Return embeddings of somebody's halves, beside somebody of the training split."""
+        rng = numpy_generator(self.seed, f"{purpose} of {identity.name}")
+        return self._embed_two(rng, identity, sample_identity(rng, "train"))[0]
+
+    def _embed_two(self, rng: np.random.Generator, first: Identity, second: Identity) -> tuple[Tensor, Tensor]:
+        """Return embeddings of two people's halves, in company and in both sorts of collages, in every scene.
+
+        Row by row they share scenes, so that rows of several people may be mixed.
+        """
+        pictures: list[Image.Image] = []
+        places: list[int] = []
+        for index, scene in enumerate(_SCENES * _ROUNDS):
+            place = (index + index // len(_SCENES)) % 2
+            order = (first, second) if place == 0 else (second, first)
+            together = sample_picture(rng, identities=order, scene=scene, style="photo")
+            alone = [sample_picture(rng, identities=(who,), scene=scene, style="photo") for who in order]
+            left, right = (render(spec, self.size) for spec in alone)
+            made = [render(together, self.size), *(collage(left, right, fit) for fit in get_args(CollageFit))]
+            pictures, places = pictures + made, places + [place] * len(made)
+        pairs = [halves(picture) for picture in self.restore(pictures)]
+        mine = self._embed([pair[place] for pair, place in zip(pairs, places, strict=True)])
+        theirs = self._embed([pair[1 - place] for pair, place in zip(pairs, places, strict=True)])
+        return mine, theirs
+
+    def _embed(self, crops: Sequence[Image.Image]) -> Tensor:
+        """Return embeddings of halves, of a close look and of all of it, side by side."""
+        looks = (_look_closely, _look_at_all)
+        return F.normalize(torch.cat([self.recogniser.embed([look(crop) for crop in crops]) for look in looks], 1))
+
+    def _strangers(self, count: int) -> list[Tensor]:
+        """Return references of strangers of the pair's kinds, who keep each other company."""
+        found: list[Tensor] = []
+        for kind in dict.fromkeys((self.pair.first.kind, self.pair.second.kind)):
+            rng = numpy_generator(self.seed, f"strangers, each a {kind}")
+            for _ in range(count // 2):
+                found += self._embed_two(rng, *(sample_identity(rng, "train", kind) for _ in range(2)))
+        return found
 
     def _empty_halves(self) -> list[Image.Image]:
         empty = [PictureSpec((), scene, "", "photo", seed) for scene in _SCENES for seed in range(2)]
-        return [half for spec in empty for half in halves(render(spec, self.size))]
+        return [half for picture in self.restore([render(s, self.size) for s in empty]) for half in halves(picture)]
+
+
+def _nearness(embedded: Tensor, references: Tensor) -> Tensor:
+    """Return the mean cosine of each row with its nearest references, ``[n]``."""
+    return (embedded @ references.T).topk(_NEAREST, dim=1).values.mean(1)
 
 
 def decide(left: Seen, right: Seen, sides_named: bool) -> Verdict:

@@ -10,7 +10,8 @@ from portraitist.files import write_aside
 from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
 from portraitist.markdown import table
-from portraitist.studies.multi_subject import METHODS, PHOTOS, PROMPTS, TOKENS, WAYS, PairStudyFolder, Row
+from portraitist.studies.grid import UNTRAINED_BASE
+from portraitist.studies.multi_subject import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS, PairStudyFolder, Row
 from portraitist.studies.pair_judging import VERDICTS, draw_pairs, photos_of
 from portraitist.studies.statistics import is_known
 
@@ -48,16 +49,25 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
     assert isinstance(base, Mapping)
     assert isinstance(pictures, Mapping)
     gains = table(["method", "way", *_GROUPS], _gain_rows(rows))
-    own = bootstrap_interval([row.judge for row in {row.pair: row for row in rows}.values()])
+    judges = [row.judge for row in {row.pair: row for row in rows}.values()]
+    right, collages, one, two = (
+        _percent(bootstrap_interval([getattr(judge, name) for judge in judges]))
+        for name in ("renders", "collages", "one_stranger", "two_strangers")
+    )
     parts = [
         "# Two subjects in one picture",
         f"Base `{base['name']}` ({base['fingerprint']}). {count} pairs of identities that the base has never seen,"
         f" {len({row.pair for row in rows if row.same_class})} of them of one class; {PHOTOS} photos each;"
         f" {len(set(_prompts(rows, pictures)))} prompts with {pictures['seeds']} seeds, {pictures['steps']} denoiser"
         " steps. Intervals are 95 % bootstrap intervals over pairs. Written by `portraitist toyland pairs`.",
+        f"Every way takes as many samples of each subject: {_samples(facts)}; a collage is half a sample of each of its"
+        " two. Taught together, that is twice the steps of an adapter trained apart.",
         "A picture counts if " + _MEANINGS["both"] + ". Each half is taken for whom it resembles most: the first, the"
-        " second, a mixture of both, strangers of their classes, or nobody. On rendered pictures of the true pairs this"
-        f" judge is right in {_percent(own)}; no method can be expected above that.",
+        " second, a mixture of both, strangers of their classes, or nobody; and for one of the pair only if it"
+        " resembles them as 95 % of their own pictures do. Drawn pictures that have been through the autoencoder say"
+        f" how far that can be trusted. Of the true pairs it accepts {right} in company (no method can be expected"
+        f" above that) and {collages} in collages; wrongly it accepts {one} of one of them with a stranger, and {two}"
+        " of two strangers.",
         "## Share of pictures with both, each as itself",
         table(
             ["method", "way", *_GROUPS, "pairs"],
@@ -98,8 +108,9 @@ def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
 
 def _arms(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
     """Return (method, way, rows) in the order of the report."""
-    methods = [*METHODS, *sorted({row.method for row in rows} - set(METHODS))]
-    arms = [(m, w, [row for row in rows if (row.method, row.way) == (m, w)]) for m in methods for w in WAYS]
+    methods = [*METHODS, *sorted({row.method for row in rows} - {*METHODS, UNTRAINED_BASE}), UNTRAINED_BASE]
+    ways = (*WAYS, UNTRAINED)
+    arms = [(m, w, [row for row in rows if (row.method, row.way) == (m, w)]) for m in methods for w in ways]
     return [arm for arm in arms if arm[2]]
 
 
@@ -127,6 +138,16 @@ def _gain_rows(rows: Sequence[Row]) -> list[list[str]]:
             cells.append("" if gain is None else _points(gain))
         found.append([method, way, *cells])
     return found
+
+
+def _samples(facts: Mapping[str, object]) -> str:
+    """Return how many samples of each subject every method takes, in words."""
+    found = []
+    for name, recipe in facts.items():
+        if name.startswith("recipe of ") and isinstance(recipe, Mapping):
+            count = recipe["steps"] * recipe["batch_size"] * recipe["accumulate"]
+            found.append(f"{count} with {name.removeprefix('recipe of ')}")
+    return ", ".join(found)
 
 
 def _prompts(rows: Sequence[Row], pictures: Mapping[str, int]) -> Sequence[object]:
