@@ -1,6 +1,6 @@
 """An adapter: a method, its configuration, and parameters for each adapted layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,19 +28,25 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     found, weights = [], set()
-    for component, root in components.items():
-        for path, module in root.named_modules():
-            name = f"{component}.{path}"
-            spec = LayerSpec.of(name, module)
-            if spec is None or not any(_matches(spec, p) for p in wanted) or any(_matches(spec, p) for p in unwanted):
-                continue
-            weight = (spec.kind, id(module.weight))
-            if weight not in weights:
-                weights.add(weight)
-                found.append(spec)
+    for spec, module in adaptable_modules(components):
+        if not any(_matches(spec, p) for p in wanted) or any(_matches(spec, p) for p in unwanted):
+            continue
+        weight = (spec.kind, id(module.weight))
+        if weight not in weights:
+            weights.add(weight)
+            found.append(spec)
     if not found:
         raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(components)}")
     return found
+
+
+def adaptable_modules(components: Mapping[str, nn.Module]) -> Iterator[tuple[LayerSpec, Any]]:
+    """Yield every module that can be adapted with its description, in the order of the components."""
+    for component, root in components.items():
+        for path, module in root.named_modules():
+            spec = LayerSpec.of(f"{component}.{path}", module)
+            if spec is not None:
+                yield spec, module
 
 
 def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.adapter import Adapter, find_module
+from portraitist.adapters.adapter import Adapter, adaptable_modules, find_module
 from portraitist.adapters.layer import LayerSpec
 from portraitist.adapters.site import Part, Site, Where
 from portraitist.errors import BadConfig
@@ -220,11 +220,8 @@ class Attachment:
 def _holders(components: Components) -> dict[int, list[tuple[LayerSpec, Any]]]:
     """Return the modules that apply each weight, by its identity: several where weights are tied."""
     holders: dict[int, list[tuple[LayerSpec, Any]]] = defaultdict(list)
-    for component, root in components.items():
-        for path, module in root.named_modules():
-            spec = LayerSpec.of(f"{component}.{path}", module)
-            if spec is not None:
-                holders[id(module.weight)].append((spec, module))
+    for spec, module in adaptable_modules(components):
+        holders[id(module.weight)].append((spec, module))
     return holders
 
 

@@ -165,14 +165,12 @@ class GridResult:
 
     def best(self, measure: Measure) -> ArmResult | None:
         """Return the arm with the best mean over the subjects that all compared arms have."""
-        values = {arm.arm: arm.by_subject(measure.name) for arm in self.compared}
-        values = {arm: scores for arm, scores in values.items() if scores}
-        shared = set.intersection(*map(set, values.values())) if values else set()
+        scored = [(arm, scores) for arm in self.compared if (scores := arm.by_subject(measure.name))]
+        shared = set.intersection(*(set(scores) for _, scores in scored)) if scored else set()
         if not shared:
             return None
         sign = 1 if measure.higher_is_better else -1
-        best = max(values, key=lambda arm: sign * mean(values[arm][subject] for subject in shared))
-        return next(arm for arm in self.compared if arm.arm == best)
+        return max(scored, key=lambda pair: sign * mean(pair[1][subject] for subject in shared))[0]
 
     def standing(self, arm: ArmResult, best: ArmResult, measure: Measure) -> Standing:
         """Say how an arm stands to the best one, by the interval of the paired difference, subject by subject."""

@@ -6,18 +6,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import Encoder
 from portraitist.evaluation.statistics import bootstrap_interval
 from portraitist.files import write_aside
-from portraitist.generation.latents import decode_latents, encode_image
 from portraitist.generation.sheets import caption_sheet
 from portraitist.markdown import table
 from portraitist.studies.editing import EditingStudy
 from portraitist.studies.editing_scores import EditScores, score_edits
 from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit
-from portraitist.toyland.examiner import Examiner
+from portraitist.toyland.examiner import Examiner, restore
 
 PAGE, GRID = "editing.md", "editing.png"
 UNEDITED, ANSWER = "unedited picture", "true answer"
@@ -77,18 +75,13 @@ def score_study(study: EditingStudy, examiner: Examiner | None = None, encoder: 
     before, after = ([known.pictures(size)[which] for known, _ in made] for which in (0, 1))
     columns: dict[str, list[Image.Image]] = {
         UNEDITED: before,
-        UNEDITED + RESTORED: _restore(study.base, before),
+        UNEDITED + RESTORED: restore(study.base.pipeline.vae, before),
         **{arm.name: [results[arm.name] for _, results in made] for arm in study.arms},
-        ANSWER + RESTORED: _restore(study.base, after),
+        ANSWER + RESTORED: restore(study.base.pipeline.vae, after),
         ANSWER: after,
     }
     edits = [known for known, _ in made]
     return [Scored(name, edits, score_edits(edits, images, examiner, encoder)) for name, images in columns.items()]
-
-
-def _restore(base: Base, pictures: Sequence[Image.Image]) -> list[Image.Image]:
-    """Return pictures as the autoencoder gives them back."""
-    return [decode_latents(base, encode_image(base, picture))[0] for picture in pictures]
 
 
 def draw_grid(study: EditingStudy) -> Image.Image:

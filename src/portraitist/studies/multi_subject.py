@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from PIL import Image
 
 from portraitist.adapters import Adapter
@@ -34,7 +33,7 @@ from portraitist.studies.pair_judging import (
     make_recogniser,
     photos_of,
 )
-from portraitist.toyland.examiner import reconstruct
+from portraitist.toyland.examiner import restore
 from portraitist.toyland.world.identities import Identity
 from portraitist.training.cut_mix import USUAL_PROBABILITY
 from portraitist.training.multi_subject import train_several
@@ -268,8 +267,8 @@ def _make_rows(
     number, method = job
     pair = draw_pairs(study.pairs, study.seed)[number]
     fit, size = study.recipe(study.methods[0], base).cut_mix_fit, base.family.resolution
-    restore = partial(_restore, base)
-    judge = PairJudge(pair, recogniser, size, study.seed, restore=restore, strangers=study.strangers, fit=fit)
+    restored = partial(restore, base.pipeline.vae)
+    judge = PairJudge(pair, recogniser, size, study.seed, restore=restored, strangers=study.strangers, fit=fit)
     sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
     for ways in _trained_together(_ways(study, method)):
         missing = [way for way in ways if not store.has(number, method, way)]
@@ -278,12 +277,6 @@ def _make_rows(
             verdicts = tuple(judge.judge(pictures, sides))
             row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, judge.reliability)
             store.write(row, pictures, study.seeds)
-
-
-def _restore(base: Base, pictures: Sequence[Image.Image]) -> list[Image.Image]:
-    """Return pictures as the autoencoder gives them back."""
-    restored = reconstruct(base.pipeline.vae, np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
-    return [Image.fromarray(picture) for picture in restored]
 
 
 def _make_rows_alone(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -276,3 +277,9 @@ def reconstruct(autoencoder: AutoencoderKL, images: np.ndarray, batch_size: int 
         levels = restored.add(1).mul(127.5).round().clamp(0, 255)
         parts.append(levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)
+
+
+def restore(autoencoder: AutoencoderKL, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Return pictures of one size as the autoencoder gives them back."""
+    images = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
+    return [Image.fromarray(image) for image in reconstruct(autoencoder, images)]
