@@ -99,12 +99,15 @@ def main() -> None:
         if arguments.no_rebuilt:
             del contenders["rebuilt"]
         measured = alternate(contenders, arguments.rounds)
-        kind, weight, stride, _, _, inputs = shape
+        kind, weight, stride, _, bias, inputs = shape
         entry: dict[str, Any] = {"kind": kind, "weight": weight, "input": inputs, "count": count, **facts}
         entry["flops"] = {name: count_flops(step) for name, step in steps(shape, "meta").items()}
         for name, times in measured.items():
             entry[name] = statistics.median(times.processor_seconds)
-        key = f"{arguments.latent}: {kind} {'x'.join(map(str, weight))} /{stride} on {'x'.join(map(str, inputs))}"
+        key = (
+            f"{arguments.latent}: {kind} {'x'.join(map(str, weight))} /{stride} {'with' if bias else 'without'} bias"
+            f" on {'x'.join(map(str, inputs))}"
+        )
         print(key, count, " ".join(f"{name} {1e3 * entry[name]:.1f}" for name in measured), flush=True)
         add_results("layers", {key: entry})
 

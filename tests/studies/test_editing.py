@@ -40,6 +40,8 @@ def test_forty_edits_change_one_thing_each() -> None:
         assert (len(before.subjects) == len(after.subjects)) == (known.kind != "removal")
         assert before.seed == after.seed
     assert draw_edits() == edits
+    others = draw_edits(per_kind=1, split="validation")
+    assert {subject.identity.split for known in others for subject in known.before.subjects} == {"validation"}
 
 
 @pytest.mark.parametrize("known", draw_edits(per_kind=2), ids=lambda known: known.name)

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from portraitist.cli.options import DEFAULT_BASE, BaseOption, DeviceOption, SetOption, choose_device, parse_settings
+from portraitist.cli.options import (
+    DEFAULT_BASE,
+    BaseOption,
+    DeviceOption,
+    SetOption,
+    SplitOption,
+    choose_device,
+    parse_settings,
+)
 from portraitist.cli.reporting import fact, say, warn
 
 
@@ -20,6 +28,7 @@ def editing(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits of each of the five kinds.")] = 8,
     method: Annotated[list[str] | None, typer.Option(help="svdiff, lora and full when not given.")] = None,
     sampling_steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps; 50 when not given.")] = None,
+    split: SplitOption = "test",
     settings: SetOption = None,
     examiner: Annotated[
         Path | None, typer.Option(help="Folder of toyland's examiner; without, targets are not read.")
@@ -55,7 +64,7 @@ def editing(
     methods = tuple(method or METHODS)
     study = EditingStudy(
         base=loaded,
-        edits=draw_edits(count),
+        edits=draw_edits(count, split=split),
         arms=default_arms(methods, sampling_steps),
         recipes=default_recipes(loaded, methods, overrides),
         folder=output,

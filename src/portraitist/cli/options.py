@@ -36,6 +36,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. method_config.rank=8."),
 ]
+SplitOption = Annotated[
+    str,
+    typer.Option("--split", help="Identities: validation, to tune settings on; test; or train, which the base has seen."),
+]
 RankOption = Annotated[
     int | None,
     typer.Option(min=1, help="Highest rank of a LoRA that it becomes; what is exact when not given, at most 64 else."),

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import DEFAULT_BASE, BaseOption, DeviceOption, SetOption, choose_device, parse_settings
+from portraitist.cli.options import (
+    DEFAULT_BASE,
+    BaseOption,
+    DeviceOption,
+    SetOption,
+    SplitOption,
+    choose_device,
+    parse_settings,
+)
 from portraitist.cli.reporting import fact
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ def pairs(
     prompts: Annotated[int, typer.Option(min=1, help="Prompts, at most eight.")] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,
     sampling_steps: Annotated[int, typer.Option(min=1, help="Denoiser steps of a picture.")] = 25,
+    split: SplitOption = "test",
     settings: SetOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Pairs and methods at once, each in a process.")] = 1,
     device: DeviceOption = "auto",
@@ -55,6 +64,7 @@ def pairs(
         seeds=seeds,
         sampling_steps=sampling_steps,
         overrides=tuple(overrides.items()),
+        split=split,
     )
     for place in (folder, output.parent):
         require_writable(place)

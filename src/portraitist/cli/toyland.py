@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from portraitist.cli.options import DeviceOption, choose_device
+from portraitist.cli.options import DeviceOption, SplitOption, choose_device
 from portraitist.cli.reporting import fact, say
 from portraitist.errors import BadConfig, BadFile
 
@@ -139,19 +139,13 @@ def examples(
 @app.command("subjects")
 def subjects(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the folders go.")] = Path("subjects"),
-    split: Annotated[
-        str, typer.Option(help="validation, to tune settings on; test; or train, which the base has seen.")
-    ] = "validation",
+    split: SplitOption = "validation",
     each: Annotated[int, typer.Option(min=1, help="Subjects of every kind.")] = 1,
     photos: Annotated[int, typer.Option(min=1, max=9, help="Photos of each, every one in another scene.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of who is drawn, and of the photos.")] = 0,
 ) -> None:
     """Draw new subjects: folders of photos, as the examples are."""
     from portraitist.toyland.world.examples import write_examples
-    from portraitist.toyland.world.identities import SPLITS
-
-    if split not in SPLITS:
-        raise BadConfig(f"no split named {split!r}; there are {', '.join(SPLITS)}")
     if output.exists() and any(output.iterdir()):
         raise BadFile(f"{output} is not empty; choose another folder with -o")
     for identity in write_examples(output, seed, each, photos, split=split):

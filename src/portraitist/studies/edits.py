@@ -49,33 +49,39 @@ class KnownEdit:
         return render(self.before, size), render(self.after, size)
 
 
-def draw_edits(per_kind: int = PER_KIND, seed: int = 0) -> list[KnownEdit]:
-    """Draw edits of every kind, with identities that toyland was not trained on."""
+def draw_edits(per_kind: int = PER_KIND, seed: int = 0, split: str = "test") -> list[KnownEdit]:
+    """Draw edits of every kind, with identities that toyland was not trained on.
+
+    Args:
+        per_kind: Edits of each kind.
+        seed: Seed of all.
+        split: Split of the identities; settings are chosen on ``validation``.
+    """
     edits = []
     for kind, draw in _DRAWERS.items():
         for number in range(per_kind):
-            before, after = draw(numpy_generator(seed, f"edits of {kind}", number))
+            before, after = draw(numpy_generator(seed, f"edits of {kind}", number), split)
             edits.append(KnownEdit(f"{kind}-{number}", kind, before, after))
     return edits
 
 
-def _change_scene(rng: np.random.Generator) -> tuple[PictureSpec, PictureSpec]:
+def _change_scene(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
     scenes = [str(scene) for scene in rng.permutation([name for name in SCENES if name != "plain"])]
-    before = sample_picture(rng, "test", scene=scenes[0], style="photo", count=1)
+    before = sample_picture(rng, split, scene=scenes[0], style="photo", count=1)
     return before, before.at(scenes[1])
 
 
-def _change_style(rng: np.random.Generator) -> tuple[PictureSpec, PictureSpec]:
-    before = sample_picture(rng, "test", style="photo", count=1)
+def _change_style(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
+    before = sample_picture(rng, split, style="photo", count=1)
     style = str(rng.choice([name for name in STYLES if name != "photo"]))
     return before, replace(before, style=style)
 
 
-def _change_colour(rng: np.random.Generator) -> tuple[PictureSpec, PictureSpec]:
+def _change_colour(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
     """Paint a robot anew; its parts have the same names in every colour that has them."""
     while True:
-        robot = sample_identity(rng, "test", "robot")
-        before = sample_picture(rng, "test", identities=(robot,), style="photo")
+        robot = sample_identity(rng, split, "robot")
+        before = sample_picture(rng, split, identities=(robot,), style="photo")
         (subject,) = before.subjects
         for colour in rng.permutation([name for name in ROBOT_COLOURS if name not in (robot.colour, before.colour)]):
             painted = _paint(robot, str(colour))
@@ -93,10 +99,10 @@ def _paint(robot: Identity, colour: str) -> Identity:
     return Identity("robot", tuple(sorted({**dict(robot.parts), "colour": colour}.items())))
 
 
-def _add_accessory(rng: np.random.Generator) -> tuple[PictureSpec, PictureSpec]:
+def _add_accessory(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
     """Give a cat something to wear, or a person glasses."""
     kind = str(rng.choice(("cat", "person")))
-    before = sample_picture(rng, "test", identities=(sample_identity(rng, "test", kind),), style="photo")
+    before = sample_picture(rng, split, identities=(sample_identity(rng, split, kind),), style="photo")
     (subject,) = before.subjects
     choices = (
         list(CAT_ACCESSORIES)
@@ -111,12 +117,12 @@ def _wear(subject: Appearance, accessory: str) -> Appearance:
     return replace(subject, parts=tuple(sorted({**dict(subject.parts), "accessories": accessory}.items())))
 
 
-def _remove_subject(rng: np.random.Generator) -> tuple[PictureSpec, PictureSpec]:
-    before = sample_picture(rng, "test", style="photo", count=2)
+def _remove_subject(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
+    before = sample_picture(rng, split, style="photo", count=2)
     return before, replace(before, subjects=(before.subjects[int(rng.integers(2))],))
 
 
-_DRAWERS: dict[str, Callable[[np.random.Generator], tuple[PictureSpec, PictureSpec]]] = {
+_DRAWERS: dict[str, Callable[[np.random.Generator, str], tuple[PictureSpec, PictureSpec]]] = {
     "scene": _change_scene,
     "style": _change_style,
     "colour": _change_colour,

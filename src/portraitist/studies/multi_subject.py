@@ -96,7 +96,7 @@ class PairStudy:
     """Settings of the study.
 
     Attributes:
-        pairs: How many pairs of test identities, of one kind and of two in turn.
+        pairs: How many pairs of identities, of one kind and of two in turn.
         methods: Names of methods.
         ways: Ways to teach two subjects.
         prompts: Prompts, at most the eight there are.
@@ -105,6 +105,7 @@ class PairStudy:
         overrides: Settings above every method's recipe, by name.
         strangers: How many of each kind the judge knows, an even number.
         seed: Seed of pairs and photos.
+        split: Split of the identities.
     """
 
     pairs: int = 10
@@ -116,6 +117,7 @@ class PairStudy:
     overrides: tuple[tuple[str, Any], ...] = ()
     strangers: int = STRANGERS
     seed: int = 0
+    split: str = "test"
 
     def __post_init__(self) -> None:
         if min(self.pairs, self.prompts, self.seeds, self.sampling_steps) < 1 or self.prompts > len(PROMPTS):
@@ -265,7 +267,7 @@ def _make_rows(
 ) -> None:
     """Teach a pair by a method in every way that has no row yet."""
     number, method = job
-    pair = draw_pairs(study.pairs, study.seed)[number]
+    pair = draw_pairs(study.pairs, study.seed, study.split)[number]
     fit, size = study.recipe(study.methods[0], base).cut_mix_fit, base.family.resolution
     restored = partial(restore, base.pipeline.vae)
     judge = PairJudge(pair, recogniser, size, study.seed, restore=restored, strangers=study.strangers, fit=fit)
@@ -368,5 +370,6 @@ def _facts(study: PairStudy, base: Base, recogniser: Recogniser, recipes: Mappin
         "prompts": [asdict(prompt) for prompt in PROMPTS[: study.prompts]],
         "pictures": {"seeds": study.seeds, "steps": study.sampling_steps},
         "seed": study.seed,
+        "split": study.split,
         **{f"recipe of {method}": recipe.model_dump(mode="json") for method, recipe in recipes.items()},
     }

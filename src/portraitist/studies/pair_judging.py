@@ -1,9 +1,9 @@
 """Who is to be seen in a picture of two? Judged half by half against pictures of the true pair, rendered by toyland.
 
 A half is whoever it resembles most: the first or the second of the pair, a mixture of both, somebody else of their
-kinds, or nobody; and it is one of the pair only if it resembles them as pictures of them do. References are as large
-as subjects stand in company and as large as in collages, and have been through the autoencoder, as generated pictures
-have. How often that is right, and how often strangers pass for the pair, stands beside every result.
+kinds, or nobody; and it is one of the pair, or a mixture, only if it is as near as pictures of them are, or what lies
+midway between two of those. References are as large as subjects stand in company and as large as in collages, and have
+been through the autoencoder, as generated pictures have. How often that is right, and how often strangers pass for the pair, stands beside every result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,11 +39,11 @@ _SCENES = tuple(scene for scene in SCENES if scene != "plain")
 _ROUNDS = 2
 _NEAREST = 3
 STRANGERS = 16
-# Of somebody's own halves that are no references, the share that is rejected, by choice.
+# Of somebody's own halves that are no references, and of mixtures of such, the share that is rejected, by choice.
 _REJECTED = 0.05
 _TRUE_PICTURES = 32
 # What decides verdicts beside the recogniser and the number of strangers.
-JUDGING = {"own halves rejected": _REJECTED, "references": "company and collages"}
+JUDGING = {"own halves rejected": _REJECTED, "mixtures rejected": _REJECTED, "references": "company and collages"}
 
 # Pictures as a base's autoencoder gives them back.
 Restore = Callable[[Sequence[Image.Image]], list[Image.Image]]
@@ -109,7 +109,7 @@ def make_recogniser(name: str) -> Recogniser:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two test identities."""
+    """Two identities."""
 
     first: Identity
     second: Identity
@@ -125,17 +125,17 @@ class Pair:
         return f"{self.first.name}+{self.second.name}"
 
 
-def draw_pairs(count: int, seed: int = 0) -> list[Pair]:
-    """Draw pairs of test identities, of one kind and of two in turn; two of one kind differ in colour."""
+def draw_pairs(count: int, seed: int = 0, split: str = "test") -> list[Pair]:
+    """Draw pairs of a split's identities, of one kind and of two in turn; two of one kind differ in colour."""
     pairs = []
     for index in range(count):
         rng = numpy_generator(seed, "pairs", index)
-        first = sample_identity(rng, "test", KINDS[index // 2 % len(KINDS)])
+        first = sample_identity(rng, split, KINDS[index // 2 % len(KINDS)])
         others = [kind for kind in KINDS if kind != first.kind]
         kind = first.kind if index % 2 == 0 else others[rng.integers(len(others))]
-        second = sample_identity(rng, "test", kind)
+        second = sample_identity(rng, split, kind)
         while second.kind == first.kind and second.colour == first.colour:
-            second = sample_identity(rng, "test", kind)
+            second = sample_identity(rng, split, kind)
         pairs.append(Pair(first, second))
     return pairs
 
@@ -210,13 +210,13 @@ class PairJudge:
     ) -> None:
         self.pair, self.recogniser, self.size, self.seed = pair, recogniser, size, seed
         self.restore, self.fit = restore, fit
-        first, second = self._references(pair.first, "references"), self._references(pair.second, "references")
-        self._gallery: list[tuple[Seen, Tensor]] = [("first", first), ("second", second)]
-        self._gallery.append(("mixture", F.normalize(first + second, dim=1)))
-        self._gallery += [("other", references) for references in self._strangers(strangers)]
+        references, held_out = self._of_pair("references"), self._of_pair("halves held out")
+        self._floors = {
+            who: float(_nearness(held_out[who], rows).quantile(_REJECTED)) for who, rows in references.items()
+        }
+        self._gallery = list(references.items())
+        self._gallery += [("other", rows) for rows in self._strangers(strangers)]
         self._gallery.append(("nobody", self._embed(self._empty_halves())))
-        self._floors: dict[Seen, float] = {"first": self._floor(pair.first, first)}
-        self._floors["second"] = self._floor(pair.second, second)
 
     def see(self, crops: Sequence[Image.Image]) -> list[Seen]:
         """Say who each half shows: whose nearest references are nearest, if they are near enough."""
@@ -272,11 +272,12 @@ class PairJudge:
         specs = [sample_picture(rng, identities=tuple(company), style="photo") for company in companies]
         return [render(spec, self.size) for spec in specs]
 
-    def _floor(self, identity: Identity, references: Tensor) -> float:
-        """Return how near somebody's own halves are to their references, but for the worst of them."""
-        return float(_nearness(self._references(identity, "halves held out"), references).quantile(_REJECTED))
+    def _of_pair(self, purpose: str) -> dict[Seen, Tensor]:
+        """Return embeddings of the halves of both, and midway between them."""
+        first, second = (self._in_company(who, purpose) for who in (self.pair.first, self.pair.second))
+        return {"first": first, "second": second, "mixture": F.normalize(first + second, dim=1)}
 
-    def _references(self, identity: Identity, purpose: str) -> Tensor:
+    def _in_company(self, identity: Identity, purpose: str) -> Tensor:
         """Return embeddings of somebody's halves, beside somebody of the training split."""
         rng = numpy_generator(self.seed, f"{purpose} of {identity.name}")
         return self._embed_two(rng, identity, sample_identity(rng, "train"))[0]

@@ -88,7 +88,7 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
 def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
     """Draw, for one pair of each sort, the photos and then a row of pictures for each method and way."""
     sheets: list[SheetRow] = []
-    pairs = draw_pairs(max(row.pair for row in rows) + 1, int(store.facts["seed"]))
+    pairs = draw_pairs(max(row.pair for row in rows) + 1, int(store.facts["seed"]), store.facts["split"])
     for wanted in (True, False):
         numbers = [row.pair for row in rows if row.same_class is wanted]
         if not numbers:

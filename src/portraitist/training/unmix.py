@@ -25,7 +25,7 @@ from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig
 from portraitist.training.cut_mix import resize_masks, side_masks
 
-# Nobody published one. On toyland the loss's gradient at weight 1 is 0.2 to 4 times that of denoising, by method.
+# Nobody published one; docs/several-subjects.md says what was tried.
 USUAL_WEIGHT = 1.0
 USUAL_LARGEST_MAP = 32
 

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from portraitist.errors import BadConfig
 from portraitist.toyland.world.identities import (
     KINDS,
     ROBOT_COLOURS,
@@ -69,7 +70,7 @@ def test_a_kind_and_a_colour_can_be_asked_for() -> None:
 
 def test_impossible_wishes_are_refused() -> None:
     rng = np.random.default_rng(3)
-    with pytest.raises(ValueError, match="no split named 'exam'"):
+    with pytest.raises(BadConfig, match="no split of identities is named 'exam'"):
         sample_identity(rng, "exam")
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from portraitist.errors import BadConfig
 from portraitist.toyland.world import artwork
 
 KINDS = ("robot", "cat", "monster", "person")
@@ -181,9 +182,12 @@ def sample_identity(
         split: ``train``, ``validation``, ``test``; None takes any.
         kind: One of `KINDS`; None draws one.
         colour: A colour word the identity must have.
+
+    Raises:
+        BadConfig: If there is no such split.
     """
     if split is not None and split not in SPLITS:
-        raise ValueError(f"no split named {split!r}; there are {', '.join(SPLITS)}")
+        raise BadConfig(f"no split of identities is named {split!r}; there are {', '.join(SPLITS)}")
     for _ in range(100_000):
         drawn = _draw(rng, kind or KINDS[rng.integers(len(KINDS))])
         if (split is None or drawn.split == split) and (colour is None or drawn.colour == colour):
