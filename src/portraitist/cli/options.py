@@ -38,7 +38,7 @@ SetOption = Annotated[
 ]
 SplitOption = Annotated[
     str,
-    typer.Option("--split", help="Identities: validation, to tune settings on; test; or train, which the base has seen."),
+    typer.Option(help="Identities: validation, to choose settings on; test; or train, which the base has seen."),
 ]
 RankOption = Annotated[
     int | None,

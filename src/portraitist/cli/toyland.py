@@ -146,6 +146,7 @@ def subjects(
 ) -> None:
     """Draw new subjects: folders of photos, as the examples are."""
     from portraitist.toyland.world.examples import write_examples
+
     if output.exists() and any(output.iterdir()):
         raise BadFile(f"{output} is not empty; choose another folder with -o")
     for identity in write_examples(output, seed, each, photos, split=split):

@@ -3,7 +3,8 @@
 A half is whoever it resembles most: the first or the second of the pair, a mixture of both, somebody else of their
 kinds, or nobody; and it is one of the pair, or a mixture, only if it is as near as pictures of them are, or what lies
 midway between two of those. References are as large as subjects stand in company and as large as in collages, and have
-been through the autoencoder, as generated pictures have. How often that is right, and how often strangers pass for the pair, stands beside every result.
+been through the autoencoder, as generated pictures have. How often that is right, and how often strangers pass for the
+pair, stands beside every result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
