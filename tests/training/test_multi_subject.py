@@ -18,13 +18,8 @@ from portraitist.errors import BadConfig, TrainingInterrupted
 from portraitist.training import multi_subject
 from portraitist.training.cut_mix import Draw, collage
 from portraitist.training.latents import encode
-from portraitist.training.multi_subject import (
-    MultiSubjectTask,
-    check_subjects,
-    gather,
-    train_several,
-    with_cut_mix,
-)
+from portraitist.training.multi_subject import check_subjects, train_several, with_cut_mix
+from portraitist.training.multi_subject_task import MultiSubjectTask, gather
 from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import blank_adapter, train
 from portraitist.training.processes import Processes

@@ -21,14 +21,20 @@ def is_interrupted(output: Path) -> bool:
     return (run_folder(output) / LAST).exists()
 
 
-def check_output(output: Path, resume: bool = False, overwrite: bool = False) -> None:
+def check_output(output: str | Path | None, resume: bool = False, overwrite: bool = False) -> Path | None:
     """Check, before work starts, that the adapter file can be written and nothing is lost by it.
+
+    Returns:
+        Its path; None if nothing is to be written.
 
     Raises:
         BadConfig: If the name cannot be an adapter file's.
         BadFile: If the file, or an interrupted run, is there already.
         UnwritableFolder: If the folder cannot be written.
     """
+    if output is None:
+        return None
+    output = Path(output)
     if output.suffix != SUFFIX:
         raise BadConfig(f"an adapter file ends in {SUFFIX}, which {output} does not")
     if output.is_dir():
@@ -40,6 +46,7 @@ def check_output(output: Path, resume: bool = False, overwrite: bool = False) ->
             f"{run_folder(output)} holds an interrupted run; continue it with --resume, or start anew with --overwrite"
         )
     require_writable(output.parent)
+    return output
 
 
 def remove_run(output: Path) -> None:

@@ -68,12 +68,9 @@ def train(
         recipe = load_recipe(recipe, base.name, base.family.name)
     if recipe.cut_mix or recipe.unmix_weight:
         raise BadConfig("cut_mix and unmix_weight are for several subjects; teach them together, or set both to 0")
-    output = Path(output) if output is not None else None
-    if output is not None:
-        check_output(output, resume, overwrite)
+    output = check_output(output, resume, overwrite)
     adapter = new_adapter(base, subject, recipe)
-    if output is not None:
-        require_room(output, adapter)
+    require_room(output, adapter)
     folder = run_folder(output) if output is not None else None
     journal = _journal(recipe, folder)
     encoders = encoders or Encoders.of(recipe)
@@ -165,13 +162,14 @@ def _journal(recipe: Recipe, folder: Path | None) -> Journal:
     return Journal(folder, recipe.log.trackers, recipe.model_dump(mode="json"))
 
 
-def require_room(output: Path, adapter: Adapter) -> None:
-    """Check that parameters, two moments and an average in the checkpoint, and the adapter file, find room.
+def require_room(output: Path | None, adapter: Adapter) -> None:
+    """Check that parameters, two moments and an average in the checkpoint, and the adapter file if any, find room.
 
     Raises:
         UnwritableFolder: If they do not.
     """
-    require_writable(output.parent, 5 * _FLOAT32 * adapter.count())
+    if output is not None:
+        require_writable(output.parent, 5 * _FLOAT32 * adapter.count())
 
 
 def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:

@@ -76,12 +76,9 @@ def teach_picture(
         raise BadConfig("the source prompt is empty; describe the picture: --source 'a red robot on the beach'")
     if isinstance(recipe, str):
         recipe = single_image_recipe(recipe, base)
-    output = Path(output) if output is not None else None
-    if output is not None:
-        check_output(output, resume, overwrite)
+    output = check_output(output, resume, overwrite)
     adapter = blank_adapter(base, recipe, recipe.method_config)
     adapter.metadata["source_prompt"] = prompt
-    if output is not None:
-        require_room(output, adapter)
+    require_room(output, adapter)
     task = DreamBoothTask(base, adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
     return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description="learning the picture")

@@ -1,0 +1,248 @@
+"""The task of several subjects: what a training step shows of them, alone and in collages, and its losses."""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from portraitist.adapters import Adapter, Attachment
+from portraitist.bases import Base
+from portraitist.randomness import numpy_generator, torch_generator
+from portraitist.training.conditions import PromptBook
+from portraitist.training.cut_mix import WORDINGS, Draw, Wording, collage, draw_sample, pair_prompt, prior_pair
+from portraitist.training.dreambooth import base_identity, denoising_errors, parameter_groups
+from portraitist.training.judging import Awake
+from portraitist.training.latents import Latents, encode
+from portraitist.training.loop import ParameterGroup
+from portraitist.training.priors import prior_images
+from portraitist.training.processes import Processes
+from portraitist.training.recipes import Recipe
+from portraitist.training.subjects import Subject
+from portraitist.training.tokens import phrase_positions
+from portraitist.training.unmix import MixedSample, UnmixLoss
+
+# Collages whose latents are kept; beyond, the oldest are encoded again. 130 KB each at 512 x 512.
+_KEPT_COLLAGES = 512
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known of one subject while it is taught.
+
+    Attributes:
+        subject: The subject.
+        photos: Its photos, with their mirror images if the recipe wants them.
+        latents: The same, encoded.
+        prior: Images of its class; empty without a prior.
+        prior_latents: The same, encoded.
+    """
+
+    subject: Subject
+    photos: tuple[Image.Image, ...]
+    latents: Latents
+    prior: tuple[Image.Image, ...]
+    prior_latents: Latents | None
+
+    @property
+    def name(self) -> str:
+        """Return what prompts call it, e.g. ``sks cat``."""
+        return f"{self.subject.token} {self.subject.class_noun}"
+
+
+def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
+    """Encode a subject's photos, and generate and encode the images of its class."""
+    mirrored = [ImageOps.mirror(photo) for photo in subject.photos] if recipe.mirror else []
+    photos = (*subject.photos, *mirrored)
+    latents = encode(base, subject.photos, recipe.mirror, subject.framings)
+    if recipe.prior == "none":
+        return Material(subject, photos, latents, (), None)
+    class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
+    prior = prior_images(base, class_prompt, recipe)
+    return Material(subject, photos, latents, tuple(prior), encode(base, prior))
+
+
+class MultiSubjectTask:
+    """Fine-tune an adapter on several subjects. The adapter must be attached to the base already.
+
+    Attributes:
+        awake: Brings the autoencoder back to the device for a while, for collages.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        adapter: Adapter,
+        recipe: Recipe,
+        material: Sequence[Material],
+        unmix: UnmixLoss | None = None,
+    ) -> None:
+        self.base, self.adapter, self.recipe = base, adapter, recipe
+        self.material, self.unmix = tuple(material), unmix
+        self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.processes = Processes.current()
+        # Brings the autoencoder back for a collage, where it is put away.
+        self.awake: Awake = nullcontext
+        subjects = [one.subject for one in material]
+        self._words = {} if unmix is None else collage_words(base, recipe, subjects)
+        self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
+
+    def attached(self, attachment: Attachment) -> None:
+        """Encode every prompt, so that text encoders may be put away."""
+        if self.trains_text:
+            return
+        numbers = range(len(self.material))
+        who = [(one,) for one in numbers] + (list(permutations(numbers, 2)) if self.recipe.cut_mix else [])
+        draws = [Draw(subjects, (), 0, wording) for subjects in who for wording in WORDINGS]
+        prompts = {self.prompt(draw) for draw in draws}
+        if self.recipe.prior != "none":
+            prompts |= {self.class_prompt(draw) for draw in draws}
+        self.prompts.encode(sorted(prompts))
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return the adapter's parameters, in groups of one learning rate each."""
+        return parameter_groups(self.base, self.adapter, self.recipe)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the recipe, the subjects and their photos' content."""
+        recipe = self.recipe.model_dump(mode="json")
+        return {
+            "task": "several subjects",
+            **base_identity(self.base),
+            "processes": self.processes.count,
+            "subjects": [
+                {
+                    "name": one.name,
+                    "photos": len(one.photos),
+                    "content": one.latents.digest(),
+                    "class_images": None if one.prior_latents is None else one.prior_latents.digest(),
+                }
+                for one in self.material
+            ],
+            "recipe": {name: value for name, value in recipe.items() if name != "log"},
+        }
+
+    def after_step(self) -> None:
+        """Nothing to restore."""
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Denoise photos and collages, and class images and their collages when the prior is preserved."""
+        recipe = self.recipe
+        size, index = recipe.batch_size * self.processes.count, step * recipe.accumulate + micro_step
+        draws, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
+        counts = [len(one.photos) for one in self.material]
+        samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(size)]
+        mine = samples[self.processes.rows(recipe.batch_size)]
+        rows = torch.arange(size)[self.processes.rows(recipe.batch_size)]
+        shown, prompts = [self.photo(sample) for sample in samples], [self.prompt(sample) for sample in mine]
+        if recipe.prior != "none":
+            shown += [self.class_image(sample) for sample in samples]
+            prompts += [self.class_prompt(sample) for sample in mine]
+            rows = torch.cat([rows, size + rows])
+        latents = torch.cat([one.draw(np.zeros(1, int), draws) for one in shown])
+        framings = [framing for row in rows for framing in shown[row].framings]
+        conditions = self.prompts.encode(prompts)
+        if self.unmix is None:
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+            return self._losses(errors, None)
+        with self.unmix.watch(self._mixed(mine)) as loss:
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+        # The mean over the collages of all processes, of which this one may have more or less than its share.
+        share = self.processes.count * len(self._mixed(mine)) / max(1, len(self._mixed(samples)))
+        return self._losses(errors, share * loss())
+
+    def photo(self, sample: Draw) -> Latents:
+        """Return the encoded photo, or collage of two, of a sample."""
+        if not sample.is_mixed:
+            return _one(self.material[sample.subjects[0]].latents, sample.photos[0])
+        chosen = zip(sample.subjects, sample.photos, strict=True)
+        left, right = (self.material[subject].photos[number] for subject, number in chosen)
+        return self._encode_collage(("photos", sample.subjects, sample.photos), left, right)
+
+    def class_image(self, sample: Draw) -> Latents:
+        """Return the encoded class image, or collage of two, that goes with a sample."""
+        first = self.material[sample.subjects[0]]
+        assert first.prior_latents is not None
+        if not sample.is_mixed:
+            return _one(first.prior_latents, sample.prior)
+        numbers = prior_pair(sample.prior, len(first.prior))
+        left, right = (self.material[subject].prior[n] for subject, n in zip(sample.subjects, numbers, strict=True))
+        nouns = tuple(self.material[subject].subject.class_noun for subject in sample.subjects)
+        return self._encode_collage(("prior", nouns, numbers), left, right)
+
+    def prompt(self, sample: Draw) -> str:
+        """Return the prompt of a sample."""
+        return self._fill(self.recipe.prompt, [one.name for one in self.material], sample)
+
+    def class_prompt(self, sample: Draw) -> str:
+        """Return the prompt of the class image that goes with a sample."""
+        return self._fill(self.recipe.class_prompt, [one.subject.class_noun for one in self.material], sample)
+
+    def _fill(self, template: str, names: Sequence[str], sample: Draw) -> str:
+        if not sample.is_mixed:
+            return template.replace("{}", names[sample.subjects[0]])
+        left, right = (names[subject] for subject in sample.subjects)
+        return pair_prompt(template, left, right, sample.wording)
+
+    def _encode_collage(self, key: Hashable, left: Image.Image, right: Image.Image) -> Latents:
+        """Encode a collage; the latest are kept."""
+        if key not in self._collages:
+            picture = collage(left, right, self.recipe.cut_mix_fit)
+            with self.awake(), torch.autocast(self.base.device.type, enabled=False):
+                self._collages[key] = encode(self.base, [picture])
+            while len(self._collages) > _KEPT_COLLAGES:
+                self._collages.popitem(last=False)
+        return self._collages[key]
+
+    def _mixed(self, samples: Sequence[Draw]) -> list[MixedSample]:
+        """Describe the collages among the samples."""
+        return [
+            MixedSample(row, self._words[sample.subjects, sample.wording])
+            for row, sample in enumerate(samples)
+            if sample.is_mixed
+        ]
+
+    def _losses(self, errors: Tensor, unmix: Tensor | None) -> dict[str, Tensor]:
+        recipe, size = self.recipe, self.recipe.batch_size
+        losses = {"subject": errors[:size].mean()}
+        total = losses["subject"]
+        if recipe.prior != "none":
+            losses["prior"] = errors[size:].mean()
+            total = total + recipe.prior_weight * losses["prior"]
+        if unmix is not None:
+            losses["unmix"] = unmix
+            total = total + recipe.unmix_weight * unmix
+        return {"loss": total, **losses}
+
+
+def _one(latents: Latents, index: int) -> Latents:
+    """Return one picture's latents."""
+    rows = slice(index, index + 1)
+    return Latents(latents.mean[rows], latents.deviation[rows], latents.framings[rows])
+
+
+def collage_words(
+    base: Base, recipe: Recipe, subjects: Sequence[Subject]
+) -> dict[tuple[tuple[int, ...], Wording], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return where the words of the left and the right subject stand, by (subjects, wording) of a collage.
+
+    Raises:
+        BadConfig: If a prompt is too long for the tokenizer to hold them.
+    """
+    tokenizer = base.pipeline.tokenizer
+    places: dict[tuple[tuple[int, ...], Wording], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    for pair in permutations(range(len(subjects)), 2):
+        names = [f"{subjects[one].token} {subjects[one].class_noun}" for one in pair]
+        words = names if recipe.unmix_class else [subjects[one].token for one in pair]
+        for wording in WORDINGS:
+            prompt = pair_prompt(recipe.prompt, names[0], names[1], wording)
+            left, right = (phrase_positions(tokenizer, prompt, word) for word in words)
+            places[pair, wording] = (left, right)
+    return places
