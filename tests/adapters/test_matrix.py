@@ -136,6 +136,7 @@ def test_forward_equals_the_dense_definition(
     before, expected = module(x), dense(model, layer, adapter, scale)(x)
     with attached({"m": model}, adapter, scale=scale):
         torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(module(input=x), expected, rtol=1e-4, atol=1e-5)
     assert (expected - before).abs().max() > 1e-2
 
 

@@ -90,8 +90,9 @@ class Site:
                 changes["bias"].append(bias)
         return changes
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the module with all parts that act on it."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Compute the module with all parts that act on it; the argument has the name that torch's layers give it."""
+        x = input
         present = self.present(x)
         everywhere = [part for part in present if part.where is None]
         y = self._forward(x, everywhere)
