@@ -96,6 +96,23 @@ def test_prior_images_are_made_or_not(run: Run, photos: Path, quick: tuple[objec
     assert read_header(Path("b.safetensors"))["recipe"]["prior"] == "none"
 
 
+def test_photos_of_another_size_make_pictures_of_it(
+    run: Run, fail: Fail, photos: Path, quick: tuple[object, ...], own_cache: Path
+) -> None:
+    prior = ("--set", "prior=generated", "--set", "prior_images=2")
+    for name, size in (("own", ()), ("large", ("--resolution", 48))):
+        run("train", photos, *quick, *prior, *size, "-o", f"{name}.safetensors")
+        run("generate", "a sks cat", "--adapter", f"{name}.safetensors", "-n", 1, "--steps", 1, "-o", name)
+    sizes = [Image.open(f"{name}/a-sks-cat-0.png").size for name in ("own", "large")]
+    assert sizes == [(32, 32), (48, 48)], "those of the adapter's photos"
+    class_images = [Image.open(path).size for path in sorted((own_cache / "priors").rglob("*.png"))]
+    assert sorted(class_images) == [(32, 32)] * 2 + [(48, 48)] * 2
+    run("generate", "a sks cat", "--adapter", "large.safetensors", "--resolution", 40, "-n", 1, "--steps", 1, "-o", "x")
+    assert Image.open("x/a-sks-cat-0.png").size == (40, 40)
+    error = fail("train", photos, *quick, "--resolution", 50, "-o", "no.safetensors")
+    assert "multiple of 4, 32 at least, not 50" in error
+
+
 def test_unusable_photos_are_named_and_the_rest_is_used(
     run: Run, picture: Path, quick: tuple[object, ...], tmp_path: Path
 ) -> None:

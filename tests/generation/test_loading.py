@@ -11,7 +11,7 @@ from portraitist.adapters import Adapter
 from portraitist.adapters.formats import export
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, BadFile, BaseMismatch, MissingBase
-from portraitist.generation import find_base, load_for
+from portraitist.generation import find_base, load_base_of, load_for
 from portraitist.generation.loading import with_base_if_needed
 
 
@@ -42,6 +42,22 @@ def test_a_file_that_does_not_say_takes_the_base_of_the_others(adapter: Adapter,
     assert find_base([tmp_path / "bare.safetensors", tmp_path / "own.safetensors"]) == base.name
     with pytest.raises(BadConfig, match=r"bare\.safetensors does not say which base it was made for"):
         find_base([tmp_path / "bare.safetensors"])
+
+
+@pytest.mark.parametrize("side", [48, 10**9, "48", None, 7])
+def test_the_size_of_pictures_is_taken_from_the_file_if_it_makes_sense(
+    adapter: Adapter, base: Base, tmp_path: Path, side: object
+) -> None:
+    adapter.metadata["base"]["resolution"] = side
+    export(adapter, tmp_path / "a.safetensors", "portraitist")
+    files = [tmp_path / "a.safetensors"]
+    if side == 7:
+        with pytest.raises(BadConfig, match="not 7"):
+            load_base_of(files)
+        return
+    assert load_base_of(files).family.resolution == (48 if side == 48 else 32)
+    assert load_base_of(files, base.name).family.resolution == 32
+    assert load_base_of(files, resolution=40).family.resolution == 40
 
 
 def test_the_likely_base_is_named(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def load_base(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     bits: int | None = None,
+    resolution: int | None = None,
 ) -> Base:
     """Load a base model. Nothing is downloaded, and no pickle is opened.
 
@@ -88,9 +89,10 @@ def load_base(
         device: Where to put it.
         dtype: Precision of its weights; float32 when not given.
         bits: 8 or 4 puts the linear weights of its denoiser into so many bits before it goes to the device.
+        resolution: Side of the pictures to train on and to make; the one it was trained on when not given.
 
     Raises:
-        BadConfig: If there is no such model, it is damaged, or its family is not known.
+        BadConfig: If there is no such model, it is damaged, or its family is not known or cannot work at a resolution.
         MissingExtra: If fewer bits need a library that is not installed.
     """
     check_bits(bits)
@@ -104,6 +106,8 @@ def load_base(
         family = find_family(index["_class_name"], str(name))
         pipeline = _load_folder(source, index, dtype, str(name))
     base = Base(str(name), family(pipeline), bits)
+    if resolution is not None:
+        base.family.choose_resolution(resolution)
     if bits is not None:
         _ = base.fingerprint  # kept from here on: it is that of the weights as stored
         quantise(base.family.denoiser, bits, device)

@@ -11,6 +11,7 @@ from portraitist.cli.options import (
     DEFAULT_BASE,
     DeviceOption,
     OtherBaseOption,
+    ResolutionOption,
     SetOption,
     choose_device,
     parse_settings,
@@ -37,6 +38,7 @@ def edit(
     target: Annotated[str, typer.Option(help="What should be seen in it instead.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path("edit"),
     base: OtherBaseOption = None,
+    resolution: ResolutionOption = None,
     method: Annotated[
         str, typer.Option(help="What learns the picture: svdiff, lora, full; none edits without learning.")
     ] = "svdiff",
@@ -82,8 +84,7 @@ def edit(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.bases import load_base
-    from portraitist.generation import find_base, load_for
+    from portraitist.generation import load_base_of, load_for
     from portraitist.generation.edit_files import check_folder, save_edit
     from portraitist.generation.editing import EditConfig
     from portraitist.generation.editing import edit as change
@@ -96,7 +97,9 @@ def edit(
     config = EditConfig(inversion=inversion, eta=eta, **{k: v for k, v in given.items() if v is not None})
     _check_words(source, target, fit)
     check_folder(output, overwrite)
-    loaded = load_base(base or (find_base([adapter]) if adapter else DEFAULT_BASE), choose_device(device))
+    learnt_before = [adapter] if adapter else []
+    name = base or (None if learnt_before else DEFAULT_BASE)
+    loaded = load_base_of(learnt_before, name, choose_device(device), resolution=resolution)
     Ddim(loaded, config.steps)  # refuses what cannot be inverted before anything is learnt
     picture = read_photo(photo, loaded.family.resolution, fit)  # type: ignore[arg-type]
     learnt = load_for(loaded, adapter) if adapter else None

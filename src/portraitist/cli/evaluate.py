@@ -53,7 +53,6 @@ def evaluate(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.bases import load_base
     from portraitist.evaluation import (
         Evaluation,
         check_comparable,
@@ -62,7 +61,7 @@ def evaluate(
         load_tools,
         sampling_config,
     )
-    from portraitist.generation import find_base
+    from portraitist.generation import load_base_of
 
     place = choose_device(device)
     rules = load_protocol(protocol)
@@ -86,7 +85,7 @@ def evaluate(
     )
     check_comparable([evaluation.outline(), *others])
     _warn(candidates, rules)
-    result = evaluation.run(load_base(base or find_base(adapters), place) if adapters else None)
+    result = evaluation.run(load_base_of(adapters, base, place) if adapters else None)
     _write(evaluation, result, others, output)
 
 

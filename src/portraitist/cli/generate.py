@@ -42,6 +42,9 @@ def generate(
     ] = None,
     base: OtherBaseOption = None,
     base_dtype: BaseDtypeOption = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the pictures, in pixels; that of the adapter's photos when not given.")
+    ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures of each prompt.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next ones count up.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Denoiser steps.")] = None,
@@ -57,8 +60,14 @@ def generate(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.bases import load_base
-    from portraitist.generation import Region, SamplingConfig, base_warning, find_base, load_for, prompt_warning
+    from portraitist.generation import (
+        Region,
+        SamplingConfig,
+        base_warning,
+        load_base_of,
+        load_for,
+        prompt_warning,
+    )
     from portraitist.generation import generate as sample
 
     regions = [Region.parse(text) for text in region or []]
@@ -68,9 +77,9 @@ def generate(
     config = SamplingConfig(**settings)
     names = name_files([path for path, _ in chosen])
     require_writable(output)
-    if base is None:
-        base = find_base([path for path, _ in chosen]) if chosen else DEFAULT_BASE
-    loaded = load_base(base, choose_device(device), choose_dtype(base_dtype))
+    files = [path for path, _ in chosen]
+    name = base or (None if files else DEFAULT_BASE)
+    loaded = load_base_of(files, name, choose_device(device), choose_dtype(base_dtype), resolution)
     adapters = [(path, load_for(loaded, path, force), scale) for path, scale in chosen]
     texts = [", ".join([prompt, *(place.prompt for place in regions)]) for prompt in prompts]
     for _, one, _ in adapters:

@@ -31,6 +31,9 @@ BaseBitsOption = Annotated[
     int | None,
     typer.Option(help="Hold the base's linear weights in 8 or 4 bits (bitsandbytes); for lora, krona and lidb."),
 ]
+ResolutionOption = Annotated[
+    int | None, typer.Option(help="Side of the pictures, in pixels; the one the base was trained on when not given.")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps; auto takes the fastest there is.")]
 SetOption = Annotated[
     list[str] | None,

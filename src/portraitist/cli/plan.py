@@ -9,6 +9,7 @@ from portraitist.cli.options import (
     DEFAULT_BASE,
     BaseBitsOption,
     BaseDtypeOption,
+    ResolutionOption,
     SetOption,
     choose_dtype,
     parse_settings,
@@ -30,9 +31,7 @@ def plan(
     base_bits: BaseBitsOption = None,
     method: Annotated[str | None, typer.Option(help="One of `portraitist methods`, or several with +.")] = None,
     settings: SetOption = None,
-    resolution: Annotated[
-        int | None, typer.Option(min=8, help="Plan for pictures of another side; train takes the base's own.")
-    ] = None,
+    resolution: ResolutionOption = None,
 ) -> None:
     """Tell memory, file size, steps and trained numbers of a run; takes what train takes, loads no weights."""
     for path in photos:

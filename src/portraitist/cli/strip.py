@@ -33,15 +33,14 @@ def strip(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.bases import load_base
-    from portraitist.generation import SamplingConfig, find_base, load_for
+    from portraitist.generation import SamplingConfig, load_base_of, load_for
     from portraitist.generation.strips import draw_strip, interpolation_strip
 
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     config = SamplingConfig(scheduler="ddim", **settings)
     require_writable(output.parent)
-    loaded = load_base(base or find_base([first, second]), choose_device(device))
+    loaded = load_base_of([first, second], base, choose_device(device))
     ends = [load_for(loaded, path, force) for path in (first, second)]
     rows = interpolation_strip(loaded, ends[0], ends[1], prompts, count=count, seed=seed, config=config, force=force)
     with write_aside(output) as temporary:

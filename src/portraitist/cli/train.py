@@ -12,6 +12,7 @@ from portraitist.cli.options import (
     BaseDtypeOption,
     BaseOption,
     DeviceOption,
+    ResolutionOption,
     SetOption,
     choose_device,
     choose_dtype,
@@ -44,6 +45,7 @@ def train(
     base: BaseOption = DEFAULT_BASE,
     base_dtype: BaseDtypeOption = None,
     base_bits: BaseBitsOption = None,
+    resolution: ResolutionOption = None,
     method: Annotated[
         str | None, typer.Option(help="One of `portraitist methods`, or several with +; lora when not given.")
     ] = None,
@@ -82,7 +84,7 @@ def train(
     from portraitist.training.tokens import token_warning
     from portraitist.training.watching import drawing_advice
 
-    loaded = load_base(base, choose_device(device), choose_dtype(base_dtype), base_bits)
+    loaded = load_base(base, choose_device(device), choose_dtype(base_dtype), base_bits, resolution)
     resolved = load_recipe(method, loaded.name, loaded.family.name, recipe, overrides)
     if cut_mix or cut_mix_unmix:
         resolved = with_cut_mix(resolved, cut_mix_unmix)

@@ -2,7 +2,7 @@
 
 from portraitist.generation.compatibility import base_warning, check_base, prompt_warning
 from portraitist.generation.conversion import convert, merge_adapters
-from portraitist.generation.loading import find_base, load_for
+from portraitist.generation.loading import find_base, load_base_of, load_for
 from portraitist.generation.merging import merge_into_base
 from portraitist.generation.regions import Region
 from portraitist.generation.sampling import Picture, SamplingConfig, generate
@@ -19,6 +19,7 @@ __all__ = [
     "convert",
     "find_base",
     "generate",
+    "load_base_of",
     "load_for",
     "merge_adapters",
     "merge_into_base",

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from portraitist.adapters import Adapter
 from portraitist.adapters.formats import load_any, read_facts
 from portraitist.adapters.inspection import inspect_file
@@ -12,6 +14,9 @@ from portraitist.errors import BadConfig, MissingBase
 from portraitist.generation.compatibility import check_base
 
 Result = TypeVar("Result")
+
+# No header is believed that asks for larger pictures.
+_LARGEST = 4096
 
 
 def find_base(paths: Sequence[Path]) -> str:
@@ -30,6 +35,37 @@ def find_base(paths: Sequence[Path]) -> str:
     guess = inspect_file(paths[0]).base
     seems = f" (it seems to be for {guess})" if guess else ""
     raise BadConfig(f"{paths[0]} does not say which base it was made for; name it with --base{seems}")
+
+
+def load_base_of(
+    paths: Sequence[Path],
+    name: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    resolution: int | None = None,
+) -> Base:
+    """Load the base that adapter files name, to make pictures as large as those they were trained on.
+
+    Args:
+        paths: The files.
+        name: Another base instead; its pictures are as large as its own.
+        device: Where to put it.
+        dtype: Precision of its weights; float32 when not given.
+        resolution: Another side of the pictures.
+
+    Raises:
+        BadFile: If a file is damaged or no adapter.
+        BadConfig: If they name several bases or none, or one that is not here or makes no such pictures.
+    """
+    side = resolution or (_find_resolution(paths) if name is None else None)
+    return load_base(name or find_base(paths), device, dtype, resolution=side)
+
+
+def _find_resolution(paths: Sequence[Path]) -> int | None:
+    """Return the side of the pictures that adapter files were trained on, if all name the same and it makes sense."""
+    noted = [read_facts(path).get("base") for path in paths]
+    sides = [base.get("resolution") if isinstance(base, dict) else None for base in noted]
+    return sides[0] if len(set(sides)) == 1 and isinstance(sides[0], int) and sides[0] <= _LARGEST else None
 
 
 def load_for(base: Base, path: Path, force: bool = False) -> Adapter:

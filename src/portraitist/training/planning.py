@@ -113,13 +113,15 @@ def make_plan(
         resolution: Side of the pictures; the base's own when not given.
 
     Raises:
-        BadConfig: If there is no such base or method, or a setting is wrong.
+        BadConfig: If there is no such base or method, it makes no such pictures, or a setting is wrong.
     """
     memory = TensorMemory()
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
         family = build_skeleton(base, dtype, "cpu")
         recipe = load_recipe(method, base, family.name, overrides=overrides)
-        side = resolution or family.resolution
+        if resolution is not None:
+            family.choose_resolution(resolution)
+        side = family.resolution
         adapter = _blank_adapter(Base(base, family), recipe)
         task = _task(Base(base, family), adapter, recipe, side)
         needed = _measure(task, memory, side, bits)

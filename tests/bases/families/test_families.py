@@ -15,6 +15,7 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.families import FAMILIES, Flux, Framing, StableDiffusion, upcast
 from portraitist.bases.families.flux import pack, positions, time_shift, unpack
 from portraitist.errors import BadConfig
+from portraitist.generation import SamplingConfig, generate
 
 PROMPTS = ["a photo of a cat", "a red robot on the beach"]
 
@@ -48,6 +49,23 @@ def test_its_parts_are_there(base: Base) -> None:
     assert set(family.components) == {family.denoiser_name, *family.text_encoders}
     assert family.resolution == 32
     assert family.token_ids("cat") == tuple(family.pipeline.tokenizer("cat", add_special_tokens=False).input_ids)
+
+
+def test_pictures_of_another_side_are_trained_on_and_made(base: Base) -> None:
+    family = base.family
+    step = 8 if isinstance(family, Flux) else 4
+    own = family.resolution
+    try:
+        for wrong in (own + 1, own + step // 2, 0, -step, 4 * step):
+            with pytest.raises(BadConfig, match=rf"multiple of {step}, {8 * step} at least, not {wrong}"):
+                family.choose_resolution(wrong)
+        assert family.resolution == own
+        family.choose_resolution(own + 4 * step)
+        assert (family.resolution, family.own_resolution) == (own + 4 * step, own)
+        (made,) = generate(base, ["a cat"], config=SamplingConfig(steps=1), show_progress=False)
+        assert made.image.size == (family.resolution, family.resolution)
+    finally:
+        family._side = None
 
 
 def test_prompts_are_read_as_the_pipeline_reads_them(base: Base) -> None:

@@ -14,6 +14,9 @@ from portraitist.errors import BadConfig
 
 Conditions = dict[str, Tensor]
 
+# Fewer than so many latents across are no picture.
+_LEAST_LATENTS = 8
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -62,6 +65,7 @@ class Family(ABC):
 
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         self.pipeline: Any = pipeline
+        self._side: int | None = None
 
     @property
     def denoiser(self) -> nn.Module:
@@ -80,9 +84,32 @@ class Family(ABC):
         return {name: module for name in names if (module := getattr(self.pipeline, name)) is not None}
 
     @property
-    @abstractmethod
     def resolution(self) -> int:
+        """Return the side of the pictures that are trained on and made, in pixels."""
+        return self._side or self.own_resolution
+
+    @property
+    @abstractmethod
+    def own_resolution(self) -> int:
         """Return the side of the pictures the base was trained on, in pixels."""
+
+    @property
+    def side_step(self) -> int:
+        """Return what the sides of pictures are multiples of."""
+        return int(self.pipeline.vae_scale_factor)
+
+    def choose_resolution(self, side: int) -> None:
+        """Work with pictures of another side than the base's own from here on.
+
+        Raises:
+            BadConfig: If the base cannot make such pictures.
+        """
+        step, least = self.side_step, _LEAST_LATENTS * self.side_step
+        if side < least or side % step:
+            raise BadConfig(
+                f"{self.title} makes pictures whose side is a multiple of {step}, {least} at least, not {side}"
+            )
+        self._side = side
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:

@@ -35,9 +35,14 @@ class Flux(Family):
     guidance: ClassVar[float] = 3.5
 
     @property
-    def resolution(self) -> int:
+    def own_resolution(self) -> int:
         """Return the autoencoder's sample size: the transformer takes any."""
         return self.pipeline.vae.config.sample_size
+
+    @property
+    def side_step(self) -> int:
+        """Return the pixels of a patch of latents."""
+        return _PATCH * int(self.pipeline.vae_scale_factor)
 
     @property
     def prompt_tokens(self) -> int:

@@ -56,7 +56,7 @@ class StableDiffusion(Family):
             )
 
     @property
-    def resolution(self) -> int:
+    def own_resolution(self) -> int:
         """Return the pixels of the UNet's sample size through the autoencoder."""
         return self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
 
