@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import KINDS, save_tiny
+from transformers import CLIPTokenizer
 
 from portraitist.adapters import Adapter
-from portraitist.bases import Base
+from portraitist.bases import Base, load_base
 from portraitist.bases.architectures import write_architecture
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig
@@ -16,7 +18,7 @@ from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.loop import Loop
 from portraitist.training.memory import checkpointed
 from portraitist.training.optimizers import OptimizerChoice
-from portraitist.training.personalise import loop_config, train
+from portraitist.training.personalise import loop_config, new_adapter, train
 from portraitist.training.planning import make_plan, state_bytes
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject
@@ -128,6 +130,17 @@ def test_a_base_in_half_precision_takes_half(base: Base, dtype: torch.dtype) -> 
     assert half.base == pytest.approx(whole.base / 2, rel=0.01)
     assert half.adapter == whole.adapter
     assert 0 < half.activations < whole.activations
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bases_of_every_family_are_planned(kind: str, clip_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
+    folder = save_tiny(kind, clip_tokenizer, tmp_path / kind)
+    plan = make_plan(str(folder), "lora", {"steps": 2, "prior": "none", "batch_size": 1}, 5)
+    loaded = load_base(folder)
+    subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=loaded.family.resolution)
+    adapter = new_adapter(loaded, subject, plan.recipe)
+    assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
+    assert plan.memory.peak > plan.memory.base > 0
 
 
 def test_an_autoencoder_that_overflows_is_planned_in_single_precision(tmp_path: Path) -> None:

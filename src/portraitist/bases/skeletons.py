@@ -33,7 +33,7 @@ class BlankTokenizer:
         return SimpleNamespace(input_ids=torch.zeros(shape, dtype=torch.long))
 
 
-def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = "meta") -> Family:
+def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = "meta", schedule: Any = None) -> Family:
     """Build a base from its configurations alone.
 
     Args:
@@ -41,25 +41,40 @@ def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = 
             fetched before (its weights need not be there).
         dtype: Precision of the weights.
         device: Where they are; ``meta`` makes none, and inside a fake tensor mode nor does any other.
+        schedule: What `build_schedule` returned outside such a mode, where numbers are real.
 
     Raises:
         BadConfig: If there is no such base, or it is a single file.
     """
-    place: str | Path = name if name in list_architectures() else find_source(name).path
-    if isinstance(place, Path) and place.is_file():
-        raise BadConfig(
-            f"{name} is a single file; give the name of its architecture: {', '.join(list_architectures())}"
-        )
-    family = next(each for each in FAMILIES if each.name == architecture_family(place))
+    place = _find_place(name)
+    family = _find_family(place)
     parts: dict[str, nn.Module] = {
         **build_architecture(place, device, dtype),
         **build_architecture(place, device, dtype, (_AUTOENCODER,)),
     }
-    scheduler = next(iter(family.samplers.values())).from_config(read_scheduler(place))
-    pipeline: Any = SimpleNamespace(**parts, scheduler=scheduler)
+    pipeline: Any = SimpleNamespace(**parts, scheduler=schedule or build_schedule(name))
     pipeline.vae_scale_factor = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     for encoder in family.text_encoders:
         config: Any = parts[encoder].config
         length: Any = getattr(config, "max_position_embeddings", None) or _T5_TOKENS
         setattr(pipeline, encoder.replace("text_encoder", "tokenizer"), BlankTokenizer(int(length)))
     return family(pipeline)
+
+
+def build_schedule(name: str) -> Any:
+    """Build the noise schedule of a base; raises as `build_skeleton` does."""
+    place = _find_place(name)
+    return next(iter(_find_family(place).samplers.values())).from_config(read_scheduler(place))
+
+
+def _find_place(name: str) -> str | Path:
+    place: str | Path = name if name in list_architectures() else find_source(name).path
+    if isinstance(place, Path) and place.is_file():
+        raise BadConfig(
+            f"{name} is a single file; give the name of its architecture: {', '.join(list_architectures())}"
+        )
+    return place
+
+
+def _find_family(place: str | Path) -> type[Family]:
+    return next(each for each in FAMILIES if each.name == architecture_family(place))

@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from portraitist.adapters import Adapter, Attachment, file_size, find_layers, get_method
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Family, Framing, needs_upcast
-from portraitist.bases.skeletons import build_skeleton
+from portraitist.bases.skeletons import build_schedule, build_skeleton
 from portraitist.errors import BadConfig
 from portraitist.training.conditions import PromptBook
 from portraitist.training.dreambooth import DreamBoothTask
@@ -115,9 +115,10 @@ def make_plan(
     Raises:
         BadConfig: If there is no such base or method, it makes no such pictures, or a setting is wrong.
     """
+    schedule = build_schedule(base)  # of numbers, which fake tensors have not
     memory = TensorMemory()
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
-        family = build_skeleton(base, dtype, "cpu")
+        family = build_skeleton(base, dtype, "cpu", schedule)
         recipe = load_recipe(method, base, family.name, overrides=overrides)
         if resolution is not None:
             family.choose_resolution(resolution)
