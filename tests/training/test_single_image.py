@@ -41,10 +41,12 @@ def test_the_picture_is_learnt(base: Base, picture: Image.Image, method: str, ra
     assert "trigger" not in adapter.metadata
 
 
-def test_recipes_of_subjects_lose_prior_mirror_images_and_length(base: Base) -> None:
+def test_recipes_of_subjects_lose_prior_mirror_images_text_encoder_and_length(base: Base) -> None:
     recipe = single_image_recipe("svdiff", base)
     assert (recipe.prior, recipe.mirror) == ("none", False)
-    assert recipe.steps == 500
+    assert (recipe.steps, recipe.layers) == (500, "unet")
+    assert single_image_recipe("lora", base).layers == "attention"
+    assert single_image_recipe("svdiff", base, {"layers": "unet+text", "steps": 700}).layers == "unet+text"
 
 
 def test_refuses_what_an_edit_has_not(base: Base, picture: Image.Image, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 The training of CoSINE (SVDiff, arXiv 2303.11305, section 3.5), for any method that adapts the denoiser.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,15 @@ from portraitist.training.recipes import Recipe, load_recipe
 _SINGLE = {"prior": "none", "mirror": False}
 # The authors' number for single pictures; more only copies the picture whatever the prompt.
 _MOST_STEPS = 500
+# Of the steps for several photos. A picture is sooner learnt: on ten edits of validation identities on toyland, svdiff,
+# inverted, is nearer to the target with half of them (4 recognised instead of 2) and as like the subject.
+_SHARE_OF_STEPS = 0.5
+# The prompt is of words the base knows, and the target is read by the same text encoder: learning stays out of it.
+_WITH_TEXT = "+text"
 
 
 def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a method's recipe for a base, as it is used on a single picture.
+    """Return a method's recipe for a base, as it is used on a single picture: half the steps, text encoders left as they are.
 
     Args:
         method: A method with its own parameters in the denoiser; ``svdiff`` is the paper's.
@@ -37,7 +43,9 @@ def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | 
         BadConfig: If the method teaches a word, which an edit has not, or a setting is wrong.
     """
     recipe = load_recipe(method, base.name, base.family.name)
-    given = {**_SINGLE, "steps": min(recipe.steps, _MOST_STEPS), **(overrides or {})}
+    given = {**_SINGLE, "steps": min(math.ceil(_SHARE_OF_STEPS * recipe.steps), _MOST_STEPS), **(overrides or {})}
+    if isinstance(recipe.layers, str):
+        given = {"layers": recipe.layers.removesuffix(_WITH_TEXT), **given}
     if given["prior"] != "none":
         raise BadConfig("a single picture has no class, so there is no prior to preserve; leave the prior out")
     recipe = recipe.replace(given)
