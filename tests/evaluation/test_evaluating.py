@@ -226,6 +226,14 @@ def test_candidates_that_fit_nothing_are_named(tmp_path: Path, adapter: Path, pr
     renamed.write_bytes(adapter.read_bytes())
     with pytest.raises(BadConfig, match="--photos"):
         find_candidates(renamed, None, protocol)
+    for name in (f"{CAT.name}-lora", f"{CAT.name}-of-mine"):
+        named = renamed.rename(tmp_path / f"{name}.safetensors")
+        (found,) = find_candidates(named, None, protocol)
+        assert found.subject.name == CAT.name
+        named.rename(renamed)
+    with pytest.raises(BadConfig, match="--photos"):
+        find_candidates(renamed.rename(tmp_path / f"{CAT.name}x.safetensors"), None, protocol)
+    renamed = tmp_path / f"{CAT.name}x.safetensors"
     (found,) = find_candidates(renamed, CAT.folder, protocol)
     assert (found.subject.name, found.subject.class_noun, found.token) == (CAT.name, "cat", "zwx")
 

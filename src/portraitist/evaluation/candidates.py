@@ -94,12 +94,13 @@ def _by_subject(what: Path, folders: dict[str, Path]) -> dict[str, Path]:
 
 
 def _only(what: Path, folders: dict[str, Path]) -> str:
-    """Return the subject of a single adapter or folder: the only one there is, or one of the same name."""
+    """Return the subject of a single adapter or folder: the only one there is, or the one its name begins with."""
     if len(folders) == 1:
         return next(iter(folders))
     name = what.name.removesuffix(SUFFIX)
-    if name in folders:
-        return name
+    meant = [folder for folder in folders if f"{name}-".startswith(f"{folder}-")]
+    if meant:
+        return max(meant, key=len)
     raise BadConfig(f"{what} could belong to {len(folders)} subjects; give the photos of one: --photos FOLDER")
 
 
