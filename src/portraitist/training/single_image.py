@@ -32,7 +32,7 @@ _WITH_TEXT = "+text"
 
 
 def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a method's recipe for a base, as it is used on a single picture: half the steps, text encoders left as they are.
+    """Return a method's recipe for a base, as it is used on a single picture: in half the steps, the denoiser alone.
 
     Args:
         method: A method with its own parameters in the denoiser; ``svdiff`` is the paper's.
