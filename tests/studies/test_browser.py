@@ -19,7 +19,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
 HEIGHT = 3200
 # How the page looked when somebody last looked at it, small enough that fonts of another machine make no difference.
-# After a change that is wanted: look at the page, delete these, and run this file with PORTRAITIST_KEEP_SCREENSHOTS=1.
+# After a change that is wanted: look at the page, then run this file with PORTRAITIST_KEEP_SCREENSHOTS=1.
 KEPT = Path(__file__).parent / "screenshots"
 SMALL = 20  # pixels of the page for one of the kept picture
 # Written into the page's title by the browser, where a test can read it: document width, and rows after sorting.
@@ -69,22 +69,25 @@ def test_screenshots_of_two_widths_and_schemes(page: Path, tmp_path: Path) -> No
     assert (rows[0] == rows[1]).mean() > 0.9
 
 
-def looks_as_it_did(page: Path, target: Path, width: int) -> bool:
+def photograph_small(page: Path, target: Path, width: int) -> Image.Image:
     photograph(page, target, width)
-    kept = KEPT / f"study-{width}.png"
     with Image.open(target) as image:
-        now = image.convert("L").resize((width // SMALL, HEIGHT // SMALL), Image.Resampling.BOX)
-    if os.environ.get("PORTRAITIST_KEEP_SCREENSHOTS") and not kept.exists():
-        KEPT.mkdir(exist_ok=True)
-        now.save(kept)
-    with Image.open(kept) as image:
+        return image.convert("L").resize((width // SMALL, HEIGHT // SMALL), Image.Resampling.BOX)
+
+
+def looks_as_kept(now: Image.Image, width: int) -> bool:
+    with Image.open(KEPT / f"study-{width}.png") as image:
         difference = np.abs(np.asarray(now).astype(int) - np.asarray(image))
     return bool(difference.mean() < 4 and (difference > 60).mean() < 0.01)
 
 
 @pytest.mark.parametrize("width", [500, 1280])
 def test_the_page_looks_as_it_did(page: Path, tmp_path: Path, width: int) -> None:
-    assert looks_as_it_did(page, tmp_path / "now.png", width)
+    now = photograph_small(page, tmp_path / "now.png", width)
+    if os.environ.get("PORTRAITIST_KEEP_SCREENSHOTS"):
+        KEPT.mkdir(exist_ok=True)
+        now.save(KEPT / f"study-{width}.png")
+    assert looks_as_kept(now, width)
 
 
 @pytest.mark.parametrize("width", [500, 1280])
@@ -93,7 +96,7 @@ def test_what_is_gone_from_the_page_is_missed(page: Path, tmp_path: Path, width:
     changed = tmp_path / "changed.html"
     style = f"<style>{gone} {{ display: none }}</style></head>"
     changed.write_text(page.read_text(encoding="utf-8").replace("</head>", style), encoding="utf-8")
-    assert not looks_as_it_did(changed, tmp_path / "now.png", width)
+    assert not looks_as_kept(photograph_small(changed, tmp_path / "now.png", width), width)
 
 
 @pytest.mark.parametrize("width", [500, 1280])

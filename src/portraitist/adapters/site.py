@@ -92,15 +92,14 @@ class Site:
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute the module with all parts that act on it; the argument has the name that torch's layers give it."""
-        x = input
-        present = self.present(x)
+        present = self.present(input)
         everywhere = [part for part in present if part.where is None]
-        y = self._forward(x, everywhere)
+        y = self._forward(input, everywhere)
         total = y
         for part in present:
             share = part.where(self.spec, y) if part.where is not None else 0.0
             if isinstance(share, Tensor) or share != 0.0:
-                total = total + share * (self._forward(x, _joined([*everywhere, replace(part, where=None)])) - y)
+                total = total + share * (self._forward(input, _joined([*everywhere, replace(part, where=None)])) - y)
         return total
 
     def _forward(self, x: Tensor, present: list[Part]) -> Tensor:

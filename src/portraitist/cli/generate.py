@@ -75,9 +75,9 @@ def generate(
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     config = SamplingConfig(**settings)
-    names = name_files([path for path, _ in chosen])
-    require_writable(output)
     files = [path for path, _ in chosen]
+    names = name_files(files)
+    require_writable(output)
     name = base or (None if files else DEFAULT_BASE)
     loaded = load_base_of(files, name, choose_device(device), choose_dtype(base_dtype), resolution)
     adapters = [(path, load_for(loaded, path, force), scale) for path, scale in chosen]

@@ -34,7 +34,7 @@ from portraitist.studies.pair_judging import (
     photos_of,
 )
 from portraitist.toyland.examiner import restore
-from portraitist.toyland.world.identities import Identity
+from portraitist.toyland.world.identities import Identity, check_split
 from portraitist.training.cut_mix import USUAL_PROBABILITY
 from portraitist.training.multi_subject import train_several
 from portraitist.training.personalise import train
@@ -122,6 +122,7 @@ class PairStudy:
     def __post_init__(self) -> None:
         if min(self.pairs, self.prompts, self.seeds, self.sampling_steps) < 1 or self.prompts > len(PROMPTS):
             raise BadConfig(f"a study needs a pair, a seed, a step, and 1 to {len(PROMPTS)} prompts")
+        check_split(self.split)
         if unknown := [way for way in self.ways if way not in WAYS]:
             raise BadConfig(f"no way to teach two is named {unknown[0]!r}; there are: {', '.join(WAYS)}")
 

@@ -42,7 +42,7 @@ def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[Param
 def base_identity(base: Base) -> dict[str, Any]:
     """Return the facts about a base that two runs must share for one to resume the other."""
     family = base.family
-    side = {} if family.resolution == family.own_resolution else {"resolution": family.resolution}
+    side = {"resolution": family.resolution} if family.is_resized else {}
     return {"base": base.fingerprint, "base_precision": base.precision, "base_bits": base.bits, **side}
 
 

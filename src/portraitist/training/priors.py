@@ -18,7 +18,7 @@ def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
     """Return the cache folder for a base, a class prompt and sampling settings."""
     readable = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40]
     settings = f"{prompt} {sampling.steps} {sampling.guidance} {sampling.scheduler} {sampling.negative_prompt}"
-    if base.family.resolution != base.family.own_resolution:
+    if base.family.is_resized:
         settings += f" {base.family.resolution}"
     digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
     return cache_folder() / "priors" / base.fingerprint / f"{readable}-{digest}"

@@ -94,6 +94,11 @@ class Family(ABC):
         """Return the side of the pictures the base was trained on, in pixels."""
 
     @property
+    def is_resized(self) -> bool:
+        """Say whether pictures have another side than those the base was trained on."""
+        return self.resolution != self.own_resolution
+
+    @property
     def side_step(self) -> int:
         """Return what the sides of pictures are multiples of."""
         return int(self.pipeline.vae_scale_factor)

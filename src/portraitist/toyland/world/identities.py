@@ -172,6 +172,16 @@ def nearest_colour(colour: tuple[float, float, float], palette: dict[str, tuple[
     return min(palette, key=lambda word: sum((a - b) ** 2 for a, b in zip(palette[word], colour, strict=True)))
 
 
+def check_split(name: str) -> None:
+    """Check that there is a split of this name.
+
+    Raises:
+        BadConfig: If there is none.
+    """
+    if name not in SPLITS:
+        raise BadConfig(f"no split of identities is named {name!r}; there are {', '.join(SPLITS)}")
+
+
 def sample_identity(
     rng: np.random.Generator, split: str | None = "train", kind: str | None = None, colour: str | None = None
 ) -> Identity:
@@ -186,8 +196,8 @@ def sample_identity(
     Raises:
         BadConfig: If there is no such split.
     """
-    if split is not None and split not in SPLITS:
-        raise BadConfig(f"no split of identities is named {split!r}; there are {', '.join(SPLITS)}")
+    if split is not None:
+        check_split(split)
     for _ in range(100_000):
         drawn = _draw(rng, kind or KINDS[rng.integers(len(KINDS))])
         if (split is None or drawn.split == split) and (colour is None or drawn.colour == colour):
