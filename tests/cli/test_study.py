@@ -45,6 +45,9 @@ def test_a_study_is_run_reported_and_resumed(run: Callable[..., Result], file: P
     (folder / "report.html").unlink()
     run(*command, "--quick", "--only-report")
     assert "LoRA at two rates (quick)" in (folder / "report.html").read_text(encoding="utf-8")
+    said = run(*command, "--quick", "-o", "elsewhere", "--from", "kept/rates/runs.csv").stdout
+    assert "4 runs from kept/rates/runs.csv" in said
+    assert "4 of them in the folder already" in said
 
 
 def test_without_a_name_the_studies_are_listed(run: Callable[..., Result]) -> None:
@@ -59,6 +62,7 @@ def test_without_a_name_the_studies_are_listed(run: Callable[..., Result]) -> No
         (("rates.yaml", "--executor", "cloud"), "no executor is named 'cloud'"),
         (("rates.yaml", "--only-report"), "nothing to report"),
         (("rates.yaml", "--base", "nowhere"), "nowhere"),
+        (("rates.yaml", "--from", "nothing.csv"), "no table of runs at nothing.csv"),
     ],
 )
 def test_what_cannot_work_is_refused(

@@ -30,9 +30,14 @@ def study(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core when not given.")] = None,
     base: Annotated[str | None, typer.Option(help="Another base than the study's.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make runs again that failed.")] = False,
+    runs_from: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Take over what another folder of this study, or its runs.csv, has already."),
+    ] = None,
     only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; write the report anew.")] = False,
     page: Annotated[
-        Path | None, typer.Option(help="Also write the report's Markdown here, its figures beside it, to be kept.")
+        Path | None,
+        typer.Option(help="Also write the report's Markdown here, its figures and runs beside it, to be kept."),
     ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
     device: DeviceOption = "auto",
@@ -45,8 +50,9 @@ def study(
         _list()
         return
     from portraitist.files import require_writable
-    from portraitist.studies.engine import carry_out, default_workers, prepare
+    from portraitist.studies.engine import carry_out, default_workers, prepare, take_over
     from portraitist.studies.executors import get_executor
+    from portraitist.studies.run_files import find_runs
     from portraitist.studies.study_report import write_report
 
     get_executor(executor)
@@ -59,7 +65,10 @@ def study(
         )
     if page is not None:
         require_writable(page.parent)
+    sources = [find_runs(source) for source in runs_from or []]
     prepared = prepare(wanted, folder)
+    for source in sources:
+        fact("taken over", f"{take_over(prepared, source)} runs from {source}")
     count = workers or default_workers(chosen_device)
     _show_plan(prepared, count, retry_failed)
     written = time.monotonic()

@@ -14,6 +14,7 @@ from portraitist.files import require_writable
 from portraitist.progress import track
 from portraitist.studies.executors import get_executor
 from portraitist.studies.grid import Cell, RunSpec, plan, unique_specs
+from portraitist.studies.run_files import read_runs
 from portraitist.studies.scoring import Scorer, make_scorer
 from portraitist.studies.study import Study
 from portraitist.studies.table import Table
@@ -69,6 +70,25 @@ def prepare(study: Study, folder: Path) -> Prepared:
     table = Table(folder)
     table.write_facts(study_facts(study, base, scorer, table.facts()))
     return Prepared(study, tuple(cells), scorer, table)
+
+
+def take_over(prepared: Prepared, source: Path) -> int:
+    """Take runs of this study that were finished elsewhere, and are missing here, and return how many there were.
+
+    Args:
+        prepared: The study that goes on.
+        source: Another folder of the study, or the ``runs.csv`` of one; pictures are taken from beside it.
+
+    Raises:
+        PortraitistError: If there is no table of runs.
+    """
+    taken = 0
+    for outcome, finished in read_runs(source, prepared.missing(retry_failed=True)):
+        prepared.table.record(outcome, finished)
+        taken += 1
+    if taken:
+        prepared.table.write_facts({"taken_over": prepared.table.facts().get("taken_over", 0) + taken})
+    return taken
 
 
 def carry_out(

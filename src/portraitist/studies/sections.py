@@ -18,7 +18,7 @@ from portraitist.studies.running import picture_name
 from portraitist.studies.scoring import Measure
 from portraitist.studies.statistics import is_known
 from portraitist.studies.study import thin
-from portraitist.studies.table import Table
+from portraitist.studies.table import Row, Table
 from portraitist.units import in_bytes, in_time
 
 _LABELLED = 10  # arms up to this number have their names in the scatter, more of them their numbers
@@ -305,18 +305,19 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
 
 
 def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:
-    """Return the pictures of a few subjects under a few arms, those of the first training seed they share."""
+    """Return the pictures of a few subjects under a few arms; runs taken over from a file alone have none."""
     arms = thin(result.finished, _COLUMNS)
     seen: dict[str, int] = {}
     for arm in arms:
-        for subject, _ in arm.rows:
-            seen[subject] = seen.get(subject, 0) + 1
+        for (subject, _), row in arm.rows.items():
+            if _has_pictures(table, row):
+                seen[subject] = seen.get(subject, 0) + 1
     chosen = [subject for subject, count in seen.items() if count == max(seen.values())][:_SUBJECTS]
     return [_picture_grid(result, arms, subject, table) for subject in chosen]
 
 
 def _picture_grid(result: GridResult, arms: Sequence[ArmResult], subject: str, table: Table) -> PictureGrid:
-    rows = [_first_seed(arm, subject) for arm in arms]
+    rows = [_first_shown(arm, subject, table) for arm in arms]
     spec = next(row.spec for row in rows if row is not None)
     prompts = list(spec["prompts"])
     lines = []
@@ -328,9 +329,14 @@ def _picture_grid(result: GridResult, arms: Sequence[ArmResult], subject: str, t
     return PictureGrid(subject, photos, tuple(short_label(result, arm) for arm in arms), tuple(lines))
 
 
-def _first_seed(arm: ArmResult, subject: str) -> Any:
-    seeds = sorted(seed for name, seed in arm.rows if name == subject)
-    return arm.rows[subject, seeds[0]] if seeds else None
+def _first_shown(arm: ArmResult, subject: str, table: Table) -> Row | None:
+    """Return the run of the first training seed that has pictures, or of the first at all."""
+    runs = [row for (name, _), row in sorted(arm.rows.items()) if name == subject]
+    return next((row for row in runs if _has_pictures(table, row)), runs[0] if runs else None)
+
+
+def _has_pictures(table: Table, row: Row) -> bool:
+    return table.picture_path(row.key, picture_name("subject", 0, 0)).exists()
 
 
 def _read(table: Table, key: str, name: str) -> Image.Image | None:

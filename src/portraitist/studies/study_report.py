@@ -21,11 +21,11 @@ from portraitist.studies.embedding import template_environment
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
 from portraitist.studies.grid import REFERENCES
+from portraitist.studies.run_files import PARQUET, RUNS, write_csv, write_parquet
 from portraitist.studies.sections import Entry, PictureGrid, Section, build_sections
-from portraitist.studies.table import write_csv, write_parquet
 from portraitist.units import in_time
 
-PAGE, TEXT, SUMMARY, RUNS, PARQUET = "report.html", "report.md", "summary.csv", "runs.csv", "runs.parquet"
+PAGE, TEXT, SUMMARY = "report.html", "report.md", "summary.csv"
 FIGURES = "figures"
 _GREY = (212, 208, 200)  # where a run is missing on a sheet
 _SHORT = 240  # characters of a list in the settings
@@ -46,7 +46,7 @@ def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = 
     Args:
         prepared: The study, finished or not.
         parquet: Also write the runs as Parquet.
-        page: Also write the Markdown there, with its figures in a folder of its name beside it.
+        page: Also write the Markdown there, with its figures and the runs' CSV in a folder of its name beside it.
 
     Returns:
         The files for a reader, the page first.
@@ -69,6 +69,7 @@ def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = 
         files.append(folder / PARQUET)
     if page is not None:
         _write_text(page, content, figures, page.stem)
+        write_csv(result.rows.values(), page.parent / page.stem / RUNS)
         files.append(page)
     return files
 
@@ -135,6 +136,7 @@ def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
         "machine": facts["machine"],
         "workers": facts.get("workers", "none yet"),
         "device": facts.get("device", "none yet"),
+        "runs taken over from elsewhere": facts.get("taken_over", 0) or None,
     }
     tables = [
         ("The study", study),

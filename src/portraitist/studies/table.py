@@ -1,16 +1,15 @@
 """The table of a study's runs: one row a run in SQLite, the pictures beside it in a folder."""
 
-import csv
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from portraitist.errors import BadFile, MissingExtra
+from portraitist.errors import BadFile
 from portraitist.files import write_aside
 from portraitist.studies.running import CurvePoint, RunOutcome
 
@@ -65,8 +64,13 @@ class Table:
             connection.execute(f"CREATE TABLE IF NOT EXISTS runs ({columns})")
             connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
 
-    def record(self, outcome: RunOutcome) -> None:
-        """Write a run's pictures, then its row; an older row of the same run is replaced."""
+    def record(self, outcome: RunOutcome, finished: str | None = None) -> None:
+        """Write a run's pictures, then its row; an older row of the same run is replaced.
+
+        Args:
+            outcome: The run.
+            finished: When it ended, in ISO 8601; now when not given.
+        """
         spec = outcome.spec
         for name, content in outcome.pictures.items():
             with write_aside(self.picture_path(spec.key, name)) as temporary:
@@ -82,7 +86,7 @@ class Table:
             "size": outcome.size,
             "training_seconds": outcome.training_seconds,
             "seconds": outcome.seconds,
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": finished or datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "scores": json.dumps(outcome.scores),
             "curve": json.dumps([asdict(point) for point in outcome.curve]),
             "spec": json.dumps(asdict(spec)),
@@ -134,69 +138,8 @@ class Table:
             ) from error
 
 
-def flatten(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return one flat mapping a run, scores and settings each in a column of their own."""
-    flat = []
-    for row in rows:
-        settings = {f"setting.{name}": value for name, value in _dotted(row.spec["recipe"]).items()}
-        scores = {f"score.{name}": value for name, value in row.scores.items()}
-        plain = {name: getattr(row, name) for name in _COLUMNS if name not in _JSON}
-        flat.append({**plain, "base": row.spec["base"], **scores, **settings})
-    return flat
-
-
-def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """Write the runs as comma-separated values."""
-    flat = flatten(rows)
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    with write_aside(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
-
-
-def write_parquet(rows: Iterable[Row], path: Path) -> None:
-    """Write the runs as Parquet.
-
-    Raises:
-        MissingExtra: If pyarrow is not installed.
-    """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra("parquet", "pyarrow") from error
-    flat = flatten(rows)
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    columns = {name: _one_type([row.get(name) for row in flat]) for name in names}
-    with write_aside(path) as temporary:
-        parquet.write_table(pyarrow.table(columns), temporary)
-
-
 def _row(values: tuple[Any, ...]) -> Row:
     content = dict(zip(_COLUMNS, values, strict=True))
     content.update({name: json.loads(content[name]) for name in _JSON})
     content["curve"] = tuple(CurvePoint(**point) for point in content["curve"])
     return Row(**content)
-
-
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names; lists become text."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat.update(_dotted(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, list | tuple) else value
-    return flat
-
-
-def _one_type(values: list[Any]) -> list[Any]:
-    """Make a column's values one type: numbers if all are, else text."""
-    present = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in present):
-        return values
-    if all(isinstance(value, int | float) for value in present):
-        mixed = any(isinstance(value, float) for value in present)
-        return [float(value) if mixed and value is not None else value for value in values]
-    return [None if value is None else str(value) for value in values]
