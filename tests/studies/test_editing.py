@@ -9,16 +9,27 @@ from PIL import Image
 
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
+from portraitist.evaluation.encoders import Encoder, load_encoder
 from portraitist.studies.editing import EditingStudy, default_arms, default_recipes
 from portraitist.studies.editing_report import ANSWER, RESTORED, UNEDITED, score_study, write_editing_report
 from portraitist.studies.editing_scores import score_edits
-from portraitist.studies.edits import KINDS_OF_EDIT, draw_edits
+from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit, draw_edits
 from portraitist.toyland.examiner import Examiner
 
 
 @pytest.fixture(scope="module")
 def base(tiny_base_folder: Path) -> Base:
     return load_base(tiny_base_folder)
+
+
+@pytest.fixture(scope="module")
+def examiner() -> Examiner:
+    return Examiner.load()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("toyland-identity")
 
 
 def new_study(base: Base, folder: Path, count: int = 5) -> EditingStudy:
@@ -45,34 +56,40 @@ def test_forty_edits_change_one_thing_each() -> None:
 
 
 @pytest.mark.parametrize("known", draw_edits(per_kind=2), ids=lambda known: known.name)
-def test_the_true_answer_scores_full_and_the_unedited_picture_nothing(known) -> None:  # type: ignore[no-untyped-def]
+def test_the_true_answer_scores_full_and_the_unedited_picture_nothing(
+    known: KnownEdit, examiner: Examiner, encoder: Encoder
+) -> None:
     before, after = known.pictures(64)
-    (answer,), (unedited,) = score_edits([known], [after]), score_edits([known], [before])
+    answer, unedited, halfway = score_edits(
+        [known] * 3, [after, before, Image.blend(before, after, 0.5)], examiner, encoder
+    )
     assert (answer.gain, unedited.gain) == (1, 0)
     assert (answer.recognised, unedited.recognised) == (1, 0)
     assert unedited.unchanged_error in (0, None)
     assert answer.unchanged_error is None or answer.unchanged_error < 8 / 255
-    halfway = Image.blend(before, after, 0.5)
-    assert score_edits([known], [halfway])[0].gain == pytest.approx(0.5, abs=0.02)
+    assert halfway.gain == pytest.approx(0.5, abs=0.02)
+    assert answer.identity == pytest.approx(1, abs=1e-5)
+    assert unedited.identity < 1
+    wanted = (None, None) if known.kind in ("accessory", "removal") else (1, 0)
+    assert (answer.read, unedited.read) == wanted
 
 
-def test_a_study_is_resumed_and_reported(base: Base, tmp_path: Path) -> None:
+def test_a_study_is_resumed_and_reported(base: Base, examiner: Examiner, encoder: Encoder, tmp_path: Path) -> None:
     study = new_study(base, tmp_path / "run")
     with pytest.raises(BadConfig, match="run the study first"):
-        score_study(study)
+        score_study(study, examiner, encoder)
     new_study(base, tmp_path / "run", count=2).run()
     early = study.picture_path(study.edits[0], study.arms[0])
     written = early.stat().st_mtime_ns
     study.run()
     assert early.stat().st_mtime_ns == written
     assert all(study.result(known, arm) is not None for known in study.edits for arm in study.arms)
-    examiner = Examiner([8, 8], 32).eval()
-    rows = {row.name: row for row in score_study(study, examiner)}
+    rows = {row.name: row for row in score_study(study, examiner, encoder)}
     references = [UNEDITED, UNEDITED + RESTORED], [ANSWER + RESTORED, ANSWER]
     assert list(rows) == [*references[0], *(arm.name for arm in study.arms), *references[1]]
     assert rows[ANSWER + RESTORED].values("unchanged_error") > rows[ANSWER].values("unchanged_error")
     assert np.mean(rows[ANSWER].values("gain")) == 1
-    page, grid = write_editing_report(study, tmp_path / "report", examiner)
+    page, grid = write_editing_report(study, tmp_path / "report", examiner, encoder)
     text = page.read_text()
     for heading in ("target recognised", "target read", "svdiff, inverted", "SDEdit 0.5", "| accessory | removal |"):
         assert heading in text, heading

@@ -151,3 +151,15 @@ def test_a_folder_without_an_examiner_is_named(tmp_path: Path, examiner: Examine
     (tmp_path / WEIGHTS).write_bytes(b"\0" * 40)
     with pytest.raises(BadFile, match="no examiner can be read"):
         Examiner.load(tmp_path)
+
+
+def test_the_package_has_one_that_reads_what_was_drawn() -> None:
+    specs = [sample_picture(numpy_generator(8, "pictures", index), "test") for index in range(60)]
+    images = np.stack([np.asarray(render(spec)) for spec in specs])
+    truth = [Reading.from_labels(labels(spec)) for spec in specs]
+    examiner = Examiner.load()
+    read = examiner.read(images)
+    assert np.mean([a.scene == b.scene and a.kinds == b.kinds for a, b in zip(read, truth, strict=True)]) >= 0.95
+    doubled = images[:8].repeat(2, axis=1).repeat(2, axis=2)
+    assert examiner.read(doubled) == read[:8], "pictures of another size are resized"
+    assert len(examiner.revision) == 16

@@ -14,7 +14,7 @@ from portraitist.cli.options import (
     choose_device,
     parse_settings,
 )
-from portraitist.cli.reporting import fact, say, warn
+from portraitist.cli.reporting import fact, say
 
 
 def editing(
@@ -31,11 +31,9 @@ def editing(
     split: SplitOption = "test",
     settings: SetOption = None,
     examiner: Annotated[
-        Path | None, typer.Option(help="Folder of toyland's examiner; without, targets are not read.")
+        Path | None, typer.Option(help="Folder of another examiner, which reads targets, than the package's.")
     ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Encoder of identities, e.g. toyland-identity; without, they are not compared.")
-    ] = None,
+    encoder: Annotated[str, typer.Option(help="Encoder that compares identities.")] = "toyland-identity",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the results.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Edits at once, each in a process.")] = 1,
     only_report: Annotated[bool, typer.Option("--only-report", help="Make no picture; write the report anew.")] = False,
@@ -55,11 +53,8 @@ def editing(
     from portraitist.toyland.examiner import Examiner
 
     place = choose_device(device)
-    judge = Examiner.load(examiner) if examiner else None
-    identities = load_encoder(encoder, place) if encoder else None
-    for missing, option in ((judge, "--examiner"), (identities, "--encoder")):
-        if missing is None:
-            warn(f"without {option}, the table lacks a column")
+    judge = Examiner.load(examiner) if examiner else Examiner.load()
+    identities = load_encoder(encoder, place)
     loaded = load_base(base, place)
     methods = tuple(method or METHODS)
     study = EditingStudy(

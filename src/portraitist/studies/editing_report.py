@@ -46,9 +46,7 @@ class Scored:
         return [value for value in found if value is not None]
 
 
-def write_editing_report(
-    study: EditingStudy, folder: Path, examiner: Examiner | None = None, encoder: Encoder | None = None
-) -> tuple[Path, Path]:
+def write_editing_report(study: EditingStudy, folder: Path, examiner: Examiner, encoder: Encoder) -> tuple[Path, Path]:
     """Write page and grid of what the study has made so far, over those that are there; return both paths.
 
     Raises:
@@ -59,11 +57,11 @@ def write_editing_report(
     with write_aside(grid) as temporary:
         draw_grid(study).save(temporary, format="PNG", optimize=True)
     with write_aside(page) as temporary:
-        temporary.write_text(_render(study, rows, examiner is not None, encoder), encoding="utf-8")
+        temporary.write_text(_render(study, rows, examiner, encoder), encoding="utf-8")
     return page, grid
 
 
-def score_study(study: EditingStudy, examiner: Examiner | None = None, encoder: Encoder | None = None) -> list[Scored]:
+def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> list[Scored]:
     """Score every arm on the edits that all arms have made.
 
     The unedited pictures and the true answers stand beside them, as they are and through the autoencoder.
@@ -110,7 +108,7 @@ def _made(study: EditingStudy) -> list[tuple[KnownEdit, Mapping[str, Image.Image
     return found
 
 
-def _render(study: EditingStudy, rows: Sequence[Scored], examined: bool, encoder: Encoder | None) -> str:
+def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, encoder: Encoder) -> str:
     edits = rows[0].edits
     counts = ", ".join(f"{sum(known.kind == kind for known in edits)} of {kind}" for kind in KINDS_OF_EDIT)
     shown = [name for name in _HEADINGS if any(row.values(name) for row in rows)]
@@ -124,12 +122,11 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examined: bool, encoder
         "Toyland's pictures are drawn, so an edit has a true answer: the same picture, drawn with one thing changed.",
         f"{len(edits)} edits ({counts}) of identities that the base was not trained on; one seed each. Base:"
         f" {study.base.name} ({study.base.fingerprint}). Learning: {recipes}. Ranges are 95 % bootstrap intervals over"
-        " edits. Written by `portraitist toyland editing`, with the examiner that `portraitist toyland train --stage"
-        " examiner` makes.",
+        " edits. Written by `portraitist toyland editing`.",
         "",
         table(["", *(_HEADINGS[name] for name in shown)], [_cells(row, shown) for row in rows]),
         "",
-        *_explain(examined, encoder),
+        *_explain(examiner, encoder),
         *(line for name in by_kind for line in _by_kind(rows, name)),
         "",
         f"![Rows: one edit of each kind; columns: the picture, every way of editing, the true answer]({GRID})",
@@ -159,19 +156,15 @@ def _interval(values: Sequence[float]) -> str:
     return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
-def _explain(examined: bool, encoder: Encoder | None) -> list[str]:
+def _explain(examiner: Examiner, encoder: Encoder) -> list[str]:
     """Say what the columns mean."""
-    lines = [
+    return [
         "Target recognised: in the region to change, the result is nearer to the true answer than to the unedited"
-        " picture; pictures of neither may be either."
-    ]
-    if examined:
-        lines.append("Target read: toyland's examiner reads the scene, style or colour that was asked for.")
-    if encoder is not None:
-        lines.append(f"Identity kept: cosine with the true answer, by {encoder.name} (weights {encoder.revision}).")
-    lines.append("Error where nothing changes: root mean squared, on [0, 1]; a style changes everything.")
-    lines.append(
+        " picture; pictures of neither may be either.",
+        "Target read: toyland's examiner reads the scene, style or colour that was asked for"
+        f" (weights {examiner.revision}).",
+        f"Identity kept: cosine with the true answer, by {encoder.name} (weights {encoder.revision}).",
+        "Error where nothing changes: root mean squared, on [0, 1]; a style changes everything.",
         "Way to the answer: 1 is the true answer, 0 as far from it as the unedited picture, in the region to change;"
-        " pixel by pixel, so another picture of what was asked for gets little."
-    )
-    return lines
+        " pixel by pixel, so another picture of what was asked for gets little.",
+    ]

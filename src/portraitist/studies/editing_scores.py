@@ -32,45 +32,39 @@ class EditScores:
     read: float | None
     gain: float
     unchanged_error: float | None
-    identity: float | None
+    identity: float
 
 
 SCORES = tuple(EditScores.__dataclass_fields__)
 
 
 def score_edits(
-    edits: Sequence[KnownEdit],
-    results: Sequence[Image.Image],
-    examiner: Examiner | None = None,
-    encoder: Encoder | None = None,
+    edits: Sequence[KnownEdit], results: Sequence[Image.Image], examiner: Examiner, encoder: Encoder
 ) -> list[EditScores]:
     """Score one result of each edit.
 
     Args:
         edits: The edits.
         results: A result of each, all of one size.
-        examiner: Reads what a picture shows; None leaves `read` out.
-        encoder: Recognises identities; None leaves `identity` out.
+        examiner: Reads what a picture shows.
+        encoder: Recognises identities.
     """
     size = results[0].width
     pairs = [known.pictures(size) for known in edits]
-    read: list[float | None] = [None] * len(edits)
-    if examiner is not None:
-        readings = examiner.read(np.stack([np.asarray(image.convert("RGB")) for image in results]))
-        read = [_find_target(known, reading) for known, reading in zip(edits, readings, strict=True)]
-    identities: list[float | None] = [None] * len(edits)
-    if encoder is not None:
-        drawn, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
-        identities = [float(value) for value in (drawn * wanted).sum(-1)]
+    readings = examiner.read(np.stack([np.asarray(image.convert("RGB")) for image in results]))
+    drawn, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
+    identities = (drawn * wanted).sum(-1).tolist()
     scores = []
-    for (before, after), result, seen, identity in zip(pairs, results, read, identities, strict=True):
+    for known, (before, after), result, reading, identity in zip(
+        edits, pairs, results, readings, identities, strict=True
+    ):
         old, new, found = (np.asarray(image.convert("RGB"), np.float64) / 255 for image in (before, after, result))
         changed = np.abs(old - new).max(-1) > _CHANGED / 255
         missing, made = _rms((found - new)[changed]), _rms((found - old)[changed])
         scores.append(
             EditScores(
                 recognised=float(missing < made),
-                read=seen,
+                read=_find_target(known, reading),
                 gain=1 - missing / _rms((old - new)[changed]),
                 unchanged_error=None if changed.all() else _rms((found - old)[~changed]),
                 identity=identity,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from portraitist.errors import BadFile
 from portraitist.evaluation.encoders import ResidualStage
-from portraitist.files import write_aside
+from portraitist.files import sha256, write_aside
 from portraitist.randomness import epoch_order, numpy_generator, torch_generator
 from portraitist.toyland.autoencoder import to_tensor
 from portraitist.toyland.config import ExaminerConfig
@@ -40,6 +41,8 @@ HEADS: dict[str, tuple[str, ...]] = {
 }
 UNASKED = -1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+# The examiner of the package.
+BUILTIN = Path(str(files("portraitist.toyland"))) / "builtin" / "examiner"
 # Weights of a binomial blur, one pixel wide.
 _BINOMIAL = (0.25, 0.5, 0.25)
 
@@ -92,11 +95,17 @@ def to_targets(readings: Sequence[Reading]) -> dict[str, Tensor]:
 
 
 class Examiner(nn.Module):
-    """A residual network from pictures ``[n, 3, 64, 64]`` in [-1, 1] to logits of every head."""
+    """A residual network from pictures ``[n, 3, 64, 64]`` in [-1, 1] to logits of every head.
+
+    Attributes:
+        settings: Its channels and resolution.
+        revision: A hash of the weights it was loaded with.
+    """
 
     def __init__(self, channels: Sequence[int], resolution: int) -> None:
         super().__init__()
-        self.settings = {"channels": list(channels), "resolution": resolution}
+        self.revision = "untrained"
+        self.settings: dict[str, Any] = {"channels": list(channels), "resolution": resolution}
         self.stem = nn.Conv2d(3, channels[0], 3, stride=2, padding=1)
         self.stages = nn.ModuleList(_Stage(a, b) for a, b in pairwise(channels))
         side = resolution >> len(channels)
@@ -113,11 +122,14 @@ class Examiner(nn.Module):
 
     @torch.no_grad()
     def read(self, images: np.ndarray, batch_size: int = 100) -> list[Reading]:
-        """Read uint8 pictures ``[n, h, w, 3]``."""
-        device = self.head.weight.device
+        """Read uint8 pictures ``[n, h, w, 3]``; those of another size are resized."""
+        device, side = self.head.weight.device, self.settings["resolution"]
         readings = []
         for start in range(0, len(images), batch_size):
-            logits = self(to_tensor(images[start : start + batch_size]).to(device))
+            pixels = to_tensor(images[start : start + batch_size]).to(device)
+            if pixels.shape[-2:] != (side, side):
+                pixels = F.interpolate(pixels, (side, side), mode="bicubic", antialias=True)
+            logits = self(pixels)
             answers = {head: values.argmax(1).tolist() for head, values in logits.items()}
             rows = range(len(answers["number"]))
             readings += [_reading({head: HEADS[head][answers[head][row]] for head in HEADS}) for row in rows]
@@ -132,8 +144,8 @@ class Examiner(nn.Module):
             temporary.write_text(json.dumps({**self.settings, "heads": HEADS}, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "Examiner":
-        """Read an examiner that `save` wrote.
+    def load(cls, folder: Path = BUILTIN) -> "Examiner":
+        """Read an examiner that `save` wrote, the package's when no folder is given.
 
         Raises:
             BadFile: If the folder holds none, or one that answers other questions.
@@ -143,6 +155,7 @@ class Examiner(nn.Module):
             heads = {head: tuple(answers) for head, answers in settings.pop("heads").items()}
             examiner = cls(**settings)
             examiner.load_state_dict(load_file(folder / WEIGHTS))
+            examiner.revision = sha256(folder / WEIGHTS)[:16]
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise BadFile(f"no examiner can be read from {folder} ({error}); train it: stage examiner") from error
         if heads != HEADS:
