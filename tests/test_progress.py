@@ -1,6 +1,7 @@
 """The progress bar on a terminal, plain lines elsewhere, and silence from libraries."""
 
 import io
+import logging
 import re
 import warnings
 from types import SimpleNamespace
@@ -84,3 +85,4 @@ def test_libraries_are_silenced() -> None:
     assert diffusers.utils.logging.get_verbosity() == diffusers.utils.logging.ERROR
     assert transformers.logging.get_verbosity() == transformers.logging.ERROR
     assert huggingface_hub.utils.are_progress_bars_disabled()
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)

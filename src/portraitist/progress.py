@@ -1,5 +1,6 @@
 """The one progress bar, and silence from libraries that would print over it."""
 
+import logging
 import time
 import warnings
 from collections.abc import Iterator
@@ -90,6 +91,7 @@ def track(total: int, description: str, completed: int = 0, hidden: bool = False
 
 def quiet_libraries() -> None:
     """Silence progress bars, advice and warnings of the libraries underneath."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns while diffusers imports it
     import diffusers
     import huggingface_hub
     import transformers
