@@ -110,6 +110,11 @@ def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: 
         assert one.sheet(mine).tobytes() == two.sheet(other).tobytes()
 
 
+def test_without_references_the_base_is_left_out(base: Base, tmp_path: Path) -> None:
+    study = replace(STUDY, pairs=1, ways=("joint",), prompts=1, references=False)
+    assert [row.way for row in carry_out(study, base, ColourRecogniser(), tmp_path).rows()] == ["joint"]
+
+
 def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, base: Base) -> None:
     other = replace(STUDY, seeds=2)
     with pytest.raises(BadConfig, match="holds another study: its pictures differs"):

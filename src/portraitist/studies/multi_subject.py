@@ -106,6 +106,7 @@ class PairStudy:
         strangers: How many of each kind the judge knows, an even number.
         seed: Seed of pairs and photos.
         split: Split of the identities.
+        references: Whether the untrained base is judged, too.
     """
 
     pairs: int = 10
@@ -118,6 +119,7 @@ class PairStudy:
     strangers: int = STRANGERS
     seed: int = 0
     split: str = "test"
+    references: bool = True
 
     def __post_init__(self) -> None:
         if min(self.pairs, self.prompts, self.seeds, self.sampling_steps) < 1 or self.prompts > len(PROMPTS):
@@ -234,10 +236,10 @@ class PairStudyFolder:
 
 
 def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path, workers: int = 1) -> PairStudyFolder:
-    """Make the rows that are missing; each pair has one of the untrained base, too.
+    """Make the rows that are missing.
 
     Args:
-        study: The study.
+        study: The study; each pair has a row of the untrained base, too, unless `references` is off.
         base: The base.
         recogniser: Who judges.
         folder: Where rows and pictures go.
@@ -248,7 +250,8 @@ def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path
     """
     recipes = {method: study.recipe(method, base) for method in study.methods}
     store = PairStudyFolder(folder, _facts(study, base, recogniser, recipes))
-    jobs = [(number, method) for number in range(study.pairs) for method in (UNTRAINED_BASE, *study.methods)]
+    taught = (*([UNTRAINED_BASE] if study.references else []), *study.methods)
+    jobs = [(number, method) for number in range(study.pairs) for method in taught]
     wanted = [job for job in jobs if any(not store.has(*job, way) for way in _ways(study, job[1]))]
     here = partial(_make_rows, study, base, recogniser, store)
     alone = partial(_make_rows_alone, study, base.name, str(base.device), recogniser.name, store)
