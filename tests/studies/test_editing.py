@@ -11,8 +11,16 @@ from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import Encoder, load_encoder
 from portraitist.studies.editing import EditingStudy, default_arms, default_recipes
-from portraitist.studies.editing_report import ANSWER, RESTORED, UNEDITED, score_study, write_editing_report
-from portraitist.studies.editing_scores import score_edits
+from portraitist.studies.editing_report import (
+    ANSWER,
+    RESTORED,
+    UNEDITED,
+    Scored,
+    _findings,
+    score_study,
+    write_editing_report,
+)
+from portraitist.studies.editing_scores import EditScores, score_edits
 from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit, draw_edits
 from portraitist.toyland.examiner import Examiner
 
@@ -91,11 +99,24 @@ def test_a_study_is_resumed_and_reported(base: Base, examiner: Examiner, encoder
     assert np.mean(rows[ANSWER].values("gain")) == 1
     page, grid = write_editing_report(study, tmp_path / "report", examiner, encoder)
     text = page.read_text()
-    for heading in ("target recognised", "target read", "svdiff, inverted", "SDEdit 0.5", "| accessory | removal |"):
+    headings = ("target recognised", "target read", "svdiff, inverted", "SDEdit 0.5", "| accessory | removal |")
+    for heading in (*headings, "| svdiff, inverted - svdiff, new noise |", "| no learning, inverted - SDEdit 0.7 |"):
         assert heading in text, heading
     assert "| way to the answer |\n" in text, "the last column"
     with Image.open(grid) as image:
         assert image.width > (len(study.arms) + 2) * 96
+
+
+def test_the_best_is_named_with_what_is_within_noise_of_it() -> None:
+    edits = draw_edits(per_kind=8)
+    gains = {"far": [0.5, 0.6], "near": [0.6, 0.49], "nowhere": [0.0, 0.1]}
+    rows = [
+        Scored(name, edits, [EditScores(0, None, values[index % 2], 1 - values[0], 0) for index in range(len(edits))])
+        for name, values in gains.items()
+    ]
+    gain, error = _findings(rows, ["gain", "unchanged_error"])
+    assert gain == "- Way to the answer: best is far, 0.55 (0.53 to 0.57). Within noise of it: near."
+    assert error == "- Error where nothing changes: best is near, 0.40 (0.40 to 0.40)."
 
 
 def test_several_processes_make_the_same_pictures(base: Base, tmp_path: Path) -> None:

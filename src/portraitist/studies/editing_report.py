@@ -8,11 +8,11 @@ from PIL import Image
 
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import Encoder
-from portraitist.evaluation.statistics import bootstrap_interval
+from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference
 from portraitist.files import write_aside
 from portraitist.generation.sheets import caption_sheet
 from portraitist.markdown import table
-from portraitist.studies.editing import EditingStudy
+from portraitist.studies.editing import NOTHING, EditingStudy
 from portraitist.studies.editing_scores import EditScores, score_edits
 from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit
 from portraitist.toyland.examiner import Examiner, restore
@@ -28,6 +28,7 @@ _HEADINGS = {
     "unchanged_error": "error where nothing changes",
     "gain": "way to the answer",
 }
+_LOWER_IS_BETTER = ("unchanged_error",)
 _TILE = 96
 
 
@@ -44,6 +45,12 @@ class Scored:
         pairs = zip(self.edits, self.scores, strict=True)
         found = [getattr(scores, score) for known, scores in pairs if kind in (None, known.kind)]
         return [value for value in found if value is not None]
+
+    def by_edit(self, score: str) -> dict[str, float]:
+        """Return a score by edit, where it has an answer."""
+        pairs = zip(self.edits, self.scores, strict=True)
+        found = {known.name: getattr(scores, score) for known, scores in pairs}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def write_editing_report(study: EditingStudy, folder: Path, examiner: Examiner, encoder: Encoder) -> tuple[Path, Path]:
@@ -124,15 +131,60 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, enc
         f" {study.base.name} ({study.base.fingerprint}). Learning: {recipes}. Ranges are 95 % bootstrap intervals over"
         " edits. Written by `portraitist toyland editing`.",
         "",
+        *_findings([row for row in rows if row.name in {arm.name for arm in study.arms}], shown),
+        "",
         table(["", *(_HEADINGS[name] for name in shown)], [_cells(row, shown) for row in rows]),
         "",
-        *_explain(examiner, encoder),
+        *(f"- {line}" for line in _explain(examiner, encoder)),
+        "",
+        "## What inversion and learning bring",
+        "",
+        "Differences on the same edits; those whose interval holds zero may be none.",
+        "",
+        table(["", *(_HEADINGS[name] for name in shown)], _differences(study, rows, shown)),
         *(line for name in by_kind for line in _by_kind(rows, name)),
         "",
         f"![Rows: one edit of each kind; columns: the picture, every way of editing, the true answer]({GRID})",
         "",
     ]
     return "\n".join(lines)
+
+
+def _findings(arms: Sequence[Scored], shown: Sequence[str]) -> list[str]:
+    """Say which way is best at each score, and which cannot be told from it."""
+    lines = []
+    for score in shown:
+        sign = -1 if score in _LOWER_IS_BETTER else 1
+        best = max(arms, key=lambda row: sign * sum(row.values(score)))
+        near = [row.name for row in arms if row is not best and _holds_zero(_difference(best, row, score))]
+        words = f" Within noise of it: {'; '.join(near)}." if near else ""
+        lines.append(f"- {_HEADINGS[score].capitalize()}: best is {best.name}, {_interval(best.values(score))}.{words}")
+    return lines
+
+
+def _differences(study: EditingStudy, rows: Sequence[Scored], shown: Sequence[str]) -> list[list[str]]:
+    """Return a line a comparison of two arms that differ in one thing."""
+    by_name = {row.name: row for row in rows}
+    inverted = {arm.method: arm.name for arm in study.arms if arm.config.inversion}
+    others = [arm for arm in study.arms if not arm.config.inversion]
+    pairs = [(inverted[arm.method], arm.name) for arm in others]
+    pairs += [(name, inverted[NOTHING]) for method, name in inverted.items() if method != NOTHING]
+    return [
+        [f"{one} - {other}", *(_signed(_difference(by_name[one], by_name[other], score)) for score in shown)]
+        for one, other in pairs
+    ]
+
+
+def _difference(one: Scored, other: Scored, score: str) -> Interval | None:
+    return paired_difference(one.by_edit(score), other.by_edit(score))
+
+
+def _holds_zero(interval: Interval | None) -> bool:
+    return interval is not None and interval.low <= 0 <= interval.high
+
+
+def _signed(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
 
 
 def _cells(row: Scored, shown: Sequence[str]) -> list[str]:
