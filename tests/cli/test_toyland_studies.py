@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from portraitist.studies import pair_judging
+from portraitist.studies.pairs import judging
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -17,8 +17,8 @@ QUICK = ("--set", "steps=1", "--set", "batch_size=1", "--set", "prior=none", "--
 def test_pairs_are_taught_judged_and_reported(
     run: Run, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pair_judging, "_ROUNDS", 1)
-    monkeypatch.setattr(pair_judging, "_TRUE_PICTURES", 1)
+    monkeypatch.setattr(judging, "_ROUNDS", 1)
+    monkeypatch.setattr(judging, "_TRUE_PICTURES", 1)
     small = ("--pairs", 1, "--method", "svdiff", "--way", "cut-mix-unmix", "--prompts", 1, "--seeds", 1)
     options = ("--base", tiny_base_folder, "--judge", "colours", "--sampling-steps", 1, *QUICK)
     output = run("toyland", "pairs", "-o", "page.md", *small, *options).stdout

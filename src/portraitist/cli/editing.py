@@ -47,9 +47,9 @@ def editing(
     quiet_libraries()
     from portraitist.bases import load_base
     from portraitist.evaluation.encoders import load_encoder
-    from portraitist.studies.editing import METHODS, EditingStudy, default_arms, default_recipes
-    from portraitist.studies.editing_report import write_editing_report
-    from portraitist.studies.edits import draw_edits
+    from portraitist.studies.editing.edits import draw_edits
+    from portraitist.studies.editing.report import write_editing_report
+    from portraitist.studies.editing.study import METHODS, EditingStudy, default_arms, default_recipes
     from portraitist.toyland.examiner import Examiner
 
     place = choose_device(device)

@@ -17,7 +17,7 @@ from portraitist.cli.options import (
 from portraitist.cli.reporting import fact
 
 if TYPE_CHECKING:
-    from portraitist.studies.multi_subject import Way
+    from portraitist.studies.pairs.study import Way
 
 
 def pairs(
@@ -51,9 +51,9 @@ def pairs(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.studies.multi_subject import METHODS, WAYS, PairStudy, carry_out
-    from portraitist.studies.pair_judging import make_recogniser
-    from portraitist.studies.pair_report import write_report
+    from portraitist.studies.pairs.judging import make_recogniser
+    from portraitist.studies.pairs.report import write_report
+    from portraitist.studies.pairs.study import METHODS, WAYS, PairStudy, carry_out
 
     ways: tuple[Way, ...] = tuple(way) if way else WAYS  # type: ignore[arg-type]
     study = PairStudy(

@@ -21,7 +21,7 @@ from portraitist.generation import Region, SamplingConfig, generate
 from portraitist.progress import track
 from portraitist.studies.executors import base_of_process, spread
 from portraitist.studies.grid import UNTRAINED_BASE
-from portraitist.studies.pair_judging import (
+from portraitist.studies.pairs.judging import (
     JUDGING,
     STRANGERS,
     Pair,

@@ -12,9 +12,9 @@ from portraitist.evaluation.statistics import Interval, bootstrap_interval, pair
 from portraitist.files import write_aside
 from portraitist.generation.sheets import caption_sheet
 from portraitist.markdown import table
-from portraitist.studies.editing import NOTHING, EditingStudy
-from portraitist.studies.editing_scores import EditScores, score_edits
-from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit
+from portraitist.studies.editing.edits import KINDS_OF_EDIT, KnownEdit
+from portraitist.studies.editing.scores import EditScores, score_edits
+from portraitist.studies.editing.study import NOTHING, EditingStudy
 from portraitist.toyland.examiner import Examiner, restore
 
 PAGE, GRID = "editing.md", "editing.png"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from portraitist.studies.demo import SEEDS, Demo
+from portraitist.studies.demo.demo import SEEDS, Demo
 from portraitist.studies.embedding import template_environment
 from portraitist.units import in_bytes, in_time
 

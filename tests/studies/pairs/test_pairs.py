@@ -11,8 +11,11 @@ from PIL import Image
 
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
-from portraitist.studies import multi_subject, pair_judging
-from portraitist.studies.multi_subject import (
+from portraitist.studies.pairs import judging
+from portraitist.studies.pairs import study as pair_study
+from portraitist.studies.pairs.judging import VERDICTS, ColourRecogniser, Reliability, make_recogniser
+from portraitist.studies.pairs.report import render_report, write_report
+from portraitist.studies.pairs.study import (
     PROMPTS,
     WAYS,
     PairStudy,
@@ -21,8 +24,6 @@ from portraitist.studies.multi_subject import (
     carry_out,
     recipe_of_way,
 )
-from portraitist.studies.pair_judging import VERDICTS, ColourRecogniser, Reliability, make_recogniser
-from portraitist.studies.pair_report import render_report, write_report
 from portraitist.training.cut_mix import WORDINGS, pair_prompt
 
 QUICK: dict[str, Any] = {
@@ -43,7 +44,7 @@ STUDY = PairStudy(
 def small_judge() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("_ROUNDS", 1), ("_TRUE_PICTURES", 1)):
-            patch.setattr(pair_judging, name, value)
+            patch.setattr(judging, name, value)
         yield
 
 
@@ -88,11 +89,11 @@ def test_what_is_done_is_kept(store: PairStudyFolder, base: Base, monkeypatch: p
     before = json.loads(gone.read_text())
     gone.unlink()
     taught = []
-    real = multi_subject.train
+    real = pair_study.train
     monkeypatch.setattr(
-        multi_subject, "train", lambda *args, **named: taught.append(args[1].token) or real(*args, **named)
+        pair_study, "train", lambda *args, **named: taught.append(args[1].token) or real(*args, **named)
     )
-    monkeypatch.setattr(multi_subject, "train_several", lambda *args, **named: pytest.fail("trained again"))
+    monkeypatch.setattr(pair_study, "train_several", lambda *args, **named: pytest.fail("trained again"))
     carry_out(STUDY, base, ColourRecogniser(), store.folder)
     assert taught == ["sks", "olo"]
     assert json.loads(gone.read_text())["verdicts"] == before["verdicts"]
@@ -135,7 +136,7 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
     assert "| base | untrained |" in text
 
 
-def row(pair: int, way: multi_subject.Way, both: int) -> Row:
+def row(pair: int, way: pair_study.Way, both: int) -> Row:
     verdicts = ("both",) * both + ("twice",) * (10 - both)
     return Row(pair, f"pair {pair}", pair % 2 == 0, "lora", way, verdicts, 12.0, Reliability(0.9, 0.8, 0.1, 0.0))
 

@@ -10,8 +10,8 @@ from PIL import Image
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import Encoder, load_encoder
-from portraitist.studies.editing import EditingStudy, default_arms, default_recipes
-from portraitist.studies.editing_report import (
+from portraitist.studies.editing.edits import KINDS_OF_EDIT, KnownEdit, draw_edits
+from portraitist.studies.editing.report import (
     ANSWER,
     RESTORED,
     UNEDITED,
@@ -20,8 +20,8 @@ from portraitist.studies.editing_report import (
     score_study,
     write_editing_report,
 )
-from portraitist.studies.editing_scores import EditScores, score_edits
-from portraitist.studies.edits import KINDS_OF_EDIT, KnownEdit, draw_edits
+from portraitist.studies.editing.scores import EditScores, score_edits
+from portraitist.studies.editing.study import EditingStudy, default_arms, default_recipes
 from portraitist.toyland.examiner import Examiner
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from portraitist.randomness import numpy_generator
-from portraitist.studies import pair_judging
-from portraitist.studies.pair_judging import (
+from portraitist.studies.pairs import judging
+from portraitist.studies.pairs.judging import (
     ColourRecogniser,
     Pair,
     PairJudge,
@@ -34,7 +34,7 @@ def pair() -> Pair:
 @pytest.fixture(scope="module")
 def judge(pair: Pair) -> Iterator[PairJudge]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pair_judging, "_TRUE_PICTURES", 12)
+        patch.setattr(judging, "_TRUE_PICTURES", 12)
         yield PairJudge(pair, ColourRecogniser(), SIZE, strangers=2)
 
 
@@ -113,7 +113,7 @@ def test_nobody_passes_for_the_pair_by_being_nearest(judge: PairJudge, pair: Pai
 
 def test_references_have_been_through_the_autoencoder(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """An autoencoder that exchanges red and blue: the judge knows both by what it makes of them."""
-    monkeypatch.setattr(pair_judging, "_ROUNDS", 1)
+    monkeypatch.setattr(judging, "_ROUNDS", 1)
 
     def restore(made: Sequence[Image.Image]) -> list[Image.Image]:
         return [Image.merge("RGB", picture.convert("RGB").split()[::-1]) for picture in made]

@@ -11,8 +11,8 @@ from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
 from portraitist.markdown import table
 from portraitist.studies.grid import UNTRAINED_BASE
-from portraitist.studies.multi_subject import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS, PairStudyFolder, Row
-from portraitist.studies.pair_judging import VERDICTS, draw_pairs, photos_of
+from portraitist.studies.pairs.judging import VERDICTS, draw_pairs, photos_of
+from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS, PairStudyFolder, Row
 from portraitist.studies.statistics import is_known
 
 _MEANINGS = {

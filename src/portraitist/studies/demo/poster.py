@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from portraitist.generation.sheets import fit_tile, wrap
-from portraitist.studies.demo import SEEDS, Comparison, Demo
+from portraitist.studies.demo.demo import SEEDS, Comparison, Demo
 
 # Everything is drawn at twice its nominal size, so that text stays sharp where the picture is shown smaller.
 _DENSITY = 2

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from portraitist.files import write_aside
-from portraitist.studies.demo import Demo
-from portraitist.studies.page import headline, render_page, summary
-from portraitist.studies.poster import draw_poster
+from portraitist.studies.demo.demo import Demo
+from portraitist.studies.demo.page import headline, render_page, summary
+from portraitist.studies.demo.poster import draw_poster
 
 
 def write_demo(demo: Demo, folder: Path) -> tuple[Path, Path]:

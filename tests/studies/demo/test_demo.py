@@ -14,9 +14,9 @@ from portraitist.adapters import Adapter
 from portraitist.bases import load_base
 from portraitist.bases.examples import get_example, list_examples
 from portraitist.generation import SamplingConfig, generate
-from portraitist.studies.demo import SEEDS, Demo, choose_prompts, run_demo
-from portraitist.studies.page import headline, render_page
-from portraitist.studies.reports import write_demo
+from portraitist.studies.demo.demo import SEEDS, Demo, choose_prompts, run_demo
+from portraitist.studies.demo.page import headline, render_page
+from portraitist.studies.demo.writing import write_demo
 from portraitist.toyland.world.captions import SCENE_PHRASES
 from portraitist.training.recipes import load_recipe
 

@@ -17,7 +17,7 @@ from portraitist.files import require_writable, write_aside
 from portraitist.generation.editing import EditConfig, edit
 from portraitist.generation.inversion import check_invertible
 from portraitist.progress import track
-from portraitist.studies.edits import KnownEdit
+from portraitist.studies.editing.edits import KnownEdit
 from portraitist.studies.executors import base_of_process, spread
 from portraitist.training.recipes import Recipe
 from portraitist.training.single_image import single_image_recipe, teach_picture

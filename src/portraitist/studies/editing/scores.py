@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from portraitist.evaluation.encoders import Encoder, embed_images
-from portraitist.studies.edits import KnownEdit
+from portraitist.studies.editing.edits import KnownEdit
 from portraitist.toyland.examiner import Examiner, Reading
 from portraitist.toyland.world.captions import labels
 

@@ -1,0 +1,1 @@
+"""Editing measured where the true answer can be drawn."""

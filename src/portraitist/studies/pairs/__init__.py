@@ -1,0 +1,1 @@
+"""Two subjects in one picture: taught in several ways, judged, reported."""
