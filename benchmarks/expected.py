@@ -13,7 +13,7 @@ import torch
 from benchmarks.rendering import render
 from benchmarks.results import read_results, write_results
 from portraitist.adapters.registry import list_methods
-from portraitist.training.planning import make_plan
+from portraitist.training.planning.planning import make_plan
 
 BASES = ("sd15", "sdxl", "flux")
 _PHOTOS = 5

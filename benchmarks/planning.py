@@ -27,11 +27,11 @@ from portraitist.bases.architectures import write_architecture
 from portraitist.bases.families import Framing
 from portraitist.bases.skeletons import build_skeleton
 from portraitist.training.dreambooth import DreamBoothTask
-from portraitist.training.latents import Latents
-from portraitist.training.loop import Loop
+from portraitist.training.inputs.latents import Latents
+from portraitist.training.loop.loop import Loop
 from portraitist.training.memory import checkpointed
 from portraitist.training.personalise import blank_adapter, loop_config
-from portraitist.training.planning import make_plan
+from portraitist.training.planning.planning import make_plan
 from portraitist.training.recipes import load_recipe
 
 _SETTINGS = {"steps": 2, "prior": "none", "mirror": False, "precision": "no", "average_decay": 0.0}

@@ -21,9 +21,9 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.families import Framing
 from portraitist.bases.skeletons import build_skeleton
 from portraitist.training.dreambooth import denoising_errors
+from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, MixedSample, UnmixLoss
 from portraitist.training.personalise import blank_adapter
 from portraitist.training.recipes import load_recipe
-from portraitist.training.unmix import USUAL_WEIGHT, MixedSample, UnmixLoss
 
 # Latents of a sample, and samples of a step.
 _BASES = {"toyland": ((8, 16, 16), 4), "sd15": ((4, 32, 32), 1)}

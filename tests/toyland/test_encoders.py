@@ -20,7 +20,7 @@ from portraitist.toyland.encoders import (
 )
 from portraitist.toyland.world.identities import KINDS
 from portraitist.toyland.world.portraits import choose_identities, load_portraits, write_portraits
-from portraitist.training.loop import Loop, LoopConfig
+from portraitist.training.loop.loop import Loop, LoopConfig
 
 WHO = choose_identities(8, "train", seed=1)
 

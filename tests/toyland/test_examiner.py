@@ -25,7 +25,7 @@ from portraitist.toyland.examiner import (
 )
 from portraitist.toyland.world.captions import labels
 from portraitist.toyland.world.pictures import render, sample_picture
-from portraitist.training.loop import Loop, LoopConfig
+from portraitist.training.loop.loop import Loop, LoopConfig
 
 ONE = Reading(("robot",), ("red",), "snow", "photo")
 TWO = Reading(("cat", "robot"), ("", "blue"), "plain", "pixel art")

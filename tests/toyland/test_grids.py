@@ -12,7 +12,7 @@ from torch import Tensor
 from portraitist.generation import SamplingConfig, generate
 from portraitist.toyland.exam import as_base
 from portraitist.toyland.grids import GridWriter, sample_grid
-from portraitist.training.loop import Loop, LoopConfig, ParameterGroup
+from portraitist.training.loop.loop import Loop, LoopConfig, ParameterGroup
 
 QUICK = SamplingConfig(steps=2, guidance=1.0)
 PROMPTS = ("a photo of a cat in the snow", "a photo of a red robot on the beach")

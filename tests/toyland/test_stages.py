@@ -37,7 +37,7 @@ from portraitist.toyland.tokenizer import single_token, train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS, caption, exam_question
 from portraitist.toyland.world.dataset import load_dataset
 from portraitist.toyland.world.pictures import render, sample_picture
-from portraitist.training.loop import Loop, LoopConfig
+from portraitist.training.loop.loop import Loop, LoopConfig
 
 CAPTIONS = [exam_question(numpy_generator(1, "captions", index)).prompt for index in range(80)]
 

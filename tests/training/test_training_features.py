@@ -18,18 +18,18 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, BadPhoto, TrainingDiverged, TrainingInterrupted
 from portraitist.evaluation import Preprocessing
-from portraitist.training.companions import missing_companions
-from portraitist.training.conditions import PromptBook
-from portraitist.training.judging import Encoders
-from portraitist.training.latents import encode_views
+from portraitist.training.inputs.companions import missing_companions
+from portraitist.training.inputs.conditions import PromptBook
+from portraitist.training.inputs.latents import encode_views
+from portraitist.training.inputs.priors import prior_images
+from portraitist.training.inputs.views import View, bucket_size, make_views
 from portraitist.training.memory import pictures_at_once
 from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import loop_config, train
-from portraitist.training.priors import prior_images
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject
-from portraitist.training.views import View, bucket_size, make_views
+from portraitist.training.watching.judging import Encoders
 
 SIZE = 32
 

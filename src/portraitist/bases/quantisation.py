@@ -57,6 +57,9 @@ def _quantised(layer: nn.Linear, bits: int, device: str | torch.device) -> nn.Mo
         packed.weight = library.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
     else:
         packed.weight = library.Params4bit(weight, requires_grad=False, quant_type="nf4")
+        # On processors with bfloat16 it would pack weights anew at their first use, for inference only: layers narrower
+        # than a block of 64 fail there, and what is packed so cannot be trained through afterwards.
+        packed.support_avx512bf16_for_cpu = False
     packed.bias = layer.bias
     result: nn.Module = packed.to(device).eval().requires_grad_(False)
     return result

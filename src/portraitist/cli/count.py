@@ -22,7 +22,7 @@ def count(
     ] = None,
 ) -> None:
     """Count an adapter's layers and numbers on an architecture; nothing is downloaded."""
-    from portraitist.training.counts import count_adapter
+    from portraitist.training.planning.counts import count_adapter
 
     result = count_adapter(base, method, parse_settings(settings or []), layers)
     fact("layers", f"{result.layers}")

@@ -19,7 +19,7 @@ from portraitist.errors import BadPhoto
 from portraitist.units import in_bytes
 
 if TYPE_CHECKING:
-    from portraitist.training.planning import Memory, Plan
+    from portraitist.training.planning.planning import Memory, Plan
 
 
 def plan(
@@ -44,7 +44,7 @@ def plan(
 
     quiet_libraries()
     from portraitist.bases.quantisation import check_bits
-    from portraitist.training.planning import make_plan
+    from portraitist.training.planning.planning import make_plan
 
     check_bits(base_bits)
     usable = 0

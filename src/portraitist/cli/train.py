@@ -76,13 +76,13 @@ def train(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.training.companions import missing_companions
-    from portraitist.training.multi_subject import train_several, with_cut_mix
+    from portraitist.training.inputs.companions import missing_companions
+    from portraitist.training.multi_subject.teaching import train_several, with_cut_mix
     from portraitist.training.personalise import train as teach
     from portraitist.training.recipes import load_recipe
     from portraitist.training.subjects import Subject
     from portraitist.training.tokens import token_warning
-    from portraitist.training.watching import drawing_advice
+    from portraitist.training.watching.watching import drawing_advice
 
     loaded = load_base(base, choose_device(device), choose_dtype(base_dtype), base_bits, resolution)
     resolved = load_recipe(method, loaded.name, loaded.family.name, recipe, overrides)
@@ -158,7 +158,7 @@ def _prior(recipe: "Recipe") -> str:
 
 
 def _show_result(adapter: "Adapter", names: list[str], output: Path, base_dtype: str | None) -> None:
-    from portraitist.training.cut_mix import pair_prompt
+    from portraitist.training.multi_subject.cut_mix import pair_prompt
 
     training: dict[str, Any] = adapter.metadata["training"]
     say()

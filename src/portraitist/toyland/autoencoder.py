@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from portraitist.randomness import epoch_order, numpy_generator, torch_generator
 from portraitist.toyland.config import AutoencoderConfig
-from portraitist.training.loop import ParameterGroup
+from portraitist.training.loop.loop import ParameterGroup
 
 
 def build_autoencoder(config: AutoencoderConfig) -> AutoencoderKL:

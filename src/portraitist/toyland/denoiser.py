@@ -13,7 +13,7 @@ from transformers import CLIPTextModel
 
 from portraitist.randomness import epoch_order, numpy_generator, torch_generator
 from portraitist.toyland.config import AutoencoderConfig, DenoiserConfig
-from portraitist.training.loop import ParameterGroup
+from portraitist.training.loop.loop import ParameterGroup
 
 
 def build_denoiser(config: DenoiserConfig, autoencoder: AutoencoderConfig, text_width: int) -> UNet2DConditionModel:

@@ -17,7 +17,7 @@ from portraitist.toyland.autoencoder import to_tensor
 from portraitist.toyland.config import IdentityEncoderConfig, ViewsEncoderConfig
 from portraitist.toyland.examiner import blur
 from portraitist.toyland.world.identities import Identity
-from portraitist.training.loop import ParameterGroup
+from portraitist.training.loop.loop import ParameterGroup
 
 _EPSILON = 1e-4
 _NO_LABEL = -100

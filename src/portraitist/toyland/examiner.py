@@ -27,7 +27,7 @@ from portraitist.toyland.world.captions import COLOURED_STYLES
 from portraitist.toyland.world.identities import KINDS, ROBOT_COLOURS
 from portraitist.toyland.world.scenes import SCENES
 from portraitist.toyland.world.styles import STYLES
-from portraitist.training.loop import ParameterGroup
+from portraitist.training.loop.loop import ParameterGroup
 
 ALONE = ("centre",)
 PAIR = ("left", "right")

@@ -11,7 +11,7 @@ from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
 from portraitist.generation.sheets import caption_sheet
 from portraitist.toyland.exam import as_base
-from portraitist.training.loop import Loop
+from portraitist.training.loop.loop import Loop
 
 PROMPTS = (
     "a photo of a red robot on the beach",

@@ -39,8 +39,8 @@ from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.toyland.world.captions import IDENTIFIERS
 from portraitist.toyland.world.dataset import Dataset, load_dataset, write_dataset
 from portraitist.toyland.world.identities import KINDS
-from portraitist.training.checkpoints import LAST, Checkpoint
-from portraitist.training.loop import Callback, Loop, LoopConfig, Task
+from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Task
 
 BASE_STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
 ENCODER_STAGES = ("portraits", "clip-encoder", "identity-encoder", "dino-encoder")

@@ -17,7 +17,7 @@ from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.randomness import epoch_order, numpy_generator
 from portraitist.toyland.autoencoder import to_tensor
 from portraitist.toyland.config import ContrastiveConfig
-from portraitist.training.loop import ParameterGroup
+from portraitist.training.loop.loop import ParameterGroup
 
 _INITIAL_TEMPERATURE = 0.07
 _MAX_LOGIT_SCALE = 100.0

@@ -10,13 +10,13 @@ from portraitist.errors import BadConfig
 from portraitist.photos import list_photos
 from portraitist.randomness import numpy_generator
 from portraitist.training.dreambooth import DreamBoothTask
-from portraitist.training.judging import Awake, DrawnPictures, Encoders, ValidationLoss
-from portraitist.training.latents import encode, encode_views
-from portraitist.training.priors import prior_images
+from portraitist.training.inputs.latents import encode, encode_views
+from portraitist.training.inputs.priors import prior_images
+from portraitist.training.inputs.views import crop_views, make_views, photo_prompt
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject, read_photo
-from portraitist.training.views import crop_views, make_views, photo_prompt
-from portraitist.training.watching import Budget, SubjectWatch, rows_of
+from portraitist.training.watching.judging import Awake, DrawnPictures, Encoders, ValidationLoss
+from portraitist.training.watching.watching import Budget, SubjectWatch, rows_of
 
 # With fewer photos every one is needed; a crop is then kept from training instead.
 _FEWEST_TO_SPARE_ONE = 4

@@ -16,11 +16,11 @@ from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing
 from portraitist.errors import BadConfig
 from portraitist.randomness import epoch_order, torch_generator
-from portraitist.training.cache import content_key
-from portraitist.training.conditions import PromptBook
-from portraitist.training.latents import Latents
-from portraitist.training.loop import ParameterGroup
-from portraitist.training.processes import Processes
+from portraitist.training.inputs.cache import content_key
+from portraitist.training.inputs.conditions import PromptBook
+from portraitist.training.inputs.latents import Latents
+from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import require_writable
-from portraitist.training.checkpoints import BEST, LAST
-from portraitist.training.journal import LOG
+from portraitist.training.loop.checkpoints import BEST, LAST
+from portraitist.training.loop.journal import LOG
 
 SUFFIX = ".safetensors"
 

@@ -14,15 +14,15 @@ from portraitist.errors import BadConfig, TrainingDiverged
 from portraitist.files import require_writable
 from portraitist.randomness import torch_generator
 from portraitist.training.assembling import dreambooth_task, subject_watch
-from portraitist.training.contracts import Watch
-from portraitist.training.journal import Journal
-from portraitist.training.judging import Encoders, Samples
-from portraitist.training.loop import Callback, Loop, LoopConfig, Outcome, Task
+from portraitist.training.loop.contracts import Watch
+from portraitist.training.loop.journal import Journal
+from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Outcome, Task
+from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload, checkpointed
 from portraitist.training.outputs import SUFFIX, check_output, remove_run, run_folder
-from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
+from portraitist.training.watching.judging import Encoders, Samples
 
 _FLOAT32 = 4
 

@@ -14,8 +14,8 @@ from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.training.dreambooth import DreamBoothTask
-from portraitist.training.latents import encode
-from portraitist.training.loop import Callback
+from portraitist.training.inputs.latents import encode
+from portraitist.training.loop.loop import Callback
 from portraitist.training.outputs import check_output
 from portraitist.training.personalise import blank_adapter, fit, require_room
 from portraitist.training.recipes import Recipe, load_recipe

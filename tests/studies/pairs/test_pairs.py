@@ -24,7 +24,7 @@ from portraitist.studies.pairs.study import (
     carry_out,
     recipe_of_way,
 )
-from portraitist.training.cut_mix import WORDINGS, pair_prompt
+from portraitist.training.multi_subject.cut_mix import WORDINGS, pair_prompt
 
 QUICK: dict[str, Any] = {
     "steps": 2,

@@ -24,7 +24,7 @@ from portraitist.randomness import numpy_generator
 from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
 from portraitist.toyland.world.pictures import PictureSpec, render, sample_picture
 from portraitist.toyland.world.scenes import SCENES
-from portraitist.training.cut_mix import collage
+from portraitist.training.multi_subject.cut_mix import collage
 from portraitist.training.recipes import CollageFit
 
 # What a half shows.

@@ -35,12 +35,12 @@ from portraitist.studies.pairs.judging import (
 )
 from portraitist.toyland.examiner import restore
 from portraitist.toyland.world.identities import Identity, check_split
-from portraitist.training.cut_mix import USUAL_PROBABILITY
-from portraitist.training.multi_subject import train_several
+from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY
+from portraitist.training.multi_subject.teaching import train_several
+from portraitist.training.multi_subject.unmix import USUAL_WEIGHT
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
-from portraitist.training.unmix import USUAL_WEIGHT
 
 Way = Literal["joint", "cut-mix", "cut-mix-unmix", "addition", "regional", "untrained"]
 WAYS: tuple[Way, ...] = ("joint", "cut-mix", "cut-mix-unmix", "addition", "regional")

@@ -15,18 +15,26 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.training.conditions import PromptBook
-from portraitist.training.cut_mix import WORDINGS, Draw, Wording, collage, draw_sample, pair_prompt, prior_pair
 from portraitist.training.dreambooth import base_identity, denoising_errors, parameter_groups
-from portraitist.training.judging import Awake
-from portraitist.training.latents import Latents, encode
-from portraitist.training.loop import ParameterGroup
-from portraitist.training.priors import prior_images
-from portraitist.training.processes import Processes
+from portraitist.training.inputs.conditions import PromptBook
+from portraitist.training.inputs.latents import Latents, encode
+from portraitist.training.inputs.priors import prior_images
+from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.processes import Processes
+from portraitist.training.multi_subject.cut_mix import (
+    WORDINGS,
+    Draw,
+    Wording,
+    collage,
+    draw_sample,
+    pair_prompt,
+    prior_pair,
+)
+from portraitist.training.multi_subject.unmix import MixedSample, UnmixLoss
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import phrase_positions
-from portraitist.training.unmix import MixedSample, UnmixLoss
+from portraitist.training.watching.judging import Awake
 
 # Collages whose latents are kept; beyond, the oldest are encoded again. 130 KB each at 512 x 512.
 _KEPT_COLLAGES = 512

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted, UnwritableFolder
 from portraitist.randomness import torch_generator
-from portraitist.training.cache import cached
-from portraitist.training.checkpoints import LAST, Checkpoint
-from portraitist.training.loop import Loop, LoopConfig, ParameterGroup
+from portraitist.training.inputs.cache import cached
+from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.loop import Loop, LoopConfig, ParameterGroup
 
 
 class Regression:
@@ -262,10 +262,10 @@ def test_a_disk_that_is_full_is_one_clear_line(tmp_path: Path, monkeypatch: pyte
     def fail(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    monkeypatch.setattr("portraitist.training.checkpoints.save_file", fail)
+    monkeypatch.setattr("portraitist.training.loop.checkpoints.save_file", fail)
     with pytest.raises(UnwritableFolder, match=r"last\.safetensors cannot be written .*; make room there"):
         Loop(Regression(), LoopConfig(steps=1), tmp_path).run()
-    monkeypatch.setattr("portraitist.training.cache.save_file", fail)
+    monkeypatch.setattr("portraitist.training.inputs.cache.save_file", fail)
     with pytest.raises(UnwritableFolder, match=r"set \$PORTRAITIST_CACHE to another folder"):
         cached("nothing", "0", lambda: {"a": torch.zeros(1)})
 

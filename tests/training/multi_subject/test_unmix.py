@@ -10,9 +10,9 @@ from torch import nn
 from portraitist.bases import Base, load_base
 from portraitist.bases.attention import map_size
 from portraitist.errors import BadConfig
-from portraitist.training.cut_mix import resize_masks, side_masks
+from portraitist.training.multi_subject.cut_mix import resize_masks, side_masks
+from portraitist.training.multi_subject.unmix import MixedSample, UnmixLoss, attention_columns
 from portraitist.training.tokens import phrase_positions
-from portraitist.training.unmix import MixedSample, UnmixLoss, attention_columns
 
 PROMPT = "a photo of a sks cat on the left and a olo robot on the right"
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
 from portraitist.bases.fingerprint import fingerprint
-from portraitist.training.cache import cached, content_key
-from portraitist.training.views import View
+from portraitist.training.inputs.cache import cached, content_key
+from portraitist.training.inputs.views import View
 
 
 @dataclass(frozen=True)

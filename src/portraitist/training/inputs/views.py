@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from portraitist.bases.families import Framing
 from portraitist.photos import decode_photo
 from portraitist.randomness import numpy_generator
-from portraitist.training.companions import read_caption, read_mask
+from portraitist.training.inputs.companions import read_caption, read_mask
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 

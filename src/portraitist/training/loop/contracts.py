@@ -66,7 +66,7 @@ class LoopConfig:
         power: Of ``polynomial``.
         step_rules: Of ``piecewise_constant``.
         max_gradient_norm: Gradients are clipped to this global norm.
-        optimizer: A name of `portraitist.training.optimizers`.
+        optimizer: A name of `portraitist.training.loop.optimizers`.
         betas: Decay rates of its moments.
         epsilon: What keeps its divisions finite.
         average_decay: Decay of the exponential moving average of the parameters; 0 keeps none.

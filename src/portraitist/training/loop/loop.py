@@ -20,12 +20,12 @@ from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
 from portraitist.progress import track
-from portraitist.training.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
-from portraitist.training.contracts import Callback, LoopConfig, Outcome, ParameterGroup, Task, Watch
-from portraitist.training.interrupts import stop_requested
-from portraitist.training.journal import Journal
-from portraitist.training.optimizers import OptimizerChoice, build_optimizer, set_training
-from portraitist.training.processes import Processes
+from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
+from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, ParameterGroup, Task, Watch
+from portraitist.training.loop.interrupts import stop_requested
+from portraitist.training.loop.journal import Journal
+from portraitist.training.loop.optimizers import OptimizerChoice, build_optimizer, set_training
+from portraitist.training.loop.processes import Processes
 
 __all__ = ["Callback", "Loop", "LoopConfig", "Outcome", "ParameterGroup", "Task", "Watch"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch._subclasses import FakeTensorMode
 
-from portraitist.training.tensor_memory import TensorMemory, unique_bytes
+from portraitist.training.planning.tensor_memory import TensorMemory, unique_bytes
 
 
 def test_tensors_are_counted_while_they_live() -> None:

@@ -6,7 +6,7 @@ import torch
 
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions
-from portraitist.training.cache import cached, content_key, to_device
+from portraitist.training.inputs.cache import cached, content_key, to_device
 
 
 class PromptBook:

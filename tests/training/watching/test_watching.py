@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from portraitist.training.recipes import Recipe, load_recipe
-from portraitist.training.watching import Budget, SubjectWatch, drawing_advice, rows_of
+from portraitist.training.watching.watching import Budget, SubjectWatch, drawing_advice, rows_of
 
 
 def recipe(folder: str = "sd", method: str = "lora", **settings: Any) -> Recipe:

@@ -4,7 +4,7 @@ import pytest
 
 from portraitist.bases.architectures import write_architecture
 from portraitist.errors import BadConfig
-from portraitist.training.counts import count_adapter
+from portraitist.training.planning.counts import count_adapter
 
 
 def test_the_papers_sets_are_counted_without_naming_them() -> None:

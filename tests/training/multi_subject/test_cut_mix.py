@@ -9,7 +9,7 @@ from PIL import Image
 
 from portraitist.errors import BadConfig
 from portraitist.randomness import numpy_generator
-from portraitist.training.cut_mix import (
+from portraitist.training.multi_subject.cut_mix import (
     WORDINGS,
     Draw,
     collage,

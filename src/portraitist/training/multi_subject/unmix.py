@@ -23,7 +23,7 @@ from portraitist.bases import Base
 from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig
-from portraitist.training.cut_mix import resize_masks, side_masks
+from portraitist.training.multi_subject.cut_mix import resize_masks, side_masks
 
 # Nobody published one; docs/several-subjects.md says what was tried.
 USUAL_WEIGHT = 1.0

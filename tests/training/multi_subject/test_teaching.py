@@ -15,17 +15,17 @@ from portraitist.adapters import Adapter, attached
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, TrainingInterrupted
-from portraitist.training import multi_subject
-from portraitist.training.cut_mix import Draw, collage
-from portraitist.training.latents import encode
-from portraitist.training.multi_subject import check_subjects, train_several, with_cut_mix
-from portraitist.training.multi_subject_task import MultiSubjectTask, gather
+from portraitist.training.inputs.latents import encode
+from portraitist.training.loop.processes import Processes
+from portraitist.training.multi_subject import teaching
+from portraitist.training.multi_subject.cut_mix import Draw, collage
+from portraitist.training.multi_subject.task import MultiSubjectTask, gather
+from portraitist.training.multi_subject.teaching import check_subjects, train_several, with_cut_mix
+from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
 from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import blank_adapter, train
-from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
-from portraitist.training.unmix import USUAL_WEIGHT, UnmixLoss
 
 METHODS = ("lora", "krona", "lidb", "svdiff", "textual-inversion", "full")
 SMALL = {"krona": {"out_factor": 4, "in_factor": 4}, "lidb": {"a": 8, "b": 8}}
@@ -230,8 +230,8 @@ def test_the_text_encoder_and_autoencoder_are_put_away(
     base: Base, pair: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[Any] = []
-    real = multi_subject.Offload
-    monkeypatch.setattr(multi_subject, "Offload", lambda *args: kept.append(real(*args)) or kept[0])
+    real = teaching.Offload
+    monkeypatch.setattr(teaching, "Offload", lambda *args: kept.append(real(*args)) or kept[0])
     settings = with_cut_mix(recipe(base, layers="UNet-CA-KV", memory={"offload": True}))
     away = []
     train_several(base, pair, settings, callbacks=[lambda step: away.append(kept[0]._is_away)])

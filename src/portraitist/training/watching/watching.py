@@ -19,9 +19,9 @@ from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any, Literal
 
-from portraitist.training.contracts import Verdict
-from portraitist.training.curves import draw_curves
+from portraitist.training.loop.contracts import Verdict
 from portraitist.training.recipes import Recipe
+from portraitist.training.watching.curves import draw_curves
 
 _PASSES_A_ROW = 2
 # Decoding a picture: the autoencoder's decoder does about the work of three passes (Stable Diffusion at 512).

@@ -9,8 +9,8 @@ from PIL import Image
 from portraitist.bases import Base
 from portraitist.files import cache_folder
 from portraitist.generation import SamplingConfig, generate
+from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import decoding_singly, pictures_at_once
-from portraitist.training.processes import Processes
 from portraitist.training.recipes import Recipe
 
 

@@ -1,0 +1,1 @@
+"""Several subjects in one adapter: taught together, with collages and the Unmix loss."""
