@@ -16,7 +16,8 @@ from portraitist.files import write_aside
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
 from portraitist.studies.pairs.judging import VERDICTS, Recogniser, make_recogniser
-from portraitist.studies.pairs.study import PairStudy, Row, carry_out
+from portraitist.studies.pairs.rows import Row
+from portraitist.studies.pairs.study import PairStudy, carry_out
 
 WEIGHTS = (0.0, 0.01, 0.1, 1.0, 10.0)
 _PAGE = Path("docs/results/unmix-weight.md")

@@ -17,7 +17,7 @@ from portraitist.cli.options import (
 from portraitist.cli.reporting import fact
 
 if TYPE_CHECKING:
-    from portraitist.studies.pairs.study import Way
+    from portraitist.studies.pairs.rows import Way
 
 
 def pairs(

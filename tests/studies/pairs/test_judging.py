@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from portraitist.randomness import numpy_generator
 from portraitist.studies.pairs import judging
@@ -14,6 +16,7 @@ from portraitist.studies.pairs.judging import (
     PairJudge,
     Seen,
     Verdict,
+    _floor,
     decide,
     draw_pairs,
     halves,
@@ -133,3 +136,12 @@ def test_a_mixture_is_seen_as_one(judge: PairJudge, pair: Pair) -> None:
     blended = [Image.blend(left, right, 0.5) for left, right in made]
     assert judge.see(blended).count("first") <= 3
     assert judge.see(blended).count("second") <= 3
+
+
+def test_near_enough_is_nearer_than_strangers_or_as_near_as_ones_own() -> None:
+    def at(*angles: float) -> Tensor:
+        return torch.tensor([[np.cos(angle), np.sin(angle)] for angle in angles]).float()
+
+    me = at(0.0, 0.0, 0.0)
+    assert _floor(me, own=at(*[0.1] * 20), others=at(*[1.0] * 20)) == pytest.approx(np.cos(1.0), abs=1e-5)
+    assert _floor(me, own=at(*[0.5] * 20), others=at(*[0.2] * 20)) == pytest.approx(np.cos(0.5), abs=1e-5)

@@ -15,15 +15,8 @@ from portraitist.studies.pairs import judging
 from portraitist.studies.pairs import study as pair_study
 from portraitist.studies.pairs.judging import VERDICTS, ColourRecogniser, Reliability, make_recogniser
 from portraitist.studies.pairs.report import render_report, write_report
-from portraitist.studies.pairs.study import (
-    PROMPTS,
-    WAYS,
-    PairStudy,
-    PairStudyFolder,
-    Row,
-    carry_out,
-    recipe_of_way,
-)
+from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
+from portraitist.studies.pairs.study import PROMPTS, WAYS, PairStudy, carry_out, recipe_of_way
 from portraitist.training.multi_subject.cut_mix import WORDINGS, pair_prompt
 
 QUICK: dict[str, Any] = {
@@ -116,6 +109,19 @@ def test_without_references_the_base_is_left_out(base: Base, tmp_path: Path) -> 
     assert [row.way for row in carry_out(study, base, ColourRecogniser(), tmp_path).rows()] == ["joint"]
 
 
+def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = replace(STUDY, pairs=1, ways=("joint", "addition"), references=False)
+    before = carry_out(study, base, ColourRecogniser(), tmp_path)
+    kept = [(row.seconds, before.sheet(row).tobytes()) for row in before.rows()]
+    monkeypatch.setitem(pair_study.JUDGING, "own halves rejected", 0.5)
+    monkeypatch.setattr(judging.PairJudge, "judge", lambda self, pictures, sides: ["twice"] * len(pictures))
+    for name in ("train", "train_several"):
+        monkeypatch.setattr(pair_study, name, lambda *args, **named: pytest.fail("trained again"))
+    after = carry_out(study, base, ColourRecogniser(), tmp_path)
+    assert [set(row.verdicts) for row in after.rows()] == [{"twice"}] * 2
+    assert [(row.seconds, after.sheet(row).tobytes()) for row in after.rows()] == kept
+
+
 def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, base: Base) -> None:
     other = replace(STUDY, seeds=2)
     with pytest.raises(BadConfig, match="holds another study: its pictures differs"):
@@ -136,7 +142,7 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
     assert "| base | untrained |" in text
 
 
-def row(pair: int, way: pair_study.Way, both: int) -> Row:
+def row(pair: int, way: Way, both: int) -> Row:
     verdicts = ("both",) * both + ("twice",) * (10 - both)
     return Row(pair, f"pair {pair}", pair % 2 == 0, "lora", way, verdicts, 12.0, Reliability(0.9, 0.8, 0.1, 0.0))
 

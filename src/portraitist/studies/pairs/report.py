@@ -12,7 +12,8 @@ from portraitist.generation import contact_sheet
 from portraitist.markdown import table
 from portraitist.studies.grid import UNTRAINED_BASE
 from portraitist.studies.pairs.judging import VERDICTS, draw_pairs, photos_of
-from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS, PairStudyFolder, Row
+from portraitist.studies.pairs.rows import PairStudyFolder, Row
+from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS
 from portraitist.studies.statistics import is_known
 
 _MEANINGS = {
@@ -64,7 +65,8 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
         " two. Taught together, that is twice the steps of an adapter trained apart.",
         "A picture counts if " + _MEANINGS["both"] + ". Each half is taken for whom it resembles most: the first, the"
         " second, a mixture of both, strangers of their classes, or nobody; and for one of the pair only if it"
-        " resembles them as 95 % of their own pictures do. Drawn pictures that have been through the autoencoder say"
+        " resembles them more than 95 % of strangers' halves do, or as much as 95 % of their own. Drawn pictures that"
+        " have been through the autoencoder say"
         f" how far that can be trusted. Of the true pairs it accepts {right} in company (no method can be expected"
         f" above that) and {collages} in collages; wrongly it accepts {one} of one of them with a stranger, and {two}"
         " of two strangers.",

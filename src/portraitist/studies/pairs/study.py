@@ -1,15 +1,15 @@
 """Two subjects in one picture: how often both are there, each as itself; ways to teach them, on toyland's pairs.
 
-Resumable: a row is written for every pair, method and way, and what is there is kept. Pairs come first in the order of
-work, so that an unfinished study compares everything on fewer pairs.
+Resumable: a row is written for every pair, method and way, and what is there is kept; with another judge, only the
+verdicts on kept pictures are made anew. Pairs come first in the order of work, so that an unfinished study compares
+everything on fewer pairs.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
@@ -27,12 +27,11 @@ from portraitist.studies.pairs.judging import (
     Pair,
     PairJudge,
     Recogniser,
-    Reliability,
-    Verdict,
     draw_pairs,
     make_recogniser,
     photos_of,
 )
+from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
 from portraitist.toyland.examiner import restore
 from portraitist.toyland.world.identities import Identity, check_split
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY
@@ -42,7 +41,6 @@ from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 
-Way = Literal["joint", "cut-mix", "cut-mix-unmix", "addition", "regional", "untrained"]
 WAYS: tuple[Way, ...] = ("joint", "cut-mix", "cut-mix-unmix", "addition", "regional")
 # The base as it is, what every method starts from; a method of its own in the table.
 UNTRAINED: Way = "untrained"
@@ -51,7 +49,6 @@ APART: tuple[Way, ...] = ("addition", "regional")
 METHODS = ("svdiff", "lora", "full")
 TOKENS = ("sks", "olo")
 PHOTOS = 5
-PHOTO_FOLDER = "photos"
 # Pictures sampled at once; does not change them.
 _AT_ONCE = 16
 
@@ -150,91 +147,6 @@ def recipe_of_way(recipe: Recipe, way: Way) -> Recipe:
     )
 
 
-@dataclass(frozen=True)
-class Row:
-    """What became of one pair, taught in one way by one method.
-
-    Attributes:
-        pair: The pair's number and name.
-        same_class: Whether both are of one kind.
-        method: Name of the method.
-        way: How they were taught.
-        verdicts: One a picture, prompt by prompt.
-        seconds: Training time.
-        judge: How far the judge of the pair can be trusted.
-    """
-
-    pair: int
-    name: str
-    same_class: bool
-    method: str
-    way: Way
-    verdicts: tuple[Verdict, ...]
-    seconds: float
-    judge: Reliability
-
-    @property
-    def share(self) -> float:
-        """Return the share of pictures that show both, each as itself and in its place."""
-        return self.verdicts.count("both") / len(self.verdicts)
-
-
-class PairStudyFolder:
-    """Where rows and pictures of a study are; a folder holds one study."""
-
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
-        """Open or begin a folder.
-
-        Raises:
-            BadConfig: If it holds another study.
-        """
-        self.folder = folder
-        path, wanted = folder / "study.json", json.loads(json.dumps(facts))
-        there = json.loads(path.read_text()) if path.exists() else {}
-        if different := [name for name in wanted if there.get(name, wanted[name]) != wanted[name]]:
-            raise BadConfig(f"{folder} holds another study: its {different[0]} differs; choose another folder")
-        self.facts = {**there, **wanted}
-        with write_aside(path) as temporary:
-            temporary.write_text(json.dumps(self.facts, indent=2) + "\n")
-
-    @property
-    def photos(self) -> Path:
-        """Return the folder of the subjects' photos."""
-        return self.folder / PHOTO_FOLDER
-
-    def has(self, pair: int, method: str, way: Way) -> bool:
-        """Say whether a row is there."""
-        return self._row(pair, method, way).exists()
-
-    def write(self, row: Row, pictures: Sequence[Image.Image], columns: int) -> None:
-        """Write a sheet of pictures, then the row."""
-        size = pictures[0].size
-        sheet = Image.new("RGB", (columns * size[0], -(-len(pictures) // columns) * size[1]))
-        for index, picture in enumerate(pictures):
-            sheet.paste(picture, (index % columns * size[0], index // columns * size[1]))
-        path = self._row(row.pair, row.method, row.way)
-        with write_aside(path.with_suffix(".png")) as temporary:
-            sheet.save(temporary, format="PNG", optimize=True)
-        with write_aside(path) as temporary:
-            temporary.write_text(json.dumps(asdict(row)) + "\n")
-
-    def rows(self) -> list[Row]:
-        """Return all rows."""
-        contents = [json.loads(path.read_text()) for path in sorted((self.folder / "rows").glob("*.json"))]
-        return [
-            Row(**{**content, "verdicts": tuple(content["verdicts"]), "judge": Reliability(**content["judge"])})
-            for content in contents
-        ]
-
-    def sheet(self, row: Row) -> Image.Image:
-        """Return a row's pictures: prompts down, seeds across."""
-        with Image.open(self._row(row.pair, row.method, row.way).with_suffix(".png")) as image:
-            return image.convert("RGB")
-
-    def _row(self, pair: int, method: str, way: Way) -> Path:
-        return self.folder / "rows" / f"{pair:03d}-{method}-{way}.json"
-
-
 def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path, workers: int = 1) -> PairStudyFolder:
     """Make the rows that are missing.
 
@@ -276,13 +188,20 @@ def _make_rows(
     restored = partial(restore, base.pipeline.vae)
     judge = PairJudge(pair, recogniser, size, study.seed, restore=restored, strangers=study.strangers, fit=fit)
     sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
+
+    def keep(way: Way, pictures: Sequence[Image.Image], seconds: float) -> None:
+        facts = (number, pair.name, pair.same_class, method, way)
+        verdicts = tuple(judge.judge(pictures, sides))
+        store.write(Row(*facts, verdicts, seconds, judge.reliability, store.judge), pictures, study.seeds)
+
     for ways in _trained_together(_ways(study, method)):
-        missing = [way for way in ways if not store.has(number, method, way)]
-        made = _teach(study, base, pair, method, missing, store.photos) if missing else ()
-        for way, pictures, seconds in made:
-            verdicts = tuple(judge.judge(pictures, sides))
-            row = Row(number, pair.name, pair.same_class, method, way, verdicts, seconds, judge.reliability)
-            store.write(row, pictures, study.seeds)
+        rows = {way: store.row(number, method, way) for way in ways if not store.has(number, method, way)}
+        for way, row in rows.items():
+            if row is not None:
+                keep(way, store.pictures(row), row.seconds)
+        if missing := [way for way, row in rows.items() if row is None]:
+            for made in _teach(study, base, pair, method, missing, store.photos):
+                keep(*made)
 
 
 def _make_rows_alone(
