@@ -48,6 +48,8 @@ def test_a_study_is_run_reported_and_resumed(run: Callable[..., Result], file: P
     said = run(*command, "--quick", "-o", "elsewhere", "--from", "kept/rates/runs.csv").stdout
     assert "4 runs from kept/rates/runs.csv" in said
     assert "4 of them in the folder already" in said
+    said = run(*command, "--quick", "-o", "reported", "--from", "kept/rates/runs.csv", "--only-report").stdout
+    assert "is best at colour match" in said
 
 
 def test_without_a_name_the_studies_are_listed(run: Callable[..., Result]) -> None:

@@ -59,7 +59,7 @@ def study(
     chosen_device = choose_device(device)
     wanted = _wanted(study, quick, base)
     folder = output or Path(f"{Path(study).stem}{'-quick' if quick else ''}-study")
-    if only_report and not folder.exists():
+    if only_report and not folder.exists() and not runs_from:
         raise BadConfig(
             f"{folder} does not exist, so there is nothing to report; run the study first, or name it with -o"
         )
