@@ -117,6 +117,8 @@ def test_the_best_is_named_with_what_is_within_noise_of_it() -> None:
     gain, error = _findings(rows, ["gain", "unchanged_error"])
     assert gain == "- Way to the answer: best is far, 0.55 (0.53 to 0.57). Within noise of it: near."
     assert error == "- Error where nothing changes: best is near, 0.40 (0.40 to 0.40)."
+    (few,) = _findings([Scored(row.name, edits[:4], row.scores[:4]) for row in rows], ["gain"])
+    assert few.endswith("With 4 edits no difference can be told from noise; that takes 6.")
 
 
 def test_several_processes_make_the_same_pictures(base: Base, tmp_path: Path) -> None:

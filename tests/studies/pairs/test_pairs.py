@@ -159,6 +159,16 @@ def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
     assert "80% (80% to 80%) in collages; wrongly it accepts 10% (10% to 10%) of one of them with a stranger" in text
 
 
+def test_the_best_way_of_a_method_comes_first() -> None:
+    facts = {"base": {"name": "toyland", "fingerprint": "abc"}, "pictures": {"seeds": 2, "steps": 25}}
+    ways: dict[Way, list[int]] = {"joint": [2] * 6, "cut-mix": [6, 7] * 3, "addition": [7, 5] * 3}
+    rows = [row(pair, way, both) for way, shares in ways.items() for pair, both in enumerate(shares)]
+    text = render_report(facts, rows, "grid.png")
+    assert "- lora: best is cut-mix, 65% (62% to 68%). Within noise of it: addition. Over joint training" in text
+    few = render_report(facts, [each for each in rows if each.pair < 4], "grid.png")
+    assert "With 4 pairs no difference can be told from noise; that takes 6." in few
+
+
 def test_only_the_last_three_prompts_are_worded_as_collages_are() -> None:
     worded = {pair_prompt("a photo of a {}", "sks cat", "olo cat", wording) for wording in WORDINGS}
     filled = [prompt.fill("a sks cat", "a olo cat") for prompt in PROMPTS]

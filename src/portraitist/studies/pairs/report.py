@@ -14,7 +14,7 @@ from portraitist.studies.grid import UNTRAINED_BASE
 from portraitist.studies.pairs.judging import VERDICTS, draw_pairs, photos_of
 from portraitist.studies.pairs.rows import PairStudyFolder, Row
 from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS
-from portraitist.studies.statistics import is_known
+from portraitist.studies.statistics import FEWEST_SUBJECTS, is_known
 
 _MEANINGS = {
     "both": "both are there, each as itself, on the sides the prompt names",
@@ -70,6 +70,7 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
         f" how far that can be trusted. Of the true pairs it accepts {right} in company (no method can be expected"
         f" above that) and {collages} in collages; wrongly it accepts {one} of one of them with a stranger, and {two}"
         " of two strangers.",
+        "\n".join(_findings(rows)),
         "## Share of pictures with both, each as itself",
         table(
             ["method", "way", *_GROUPS, "pairs"],
@@ -114,6 +115,27 @@ def _arms(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
     ways = (*WAYS, UNTRAINED)
     arms = [(m, w, [row for row in rows if (row.method, row.way) == (m, w)]) for m in methods for w in ways]
     return [arm for arm in arms if arm[2]]
+
+
+def _findings(rows: Sequence[Row]) -> list[str]:
+    """Say, method by method, which way is best, which cannot be told from it, and what it adds to joint training."""
+    lines = []
+    for method in dict.fromkeys(method for method, _, _ in _arms(rows) if method != UNTRAINED_BASE):
+        shares = {way: {row.name: row.share for row in found} for name, way, found in _arms(rows) if name == method}
+        best = max(shares, key=lambda way: sum(shares[way].values()) / len(shares[way]))
+        line = f"- {method}: best is {best}, {_percent(bootstrap_interval(list(shares[best].values())))}."
+        differences = {way: paired_difference(shares[best], other) for way, other in shares.items() if way != best}
+        near = [way for way, gain in differences.items() if gain is not None and gain.low <= 0]
+        if len(shares[best]) < FEWEST_SUBJECTS:
+            line += (
+                f" With {len(shares[best])} pairs no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
+            )
+        elif near:
+            line += f" Within noise of it: {', '.join(near)}."
+        if (gain := differences.get("joint")) is not None:
+            line += f" Over joint training without collages: {_points(gain)} points."
+        lines.append(line)
+    return lines
 
 
 def _share_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
