@@ -110,6 +110,12 @@ def test_a_spoilt_file_is_refused_and_nothing_taken(
     assert not other.table.rows()
 
 
+def test_fields_without_a_head_are_passed_over(kept: Path, tiny_base: Base, tmp_path: Path) -> None:
+    source = tmp_path / RUNS
+    source.write_text(kept.read_text().replace("\n", ",more,and more\n").replace(",more,and more\n", "\n", 1))
+    assert take_over(empty(tmp_path / "study", tiny_base), source) > 0
+
+
 def test_no_file_is_said(tiny_base: Base, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"no table of runs at .*nowhere; give a study's folder or the runs.csv of one"):
         take_over(empty(tmp_path, tiny_base), tmp_path / "nowhere")

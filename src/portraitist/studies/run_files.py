@@ -130,9 +130,10 @@ def _read(path: Path) -> Iterator[tuple[str, _KeptRun]]:
         raise BadFile(f"{path} holds a run that cannot be read: {place}: {first['msg']}") from error
 
 
-def _kept_run(line: Mapping[str, str]) -> _KeptRun:
-    scores = {name.removeprefix(_SCORE): text for name, text in line.items() if name.startswith(_SCORE) and text}
-    return _KeptRun.model_validate({**{name: text or None for name, text in line.items()}, "scores": scores})
+def _kept_run(line: Mapping[str | None, str]) -> _KeptRun:
+    known = {name: text for name, text in line.items() if name is not None}  # more fields than the head has
+    scores = {name.removeprefix(_SCORE): text for name, text in known.items() if name.startswith(_SCORE) and text}
+    return _KeptRun.model_validate({**{name: text or None for name, text in known.items()}, "scores": scores})
 
 
 def _reason(error: Exception) -> str:
