@@ -50,10 +50,10 @@ def editing(
     from portraitist.studies.editing.edits import draw_edits
     from portraitist.studies.editing.report import write_editing_report
     from portraitist.studies.editing.study import METHODS, EditingStudy, default_arms, default_recipes
-    from portraitist.toyland.examiner import Examiner
+    from portraitist.toyland.examiner import BUILTIN, Examiner
 
     place = choose_device(device)
-    judge = Examiner.load(examiner) if examiner else Examiner.load()
+    judge = Examiner.load(examiner or BUILTIN)
     identities = load_encoder(encoder, place)
     loaded = load_base(base, place)
     methods = tuple(method or METHODS)

@@ -93,8 +93,9 @@ def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> li
 def draw_grid(study: EditingStudy) -> Image.Image:
     """Draw the first finished edit of each kind: the picture, every arm's result, the true answer."""
     tiles: list[tuple[Image.Image, str]] = []
+    made = _made(study)
     for kind in KINDS_OF_EDIT:
-        first = next(((known, results) for known, results in _made(study) if known.kind == kind), None)
+        first = next(((known, results) for known, results in made if known.kind == kind), None)
         if first is None:
             continue
         known, results = first

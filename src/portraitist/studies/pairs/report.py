@@ -98,14 +98,13 @@ def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
             continue
         number = min(numbers)
         chosen = [row for row in rows if row.pair == number]
-        size = store.sheet(chosen[0]).width // store.facts["pictures"]["seeds"]
+        size = store.pictures(chosen[0])[0].width
         for who, token in zip((pairs[number].first, pairs[number].second), TOKENS, strict=True):
             photos = photos_of(who, PHOTOS, size, int(store.facts["seed"]))
             sheets.append(SheetRow(f"{token} {who.kind}: photos", photos))
         for method, way, (row,) in _arms(chosen):
-            sheet = store.sheet(row)
-            tiles = [sheet.crop((0, top, size, top + size)) for top in range(0, sheet.height, size)]
-            sheets.append(SheetRow(f"{method}, {way}: {row.share:.0%}", tiles[:_SHOWN_PROMPTS]))
+            of_first_seed = store.pictures(row)[:: store.facts["pictures"]["seeds"]]
+            sheets.append(SheetRow(f"{method}, {way}: {row.share:.0%}", of_first_seed[:_SHOWN_PROMPTS]))
     return contact_sheet(sheets, title="Two subjects in one picture", tile=96)
 
 
