@@ -15,7 +15,7 @@ from portraitist.markdown import table
 from portraitist.studies.editing.edits import KINDS_OF_EDIT, KnownEdit
 from portraitist.studies.editing.scores import EditScores, score_edits
 from portraitist.studies.editing.study import NOTHING, EditingStudy
-from portraitist.studies.statistics import FEWEST_SUBJECTS
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide
 from portraitist.toyland.examiner import Examiner, restore
 
 PAGE, GRID = "editing.md", "editing.png"
@@ -160,8 +160,8 @@ def _findings(arms: Sequence[Scored], shown: Sequence[str]) -> list[str]:
         best = max(arms, key=lambda row: sign * sum(row.values(score)))
         near = [row.name for row in arms if row is not best and _holds_zero(_difference(best, row, score))]
         words = f" Within noise of it: {'; '.join(near)}." if near else ""
-        if (count := len(best.values(score))) < FEWEST_SUBJECTS:
-            words = f" With {count} edits no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
+        if not can_decide(found := bootstrap_interval(best.values(score))):
+            words = f" With {found.count} edits no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
         lines.append(f"- {_HEADINGS[score].capitalize()}: best is {best.name}, {_interval(best.values(score))}.{words}")
     return lines
 

@@ -14,7 +14,7 @@ from portraitist.studies.grid import UNTRAINED_BASE
 from portraitist.studies.pairs.judging import VERDICTS, draw_pairs, photos_of
 from portraitist.studies.pairs.rows import PairStudyFolder, Row
 from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS
-from portraitist.studies.statistics import FEWEST_SUBJECTS, is_known
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known
 
 _MEANINGS = {
     "both": "both are there, each as itself, on the sides the prompt names",
@@ -122,13 +122,12 @@ def _findings(rows: Sequence[Row]) -> list[str]:
     for method in dict.fromkeys(method for method, _, _ in _arms(rows) if method != UNTRAINED_BASE):
         shares = {way: {row.name: row.share for row in found} for name, way, found in _arms(rows) if name == method}
         best = max(shares, key=lambda way: sum(shares[way].values()) / len(shares[way]))
-        line = f"- {method}: best is {best}, {_percent(bootstrap_interval(list(shares[best].values())))}."
+        share = bootstrap_interval(list(shares[best].values()))
+        line = f"- {method}: best is {best}, {_percent(share)}."
         differences = {way: paired_difference(shares[best], other) for way, other in shares.items() if way != best}
         near = [way for way, gain in differences.items() if gain is not None and gain.low <= 0]
-        if len(shares[best]) < FEWEST_SUBJECTS:
-            line += (
-                f" With {len(shares[best])} pairs no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
-            )
+        if not can_decide(share):
+            line += f" With {share.count} pairs no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
         elif near:
             line += f" Within noise of it: {', '.join(near)}."
         if (gain := differences.get("joint")) is not None:
