@@ -84,13 +84,25 @@ def test_halves_are_whole() -> None:
         ("first", "mixture", False, "blended"),
         ("mixture", "mixture", False, "blended"),
         ("first", "first", False, "twice"),
-        ("first", "nobody", True, "one"),
-        ("other", "second", True, "one"),
+        ("first", "nobody", True, "alone"),
+        ("other", "second", True, "replaced"),
         ("other", "nobody", False, "neither"),
     ],
 )
 def test_halves_decide(left: Seen, right: Seen, sides: bool, verdict: Verdict) -> None:
     assert decide(left, right, sides) == verdict
+
+
+def test_strangers_are_looked_at_once_for_all_pairs(judge: PairJudge, pair: Pair) -> None:
+    shared: dict[str, list[Tensor]] = {}
+    first = PairJudge(pair, ColourRecogniser(), SIZE, strangers=2, looked_at=shared)
+    assert list(shared) == ["robot"]
+    assert len(shared["robot"]) == 2
+    drawn = pictures(pair, "first", "second")
+    assert first.judge(drawn, [True] * 12) == judge.judge(drawn, [True] * 12)
+    shared["robot"] = [first._of_pair("references")["first"]]
+    again = PairJudge(pair, ColourRecogniser(), SIZE, strangers=2, looked_at=shared)
+    assert again._gallery[3][1] is shared["robot"][0]
 
 
 def test_the_truth_is_found_as_far_as_colours_show_it(judge: PairJudge, pair: Pair) -> None:

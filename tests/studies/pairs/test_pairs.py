@@ -139,7 +139,7 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
         # Photos of both, five ways and the untrained base, for a pair of each sort, under a title.
         assert image.height > 16 * 96
     assert "samples of each subject: 2 with svdiff; a collage is half a sample" in text
-    assert "| base | untrained |" in text
+    assert "| base | untrained | same class |" in text
 
 
 def row(pair: int, way: Way, both: int) -> Row:
@@ -151,8 +151,9 @@ def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
     rows = [row(pair, "joint", 2) for pair in range(4)] + [row(pair, "cut-mix", 5 + pair) for pair in range(4)]
     facts = {"base": {"name": "toyland", "fingerprint": "abc"}, "pictures": {"seeds": 2, "steps": 25}}
     text = render_report(facts, rows, "grid.png")
-    assert "| lora | joint | 20% (20% to 20%) | 20% (20% to 20%) | 20% (20% to 20%) | 4 |" in text
-    assert "| lora | cut-mix | 0% | 0% | 35% | 0% | 0% | 12 |" in text
+    assert "| lora | joint | 20% (20% to 20%) | 20% (20% to 20%) | 20% (20% to 20%) | 4 | 12 |" in text
+    assert "| lora | cut-mix | same class | 0% | 0% | 40% | 0% | 0% | 0% |" in text
+    assert "| lora | cut-mix | two classes | 0% | 0% | 30% | 0% | 0% | 0% |" in text
     gain = next(line for line in text.split("## Gain")[1].splitlines() if line.startswith("| lora | cut-mix |"))
     assert gain.split("|")[3].strip().startswith("+45 (")
     assert "it accepts 90% (90% to 90%) in company" in text

@@ -31,7 +31,7 @@ from portraitist.training.recipes import CollageFit
 # What a half shows.
 Seen = Literal["first", "second", "mixture", "other", "nobody"]
 # What a picture shows. `swapped` needs a prompt that names sides.
-Verdict = Literal["both", "swapped", "blended", "twice", "one", "neither"]
+Verdict = Literal["both", "swapped", "blended", "twice", "replaced", "alone", "neither"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 COLOURS = "colours"
@@ -50,6 +50,7 @@ JUDGING = {
     "own halves rejected": _REJECTED,
     "strangers' halves as near": _ACCEPTED,
     "references": "company and collages",
+    "verdicts": VERDICTS,
 }
 
 # Pictures as a base's autoencoder gives them back.
@@ -202,6 +203,7 @@ class PairJudge:
         restore: Passes pictures through the base's autoencoder.
         strangers: How many of each of the pair's kinds are known, an even number.
         fit: How the collages of `reliability` are made; references are of both sorts.
+        looked_at: Strangers' references by kind, shared by judges that differ in the pair alone; new kinds are added.
     """
 
     def __init__(
@@ -214,11 +216,12 @@ class PairJudge:
         restore: Restore = list,
         strangers: int = STRANGERS,
         fit: CollageFit = "crop",
+        looked_at: dict[str, list[Tensor]] | None = None,
     ) -> None:
         self.pair, self.recogniser, self.size, self.seed = pair, recogniser, size, seed
         self.restore, self.fit = restore, fit
         references, held_out = self._of_pair("references"), self._of_pair("halves held out")
-        others = self._strangers(strangers)
+        others = self._strangers(strangers, {} if looked_at is None else looked_at)
         self._floors = {who: _floor(rows, held_out[who], torch.cat(others)) for who, rows in references.items()}
         self._gallery = list(references.items())
         self._gallery += [("other", rows) for rows in others]
@@ -313,14 +316,17 @@ class PairJudge:
         looks = (_look_closely, _look_at_all)
         return F.normalize(torch.cat([self.recogniser.embed([look(crop) for crop in crops]) for look in looks], 1))
 
-    def _strangers(self, count: int) -> list[Tensor]:
+    def _strangers(self, count: int, looked_at: dict[str, list[Tensor]]) -> list[Tensor]:
         """Return references of strangers of the pair's kinds, who keep each other company."""
-        found: list[Tensor] = []
-        for kind in dict.fromkeys((self.pair.first.kind, self.pair.second.kind)):
+        kinds = dict.fromkeys((self.pair.first.kind, self.pair.second.kind))
+        for kind in kinds:
+            if kind in looked_at:
+                continue
             rng = numpy_generator(self.seed, f"strangers, each a {kind}")
+            looked_at[kind] = []
             for _ in range(count // 2):
-                found += self._embed_two(rng, *(sample_identity(rng, "train", kind) for _ in range(2)))
-        return found
+                looked_at[kind] += self._embed_two(rng, *(sample_identity(rng, "train", kind) for _ in range(2)))
+        return [rows for kind in kinds for rows in looked_at[kind]]
 
     def _empty_halves(self) -> list[Image.Image]:
         empty = [PictureSpec((), scene, "", "photo", seed) for scene in _SCENES for seed in range(2)]
@@ -340,9 +346,14 @@ def _floor(references: Tensor, own: Tensor, others: Tensor) -> float:
 
 def decide(left: Seen, right: Seen, sides_named: bool) -> Verdict:
     """Return what a picture shows from what its halves show."""
-    if {left, right} == {"first", "second"}:
+    seen = {left, right}
+    known = seen & {"first", "second"}
+    if len(known) == 2:
         return "swapped" if sides_named and left == "second" else "both"
-    if "mixture" in (left, right):
+    if "mixture" in seen:
         return "blended"
-    known = [half for half in (left, right) if half in ("first", "second")]
-    return ("neither", "one", "twice")[len(known)]  # type: ignore[return-value]
+    if not known:
+        return "neither"
+    if len(seen) == 1:
+        return "twice"
+    return "alone" if "nobody" in seen else "replaced"

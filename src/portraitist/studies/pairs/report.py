@@ -21,7 +21,8 @@ _MEANINGS = {
     "swapped": "both are there, but each on the side the prompt gives the other",
     "blended": "a half resembles a mixture of the two more than either",
     "twice": "one of them is there twice",
-    "one": "only one of them is there",
+    "replaced": "only one of them is there, beside somebody who is not like enough to the other",
+    "alone": "only one of them is there, and nobody else",
     "neither": "neither is there",
 }
 _GROUPS: dict[str, Callable[[Row], bool]] = {
@@ -73,13 +74,13 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
         "\n".join(_findings(rows)),
         "## Share of pictures with both, each as itself",
         table(
-            ["method", "way", *_GROUPS, "pairs"],
+            ["method", "way", *_GROUPS, "pairs", "training, s"],
             [_share_row(method, way, chosen) for method, way, chosen in _arms(rows)],
         ),
         "## What is wrong with the others",
         table(
-            ["method", "way", *VERDICTS[1:], "training, s"],
-            [_failure_row(method, way, chosen) for method, way, chosen in _arms(rows)],
+            ["method", "way", "pairs", *VERDICTS[1:]],
+            [line for method, way, chosen in _arms(rows) for line in _failure_rows(method, way, chosen)],
         ),
         "\n".join(f"- *{verdict}*: {_MEANINGS[verdict]}" for verdict in VERDICTS[1:]),
         *(["## Gain over joint training without collages, on the same pairs", gains] if gains else []),
@@ -138,13 +139,18 @@ def _findings(rows: Sequence[Row]) -> list[str]:
 
 def _share_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
     shares = [[row.share for row in rows if belongs(row)] for belongs in _GROUPS.values()]
-    return [method, way, *(_percent(bootstrap_interval(share)) if share else "" for share in shares), str(len(rows))]
+    cells = [_percent(bootstrap_interval(share)) if share else "" for share in shares]
+    return [method, way, *cells, str(len(rows)), f"{sum(row.seconds for row in rows) / len(rows):.0f}"]
 
 
-def _failure_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
-    verdicts = [verdict for row in rows for verdict in row.verdicts]
-    seconds = sum(row.seconds for row in rows) / len(rows)
-    return [method, way, *(f"{verdicts.count(v) / len(verdicts):.0%}" for v in VERDICTS[1:]), f"{seconds:.0f}"]
+def _failure_rows(method: str, way: str, rows: Sequence[Row]) -> list[list[str]]:
+    """Return a line for the pairs of one class and one for the others."""
+    lines = []
+    for group, belongs in list(_GROUPS.items())[1:]:
+        verdicts = [verdict for row in rows if belongs(row) for verdict in row.verdicts]
+        if verdicts:
+            lines.append([method, way, group, *(f"{verdicts.count(v) / len(verdicts):.0%}" for v in VERDICTS[1:])])
+    return lines
 
 
 def _gain_rows(rows: Sequence[Row]) -> list[list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
@@ -165,7 +166,7 @@ def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path
     taught = (*([UNTRAINED_BASE] if study.references else []), *study.methods)
     jobs = [(number, method) for number in range(study.pairs) for method in taught]
     wanted = [job for job in jobs if any(not store.has(*job, way) for way in _ways(study, job[1]))]
-    here = partial(_make_rows, study, base, recogniser, store)
+    here = partial(_make_rows, study, base, recogniser, {}, store)
     alone = partial(_make_rows_alone, study, base.name, str(base.device), recogniser.name, store)
     with track(len(jobs), "pairs and methods", completed=len(jobs) - len(wanted)) as progress:
         for _ in spread(here if workers == 1 else alone, wanted, workers):
@@ -179,14 +180,28 @@ def _ways(study: PairStudy, method: str) -> Sequence[Way]:
 
 
 def _make_rows(
-    study: PairStudy, base: Base, recogniser: Recogniser, store: PairStudyFolder, job: tuple[int, str]
+    study: PairStudy,
+    base: Base,
+    recogniser: Recogniser,
+    strangers: dict[str, list[Tensor]],
+    store: PairStudyFolder,
+    job: tuple[int, str],
 ) -> None:
-    """Teach a pair by a method in every way that has no row yet."""
+    """Teach a pair by a method in every way that has no row yet; strangers are looked at once for all jobs."""
     number, method = job
     pair = draw_pairs(study.pairs, study.seed, study.split)[number]
     fit, size = study.recipe(study.methods[0], base).cut_mix_fit, base.family.resolution
     restored = partial(restore, base.pipeline.vae)
-    judge = PairJudge(pair, recogniser, size, study.seed, restore=restored, strangers=study.strangers, fit=fit)
+    judge = PairJudge(
+        pair,
+        recogniser,
+        size,
+        study.seed,
+        restore=restored,
+        strangers=study.strangers,
+        fit=fit,
+        looked_at=strangers,
+    )
     sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
 
     def keep(way: Way, pictures: Sequence[Image.Image], seconds: float) -> None:
@@ -208,13 +223,14 @@ def _make_rows_alone(
     study: PairStudy, base: str, device: str, judge: str, store: PairStudyFolder, job: tuple[int, str]
 ) -> None:
     """Do the same in a process of its own."""
-    _make_rows(study, base_of_process(base, device), _load_recogniser(judge), store, job)
+    recogniser, strangers = _load_recogniser(judge, base, study.seed, study.strangers)
+    _make_rows(study, base_of_process(base, device), recogniser, strangers, store, job)
 
 
 @lru_cache(maxsize=1)
-def _load_recogniser(name: str) -> Recogniser:
-    """Load the judge of a process, once."""
-    return make_recogniser(name)
+def _load_recogniser(name: str, _base: str, _seed: int, _count: int) -> tuple[Recogniser, dict[str, list[Tensor]]]:
+    """Load the recogniser of a process, once, and keep beside it how strangers look to it."""
+    return make_recogniser(name), {}
 
 
 def _trained_together(ways: Sequence[Way]) -> list[list[Way]]:
