@@ -24,7 +24,21 @@ def test_each_adapter_gets_its_side(run: Run, write_adapter: Callable[..., Path]
         f"right=a olo cat@{write_adapter('olo', 'svdiff', LAYERS)}:0.5",
     )
     quick = ("-n", 1, "--steps", 2)
-    run("generate", "two cats", "--region", left, "--region", right, *quick, "-o", "regions")
+    run(
+        "generate",
+        "two cats",
+        "--region",
+        left,
+        "--region",
+        right,
+        "--base-ratio",
+        0.3,
+        "--region-start",
+        0.1,
+        *quick,
+        "-o",
+        "regions",
+    )
     run(
         "generate",
         "two cats",
@@ -41,8 +55,8 @@ def test_each_adapter_gets_its_side(run: Run, write_adapter: Callable[..., Path]
         facts = json.loads(image.text["portraitist"])  # type: ignore[attr-defined]
     assert facts["adapters"] == {"sks.safetensors": 1.0, "olo.safetensors": 0.5}
     assert facts["regions"] == [
-        {"place": "left", "prompt": "a sks cat", "adapter": "sks.safetensors"},
-        {"place": "right", "prompt": "a olo cat", "adapter": "olo.safetensors"},
+        {"place": "left", "prompt": "a sks cat", "adapter": "sks.safetensors", "base_ratio": 0.3, "start": 0.1},
+        {"place": "right", "prompt": "a olo cat", "adapter": "olo.safetensors", "base_ratio": 0.3, "start": 0.1},
     ]
     assert (pixels(first) != pixels(second)).any()
 

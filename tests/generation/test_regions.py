@@ -48,7 +48,7 @@ def test_a_region_of_everything_is_a_picture_of_its_own(
     with attached(base.components, adapter):
         wanted = predict(base, "a sks cat")
     attachment = Attachment(base.components).attach(adapter, "cat")
-    with regional(base, attachment, [Region(EVERYWHERE, "a sks cat", "cat")], guided=False, base_weight=0.0):
+    with regional(base, attachment, [Region(EVERYWHERE, "a sks cat", "cat", 0.0)], guided=False):
         confined = predict(base, "a robot in space")
     attachment.detach()
     torch.testing.assert_close(confined, wanted, rtol=1e-3, atol=1e-4)
@@ -101,7 +101,7 @@ def test_words_are_heard_in_their_region_only(base: Base) -> None:
     hook = attention.register_forward_hook(lambda module, args, output: outputs.append(output[0]))
     predict(base, "a cat")
     predict(base, "a red robot")
-    with regional(base, Attachment(base.components), [Region("left", "a red robot")], guided=False, base_weight=0.25):
+    with regional(base, Attachment(base.components), [Region("left", "a red robot", None, 0.25)], guided=False):
         predict(base, "a cat")
     hook.remove()
     cat, robot, both = (output.unflatten(0, (round(len(output) ** 0.5), -1)) for output in outputs)
@@ -209,3 +209,19 @@ def test_a_base_without_cross_attention_is_named(tiny_base_folder: Path, monkeyp
     monkeypatch.setattr(base.pipeline, "unet", nn.Conv2d(4, 4, 1))
     with pytest.raises(BadConfig, match="base is a Stable Diffusion model: it has no cross-attention"):
         check_regions(base, [Region("left", "a cat")], [])
+
+
+def test_shares_are_between_none_and_all() -> None:
+    with pytest.raises(BadConfig, match="base_ratio of a region is a share, from 0 to 1, not 1"):
+        Region("left", "a cat", base_ratio=1.5)
+    with pytest.raises(BadConfig, match="start of a region"):
+        Region("left", "a cat", start=-1)
+
+
+def test_until_regions_start_the_whole_prompt_lays_the_picture_out(base: Base) -> None:
+    plain = predict(base, "a cat and a robot")
+    late, usual = Region("left", "a red robot", start=0.8), Region("left", "a red robot", start=0.7)
+    for regions, changed in (([late], False), ([usual], True), ([late, usual], True)):
+        with regional(base, Attachment(base.components), regions, guided=False):
+            found = predict(base, "a cat and a robot")
+        assert torch.equal(found, plain) is not changed

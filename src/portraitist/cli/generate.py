@@ -40,6 +40,19 @@ def generate(
             " bottom, a box x0,y0,x1,y1 in shares of the picture, or a mask: a picture that is white inside.",
         ),
     ] = None,
+    base_ratio: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="How much of the whole picture's prompt is heard inside regions; usually 0.5."),
+    ] = None,
+    region_start: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="When regions begin to be heard: 0 is with the noise, 1 never; before, the picture is laid out for the"
+            " whole prompt; usually 0.3.",
+        ),
+    ] = None,
     base: OtherBaseOption = None,
     base_dtype: BaseDtypeOption = None,
     resolution: Annotated[
@@ -71,6 +84,9 @@ def generate(
     from portraitist.generation import generate as sample
 
     regions = [Region.parse(text) for text in region or []]
+    asked = {"base_ratio": base_ratio, "start": region_start}
+    shares: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    regions = [replace(place, **shares) for place in regions]
     chosen = _with_those_of_regions([parse_adapter(text) for text in adapter or []], regions)
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative, "scheduler": scheduler}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.attention_processor import Attention
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from portraitist.adapters import Attachment
@@ -25,8 +25,10 @@ from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.errors import BadConfig
 from portraitist.photos import decode_photo
 
-# How much of the whole picture's prompt is heard inside regions, so that they grow together. Our choice.
-USUAL_BASE_WEIGHT = 0.2
+# Until regions start, and with more of the whole picture's prompt in them, the picture is laid out for all; with less,
+# each region lays out a picture of its own, and one subject is drawn across the border: `python -m benchmarks.regions`.
+USUAL_START = 0.3
+USUAL_BASE_RATIO = 0.5
 _NAMED = {
     "left": (0.0, 0.0, 0.5, 1.0),
     "right": (0.5, 0.0, 1.0, 1.0),
@@ -44,11 +46,21 @@ class Region:
             picture of the size of those that are made, white inside.
         prompt: What is to be seen there.
         adapter: Name of the adapter that acts there only; None confines no adapter.
+        base_ratio: How much of the whole picture's prompt is heard there, in [0, 1].
+        start: From which share of the noise's way to the picture on the region's own prompt is heard, in [0, 1]. An
+            adapter acts from the beginning.
     """
 
     place: str
     prompt: str
     adapter: str | None = None
+    base_ratio: float = USUAL_BASE_RATIO
+    start: float = USUAL_START
+
+    def __post_init__(self) -> None:
+        for name in ("base_ratio", "start"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadConfig(f"{name} of a region is a share, from 0 to 1, not {getattr(self, name):g}")
 
     @classmethod
     def parse(cls, text: str) -> "Region":
@@ -139,7 +151,6 @@ def regional(
     attachment: Attachment,
     regions: Sequence[Region],
     guided: bool,
-    base_weight: float = USUAL_BASE_WEIGHT,
 ) -> Iterator[None]:
     """Confine prompts and attached adapters to regions while the block samples.
 
@@ -148,7 +159,6 @@ def regional(
         attachment: Its adapters, by the names that regions know.
         regions: The regions; without any, nothing is changed.
         guided: Whether the sampling pipeline puts unconditional rows before the conditional ones.
-        base_weight: How much of the whole picture's prompt is heard inside regions, in [0, 1].
 
     Raises:
         BadConfig: As `check_regions`.
@@ -160,7 +170,8 @@ def regional(
     layers = cross_attentions(base)
     own = {name: attn.processor for name, attn in layers.items()}
     confined = {region.adapter: index for index, region in enumerate(regions) if region.adapter is not None}
-    board = _Board(base, masks, guided, base_weight, bool(confined))
+    board = _Board(base, masks, guided, regions)
+    hook = base.family.denoiser.register_forward_pre_hook(board.look_at_time, with_kwargs=True)
     try:
         for name, index in confined.items():
             attachment.confine(board.where(index), name)
@@ -169,6 +180,7 @@ def regional(
             attn.set_processor(_RegionalAttention(attn.processor, board))  # type: ignore[arg-type]
         yield
     finally:
+        hook.remove()
         for name, attn in layers.items():
             attn.set_processor(own[name])
         for name in confined:
@@ -178,9 +190,13 @@ def regional(
 class _Board:
     """Masks and prompts of regions, as layers ask for them."""
 
-    def __init__(self, base: Base, masks: Tensor, guided: bool, base_weight: float, confined: bool) -> None:
-        self.base, self.masks, self.guided, self.confined = base, masks, guided, confined
-        self.heard = 1 - base_weight
+    def __init__(self, base: Base, masks: Tensor, guided: bool, regions: Sequence[Region]) -> None:
+        self.base, self.masks, self.guided = base, masks, guided
+        self.confined = any(region.adapter is not None for region in regions)
+        self._heard = [1 - region.base_ratio for region in regions]
+        self._starts = [region.start for region in regions]
+        # How far the noise is on its way to the picture; a layer that is called alone takes part in everything.
+        self._progress = 1.0
         self.states: list[Tensor] = []
         scale = base.pipeline.vae_scale_factor
         self._latents = (masks.shape[-2] // scale, masks.shape[-1] // scale)
@@ -224,6 +240,20 @@ class _Board:
         """Return all masks for a sequence of pixels ``[n, pixels, width]``, as ``[regions, pixels]``."""
         return self._at(*map_size(y.shape[1], self._latents)).flatten(1).to(y.dtype)
 
+    def look_at_time(self, denoiser: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """See where on its way the noise is; before each pass of the denoiser."""
+        step = torch.as_tensor(named["timestep"] if "timestep" in named else args[1]).flatten()[0]
+        self._progress = 1 - float(step) / self.base.pipeline.scheduler.config.num_train_timesteps
+
+    def shares(self, y: Tensor) -> dict[int, Tensor]:
+        """Return how much of a region's words each pixel of a sequence hears, ``[pixels]``; of those that are heard."""
+        rows = self.rows(y)
+        return {
+            index: rows[index] * heard
+            for index, (heard, start) in enumerate(zip(self._heard, self._starts, strict=True))
+            if heard > 0 and self._progress >= start
+        }
+
     def alike(self, rows: int) -> int:
         """Return how many rows, the first, are the same in every region: unconditional ones, if no adapter differs."""
         return rows // 2 if self.guided and not self.confined else 0
@@ -259,9 +289,11 @@ class _RegionalAttention:
         board = self.board
         whole: Tensor = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         alike = board.alike(len(whole))
-        shares = board.rows(whole) * board.heard
-        total = whole[alike:] * (1 - shares.sum(0))[:, None]
-        for index, share in enumerate(shares):
+        shares = board.shares(whole)
+        if not shares:
+            return whole
+        total = whole[alike:] * (1 - torch.stack(list(shares.values())).sum(0))[:, None]
+        for index, share in shares.items():
             with board.reading(index):
                 words = board.words(encoder_hidden_states, index)[alike:]
                 mask = None if attention_mask is None else attention_mask[alike:]

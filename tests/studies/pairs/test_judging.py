@@ -1,6 +1,7 @@
 """The judge of pictures of two, on rendered pictures whose truth is known."""
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from portraitist.studies.pairs.judging import (
     draw_pairs,
     halves,
     photos_of,
+    resemblance,
 )
 from portraitist.toyland.world.identities import sample_identity
 from portraitist.toyland.world.pictures import render, sample_picture
@@ -107,7 +109,7 @@ def test_strangers_are_looked_at_once_for_all_pairs(judge: PairJudge, pair: Pair
 
 def test_the_truth_is_found_as_far_as_colours_show_it(judge: PairJudge, pair: Pair) -> None:
     def count(verdict: Verdict, *who: str) -> int:
-        return judge.judge(pictures(pair, *who), [True] * 12).count(verdict)
+        return [each.verdict for each in judge.judge(pictures(pair, *who), [True] * 12)].count(verdict)
 
     assert count("both", "first", "second") >= 2
     assert count("swapped", "second", "first") >= 2
@@ -115,7 +117,28 @@ def test_the_truth_is_found_as_far_as_colours_show_it(judge: PairJudge, pair: Pa
     assert count("twice", "first", "first") >= 2
     assert count("both", "first", "first") == 0
     found = judge.reliability
+    assert found.likeness > found.separation > 0.05
     assert min(found.renders, found.collages) > max(found.one_stranger, found.two_strangers)
+
+
+def test_separation_is_nothing_where_both_halves_show_the_same(judge: PairJudge, pair: Pair) -> None:
+    def mean(*who: str, named: bool = True) -> tuple[float, float]:
+        judged = judge.judge(pictures(pair, *who), [named] * 12)
+        return fmean(each.likeness for each in judged), fmean(each.separation for each in judged)
+
+    (right, apart), (twice, together), (wrong, swapped) = (
+        mean(*who) for who in (("first", "second"), ("first", "first"), ("second", "first"))
+    )
+    assert right > twice > wrong
+    assert apart > 0.05 > abs(together)
+    assert swapped < -0.05
+    assert mean("second", "first", named=False)[1] > 0.05
+
+
+def test_halves_resemble_both() -> None:
+    nearness = torch.tensor([[0.2, 0.6], [0.8, 0.4]])
+    assert resemblance(nearness, sides_named=True) == pytest.approx((0.3, -0.4))
+    assert resemblance(nearness, sides_named=False) == pytest.approx((0.7, 0.4))
 
 
 def test_nobody_passes_for_the_pair_by_being_nearest(judge: PairJudge, pair: Pair) -> None:

@@ -13,7 +13,7 @@ from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.studies.pairs import judging
 from portraitist.studies.pairs import study as pair_study
-from portraitist.studies.pairs.judging import VERDICTS, ColourRecogniser, Reliability, make_recogniser
+from portraitist.studies.pairs.judging import VERDICTS, ColourRecogniser, Judgement, Reliability, make_recogniser
 from portraitist.studies.pairs.report import render_report, write_report
 from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
 from portraitist.studies.pairs.study import PROMPTS, WAYS, PairStudy, carry_out, recipe_of_way
@@ -100,7 +100,8 @@ def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: 
     assert len(one.rows()) == 2
     for mine, other in zip(one.rows(), two.rows(), strict=True):
         # Judges in other processes draw more references.
-        assert replace(mine, seconds=0, judge=other.judge, verdicts=()) == replace(other, seconds=0, verdicts=())
+        rest = {"seconds": 0.0, "judge": other.judge, "verdicts": (), "likeness": (), "separation": ()}
+        assert replace(mine, **rest) == replace(other, **rest)
         assert one.sheet(mine).tobytes() == two.sheet(other).tobytes()
 
 
@@ -114,7 +115,9 @@ def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, mo
     before = carry_out(study, base, ColourRecogniser(), tmp_path)
     kept = [(row.seconds, before.sheet(row).tobytes()) for row in before.rows()]
     monkeypatch.setitem(pair_study.JUDGING, "own halves rejected", 0.5)
-    monkeypatch.setattr(judging.PairJudge, "judge", lambda self, pictures, sides: ["twice"] * len(pictures))
+    monkeypatch.setattr(
+        judging.PairJudge, "judge", lambda self, pictures, sides: [Judgement("twice", 0.5, 0.0)] * len(pictures)
+    )
     for name in ("train", "train_several"):
         monkeypatch.setattr(pair_study, name, lambda *args, **named: pytest.fail("trained again"))
     after = carry_out(study, base, ColourRecogniser(), tmp_path)
@@ -143,8 +146,18 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
 
 
 def row(pair: int, way: Way, both: int) -> Row:
-    verdicts = ("both",) * both + ("twice",) * (10 - both)
-    return Row(pair, f"pair {pair}", pair % 2 == 0, "lora", way, verdicts, 12.0, Reliability(0.9, 0.8, 0.1, 0.0))
+    return Row(
+        pair=pair,
+        name=f"pair {pair}",
+        same_class=pair % 2 == 0,
+        method="lora",
+        way=way,
+        verdicts=("both",) * both + ("twice",) * (10 - both),
+        seconds=12.0,
+        judge=Reliability(0.9, 0.8, 0.1, 0.0, 0.7, 0.4),
+        likeness=(0.5,) * 10,
+        separation=(both / 10,) * 10,
+    )
 
 
 def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
@@ -155,7 +168,10 @@ def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
     assert "| lora | cut-mix | same class | 0% | 0% | 40% | 0% | 0% | 0% |" in text
     assert "| lora | cut-mix | two classes | 0% | 0% | 30% | 0% | 0% | 0% |" in text
     gain = next(line for line in text.split("## Gain")[1].splitlines() if line.startswith("| lora | cut-mix |"))
-    assert gain.split("|")[3].strip().startswith("+45 (")
+    assert gain.split("|")[3].strip().startswith("+45 points (")
+    assert [cell.strip()[:7] for cell in gain.split("|")[6:8]] == ["+0.40 (", "+0.50 ("]
+    assert "| lora | joint | 0.50 (0.50 to 0.50) | 0.50 (0.50 to 0.50) | 0.20 (0.20 to 0.20) |" in text
+    assert "| pictures of the pair, drawn |  | 0.70 (0.70 to 0.70) |" in text
     assert "it accepts 90% (90% to 90%) in company" in text
     assert "80% (80% to 80%) in collages; wrongly it accepts 10% (10% to 10%) of one of them with a stranger" in text
 
@@ -165,7 +181,8 @@ def test_the_best_way_of_a_method_comes_first() -> None:
     ways: dict[Way, list[int]] = {"joint": [2] * 6, "cut-mix": [6, 7] * 3, "addition": [7, 5] * 3}
     rows = [row(pair, way, both) for way, shares in ways.items() for pair, both in enumerate(shares)]
     text = render_report(facts, rows, "grid.png")
-    assert "- lora: best is cut-mix, 65% (62% to 68%). Within noise of it: addition. Over joint training" in text
+    assert "- lora: both are there most often by cut-mix, 65% (62% to 68%). Within noise of it: addition." in text
+    assert "- lora: they are farthest apart by cut-mix, 0.65 (0.62 to 0.68). Within noise of it: addition." in text
     few = render_report(facts, [each for each in rows if each.pair < 4], "grid.png")
     assert "With 4 pairs no difference can be told from noise; that takes 6." in few
 

@@ -11,6 +11,7 @@ often strangers pass for the pair, stands beside every result.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -51,6 +52,7 @@ JUDGING = {
     "strangers' halves as near": _ACCEPTED,
     "references": "company and collages",
     "verdicts": VERDICTS,
+    "graded": "likeness and separation",
 }
 
 # Pictures as a base's autoencoder gives them back.
@@ -176,20 +178,42 @@ def _look_at_all(half: Image.Image) -> Image.Image:
 
 
 @dataclass(frozen=True)
-class Reliability:
-    """How far the judge of a pair can be trusted: shares of pictures, all of known truth, that it takes for the pair.
+class Judgement:
+    """What a judge says of one picture.
 
     Attributes:
-        renders: Of pictures of both, drawn together; the most that a method can be expected to reach.
-        collages: Of collages of both, what Cut-Mix shows while it trains.
-        one_stranger: Of pictures of one of them with a stranger: wrongly.
-        two_strangers: Of pictures of two strangers: wrongly.
+        verdict: Whether it shows both.
+        likeness: Mean cosine of halves with the nearest references of the one who should be there; where a prompt
+            names no sides, of those who fit better.
+        separation: How much more that is than with the references of the other: about nothing where both halves show
+            the same, be it one of them or a mixture.
+    """
+
+    verdict: Verdict
+    likeness: float
+    separation: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far the judge of a pair can be trusted: what it says of pictures of known truth.
+
+    Attributes:
+        renders: Share of pictures of both, drawn together, that it takes for the pair; the most that a method can be
+            expected to reach.
+        collages: Share of collages of both, what Cut-Mix shows while it trains.
+        one_stranger: Share of pictures of one of them with a stranger: wrongly.
+        two_strangers: Share of pictures of two strangers: wrongly.
+        likeness: Mean likeness of pictures of both, drawn together.
+        separation: Their mean separation.
     """
 
     renders: float
     collages: float
     one_stranger: float
     two_strangers: float
+    likeness: float = float("nan")
+    separation: float = float("nan")
 
 
 class PairJudge:
@@ -229,23 +253,35 @@ class PairJudge:
 
     def see(self, crops: Sequence[Image.Image]) -> list[Seen]:
         """Say who each half shows: whose nearest references are nearest, if they are near enough."""
-        embedded = self._embed(crops)
-        nearness = torch.stack([_nearness(embedded, rows) for _, rows in self._gallery], 1)
-        seen: list[Seen] = []
-        for values in nearness:
-            who = self._gallery[int(values.argmax())][0]
-            seen.append("other" if values.max() < self._floors.get(who, -1.0) else who)
-        return seen
+        return self._see(self._nearness_to_all(crops))
 
-    def judge(self, pictures: Sequence[Image.Image], sides: Sequence[bool]) -> list[Verdict]:
+    def judge(self, pictures: Sequence[Image.Image], sides: Sequence[bool]) -> list[Judgement]:
         """Judge pictures.
 
         Args:
             pictures: The pictures.
             sides: Whether each one's prompt put the first on the left and the second on the right.
         """
-        seen = self.see([half for picture in pictures for half in halves(picture)])
-        return [decide(seen[2 * index], seen[2 * index + 1], named) for index, named in enumerate(sides)]
+        nearness = self._nearness_to_all([half for picture in pictures for half in halves(picture)])
+        seen = self._see(nearness)
+        judgements = []
+        for index, named in enumerate(sides):
+            left, right = 2 * index, 2 * index + 1
+            graded = resemblance(nearness[left : right + 1, :2], named)
+            judgements.append(Judgement(decide(seen[left], seen[right], named), *graded))
+        return judgements
+
+    def _nearness_to_all(self, crops: Sequence[Image.Image]) -> Tensor:
+        """Return how near halves are to everybody of the gallery, ``[n, gallery]``."""
+        embedded = self._embed(crops)
+        return torch.stack([_nearness(embedded, rows) for _, rows in self._gallery], 1)
+
+    def _see(self, nearness: Tensor) -> list[Seen]:
+        seen: list[Seen] = []
+        for values in nearness:
+            who = self._gallery[int(values.argmax())][0]
+            seen.append("other" if values.max() < self._floors.get(who, -1.0) else who)
+        return seen
 
     @cached_property
     def reliability(self) -> Reliability:
@@ -265,17 +301,21 @@ class PairJudge:
         mixed = [
             (first, *strangers(second)) if index % 2 else (*strangers(first), second) for index in range(_TRUE_PICTURES)
         ]
+        renders = self._judge_truth(self._render(rng, [(first, second)] * _TRUE_PICTURES))
         return Reliability(
-            renders=self._accepted(self._render(rng, [(first, second)] * _TRUE_PICTURES)),
-            collages=self._accepted(collages),
-            one_stranger=self._accepted(self._render(rng, mixed)),
-            two_strangers=self._accepted(self._render(rng, [strangers(first, second) for _ in range(_TRUE_PICTURES)])),
+            renders=_accepted(renders),
+            collages=_accepted(self._judge_truth(collages)),
+            one_stranger=_accepted(self._judge_truth(self._render(rng, mixed))),
+            two_strangers=_accepted(
+                self._judge_truth(self._render(rng, [strangers(first, second) for _ in range(_TRUE_PICTURES)]))
+            ),
+            likeness=fmean(one.likeness for one in renders),
+            separation=fmean(one.separation for one in renders),
         )
 
-    def _accepted(self, pictures: Sequence[Image.Image]) -> float:
-        """Return the share of pictures, restored, that are judged to show both."""
-        verdicts = self.judge(self.restore(pictures), [True] * len(pictures))
-        return verdicts.count("both") / len(verdicts)
+    def _judge_truth(self, pictures: Sequence[Image.Image]) -> list[Judgement]:
+        """Judge drawn pictures as generated ones are."""
+        return self.judge(self.restore(pictures), [True] * len(pictures))
 
     def _render(self, rng: np.random.Generator, companies: Sequence[Sequence[Identity]]) -> list[Image.Image]:
         specs = [sample_picture(rng, identities=tuple(company), style="photo") for company in companies]
@@ -333,6 +373,11 @@ class PairJudge:
         return [half for picture in self.restore([render(s, self.size) for s in empty]) for half in halves(picture)]
 
 
+def _accepted(judgements: Sequence[Judgement]) -> float:
+    """Return the share of pictures that are judged to show both."""
+    return fmean(one.verdict == "both" for one in judgements)
+
+
 def _nearness(embedded: Tensor, references: Tensor) -> Tensor:
     """Return the mean cosine of each row with its nearest references, ``[n]``."""
     return (embedded @ references.T).topk(_NEAREST, dim=1).values.mean(1)
@@ -342,6 +387,14 @@ def _floor(references: Tensor, own: Tensor, others: Tensor) -> float:
     """Return how near to references a half must be: nearer than most of others', or as near as most of one's own."""
     usual, strange = _nearness(own, references), _nearness(others, references)
     return min(float(usual.quantile(_REJECTED)), float(strange.quantile(1 - _ACCEPTED)))
+
+
+def resemblance(nearness: Tensor, sides_named: bool) -> tuple[float, float]:
+    """Return likeness and separation of a picture from how near its halves (rows) are to both (columns), ``[2, 2]``."""
+    as_named, crossed = float(nearness.diagonal().mean()), float(nearness.flip(1).diagonal().mean())
+    if not sides_named:
+        as_named, crossed = max(as_named, crossed), min(as_named, crossed)
+    return as_named, as_named - crossed
 
 
 def decide(left: Seen, right: Seen, sides_named: bool) -> Verdict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from PIL import Image
 
@@ -30,6 +31,12 @@ _GROUPS: dict[str, Callable[[Row], bool]] = {
     "same class": lambda row: row.same_class,
     "two classes": lambda row: not row.same_class,
 }
+# Of pairs, without all of them.
+_SORTS = ("same class", "two classes")
+_GRADES: dict[str, Callable[[Row], float]] = {
+    "likeness": lambda row: fmean(row.likeness),
+    "separation": lambda row: fmean(row.separation),
+}
 _SHOWN_PROMPTS = 6
 
 
@@ -50,7 +57,7 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
     base, pictures = facts["base"], facts["pictures"]
     assert isinstance(base, Mapping)
     assert isinstance(pictures, Mapping)
-    gains = table(["method", "way", *_GROUPS], _gain_rows(rows))
+    gains = table(["method", "way", *_GROUPS, *(f"separation, {group}" for group in _SORTS)], _gain_rows(rows))
     judges = [row.judge for row in {row.pair: row for row in rows}.values()]
     right, collages, one, two = (
         _percent(bootstrap_interval([getattr(judge, name) for judge in judges]))
@@ -84,6 +91,17 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
         ),
         "\n".join(f"- *{verdict}*: {_MEANINGS[verdict]}" for verdict in VERDICTS[1:]),
         *(["## Gain over joint training without collages, on the same pairs", gains] if gains else []),
+        "## How like themselves, and how far apart",
+        "Where few pictures pass for both, shares tell ways apart badly; these numbers do better. *Likeness* is the"
+        " mean cosine of halves with pictures of the one who should be there, *separation* how much more that is than"
+        " with pictures of the other: nothing where both halves show the same, be it one of them or a mixture.",
+        table(
+            ["method", "way", *(f"{name}, {group}" for name in _GRADES for group in _SORTS)],
+            [
+                *(_graded_row(method, way, chosen) for method, way, chosen in _arms(rows)),
+                ["pictures of the pair, drawn", "", *_truth_cells(rows)],
+            ],
+        ),
         f"![For one pair of each sort, photos of both and pictures of every method and way]({picture})",
     ]
     return "\n\n".join(parts) + "\n"
@@ -121,20 +139,32 @@ def _findings(rows: Sequence[Row]) -> list[str]:
     """Say, method by method, which way is best, which cannot be told from it, and what it adds to joint training."""
     lines = []
     for method in dict.fromkeys(method for method, _, _ in _arms(rows) if method != UNTRAINED_BASE):
-        shares = {way: {row.name: row.share for row in found} for name, way, found in _arms(rows) if name == method}
-        best = max(shares, key=lambda way: sum(shares[way].values()) / len(shares[way]))
-        share = bootstrap_interval(list(shares[best].values()))
-        line = f"- {method}: best is {best}, {_percent(share)}."
-        differences = {way: paired_difference(shares[best], other) for way, other in shares.items() if way != best}
-        near = [way for way, gain in differences.items() if gain is not None and gain.low <= 0]
-        if not can_decide(share):
-            line += f" With {share.count} pairs no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
-        elif near:
-            line += f" Within noise of it: {', '.join(near)}."
-        if (gain := differences.get("joint")) is not None:
-            line += f" Over joint training without collages: {_points(gain)} points."
-        lines.append(line)
+        ways = {way: found for name, way, found in _arms(rows) if name == method}
+        shares = {way: {row.name: row.share for row in found} for way, found in ways.items()}
+        apart = {way: {row.name: _GRADES["separation"](row) for row in found} for way, found in ways.items()}
+        lines += [
+            f"- {method}: both are there most often by {_best_way(shares, _percent, _points)}",
+            f"- {method}: they are farthest apart by {_best_way(apart, _cosine, _signed)}",
+        ]
     return lines
+
+
+def _best_way(
+    values: Mapping[str, Mapping[str, float]], shown: Callable[[Interval], str], difference: Callable[[Interval], str]
+) -> str:
+    """Return what is to be said of the best way, from each way's values by pair."""
+    best = max(values, key=lambda way: fmean(values[way].values()))
+    interval = bootstrap_interval(list(values[best].values()))
+    line = f"{best}, {shown(interval)}."
+    differences = {way: paired_difference(values[best], other) for way, other in values.items() if way != best}
+    near = [way for way, gain in differences.items() if gain is not None and gain.low <= 0]
+    if not can_decide(interval):
+        line += f" With {interval.count} pairs no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
+    elif near:
+        line += f" Within noise of it: {', '.join(near)}."
+    if (gain := differences.get("joint")) is not None:
+        line += f" Over joint training without collages: {difference(gain)}."
+    return line
 
 
 def _share_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
@@ -146,26 +176,53 @@ def _share_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
 def _failure_rows(method: str, way: str, rows: Sequence[Row]) -> list[list[str]]:
     """Return a line for the pairs of one class and one for the others."""
     lines = []
-    for group, belongs in list(_GROUPS.items())[1:]:
-        verdicts = [verdict for row in rows if belongs(row) for verdict in row.verdicts]
+    for group in _SORTS:
+        verdicts = [verdict for row in rows if _GROUPS[group](row) for verdict in row.verdicts]
         if verdicts:
             lines.append([method, way, group, *(f"{verdicts.count(v) / len(verdicts):.0%}" for v in VERDICTS[1:])])
     return lines
 
 
+def _graded_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
+    grades = [[grade(row) for row in rows if _GROUPS[group](row)] for grade in _GRADES.values() for group in _SORTS]
+    return [method, way, *(_cosine(bootstrap_interval(each)) if each else "" for each in grades)]
+
+
+def _truth_cells(rows: Sequence[Row]) -> list[str]:
+    """Return likeness and separation of drawn pictures of the pairs."""
+    judges = {row.pair: row for row in rows}.values()
+    chosen = [[row.judge for row in judges if _GROUPS[group](row)] for group in _SORTS]
+    return [
+        _cosine(bootstrap_interval([getattr(judge, name) for judge in each])) if each else ""
+        for name in _GRADES
+        for each in chosen
+    ]
+
+
 def _gain_rows(rows: Sequence[Row]) -> list[list[str]]:
+    """Return what ways add to joint training: to the share of pictures, and to how far apart subjects are."""
     found = []
     for method, way, chosen in _arms(rows):
         joint = [row for row in rows if (row.method, row.way) == (method, "joint")]
         if way == "joint" or not joint:
             continue
-        cells = []
-        for belongs in _GROUPS.values():
-            ours, theirs = ({row.name: row.share for row in part if belongs(row)} for part in (chosen, joint))
-            gain = paired_difference(ours, theirs)
-            cells.append("" if gain is None else _points(gain))
-        found.append([method, way, *cells])
+        shares = [_gain(chosen, joint, lambda row: row.share, group) for group in _GROUPS]
+        separations = [_gain(chosen, joint, _GRADES["separation"], group) for group in _SORTS]
+        found.append(
+            [
+                method,
+                way,
+                *("" if gain is None else _points(gain) for gain in shares),
+                *("" if gain is None else _signed(gain) for gain in separations),
+            ]
+        )
     return found
+
+
+def _gain(ours: Sequence[Row], theirs: Sequence[Row], value: Callable[[Row], float], group: str) -> Interval | None:
+    """Return the mean difference on the pairs of a group that both have."""
+    values = ({row.name: value(row) for row in rows if _GROUPS[group](row)} for rows in (ours, theirs))
+    return paired_difference(*values)
 
 
 def _samples(facts: Mapping[str, object]) -> str:
@@ -191,5 +248,18 @@ def _percent(interval: Interval) -> str:
 def _points(interval: Interval) -> str:
     """Return a difference in percentage points."""
     if not is_known(interval):
-        return f"{100 * interval.mean:+.0f}"
-    return f"{100 * interval.mean:+.0f} ({100 * interval.low:+.0f} to {100 * interval.high:+.0f})"
+        return f"{100 * interval.mean:+.0f} points"
+    return f"{100 * interval.mean:+.0f} points ({100 * interval.low:+.0f} to {100 * interval.high:+.0f})"
+
+
+def _cosine(interval: Interval) -> str:
+    if not is_known(interval):
+        return f"{interval.mean:.2f}"
+    return f"{interval.mean:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+
+
+def _signed(interval: Interval) -> str:
+    """Return a difference of cosines."""
+    if not is_known(interval):
+        return f"{interval.mean:+.2f}"
+    return f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"

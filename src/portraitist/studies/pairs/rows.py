@@ -30,6 +30,8 @@ class Row:
         seconds: Training time.
         judge: How far the judge of the pair can be trusted.
         judged_by: A hash of what decides verdicts.
+        likeness: Of each picture.
+        separation: Of each picture.
     """
 
     pair: int
@@ -41,6 +43,8 @@ class Row:
     seconds: float
     judge: Reliability
     judged_by: str = ""
+    likeness: tuple[float, ...] = ()
+    separation: tuple[float, ...] = ()
 
     @property
     def share(self) -> float:
@@ -121,4 +125,5 @@ class PairStudyFolder:
 
 def _read_row(path: Path) -> Row:
     content = json.loads(path.read_text())
-    return Row(**{**content, "verdicts": tuple(content["verdicts"]), "judge": Reliability(**content["judge"])})
+    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+    return Row(**{**content, **lists, "judge": Reliability(**content["judge"])})

@@ -19,6 +19,7 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.generation import Region, SamplingConfig, generate
+from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.progress import track
 from portraitist.studies.executors import base_of_process, spread
 from portraitist.studies.grid import UNTRAINED_BASE
@@ -34,7 +35,7 @@ from portraitist.studies.pairs.judging import (
 )
 from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
 from portraitist.toyland.examiner import restore
-from portraitist.toyland.world.identities import Identity, check_split
+from portraitist.toyland.world.identities import check_split
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY
 from portraitist.training.multi_subject.teaching import train_several
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT
@@ -72,6 +73,11 @@ class PairPrompt:
         """Return the prompt of two names, each with its article."""
         return f"a photo of {self.text.format(first=first, second=second)} {self.scene}"
 
+    @property
+    def places(self) -> tuple[str, str]:
+        """Return the regions of the first and the second: who is named first stands on the left."""
+        return ("left", "right") if self.text.index("{first}") < self.text.index("{second}") else ("right", "left")
+
     def fill_alone(self, name: str) -> str:
         """Return the prompt of a region with one of them."""
         return f"a photo of {name} {self.scene}"
@@ -104,6 +110,8 @@ class PairStudy:
         strangers: How many of each kind the judge knows, an even number.
         seed: Seed of pairs and photos.
         split: Split of the identities.
+        base_ratio: How much of the whole picture's prompt is heard inside regions.
+        region_start: When regions begin to be heard.
         references: Whether the untrained base is judged, too.
     """
 
@@ -117,6 +125,8 @@ class PairStudy:
     strangers: int = STRANGERS
     seed: int = 0
     split: str = "test"
+    base_ratio: float = USUAL_BASE_RATIO
+    region_start: float = USUAL_START
     references: bool = True
 
     def __post_init__(self) -> None:
@@ -205,9 +215,21 @@ def _make_rows(
     sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
 
     def keep(way: Way, pictures: Sequence[Image.Image], seconds: float) -> None:
-        facts = (number, pair.name, pair.same_class, method, way)
-        verdicts = tuple(judge.judge(pictures, sides))
-        store.write(Row(*facts, verdicts, seconds, judge.reliability, store.judge), pictures, study.seeds)
+        judged = judge.judge(pictures, sides)
+        row = Row(
+            pair=number,
+            name=pair.name,
+            same_class=pair.same_class,
+            method=method,
+            way=way,
+            verdicts=tuple(one.verdict for one in judged),
+            seconds=seconds,
+            judge=judge.reliability,
+            judged_by=store.judge,
+            likeness=tuple(one.likeness for one in judged),
+            separation=tuple(one.separation for one in judged),
+        )
+        store.write(row, pictures, study.seeds)
 
     for ways in _trained_together(_ways(study, method)):
         rows = {way: store.row(number, method, way) for way in ways if not store.has(number, method, way)}
@@ -245,27 +267,33 @@ def _teach(
 ) -> Iterator[tuple[Way, list[Image.Image], float]]:
     """Train what the ways share, and yield each one's pictures and its training time."""
     if method == UNTRAINED_BASE:
-        yield UNTRAINED, _make(study, base, pair, {}, UNTRAINED), 0.0
+        yield UNTRAINED, make_pictures(study, base, pair, {}, UNTRAINED), 0.0
         return
     recipe = recipe_of_way(study.recipe(method, base), ways[0])
-    first, second = (
-        _subject(who, token, base, photos, study.seed)
-        for who, token in zip((pair.first, pair.second), TOKENS, strict=True)
-    )
+    first, second = subjects_of(pair, base, photos, study.seed)
     if ways[0] in APART:
         apart = {subject.token: train(base, subject, recipe) for subject in (first, second)}
         seconds = sum(_seconds(adapter) for adapter in apart.values())
         for way in ways:
-            yield way, _make(study, base, pair, {name: (one, 1.0) for name, one in apart.items()}, way), seconds
+            yield way, make_pictures(study, base, pair, apart, way), seconds
         return
     adapter = train_several(base, [first, second], recipe)
-    yield ways[0], _make(study, base, pair, {"both": (adapter, 1.0)}, ways[0]), _seconds(adapter)
+    yield ways[0], make_pictures(study, base, pair, {"both": adapter}, ways[0]), _seconds(adapter)
 
 
-def _make(
-    study: PairStudy, base: Base, pair: Pair, adapters: Mapping[str, tuple[Adapter, float]], way: Way
+def make_pictures(
+    study: PairStudy, base: Base, pair: Pair, adapters: Mapping[str, Adapter], way: Way
 ) -> list[Image.Image]:
-    """Make every prompt's pictures, prompt by prompt."""
+    """Make every prompt's pictures, prompt by prompt.
+
+    Args:
+        study: The study.
+        base: The base.
+        pair: Who is to be seen.
+        adapters: Theirs; by the tokens of the pair where they were taught apart.
+        way: The way.
+    """
+    scaled = {name: (adapter, 1.0) for name, adapter in adapters.items()}
     config = SamplingConfig(steps=study.sampling_steps, batch_size=_AT_ONCE)
     prompts, seeds = PROMPTS[: study.prompts], list(range(study.seeds))
     kinds = [f"a {pair.first.kind}", f"a {pair.second.kind}"]
@@ -273,28 +301,31 @@ def _make(
     if way != "regional":
         texts = [prompt.fill(*names) for prompt in prompts for _ in seeds]
         made = generate(
-            base, texts, adapters, seeds=seeds * len(prompts), config=config, merged=True, show_progress=False
+            base, texts, scaled, seeds=seeds * len(prompts), config=config, merged=True, show_progress=False
         )
         return [picture.image for picture in made]
     pictures: list[Image.Image] = []
     for prompt in prompts:
         regions = [
-            Region(place, prompt.fill_alone(name), token)
-            for place, name, token in zip(("left", "right"), names, TOKENS, strict=True)
+            Region(place, prompt.fill_alone(name), token, study.base_ratio, study.region_start)
+            for place, name, token in zip(prompt.places, names, TOKENS, strict=True)
         ]
         texts = [prompt.fill(*kinds)] * study.seeds
-        made = generate(base, texts, adapters, config=config, regions=regions, show_progress=False)
+        made = generate(base, texts, scaled, config=config, regions=regions, show_progress=False)
         pictures += [picture.image for picture in made]
     return pictures
 
 
-def _subject(who: Identity, token: str, base: Base, folder: Path, seed: int) -> Subject:
-    """Render somebody's photos into a folder, and read them as a user's are."""
+def subjects_of(pair: Pair, base: Base, folder: Path, seed: int = 0) -> tuple[Subject, Subject]:
+    """Render photos of both into a folder, and read them as a user's are."""
     size = base.family.resolution
-    for index, photo in enumerate(photos_of(who, PHOTOS, size, seed)):
-        with write_aside(folder / who.name / f"{index:02d}.png") as temporary:
-            photo.save(temporary, format="PNG")
-    return Subject.from_folder(folder / who.name, who.kind, token, size)
+    subjects = []
+    for who, token in zip((pair.first, pair.second), TOKENS, strict=True):
+        for index, photo in enumerate(photos_of(who, PHOTOS, size, seed)):
+            with write_aside(folder / who.name / f"{index:02d}.png") as temporary:
+                photo.save(temporary, format="PNG")
+        subjects.append(Subject.from_folder(folder / who.name, who.kind, token, size))
+    return subjects[0], subjects[1]
 
 
 def _seconds(adapter: Adapter) -> float:
@@ -310,5 +341,6 @@ def _facts(study: PairStudy, base: Base, recogniser: Recogniser, recipes: Mappin
         "pictures": {"seeds": study.seeds, "steps": study.sampling_steps},
         "seed": study.seed,
         "split": study.split,
+        "regions": {"base ratio": study.base_ratio, "start": study.region_start},
         **{f"recipe of {method}": recipe.model_dump(mode="json") for method, recipe in recipes.items()},
     }
