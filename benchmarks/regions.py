@@ -26,7 +26,9 @@ from portraitist.generation import Row, contact_sheet
 from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
-from portraitist.studies.pairs.judging import Judgement, Pair, PairJudge, draw_pairs, make_recogniser
+from portraitist.studies.pairs.identities import Pair, draw_pairs
+from portraitist.studies.pairs.judging import Judgement, PairJudge
+from portraitist.studies.pairs.recognisers import make_recogniser
 from portraitist.studies.pairs.study import PROMPTS, TOKENS, PairStudy, make_pictures, subjects_of
 from portraitist.toyland.examiner import Examiner, restore
 from portraitist.training.personalise import train

@@ -15,7 +15,8 @@ from portraitist.bases import Base, load_base
 from portraitist.files import write_aside
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
-from portraitist.studies.pairs.judging import VERDICTS, Recogniser, make_recogniser
+from portraitist.studies.pairs.judging import VERDICTS
+from portraitist.studies.pairs.recognisers import Recogniser, make_recogniser
 from portraitist.studies.pairs.rows import Row
 from portraitist.studies.pairs.study import PairStudy, carry_out
 

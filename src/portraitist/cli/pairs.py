@@ -51,7 +51,7 @@ def pairs(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.studies.pairs.judging import make_recogniser
+    from portraitist.studies.pairs.recognisers import make_recogniser
     from portraitist.studies.pairs.report import write_report
     from portraitist.studies.pairs.study import METHODS, WAYS, PairStudy, carry_out
 

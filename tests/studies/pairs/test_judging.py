@@ -11,19 +11,9 @@ from torch import Tensor
 
 from portraitist.randomness import numpy_generator
 from portraitist.studies.pairs import judging
-from portraitist.studies.pairs.judging import (
-    ColourRecogniser,
-    Pair,
-    PairJudge,
-    Seen,
-    Verdict,
-    _floor,
-    decide,
-    draw_pairs,
-    halves,
-    photos_of,
-    resemblance,
-)
+from portraitist.studies.pairs.identities import Pair, draw_pairs, photos_of
+from portraitist.studies.pairs.judging import PairJudge, Seen, Verdict, _floor, decide, halves, resemblance
+from portraitist.studies.pairs.recognisers import ColourRecogniser
 from portraitist.toyland.world.identities import sample_identity
 from portraitist.toyland.world.pictures import render, sample_picture
 

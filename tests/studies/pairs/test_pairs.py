@@ -13,7 +13,8 @@ from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.studies.pairs import judging
 from portraitist.studies.pairs import study as pair_study
-from portraitist.studies.pairs.judging import VERDICTS, ColourRecogniser, Judgement, Reliability, make_recogniser
+from portraitist.studies.pairs.judging import VERDICTS, Judgement, Reliability
+from portraitist.studies.pairs.recognisers import ColourRecogniser, make_recogniser
 from portraitist.studies.pairs.report import render_report, write_report
 from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
 from portraitist.studies.pairs.study import PROMPTS, WAYS, PairStudy, carry_out, recipe_of_way

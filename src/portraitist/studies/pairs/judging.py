@@ -8,11 +8,11 @@ as in collages, and have been through the autoencoder, as generated pictures hav
 often strangers pass for the pair, stands beside every result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,12 +20,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.evaluation import load_encoder
-from portraitist.evaluation.encoders.encoder import Encoder, embed_images, facts
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
+from portraitist.studies.pairs.identities import PLACES, Pair, photos_of
+from portraitist.studies.pairs.recognisers import Recogniser
+from portraitist.toyland.world.identities import Identity, sample_identity
 from portraitist.toyland.world.pictures import PictureSpec, render, sample_picture
-from portraitist.toyland.world.scenes import SCENES
 from portraitist.training.multi_subject.cut_mix import collage
 from portraitist.training.recipes import CollageFit
 
@@ -35,9 +34,6 @@ Seen = Literal["first", "second", "mixture", "other", "nobody"]
 Verdict = Literal["both", "swapped", "blended", "twice", "replaced", "alone", "neither"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
-COLOURS = "colours"
-_BINS = 8
-_SCENES = tuple(scene for scene in SCENES if scene != "plain")
 # How often each scene is drawn for somebody's references, and how many of them must be near.
 _ROUNDS = 2
 _NEAREST = 3
@@ -57,108 +53,6 @@ JUDGING = {
 
 # Pictures as a base's autoencoder gives them back.
 Restore = Callable[[Sequence[Image.Image]], list[Image.Image]]
-
-
-class Recogniser(Protocol):
-    """Turns pictures into embeddings that are alike for one identity."""
-
-    @property
-    def name(self) -> str:
-        """Return what `make_recogniser` knows it by."""
-
-    def identity(self) -> Mapping[str, Any]:
-        """Return JSON-able facts: name, revision, preprocessing."""
-
-    def embed(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Return embeddings ``[n, d]`` of length one."""
-
-
-class ColourRecogniser:
-    """Square roots of colour histograms: needs no weights, tells apart what differs in colour."""
-
-    name = COLOURS
-
-    def identity(self) -> Mapping[str, Any]:
-        """Return the name and the bins."""
-        return {"recogniser": COLOURS, "bins": _BINS}
-
-    def embed(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Return ``[n, 512]``."""
-        rows = []
-        for picture in pictures:
-            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-            counts, _ = np.histogramdd(pixels, bins=(_BINS,) * 3, range=((0, 256),) * 3)
-            rows.append(np.sqrt(counts.ravel() / len(pixels)))
-        return torch.from_numpy(np.stack(rows)).float()
-
-
-@dataclass(frozen=True)
-class EncoderRecogniser:
-    """An identity encoder of the evaluation."""
-
-    name: str
-    encoder: Encoder
-
-    def identity(self) -> Mapping[str, Any]:
-        """Return the encoder's facts."""
-        return {"recogniser": facts(self.encoder).model_dump(mode="json")}
-
-    def embed(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Return the encoder's embeddings."""
-        return embed_images(self.encoder, pictures)
-
-
-def make_recogniser(name: str) -> Recogniser:
-    """Return ``colours``, or an encoder by its name or path.
-
-    Raises:
-        BadConfig: If the encoder is not here.
-    """
-    return ColourRecogniser() if name == COLOURS else EncoderRecogniser(name, load_encoder(name))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two identities."""
-
-    first: Identity
-    second: Identity
-
-    @property
-    def same_class(self) -> bool:
-        """Say whether both are of one kind."""
-        return self.first.kind == self.second.kind
-
-    @property
-    def name(self) -> str:
-        """Return both names."""
-        return f"{self.first.name}+{self.second.name}"
-
-
-def draw_pairs(count: int, seed: int = 0, split: str = "test") -> list[Pair]:
-    """Draw pairs of a split's identities, of one kind and of two in turn; two of one kind differ in colour."""
-    pairs = []
-    for index in range(count):
-        rng = numpy_generator(seed, "pairs", index)
-        first = sample_identity(rng, split, KINDS[index // 2 % len(KINDS)])
-        others = [kind for kind in KINDS if kind != first.kind]
-        kind = first.kind if index % 2 == 0 else others[rng.integers(len(others))]
-        second = sample_identity(rng, split, kind)
-        while second.kind == first.kind and second.colour == first.colour:
-            second = sample_identity(rng, split, kind)
-        pairs.append(Pair(first, second))
-    return pairs
-
-
-def photos_of(identity: Identity, count: int, size: int, seed: int = 0) -> list[Image.Image]:
-    """Render photos of somebody alone, each in another scene."""
-    rng = numpy_generator(seed, f"photos of {identity.name}")
-    scenes = [str(scene) for scene in rng.permutation(_SCENES)]
-    specs = [
-        sample_picture(rng, identities=(identity,), scene=scenes[index % len(scenes)], style="photo")
-        for index in range(count)
-    ]
-    return [render(spec, size) for spec in specs]
 
 
 def halves(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -288,8 +182,8 @@ class PairJudge:
         """Return how often pictures of known truth are judged to show both."""
         rng = numpy_generator(self.seed, f"truth of {self.pair.name}")
         first, second = self.pair.first, self.pair.second
-        photos = [photos_of(who, len(_SCENES), self.size, self.seed + 1) for who in (first, second)]
-        count = len(_SCENES)
+        photos = [photos_of(who, len(PLACES), self.size, self.seed + 1) for who in (first, second)]
+        count = len(PLACES)
         collages = [
             collage(photos[0][index % count], photos[1][(index + index // count) % count], self.fit)
             for index in range(_TRUE_PICTURES)
@@ -338,8 +232,8 @@ class PairJudge:
         """
         pictures: list[Image.Image] = []
         places: list[int] = []
-        for index, scene in enumerate(_SCENES * _ROUNDS):
-            place = (index + index // len(_SCENES)) % 2
+        for index, scene in enumerate(PLACES * _ROUNDS):
+            place = (index + index // len(PLACES)) % 2
             order = (first, second) if place == 0 else (second, first)
             together = sample_picture(rng, identities=order, scene=scene, style="photo")
             alone = [sample_picture(rng, identities=(who,), scene=scene, style="photo") for who in order]
@@ -369,7 +263,7 @@ class PairJudge:
         return [rows for kind in kinds for rows in looked_at[kind]]
 
     def _empty_halves(self) -> list[Image.Image]:
-        empty = [PictureSpec((), scene, "", "photo", seed) for scene in _SCENES for seed in range(2)]
+        empty = [PictureSpec((), scene, "", "photo", seed) for scene in PLACES for seed in range(2)]
         return [half for picture in self.restore([render(s, self.size) for s in empty]) for half in halves(picture)]
 
 

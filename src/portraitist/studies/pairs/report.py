@@ -12,7 +12,8 @@ from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
 from portraitist.markdown import table
 from portraitist.studies.grid import UNTRAINED_BASE
-from portraitist.studies.pairs.judging import VERDICTS, draw_pairs, photos_of
+from portraitist.studies.pairs.identities import draw_pairs, photos_of
+from portraitist.studies.pairs.judging import VERDICTS
 from portraitist.studies.pairs.rows import PairStudyFolder, Row
 from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS
 from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known

@@ -23,16 +23,9 @@ from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.progress import track
 from portraitist.studies.executors import base_of_process, spread
 from portraitist.studies.grid import UNTRAINED_BASE
-from portraitist.studies.pairs.judging import (
-    JUDGING,
-    STRANGERS,
-    Pair,
-    PairJudge,
-    Recogniser,
-    draw_pairs,
-    make_recogniser,
-    photos_of,
-)
+from portraitist.studies.pairs.identities import Pair, draw_pairs, photos_of
+from portraitist.studies.pairs.judging import JUDGING, STRANGERS, PairJudge
+from portraitist.studies.pairs.recognisers import Recogniser, make_recogniser
 from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
 from portraitist.toyland.examiner import restore
 from portraitist.toyland.world.identities import check_split
