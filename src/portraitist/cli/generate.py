@@ -50,7 +50,7 @@ def generate(
             min=0,
             max=1,
             help="When regions begin to be heard: 0 is with the noise, 1 never; before, the picture is laid out for the"
-            " whole prompt; usually 0.3.",
+            " whole prompt; usually 0.15.",
         ),
     ] = None,
     base: OtherBaseOption = None,

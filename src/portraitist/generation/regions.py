@@ -27,7 +27,7 @@ from portraitist.photos import decode_photo
 
 # Until regions start, and with more of the whole picture's prompt in them, the picture is laid out for all; with less,
 # each region lays out a picture of its own, and one subject is drawn across the border: `python -m benchmarks.regions`.
-USUAL_START = 0.3
+USUAL_START = 0.15
 USUAL_BASE_RATIO = 0.5
 _NAMED = {
     "left": (0.0, 0.0, 0.5, 1.0),
