@@ -26,11 +26,12 @@ from portraitist.bases import Base
 from portraitist.bases.architectures import write_architecture
 from portraitist.bases.families import Framing
 from portraitist.bases.skeletons import build_skeleton
+from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.fitting import loop_config
 from portraitist.training.inputs.latents import Latents
 from portraitist.training.loop.loop import Loop
 from portraitist.training.memory import checkpointed
-from portraitist.training.personalise import blank_adapter, loop_config
 from portraitist.training.planning.planning import make_plan
 from portraitist.training.recipes import load_recipe
 

@@ -18,6 +18,7 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, BadPhoto, TrainingDiverged, TrainingInterrupted
 from portraitist.evaluation import Preprocessing
+from portraitist.training.fitting import loop_config
 from portraitist.training.inputs.companions import missing_companions
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import encode_views
@@ -25,7 +26,7 @@ from portraitist.training.inputs.priors import prior_images
 from portraitist.training.inputs.views import View, bucket_size, make_views
 from portraitist.training.memory import pictures_at_once
 from portraitist.training.outputs import run_folder
-from portraitist.training.personalise import loop_config, train
+from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject

@@ -13,11 +13,12 @@ from PIL import Image
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.fitting import fit, require_room
 from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.loop import Callback
 from portraitist.training.outputs import check_output
-from portraitist.training.personalise import blank_adapter, fit, require_room
 from portraitist.training.recipes import Recipe, load_recipe
 
 # A mirror image is another picture, and there is no class to hold on to (lambda = 0 in the paper).

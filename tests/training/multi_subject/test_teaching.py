@@ -15,6 +15,7 @@ from portraitist.adapters import Adapter, attached
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, TrainingInterrupted
+from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.processes import Processes
 from portraitist.training.multi_subject import teaching
@@ -23,7 +24,7 @@ from portraitist.training.multi_subject.task import MultiSubjectTask, gather
 from portraitist.training.multi_subject.teaching import check_subjects, train_several, with_cut_mix
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
 from portraitist.training.outputs import run_folder
-from portraitist.training.personalise import blank_adapter, train
+from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 

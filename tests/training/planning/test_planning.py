@@ -14,11 +14,13 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.architectures import write_architecture
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig
+from portraitist.training.blank_adapters import new_adapter
 from portraitist.training.dreambooth import DreamBoothTask
+from portraitist.training.fitting import loop_config
 from portraitist.training.loop.loop import Loop
 from portraitist.training.loop.optimizers import OptimizerChoice
 from portraitist.training.memory import checkpointed
-from portraitist.training.personalise import loop_config, new_adapter, train
+from portraitist.training.personalise import train
 from portraitist.training.planning.planning import make_plan, state_bytes
 from portraitist.training.planning.tensor_memory import TensorMemory
 from portraitist.training.recipes import load_recipe
@@ -69,8 +71,8 @@ def tensors_of_a_run(base: Base, overrides: dict[str, Any]) -> int:
     """Return the bytes of the tensors at the highest point of the second step, without the base's weights."""
     from portraitist.adapters import Attachment
     from portraitist.bases.families import Framing
+    from portraitist.training.blank_adapters import blank_adapter
     from portraitist.training.inputs.latents import Latents
-    from portraitist.training.personalise import blank_adapter
 
     recipe = load_recipe("full", base.name, "sd", overrides=overrides)
     adapter = blank_adapter(base, recipe, {})

@@ -11,6 +11,8 @@ from pathlib import Path
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.training.blank_adapters import blank_adapter, fill_placeholders
+from portraitist.training.fitting import fit, require_room
 from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.loop import Callback
 from portraitist.training.memory import Offload
@@ -18,7 +20,6 @@ from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY, WORDIN
 from portraitist.training.multi_subject.task import MultiSubjectTask, collage_words, gather
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
 from portraitist.training.outputs import check_output, run_folder
-from portraitist.training.personalise import blank_adapter, fill_placeholders, fit, require_room
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning

@@ -21,12 +21,12 @@ from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Family, Framing, needs_upcast
 from portraitist.bases.skeletons import build_schedule, build_skeleton
 from portraitist.errors import BadConfig
+from portraitist.training.blank_adapters import adapter_metadata, fill_placeholders, resolve_layers
 from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents
 from portraitist.training.loop.optimizers import OptimizerChoice, build_optimizer
 from portraitist.training.memory import checkpointed
-from portraitist.training.personalise import adapter_metadata, fill_placeholders, resolve_layers
 from portraitist.training.planning.tensor_memory import TensorMemory, unique_bytes
 from portraitist.training.recipes import Recipe, load_recipe
 

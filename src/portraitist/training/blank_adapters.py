@@ -1,0 +1,70 @@
+"""The untrained adapter of a run: its layers, its method's settings, and what its file will tell of base and recipe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from portraitist import __version__
+from portraitist.adapters import Adapter, find_layers, get_method
+from portraitist.bases import Base
+from portraitist.errors import BadConfig
+from portraitist.randomness import torch_generator
+from portraitist.training.recipes import Recipe
+from portraitist.training.subjects import Subject
+
+
+def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
+    """Create the untrained adapter of a run, with its metadata."""
+    words = {"{token}": base.family.token_ids(subject.token), "{class}": base.family.token_ids(subject.class_noun)}
+    adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
+    adapter.metadata["subject"] = {"name": subject.name, "class": subject.class_noun, "token": subject.token}
+    adapter.metadata["trigger"] = f"{subject.token} {subject.class_noun}"
+    return adapter
+
+
+def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adapter:
+    """Create an untrained adapter of a recipe's method and layers, with what is known about base and recipe."""
+    specs = find_layers(base.components, resolve_layers(base, recipe.layers))
+    if isinstance(recipe.layers, str):
+        # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
+        specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
+    adapter = Adapter.create(recipe.method, config, specs, torch_generator(recipe.seed, "adapter"))
+    adapter.metadata.update(adapter_metadata(base, recipe, base.fingerprint))
+    return adapter.to(base.device)
+
+
+def fill_placeholders(settings: Any, words: Mapping[str, tuple[int, ...]]) -> Any:
+    """Put token ids where method settings, also in groups, hold ``{token}`` and ``{class}``; other values stay."""
+    if isinstance(settings, Mapping):
+        return {key: fill_placeholders(value, words) for key, value in settings.items()}
+    return words.get(settings, settings) if isinstance(settings, str) else settings
+
+
+def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Turn names of layer sets into patterns; patterns stay as they are.
+
+    Raises:
+        BadConfig: If the family has no such set.
+    """
+    sets = base.family.layer_sets
+    patterns: list[str] = []
+    for name in [layers] if isinstance(layers, str) else layers:
+        if name not in sets and not ("." in name or "*" in name):
+            raise BadConfig(f"no layer set is named {name!r} for {base.name}; there are: {', '.join(sets)}")
+        patterns += sets.get(name, (name,))
+    return tuple(patterns)
+
+
+def adapter_metadata(base: Base, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
+    """Return what an adapter's file tells about its base and its recipe."""
+    return {
+        "base": {
+            "name": base.name,
+            "family": base.family.name,
+            "fingerprint": fingerprint,
+            "dtype": base.precision,
+            "resolution": base.family.resolution,
+            **({"bits": base.bits} if base.bits else {}),
+        },
+        "recipe": recipe.model_dump(mode="json"),
+        "portraitist_version": __version__,
+    }
