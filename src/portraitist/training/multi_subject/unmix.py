@@ -9,7 +9,7 @@ with ``A_l`` the softmax of the cross-attention averaged over heads. Layers, the
 as well are options.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -131,13 +131,15 @@ class UnmixLoss:
                 return torch.zeros((), device=self.base.device)
             return torch.stack([self._layer_loss(*one, samples) for one in seen]).mean()
 
-        with _tapped(self.layers if samples else {}, record):
+        with tapped(self.layers if samples else {}, record):
             yield loss
 
     def _layer_loss(self, attn: Attention, query: Tensor, key: Tensor, samples: Sequence[MixedSample]) -> Tensor:
         rows = torch.tensor([sample.row for sample in samples], device=query.device)
         tokens, side, weight = (part.to(query.device) for part in _columns(samples))
-        maps = attention_columns(_split(query[rows], attn, attn.norm_q), _split(key[rows], attn, attn.norm_k), tokens)
+        maps = attention_columns(
+            split_heads(query[rows], attn, attn.norm_q), split_heads(key[rows], attn, attn.norm_k), tokens
+        )
         height, width = map_size(maps.shape[1], self.size)
         outside = 1 - resize_masks(side_masks(*self.size), (height, width)).flatten(1).to(maps)
         return unmix_loss(maps, outside[side].transpose(1, 2), weight)
@@ -154,7 +156,7 @@ class UnmixLoss:
         blank = torch.zeros(1, *latents, device=self.base.device, dtype=family.dtype)
         side = family.resolution
         conditions = {**family.encode_prompts([""]), **family.encode_framings([Framing.whole(side, side)])}
-        with _tapped(layers, record):
+        with tapped(layers, record):
             family.predict(blank, torch.zeros(1, dtype=torch.long, device=self.base.device), conditions)
         return sizes
 
@@ -200,15 +202,20 @@ def _columns(samples: Sequence[MixedSample]) -> tuple[Tensor, Tensor, Tensor]:
     return positions, sides, weights
 
 
-def _split(projected: Tensor, attn: Attention, norm: nn.Module | None) -> Tensor:
+def split_heads(projected: Tensor, attn: Attention, norm: nn.Module | None) -> Tensor:
     """Split ``[n, length, width]`` into heads, normalised where the model does so: ``[n, heads, length, d]``."""
     split = projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
     return split if norm is None else norm(split)
 
 
 @contextmanager
-def _tapped(layers: dict[str, Attention], record: Record) -> Iterator[None]:
-    """Put taps onto attention modules for a while."""
+def tapped(layers: Mapping[str, Attention], record: Record) -> Iterator[None]:
+    """Put taps onto attention modules for a while.
+
+    Args:
+        layers: The modules, by name.
+        record: Called after each with its name, itself, and its queries and keys ``[n, length, width]``.
+    """
     own = {name: attn.processor for name, attn in layers.items()}
     try:
         for name, attn in layers.items():
