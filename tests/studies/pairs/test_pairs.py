@@ -121,6 +121,8 @@ def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, mo
     )
     for name in ("train", "train_several"):
         monkeypatch.setattr(pair_study, name, lambda *args, **named: pytest.fail("trained again"))
+    fewer = carry_out(replace(study, ways=("joint",)), base, ColourRecogniser(), tmp_path)
+    assert [row.way for row in fewer.rows()] == ["joint"], "verdicts of two judges are not mixed"
     after = carry_out(study, base, ColourRecogniser(), tmp_path)
     assert [set(row.verdicts) for row in after.rows()] == [{"twice"}] * 2
     assert [(row.seconds, after.sheet(row).tobytes()) for row in after.rows()] == kept

@@ -124,7 +124,8 @@ def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
             sheets.append(SheetRow(f"{token} {who.kind}: photos", photos))
         for method, way, (row,) in _arms(chosen):
             of_first_seed = store.pictures(row)[:: store.facts["pictures"]["seeds"]]
-            sheets.append(SheetRow(f"{method}, {way}: {row.share:.0%}", of_first_seed[:_SHOWN_PROMPTS]))
+            label = f"{method}, {way}: {row.share:.0%}, apart {_GRADES['separation'](row):.2f}"
+            sheets.append(SheetRow(label, of_first_seed[:_SHOWN_PROMPTS]))
     return contact_sheet(sheets, title="Two subjects in one picture", tile=96)
 
 

@@ -104,8 +104,9 @@ class PairStudyFolder:
             temporary.write_text(json.dumps(asdict(row)) + "\n")
 
     def rows(self) -> list[Row]:
-        """Return all rows."""
-        return [_read_row(path) for path in sorted((self.folder / "rows").glob("*.json"))]
+        """Return all rows with verdicts of today's judge."""
+        rows = [_read_row(path) for path in sorted((self.folder / "rows").glob("*.json"))]
+        return [row for row in rows if row.judged_by == self.judge]
 
     def sheet(self, row: Row) -> Image.Image:
         """Return a row's pictures: prompts down, seeds across."""
