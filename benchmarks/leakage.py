@@ -6,12 +6,8 @@ Pictures of both, the first on the left, are noised and denoised once under a pr
 kept, so that an interrupted run goes on after those that are trained.
 """
 
-import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -19,6 +15,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
+from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words
 from portraitist.adapters import Adapter, attached
 from portraitist.adapters.files import load_adapter
 from portraitist.bases import Base, load_base
@@ -28,11 +25,18 @@ from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
 from portraitist.randomness import numpy_generator, torch_generator
 from portraitist.studies.pairs.identities import Pair, draw_pairs
-from portraitist.studies.pairs.judging import Judgement, PairJudge
+from portraitist.studies.pairs.judging import Judgement
 from portraitist.studies.pairs.recognisers import make_recogniser
 from portraitist.studies.pairs.rows import Way
-from portraitist.studies.pairs.study import PROMPTS, TOKENS, PairStudy, make_pictures, recipe_of_way, subjects_of
-from portraitist.toyland.examiner import restore
+from portraitist.studies.pairs.study import (
+    PROMPTS,
+    TOKENS,
+    PairStudy,
+    make_judge,
+    make_pictures,
+    recipe_of_way,
+    subjects_of,
+)
 from portraitist.toyland.world.pictures import render, sample_picture
 from portraitist.training.inputs.latents import encode
 from portraitist.training.multi_subject.cut_mix import resize_masks, side_masks
@@ -108,8 +112,7 @@ def attention_at_home(base: Base, adapter: Adapter, pair: Pair) -> float:
 
 def render_page(found: dict[Way, list[Found]], study: PairStudy, base: Base, command: str) -> str:
     """Return the page as Markdown."""
-    pairs = [one.pair for one in next(iter(found.values()))]
-    names = ", ".join(f"{pair.name} ({'one class' if pair.same_class else 'two classes'})" for pair in pairs)
+    names = pairs_in_words([(one.pair.name, one.pair.same_class) for one in next(iter(found.values()))])
     columns = ["same class", "two classes"]
     parts = [
         "# Whose half a subject's word attends to",
@@ -140,32 +143,19 @@ def _cells(found: Sequence[Found], name: str, shown: str) -> list[str]:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", default="svdiff")
-    parser.add_argument("--pairs", type=int, default=4)
-    parser.add_argument("--folder", type=Path, default=Path("leakage"), help="where photos and adapters go")
-    parser.add_argument("--page", type=Path, default=_PAGE)
-    arguments = parser.parse_args()
+    arguments = pair_options(__doc__, "svdiff", "leakage", "photos and adapters", _PAGE).parse_args()
     quiet_libraries()
     base, recogniser = load_base("toyland"), make_recogniser("toyland-identity")
-    given = [word for word in sys.argv[1:] if word != str(arguments.folder) and word != "--folder"]
-    command = shlex.join(["python", "-m", "benchmarks.leakage", *given])
+    command = command_line("leakage", arguments.folder)
     study = PairStudy(arguments.pairs, (arguments.method,), WAYS, seeds=2, split="validation")
-    sides = [prompt.sides for prompt in PROMPTS for _ in range(study.seeds)]
-    looked_at: dict[str, list[Tensor]] = {}
+    strangers: dict[str, list[Tensor]] = {}
     found: dict[Way, list[Found]] = {way: [] for way in WAYS}
     for pair in draw_pairs(study.pairs, study.seed, study.split):
-        judge = PairJudge(
-            pair,
-            recogniser,
-            base.family.resolution,
-            restore=partial(restore, base.pipeline.vae),
-            looked_at=looked_at,
-        )
+        judge = make_judge(study, base, pair, recogniser, strangers)
         for way, each in found.items():
             adapter = teach_together(study, base, pair, way, arguments.folder)
             pictures = make_pictures(study, base, pair, {"both": adapter}, way)
-            each.append(Found(pair, attention_at_home(base, adapter, pair), judge.judge(pictures, sides)))
+            each.append(Found(pair, attention_at_home(base, adapter, pair), judge.judge(pictures, study.sides)))
             print(f"{pair.name}, {way}: {each[-1].at_home:.1%}, {each[-1].separation:.2f}", flush=True)
     with write_aside(arguments.page) as temporary:
         temporary.write_text(render_page(found, study, base, command), encoding="utf-8")

@@ -5,12 +5,8 @@
 Adapters are kept, so that an interrupted run goes on after those that are trained.
 """
 
-import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -18,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words
 from portraitist.adapters import Adapter
 from portraitist.adapters.files import load_adapter
 from portraitist.bases import Base, load_base
@@ -27,10 +24,10 @@ from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
 from portraitist.studies.pairs.identities import Pair, draw_pairs
-from portraitist.studies.pairs.judging import Judgement, PairJudge
+from portraitist.studies.pairs.judging import Judgement
 from portraitist.studies.pairs.recognisers import make_recogniser
-from portraitist.studies.pairs.study import PROMPTS, TOKENS, PairStudy, make_pictures, subjects_of
-from portraitist.toyland.examiner import Examiner, restore
+from portraitist.studies.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
+from portraitist.toyland.examiner import Examiner
 from portraitist.training.personalise import train
 
 # Start and base ratio.
@@ -85,7 +82,7 @@ def teach_apart(study: PairStudy, base: Base, pair: Pair, folder: Path) -> dict[
 def render_page(found: dict[Setting, list[Found]], study: PairStudy, base: Base, command: str, picture: str) -> str:
     """Return the page as Markdown."""
     first = next(iter(found.values()))
-    names = ", ".join(f"{one.pair.name} ({'one class' if one.pair.same_class else 'two classes'})" for one in first)
+    names = pairs_in_words([(one.pair.name, one.pair.same_class) for one in first])
     parts = [
         "# When regions should start, and what they should hear",
         f"Base `{base.name}` ({base.fingerprint}), `{study.methods[0]}`; pairs of validation identities, taught apart:"
@@ -122,36 +119,24 @@ def _line(setting: Setting, found: Sequence[Found]) -> list[str]:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", default="lora")
-    parser.add_argument("--pairs", type=int, default=4)
+    parser = pair_options(__doc__, "lora", "regions", "photos and adapters", _PAGE)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=Path("regions"), help="where photos and adapters go")
-    parser.add_argument("--page", type=Path, default=_PAGE)
     arguments = parser.parse_args()
     quiet_libraries()
     base, recogniser, examiner = load_base("toyland"), make_recogniser("toyland-identity"), Examiner.load()
-    given = [word for word in sys.argv[1:] if word != str(arguments.folder) and word != "--folder"]
-    command = shlex.join(["python", "-m", "benchmarks.regions", *given])
+    command = command_line("regions", arguments.folder)
     study = PairStudy(arguments.pairs, (arguments.method,), ("regional",), seeds=arguments.seeds, split="validation")
-    sides = [prompt.sides for prompt in PROMPTS for _ in range(study.seeds)]
-    looked_at: dict[str, list[Tensor]] = {}
+    strangers: dict[str, list[Tensor]] = {}
     found: dict[Setting, list[Found]] = {setting: [] for setting in SETTINGS}
     for pair in draw_pairs(study.pairs, study.seed, study.split):
         adapters = teach_apart(study, base, pair, arguments.folder)
-        judge = PairJudge(
-            pair,
-            recogniser,
-            base.family.resolution,
-            restore=partial(restore, base.pipeline.vae),
-            looked_at=looked_at,
-        )
+        judge = make_judge(study, base, pair, recogniser, strangers)
         for (start, ratio), each in found.items():
             asked = replace(study, region_start=start, base_ratio=ratio)
             pictures = make_pictures(asked, base, pair, adapters, "regional")
             readings = examiner.read(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
             two = fmean(len(reading.kinds) == len(TOKENS) for reading in readings)
-            each.append(Found(pair, pictures, judge.judge(pictures, sides), two))
+            each.append(Found(pair, pictures, judge.judge(pictures, study.sides), two))
             print(pair.name, *_line((start, ratio), each[-1:]), flush=True)
     picture = arguments.page.with_suffix(".png")
     with write_aside(picture) as temporary:

@@ -5,12 +5,10 @@
 An interrupted run goes on where it was.
 """
 
-import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words
 from portraitist.bases import Base, load_base
 from portraitist.files import write_aside
 from portraitist.markdown import table
@@ -42,7 +40,7 @@ def rows_of_weight(
 def render_page(found: dict[float, list[Row]], method: str, base: Base, command: str) -> str:
     """Return the page as Markdown."""
     rows = next(iter(found.values()))
-    names = ", ".join(f"{row.name} ({'one class' if row.same_class else 'two classes'})" for row in rows)
+    names = pairs_in_words([(row.name, row.same_class) for row in rows])
     parts = [
         "# How strong the Unmix loss should be",
         f"Base `{base.name}` ({base.fingerprint}), `{method}`; pairs of validation identities: {names};"
@@ -65,18 +63,13 @@ def _line(weight: float, rows: Sequence[Row]) -> list[str]:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pair_options(__doc__, "svdiff", "unmix-weight", "rows and pictures", _PAGE)
     parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS)
-    parser.add_argument("--method", default="svdiff")
-    parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--folder", type=Path, default=Path("unmix-weight"), help="where rows and pictures go")
-    parser.add_argument("--page", type=Path, default=_PAGE)
     arguments = parser.parse_args()
     quiet_libraries()
     base, judge = load_base("toyland"), make_recogniser("toyland-identity")
-    given = [word for word in sys.argv[1:] if word != str(arguments.folder) and word != "--folder"]
-    command = shlex.join(["python", "-m", "benchmarks.unmix_weight", *given])
+    command = command_line("unmix_weight", arguments.folder)
     found: dict[float, list[Row]] = {}
     for weight in arguments.weights:
         found[weight] = rows_of_weight(

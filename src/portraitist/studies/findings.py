@@ -1,6 +1,6 @@
 """The answer first: sentences computed from the results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from portraitist.evaluation.statistics import Interval
@@ -21,11 +21,10 @@ def in_figures(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def in_words(interval: Interval) -> str:
-    """Return a mean with its interval: ``0.742 (0.701 to 0.781)``."""
-    if not is_known(interval):
-        return in_figures(interval.mean)
-    return f"{in_figures(interval.mean)} ({in_figures(interval.low)} to {in_figures(interval.high)})"
+def in_words(interval: Interval, figures: Callable[[float], str] = in_figures, unit: str = "") -> str:
+    """Return a mean with its unit and interval: ``0.742 (0.701 to 0.781)``."""
+    mean = f"{figures(interval.mean)}{unit}"
+    return f"{mean} ({figures(interval.low)} to {figures(interval.high)})" if is_known(interval) else mean
 
 
 def answer(result: StudyResult) -> list[str]:

@@ -1,6 +1,7 @@
 """The report on two subjects in one picture: tables with intervals, and a grid of pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -11,12 +12,13 @@ from portraitist.files import write_aside
 from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
 from portraitist.markdown import table
+from portraitist.studies.findings import in_words
 from portraitist.studies.grid import UNTRAINED_BASE
 from portraitist.studies.pairs.identities import draw_pairs, photos_of
 from portraitist.studies.pairs.judging import VERDICTS
 from portraitist.studies.pairs.rows import PairStudyFolder, Row
 from portraitist.studies.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS
-from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide
 
 _MEANINGS = {
     "both": "both are there, each as itself, on the sides the prompt names",
@@ -39,6 +41,10 @@ _GRADES: dict[str, Callable[[Row], float]] = {
     "separation": lambda row: fmean(row.separation),
 }
 _SHOWN_PROMPTS = 6
+_percent = partial(in_words, figures="{:.0%}".format)
+_cosine = partial(in_words, figures="{:.2f}".format)
+_signed = partial(in_words, figures="{:+.2f}".format)
+_points = partial(in_words, figures=lambda share: f"{100 * share:+.0f}", unit=" points")
 
 
 def write_report(store: PairStudyFolder, page: Path) -> tuple[Path, Path]:
@@ -239,29 +245,3 @@ def _samples(facts: Mapping[str, object]) -> str:
 
 def _prompts(rows: Sequence[Row], pictures: Mapping[str, int]) -> Sequence[object]:
     return PROMPTS[: len(rows[0].verdicts) // pictures["seeds"]]
-
-
-def _percent(interval: Interval) -> str:
-    if not is_known(interval):
-        return f"{interval.mean:.0%}"
-    return f"{interval.mean:.0%} ({interval.low:.0%} to {interval.high:.0%})"
-
-
-def _points(interval: Interval) -> str:
-    """Return a difference in percentage points."""
-    if not is_known(interval):
-        return f"{100 * interval.mean:+.0f} points"
-    return f"{100 * interval.mean:+.0f} points ({100 * interval.low:+.0f} to {100 * interval.high:+.0f})"
-
-
-def _cosine(interval: Interval) -> str:
-    if not is_known(interval):
-        return f"{interval.mean:.2f}"
-    return f"{interval.mean:.2f} ({interval.low:.2f} to {interval.high:.2f})"
-
-
-def _signed(interval: Interval) -> str:
-    """Return a difference of cosines."""
-    if not is_known(interval):
-        return f"{interval.mean:+.2f}"
-    return f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"

@@ -129,6 +129,11 @@ class PairStudy:
         if unknown := [way for way in self.ways if way not in WAYS]:
             raise BadConfig(f"no way to teach two is named {unknown[0]!r}; there are: {', '.join(WAYS)}")
 
+    @property
+    def sides(self) -> list[bool]:
+        """Return for each picture whether its prompt names sides."""
+        return [prompt.sides for prompt in PROMPTS[: self.prompts] for _ in range(self.seeds)]
+
     def recipe(self, method: str, base: Base) -> Recipe:
         """Return a method's recipe; its steps are those of one subject."""
         return load_recipe(method, base.name, base.family.name, overrides=dict(self.overrides))
@@ -193,22 +198,10 @@ def _make_rows(
     """Teach a pair by a method in every way that has no row yet; strangers are looked at once for all jobs."""
     number, method = job
     pair = draw_pairs(study.pairs, study.seed, study.split)[number]
-    fit, size = study.recipe(study.methods[0], base).cut_mix_fit, base.family.resolution
-    restored = partial(restore, base.pipeline.vae)
-    judge = PairJudge(
-        pair,
-        recogniser,
-        size,
-        study.seed,
-        restore=restored,
-        strangers=study.strangers,
-        fit=fit,
-        looked_at=strangers,
-    )
-    sides = [prompt.sides for prompt in PROMPTS[: study.prompts] for _ in range(study.seeds)]
+    judge = make_judge(study, base, pair, recogniser, strangers)
 
     def keep(way: Way, pictures: Sequence[Image.Image], seconds: float) -> None:
-        judged = judge.judge(pictures, sides)
+        judged = judge.judge(pictures, study.sides)
         row = Row(
             pair=number,
             name=pair.name,
@@ -263,15 +256,31 @@ def _teach(
         yield UNTRAINED, make_pictures(study, base, pair, {}, UNTRAINED), 0.0
         return
     recipe = recipe_of_way(study.recipe(method, base), ways[0])
-    first, second = subjects_of(pair, base, photos, study.seed)
+    subjects = subjects_of(pair, base, photos, study.seed)
     if ways[0] in APART:
-        apart = {subject.token: train(base, subject, recipe) for subject in (first, second)}
+        apart = {subject.token: train(base, subject, recipe) for subject in subjects}
         seconds = sum(_seconds(adapter) for adapter in apart.values())
         for way in ways:
             yield way, make_pictures(study, base, pair, apart, way), seconds
         return
-    adapter = train_several(base, [first, second], recipe)
+    adapter = train_several(base, subjects, recipe)
     yield ways[0], make_pictures(study, base, pair, {"both": adapter}, ways[0]), _seconds(adapter)
+
+
+def make_judge(
+    study: PairStudy, base: Base, pair: Pair, recogniser: Recogniser, strangers: dict[str, list[Tensor]]
+) -> PairJudge:
+    """Make the judge of a pair; the strangers it looks at are kept for the next one's."""
+    return PairJudge(
+        pair,
+        recogniser,
+        base.family.resolution,
+        study.seed,
+        restore=partial(restore, base.pipeline.vae),
+        strangers=study.strangers,
+        fit=study.recipe(study.methods[0], base).cut_mix_fit,
+        looked_at=strangers,
+    )
 
 
 def make_pictures(
