@@ -7,6 +7,7 @@ An interrupted run goes on where it was.
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words
 from portraitist.bases import Base, load_base
@@ -47,7 +48,7 @@ def render_page(found: dict[float, list[Row]], method: str, base: Base, command:
         f" {len(rows[0].verdicts)} pictures of each, judged as by `portraitist toyland pairs`. Weight 0 is collages"
         f" without the loss. Written by `{command}`.",
         table(
-            ["weight", "both, each as itself", "pair by pair", *VERDICTS[1:]],
+            ["weight", "separation", "pair by pair", "likeness", "both, each as itself", *VERDICTS[1:]],
             [_line(weight, rows) for weight, rows in found.items()],
         ),
     ]
@@ -57,8 +58,11 @@ def render_page(found: dict[float, list[Row]], method: str, base: Base, command:
 def _line(weight: float, rows: Sequence[Row]) -> list[str]:
     verdicts = [verdict for row in rows for verdict in row.verdicts]
     shares = [verdicts.count(verdict) / len(verdicts) for verdict in VERDICTS]
-    each = ", ".join(f"{row.share:.0%}" for row in rows)
-    return [f"{weight:g}", f"{shares[0]:.0%}", each, *(f"{share:.0%}" for share in shares[1:])]
+    separations = [fmean(row.separation) for row in rows]
+    each = ", ".join(f"{separation:.2f}" for separation in separations)
+    likeness = fmean(fmean(row.likeness) for row in rows)
+    grades = [f"{fmean(separations):.3f}", each, f"{likeness:.3f}"]
+    return [f"{weight:g}", *grades, *(f"{share:.0%}" for share in shares)]
 
 
 def main() -> None:
@@ -75,7 +79,7 @@ def main() -> None:
         found[weight] = rows_of_weight(
             weight, arguments.pairs, arguments.method, base, judge, arguments.folder, arguments.workers
         )
-        print(f"weight {weight:g}: {_line(weight, found[weight])[1]}", flush=True)
+        print(f"weight {weight:g}: separation {_line(weight, found[weight])[1]}", flush=True)
         with write_aside(arguments.page) as temporary:
             temporary.write_text(render_page(found, arguments.method, base, command), encoding="utf-8")
 
