@@ -54,6 +54,18 @@ def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -
     assert "for svdiff, 0.6" in text
 
 
+def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:
+    betas = [[0.9, 0.999], [0.8, 0.99]]
+    added = {"name": "Betas", "methods": ["lora"], "settings": {"optimizer.betas": betas}}
+    made_up = make_up(tmp_path, tiny_base, {**STUDY, "grids": [*STUDY["grids"], added]})
+    write_report(made_up)
+    arms = grid(analyse(made_up), "Betas").arms
+    assert [(arm.arm.value("optimizer.betas"), arm.done) for arm in arms] == [(one, 8) for one in betas]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "lora, betas [0.9, 0.999]" in page
+    assert "[0.8, 0.99]" in page
+
+
 def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult, page: str) -> None:
     text = " ".join(answer(result))
     said = re.search(r"the base is at (0\.\d+) .* at (0\.\d+) among themselves: (full|lora) covers (\d+) %", text)
