@@ -13,7 +13,7 @@ from PIL import Image
 
 from portraitist.bases import Base
 from portraitist.studies import study_report
-from portraitist.studies.analysis import GridResult, StudyResult, analyse
+from portraitist.studies.analysis import GridResult, Robustness, StudyResult, analyse
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
 from portraitist.studies.running import RunOutcome
@@ -138,6 +138,20 @@ def test_an_arm_with_few_runs_is_not_compared(tiny_base: Base, tmp_path: Path) -
     assert len(methods.subjects) == 8
     assert "full has only 2 finished runs and is not compared with the others." in caveats(partial, methods)
     write_report(prepared)
+
+
+@pytest.mark.parametrize(("deviation", "praised"), [(0.02, True), (0.05, False)])
+def test_who_moves_least_does_so_by_range_and_by_deviation(
+    result: StudyResult, monkeypatch: pytest.MonkeyPatch, deviation: float, praised: bool
+) -> None:
+    found = {
+        "lora": Robustness("lora", 0.8, 1e-3, deviation=deviation, lowest=0.7, highest=0.8, values=4),
+        "svdiff": Robustness("svdiff", 0.8, 1e-3, deviation=0.04, lowest=0.6, highest=0.8, values=4),
+    }
+    monkeypatch.setattr(GridResult, "robustness", lambda self, method, measure: found[method])
+    text = next(line for line in answer(result) if line.startswith("Learning rates: "))
+    assert ("lora moves least" in text) is praised
+    assert "svdiff moves least" not in text
 
 
 def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_path: Path) -> None:

@@ -184,8 +184,9 @@ def _over_axis(grid: GridResult) -> list[str]:
         ranked = sorted(found, key=lambda each: each.spread)
         same = len({each.values for each in ranked}) == 1
         lead = f"{measure.label}, over {_count(ranked[0].values, 'value') if same else 'values'} of {words}: "
-        if same and len(ranked) > 1 and not any(each.failed for each in ranked):
-            lead += f"{ranked[0].method} moves least; "
+        steadiest = min(found, key=lambda each: each.deviation)
+        if same and len(ranked) > 1 and not any(each.failed for each in ranked) and steadiest is ranked[0]:
+            lead += f"{steadiest.method} moves least; "
         lines.append(f"{lead}{'; '.join(_robustness_words(each, same) for each in ranked)}.")
     return lines
 
