@@ -17,6 +17,7 @@ from portraitist.studies.analysis import GridResult, Robustness, StudyResult, an
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
 from portraitist.studies.running import RunOutcome
+from portraitist.studies.sections import shown_arms
 from portraitist.studies.study_report import FIGURES, write_report
 
 from .conftest import STUDY, make_up
@@ -152,6 +153,14 @@ def test_who_moves_least_does_so_by_range_and_by_deviation(
     text = next(line for line in answer(result) if line.startswith("Learning rates: "))
     assert ("lora moves least" in text) is praised
     assert "svdiff moves least" not in text
+
+
+def test_pictures_show_the_same_values_of_every_method(result: StudyResult) -> None:
+    arms = grid(result, "Learning rates").finished
+    labels = [(one.arm.method, one.arm.value("learning_rate")) for one in shown_arms(arms, most=5)]
+    assert labels == [("lora", 1e-4), ("lora", 0.1), ("svdiff", 1e-4), ("svdiff", 0.1)]
+    assert shown_arms(arms, most=len(arms)) == list(arms)
+    assert len(shown_arms(arms, most=1)) == 1
 
 
 def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
 
 def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:
     """Return the pictures of a few subjects under a few arms; runs taken over from a file alone have none."""
-    arms = thin(result.finished, _COLUMNS)
+    arms = shown_arms(result.finished)
     seen: dict[str, int] = {}
     for arm in arms:
         for (subject, _), row in arm.rows.items():
@@ -314,6 +314,18 @@ def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:
                 seen[subject] = seen.get(subject, 0) + 1
     chosen = [subject for subject, count in seen.items() if count == max(seen.values())][:_SUBJECTS]
     return [_picture_grid(result, arms, subject, table) for subject in chosen]
+
+
+def shown_arms(arms: Sequence[ArmResult], most: int = _COLUMNS) -> list[ArmResult]:
+    """Return as many arms as there is room for; where methods have the same values, the same ones of each."""
+    methods = dict.fromkeys(one.arm.method for one in arms)
+    values = [[one.arm.values for one in arms if one.arm.method == method] for method in methods]
+    shared = [each for each in next(iter(values), []) if all(each in other for other in values)]
+    room = most // max(1, len(values))
+    if len(arms) <= most or not shared or not room:
+        return list(thin(arms, most))
+    chosen = thin(shared, room)
+    return [one for one in arms if one.arm.values in chosen]
 
 
 def _picture_grid(result: GridResult, arms: Sequence[ArmResult], subject: str, table: Table) -> PictureGrid:
