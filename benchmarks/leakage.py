@@ -2,13 +2,15 @@
 
     python -m benchmarks.leakage
 
-Pictures of both, the first on the left, are noised and denoised once under a prompt that names the sides. Adapters are
+Pictures of both, the first on the left, are noised and denoised once under a prompt that names the sides; and pictures
+are made while the denoiser reads some of a prompt's words as if both tokens had been exchanged in it. Adapters are
 kept, so that an interrupted run goes on after those that are trained.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,9 +19,8 @@ import torch
 from diffusers.models.attention_processor import Attention as AttentionLayer
 from torch import Tensor, nn
 
-from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words
+from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words, taught
 from portraitist.adapters import Adapter, attached
-from portraitist.adapters.files import load_adapter
 from portraitist.bases import Base, load_base
 from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.files import write_aside
@@ -37,6 +38,7 @@ from portraitist.studies.pairs.study import (
     PairStudy,
     make_judge,
     make_pictures,
+    names_of,
     recipe_of_way,
     subjects_of,
 )
@@ -45,7 +47,6 @@ from portraitist.training.inputs.latents import encode
 from portraitist.training.multi_subject.cut_mix import resize_masks, side_masks
 from portraitist.training.multi_subject.teaching import train_several
 from portraitist.training.multi_subject.unmix import attention_columns, split_heads, tapped
-from portraitist.training.outputs import is_interrupted
 from portraitist.training.tokens import phrase_positions
 
 ARMS: dict[str, tuple[Way, dict[str, object]]] = {
@@ -110,21 +111,19 @@ def teach_together(study: PairStudy, base: Base, pair: Pair, arm: str, folder: P
     way, settings = ARMS[arm]
     recipe = recipe_of_way(study.recipe(study.methods[0], base), way).replace(settings)
     path = folder / f"{pair.name}-{recipe.method}-{arm.replace(', ', '-').replace(' ', '-')}.safetensors"
-    if path.is_file():
-        return load_adapter(path)
     subjects = subjects_of(pair, base, folder / "photos", study.seed)
-    return train_several(base, subjects, recipe, output=path, resume=is_interrupted(path))
+    return taught(path, partial(train_several, base, subjects, recipe))
 
 
 @torch.no_grad()
 def attention_to(base: Base, adapter: Adapter, pair: Pair) -> tuple[Attention, Attention]:
     """Return the attention to the rare tokens and to the class nouns in noised pictures of a pair."""
     prompt = next(prompt for prompt in PROMPTS if prompt.sides)
-    names = [f"{token} {who.kind}" for token, who in zip(TOKENS, (pair.first, pair.second), strict=True)]
-    text = prompt.fill(*(f"a {name}" for name in names))
+    names = names_of(pair)
+    text = prompt.fill(*names)
     words = [phrase_positions(base.pipeline.tokenizer, text, name) for name in names]
-    # The tokens of both, then their nouns.
-    positions = torch.tensor([words[side][part] for part in range(2) for side in range(2)])
+    # The tokens of both, then their nouns, after the article.
+    positions = torch.tensor([words[side][part] for part in (1, 2) for side in range(2)])
     rng = numpy_generator(0, f"pictures of {pair.name}")
     specs = [sample_picture(rng, identities=(pair.first, pair.second), style="photo") for _ in range(_PICTURES)]
     latents = encode(base, [render(spec, base.family.resolution) for spec in specs]).mean
@@ -163,12 +162,8 @@ def tokens_exchanged(base: Base, place: str) -> Iterator[None]:
     encoder = base.pipeline.text_encoder
     tokens = [base.family.token_ids(token)[0] for token in TOKENS]
     end = encoder.config.eos_token_id
-    asked = False
 
     def exchange(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any], output: Any) -> None:
-        nonlocal asked
-        if asked:
-            return
         ids = args[0] if args else kwargs["input_ids"]
         is_token = torch.isin(ids, torch.tensor(tokens))
         is_after = (ids == end).cumsum(1) > 0
@@ -177,9 +172,8 @@ def tokens_exchanged(base: Base, place: str) -> Iterator[None]:
         chosen["other words"] = ~(is_token | is_noun | is_after)
         chosen["everywhere"] = torch.ones_like(is_token)
         other = torch.where(ids == tokens[0], tokens[1], torch.where(ids == tokens[1], tokens[0], ids))
-        asked = True
-        states = encoder(other).last_hidden_state
-        asked = False
+        # Not by calling the module, which would come back here.
+        states = encoder.forward(other).last_hidden_state
         output.last_hidden_state = torch.where(chosen[place][..., None], states, output.last_hidden_state)
 
     hook = encoder.register_forward_hook(exchange, with_kwargs=True)
@@ -191,8 +185,7 @@ def tokens_exchanged(base: Base, place: str) -> Iterator[None]:
 
 def sided_separation(base: Base, adapter: Adapter, pair: Pair, judge: PairJudge) -> float:
     """Return the mean separation of pictures whose prompts name the sides: below zero if the two are exchanged."""
-    names = [f"a {token} {who.kind}" for token, who in zip(TOKENS, (pair.first, pair.second), strict=True)]
-    prompts = [prompt.fill(*names) for prompt in PROMPTS if prompt.sides]
+    prompts = [prompt.fill(*names_of(pair)) for prompt in PROMPTS if prompt.sides]
     made = generate(
         base,
         [prompt for prompt in prompts for _ in range(_SEEDS)],
@@ -249,18 +242,20 @@ def render_page(found: dict[str, list[Found]], study: PairStudy, base: Base, com
 def _cells(found: Sequence[Found]) -> list[str]:
     cells = []
     for shown, value in _COLUMNS.values():
-        values = [value(one) for one in found]
-        each = ", ".join(shown.format(one) for one in values)
-        cells += [f"{shown.format(fmean(values))} ({each})"] if values else []
+        cells += _mean_and_each([value(one) for one in found], shown)
     return cells
 
 
 def _exchanged(found: Sequence[Found]) -> list[str]:
     cells = []
     for place in ("nowhere", *PLACES):
-        values = [one.exchanged[place] for one in found if place in one.exchanged]
-        cells += [f"{fmean(values):+.2f} ({', '.join(f'{value:+.2f}' for value in values)})"] if values else []
+        cells += _mean_and_each([one.exchanged[place] for one in found if place in one.exchanged], "{:+.2f}")
     return cells
+
+
+def _mean_and_each(values: Sequence[float], shown: str) -> list[str]:
+    """Return a cell, or none if there are no values."""
+    return [f"{shown.format(fmean(values))} ({', '.join(map(shown.format, values))})"] if values else []
 
 
 def main() -> None:
@@ -278,12 +273,7 @@ def main() -> None:
         for arm, each in found.items():
             adapter = teach_together(study, base, pair, arm, arguments.folder)
             each.append(look_at(study, base, adapter, pair, ARMS[arm][0], judge))
-            print(
-                f"{pair.name}, {arm}:",
-                *_cells(each[-1:]),
-                *_exchanged(each[-1:]) if each[-1].exchanged else (),
-                flush=True,
-            )
+            print(f"{pair.name}, {arm}:", *_cells(each[-1:]), *_exchanged(each[-1:]), flush=True)
     with write_aside(arguments.page) as temporary:
         temporary.write_text(render_page(found, study, base, command), encoding="utf-8")
 

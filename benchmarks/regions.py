@@ -7,6 +7,7 @@ Adapters are kept, so that an interrupted run goes on after those that are train
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -14,9 +15,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words
+from benchmarks.validation_pairs import command_line, pair_options, pairs_in_words, taught
 from portraitist.adapters import Adapter
-from portraitist.adapters.files import load_adapter
 from portraitist.bases import Base, load_base
 from portraitist.files import write_aside
 from portraitist.generation import Row, contact_sheet
@@ -75,7 +75,7 @@ def teach_apart(study: PairStudy, base: Base, pair: Pair, folder: Path) -> dict[
     adapters = {}
     for subject in subjects_of(pair, base, folder / "photos", study.seed):
         path = folder / f"{pair.name}-{recipe.method}-{subject.token}.safetensors"
-        adapters[subject.token] = load_adapter(path) if path.is_file() else train(base, subject, recipe, output=path)
+        adapters[subject.token] = taught(path, partial(train, base, subject, recipe))
     return adapters
 
 

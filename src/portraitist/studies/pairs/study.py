@@ -299,7 +299,7 @@ def make_pictures(
     config = SamplingConfig(steps=study.sampling_steps, batch_size=_AT_ONCE)
     prompts, seeds = PROMPTS[: study.prompts], list(range(study.seeds))
     kinds = [f"a {pair.first.kind}", f"a {pair.second.kind}"]
-    names = [f"a {token} {who.kind}" for token, who in zip(TOKENS, (pair.first, pair.second), strict=True)]
+    names = names_of(pair)
     if way != "regional":
         texts = [prompt.fill(*names) for prompt in prompts for _ in seeds]
         made = generate(
@@ -316,6 +316,11 @@ def make_pictures(
         made = generate(base, texts, scaled, config=config, regions=regions, show_progress=False)
         pictures += [picture.image for picture in made]
     return pictures
+
+
+def names_of(pair: Pair) -> list[str]:
+    """Return what prompts call both: ``["a sks cat", "a olo cat"]``."""
+    return [f"a {token} {who.kind}" for token, who in zip(TOKENS, (pair.first, pair.second), strict=True)]
 
 
 def subjects_of(pair: Pair, base: Base, folder: Path, seed: int = 0) -> tuple[Subject, Subject]:
