@@ -57,10 +57,18 @@ def test_a_file_in_the_way_of_the_folder_is_named(tmp_path: Path) -> None:
         require_writable(target.parent)
 
 
-def test_a_folder_with_room_passes_and_is_left_empty(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "b"
-    require_writable(folder, size=1)
-    assert list(folder.iterdir()) == []
+def test_a_folder_with_room_passes_and_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path, tmp_path / "there", tmp_path / "not" / "there"):
+        require_writable(folder, size=1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_folder_below_one_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    for name in ("nowhere", "nowhere/deeper", "a" * 300):
+        with pytest.raises(UnwritableFolder, match="cannot write into"):
+            require_writable(tmp_path / name)
 
 
 def test_a_full_disk_is_noticed_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
 
 from portraitist.errors import UnwritableFolder
@@ -61,23 +62,36 @@ def write_folder_aside(path: Path) -> Iterator[Path]:
 
 
 def require_writable(folder: Path, size: int = 0) -> None:
-    """Check, before work starts, that a folder can be written and has room for `size` bytes.
+    """Check, before work starts, that a folder can be written, or made, and has room for `size` bytes.
+
+    Nothing is left behind: a folder that is not there yet is made by the first thing that is written into it.
 
     Raises:
         UnwritableFolder: If it cannot or has not.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
+        existing = _nearest_existing(folder)
+        with tempfile.NamedTemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UnwritableFolder(f"cannot write into {folder}: {error.strerror}; choose another place with -o") from error
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(existing).free
     if free < size:
         raise UnwritableFolder(
             f"{folder} has {free / 1e6:.0f} MB of free disk and {size / 1e6:.0f} MB are needed; make room or choose"
             " another place with -o"
         )
+
+
+def _nearest_existing(folder: Path) -> Path:
+    """Return the folder, or the first one above it that is there; a link counts, wherever it leads."""
+    for place in (folder, *folder.parents):
+        try:
+            place.lstat()
+        except FileNotFoundError:
+            continue
+        return place
+    raise FileNotFoundError(ENOENT, "No such folder")
 
 
 def cache_folder() -> Path:

@@ -36,11 +36,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Run commands that must fail, and return their one line of error."""
+    """Run commands that must fail and leave nothing behind, and return their one line of error."""
     monkeypatch.chdir(tmp_path)
 
     def refuse(*arguments: object) -> str:
+        before = set(tmp_path.rglob("*"))
         result = run_command(*arguments)
+        assert set(tmp_path.rglob("*")) <= before
         assert result.exit_code == 1, result.output
         errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1, result.output

@@ -142,7 +142,6 @@ def test_an_adapter_of_another_base_is_refused(
     assert f"made for {tiny_base_folder} (fingerprint " in error
     assert f"not for {other_base_folder} (fingerprint " in error
     assert "--force" in error
-    assert list(Path("pictures").iterdir()) == []
     run(*one, "--base", other_base_folder, "--force")
     assert Path("pictures/sheet.png").exists()
 

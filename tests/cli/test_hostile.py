@@ -102,7 +102,6 @@ def test_every_command_refuses_in_one_line(
     run("convert", trained, "-o", path, "--to", format)
     (weights,) = detect(path).files(path)
     damage(weights)
-    before = set(Path().rglob("*"))
     for command in (
         ("inspect", path),
         ("convert", path, "-o", "out.safetensors", "--to", "diffusers"),
@@ -112,7 +111,6 @@ def test_every_command_refuses_in_one_line(
     ):
         line = fail(*command)
         assert re.search(DAMAGES[damage], line), line
-    assert set(Path().rglob("*")) - before <= {Path("pictures")}
     assert not Path("sprung").exists()
 
 
