@@ -6,11 +6,10 @@ from functools import cached_property
 from statistics import mean, median
 from typing import Any, Literal
 
-import numpy as np
-
 from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference, win_rate
 from portraitist.studies.engine import Prepared
 from portraitist.studies.grid import UNTRAINED_BASE, Arm, Cell, arms_of, references_of
+from portraitist.studies.robustness import Robustness
 from portraitist.studies.scoring import Measure, Role
 from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, pareto_front, seconds_to_share
 from portraitist.studies.study import Grid
@@ -103,36 +102,6 @@ class ArmResult:
     def _middle(self, field: str) -> int | None:
         values = [getattr(row, field) for row in self.rows.values() if getattr(row, field) is not None]
         return round(median(values)) if values else None
-
-
-@dataclass(frozen=True)
-class Robustness:
-    """How much a method's score moves over the values of a setting.
-
-    Attributes:
-        method: The method.
-        best: The best mean score.
-        best_value: The value it is reached at.
-        deviation: Standard deviation of the mean scores over the values.
-        lowest: The smallest mean score.
-        highest: The largest.
-        values: How many values have runs.
-        failed: The values at which runs failed, as they do when training diverges; where all did, nothing else tells.
-    """
-
-    method: str
-    best: float
-    best_value: Any
-    deviation: float
-    lowest: float
-    highest: float
-    values: int
-    failed: tuple[Any, ...] = ()
-
-    @property
-    def spread(self) -> float:
-        """Return the range of the mean scores."""
-        return self.highest - self.lowest
 
 
 @dataclass(frozen=True)
@@ -239,14 +208,14 @@ class GridResult:
 
     def robustness(self, method: str, measure: Measure) -> Robustness | None:
         """Return how much a method's score moves over the axis; None with fewer than two values."""
-        axis, points = self.axis, self.over_axis(method, measure)
-        if axis is None or len(points) < 2:
+        axis = self.axis
+        if axis is None:
             return None
-        means = [interval.mean for _, interval in points]
-        sign = 1 if measure.higher_is_better else -1
-        at, best = max(((value, interval.mean) for value, interval in points), key=lambda pair: sign * pair[1])
-        failed = tuple(arm.arm.value(axis) for arm in self.arms if arm.arm.method == method and arm.failures)
-        return Robustness(method, best, at, float(np.std(means, ddof=1)), min(means), max(means), len(points), failed)
+        arms = [arm for arm in self.arms if arm.arm.method == method]
+        found = {arm.arm.value(axis): arm.by_subject(measure.name) for arm in arms if arm.compared}
+        scores = {value: found[value] for value in sorted(found) if found[value]}
+        failed = tuple(arm.arm.value(axis) for arm in arms if arm.failures)
+        return Robustness(method, scores, measure.higher_is_better, failed) if len(scores) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portraitist.evaluation.statistics import Interval
-from portraitist.studies.analysis import GridResult, Robustness, StudyResult
+from portraitist.studies.analysis import GridResult, StudyResult
 from portraitist.studies.grid import PHOTOS_THEMSELVES, UNTRAINED_BASE, setting_words
+from portraitist.studies.robustness import KEPT, Robustness, steadiest
 from portraitist.studies.scoring import Measure, Role
 from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known
 
@@ -182,22 +183,26 @@ def _over_axis(grid: GridResult) -> list[str]:
         if not found:
             continue
         ranked = sorted(found, key=lambda each: each.spread)
-        same = len({each.values for each in ranked}) == 1
-        lead = f"{measure.label}, over {_count(ranked[0].values, 'value') if same else 'values'} of {words}: "
-        steadiest = min(found, key=lambda each: each.deviation)
-        if same and len(ranked) > 1 and not any(each.failed for each in ranked) and steadiest is ranked[0]:
-            lead += f"{steadiest.method} moves least; "
+        same = len({len(each.scores) for each in ranked}) == 1
+        lead = f"{measure.label}, over {_count(len(ranked[0].scores), 'value') if same else 'values'} of {words}: "
+        least = steadiest(found)
+        lead += f"{least.method} moves least; " if least else ""
         lines.append(f"{lead}{'; '.join(_robustness_words(each, same) for each in ranked)}.")
     return lines
 
 
 def _robustness_words(each: Robustness, same: bool) -> str:
-    over = "" if same else f", over {_count(each.values, 'value')},"
+    over = "" if same else f", over {_count(len(each.scores), 'value')},"
+    kept = f", {100 * KEPT:.0f} % as good {_between(*each.kept)}" if each.kept else ""
     failed = f", but runs failed at {_list([_plain(value) for value in each.failed])}" if each.failed else ""
     return (
         f"{each.method}{over} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
-        f" (standard deviation {in_figures(each.deviation)}), best at {_plain(each.best_value)}{failed}"
+        f" (standard deviation {in_figures(each.deviation)}), best at {_plain(each.best_value)}{kept}{failed}"
     )
+
+
+def _between(low: Any, high: Any) -> str:
+    return "only there" if low == high else f"from {_plain(low)} to {_plain(high)}"
 
 
 def _plain(value: Any) -> str:

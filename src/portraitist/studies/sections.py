@@ -299,7 +299,7 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
         some = next((each for each in found if each is not None), None)
         if some is not None:
             failed = "; ".join(str(_plain(value)) for value in some.failed) or "none"
-            rows.append((method, (*cells, str(some.values), failed)))
+            rows.append((method, (*cells, str(len(some.scores)), failed)))
     heads = (*(measure.label for measure in result.measures), "Values", "Failed at")
     return (heads, tuple(rows)) if rows else None
 
