@@ -80,3 +80,17 @@ def test_equal_values_can_be_drawn() -> None:
 @pytest.mark.parametrize(("step", "nice"), [(0.03, 0.05), (1.0, 1.0), (1.1, 2.0), (6.0, 10.0), (0.0002, 0.0002)])
 def test_steps_are_one_two_or_five(step: float, nice: float) -> None:
     assert nice_step(step) == pytest.approx(nice)
+
+
+def test_a_picture_that_stands_alone_has_room_for_its_legend() -> None:
+    names = ["lora", "krona", "svdiff", "lidb", "textual-inversion", "full", "a longer name than any other"]
+    points = [Point(1, 1), Point(2, 2)]
+    chart = curves("t", "x", "y", [Series(name, points, index) for index, name in enumerate(names)])
+    places = chart.legend_places
+    assert [(colour, name) for _, _, colour, name in places] == list(enumerate(names))
+    assert len({y for _, y, _, _ in places}) > 1
+    assert all(chart.height < y < chart.height_with_legend for _, y, _, _ in places)
+    for (x, y, _, name), (next_x, next_y, _, _) in pairwise(places):
+        assert next_y > y or next_x > x + 6 * len(name)
+        assert x + 6 * len(name) < chart.width
+    assert scatter("t", "x", "y", points).height_with_legend == chart.height

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 WIDTH, HEIGHT = 420, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 26, 44
 _CHARACTER, _LINE = 6.4, 13.0  # size of a label's character, with the template's font
+_MARK = 14.0  # from a legend's dot to its name
 _PAD = 0.06  # of the range, so that no dot lies on the frame
 _LOG_FROM = 20  # a positive axis that spans more than this ratio is logarithmic
 
@@ -111,6 +112,23 @@ class Chart:
     def legend(self) -> tuple[tuple[int, str], ...]:
         """Return colour and name of each line."""
         return tuple((path.colour, path.label) for path in self.paths)
+
+    @property
+    def legend_places(self) -> tuple[tuple[float, float, int, str], ...]:
+        """Return places, colours and names of the lines below the picture, for one that stands alone."""
+        places, x, y = [], float(self.left), self.height + _LINE
+        for colour, label in self.legend:
+            width = _MARK + len(label) * _CHARACTER
+            if places and x + width > self.right:
+                x, y = float(self.left), y + _LINE + 4
+            places.append((round(x, 1), y, colour, label))
+            x += width + _MARK
+        return tuple(places)
+
+    @property
+    def height_with_legend(self) -> float:
+        """Return the height of the picture with its legend below."""
+        return max((y + 6 for _, y, _, _ in self.legend_places), default=float(self.height))
 
 
 class _Scale:
