@@ -16,8 +16,8 @@ from portraitist.studies import study_report
 from portraitist.studies.analysis import GridResult, StudyResult, analyse
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
-from portraitist.studies.running import RunOutcome
-from portraitist.studies.sections import shown_arms
+from portraitist.studies.running import RunOutcome, picture_name
+from portraitist.studies.sections import build_sections, shown_arms
 from portraitist.studies.study_report import FIGURES, write_report
 
 from .conftest import STUDY, make_up
@@ -150,6 +150,17 @@ def test_pictures_show_the_same_values_of_every_method(result: StudyResult) -> N
     assert labels == [("lora", 1e-4), ("lora", 0.1), ("svdiff", 1e-4), ("svdiff", 0.1)]
     assert shown_arms(arms, most=len(arms)) == list(arms)
     assert len(shown_arms(arms, most=1)) == 1
+    assert shown_arms(arms, most=3) == [arms[0], arms[3]], "two values of one method rather than one of each"
+
+
+def test_pictures_of_the_class_follow_those_of_the_subject(tiny_base: Base, tmp_path: Path) -> None:
+    prepared = make_up(tmp_path, tiny_base)
+    shown = build_sections(analyse(prepared))[0].pictures[0]
+    assert all("sks" in prompt for prompt, _ in shown.rows)
+    for folder in prepared.table.picture_path("", "").iterdir():
+        Image.new("RGB", (8, 8)).save(folder / picture_name("class", 0, 0))
+    more = build_sections(analyse(prepared))[0].pictures[0]
+    assert [prompt for prompt, _ in more.rows] == [*(prompt for prompt, _ in shown.rows), "a photo of a robot"]
 
 
 def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_path: Path) -> None:

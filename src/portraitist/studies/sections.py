@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from portraitist.errors import BadPhoto
+from portraitist.evaluation.protocol import fill
 from portraitist.evaluation.statistics import Interval
 from portraitist.photos import decode_photo, list_photos
 from portraitist.studies.analysis import ArmResult, GridResult, StudyResult
@@ -23,7 +24,7 @@ from portraitist.units import in_bytes, in_time
 
 _LABELLED = 10  # arms up to this number have their names in the scatter, more of them their numbers
 _CURVES = 8  # arms up to this number have training curves
-_COLUMNS, _PROMPTS, _SUBJECTS, _PHOTOS = 6, 6, 3, 5  # of a picture grid, at most
+_COLUMNS, _PROMPTS, _CLASS_PROMPTS, _SUBJECTS, _PHOTOS = 6, 6, 2, 3, 5  # of a picture grid, at most
 _MATRIX = 12  # arms up to this number have a table of win rates
 _PALETTE = 8
 _NONE = "-"
@@ -60,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True)
 class PictureGrid:
-    """Pictures of one subject: a row a prompt, a column an arm, all with the same seed.
+    """Pictures of one subject, then of its class: a row a prompt, a column an arm, all with the same seed.
 
     Attributes:
         subject: The subject's name.
@@ -317,26 +318,36 @@ def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:
 
 
 def shown_arms(arms: Sequence[ArmResult], most: int = _COLUMNS) -> list[ArmResult]:
-    """Return as many arms as there is room for; where methods have the same values, the same ones of each."""
-    methods = dict.fromkeys(one.arm.method for one in arms)
+    """Return as many arms as there is room for.
+
+    Where methods have the same values, the same ones of each are shown; two at least, of fewer methods if need be,
+    because their difference is what was asked.
+    """
+    methods = list(dict.fromkeys(one.arm.method for one in arms))
     values = [[one.arm.values for one in arms if one.arm.method == method] for method in methods]
     shared = [each for each in next(iter(values), []) if all(each in other for other in values)]
-    room = most // max(1, len(values))
-    if len(arms) <= most or not shared or not room:
+    if len(arms) <= most or not shared:
         return list(thin(arms, most))
-    chosen = thin(shared, room)
-    return [one for one in arms if one.arm.values in chosen]
+    count = max(most // len(methods), min(2, len(shared), most))
+    shown_values, shown_methods = thin(shared, count), thin(methods, most // count)
+    return [one for one in arms if one.arm.method in shown_methods and one.arm.values in shown_values]
 
 
 def _picture_grid(result: GridResult, arms: Sequence[ArmResult], subject: str, table: Table) -> PictureGrid:
     rows = [_first_shown(arm, subject, table) for arm in arms]
     spec = next(row.spec for row in rows if row is not None)
-    prompts = list(spec["prompts"])
+    noun = str(spec["class_noun"])
+    shown = (
+        ("subject", spec["prompts"], _PROMPTS, f"{spec['token']} {noun}"),
+        ("class", spec["class_prompts"], _CLASS_PROMPTS, noun),
+    )
     lines = []
-    for prompt in thin(prompts, _PROMPTS):
-        name = picture_name("subject", prompts.index(prompt), 0)
-        images = tuple(None if row is None else _read(table, row.key, name) for row in rows)
-        lines.append((prompt.replace("{}", f"{spec['token']} {spec['class_noun']}"), images))
+    for kind, prompts, most, words in shown:
+        for number, prompt in thin(list(enumerate(prompts)), most):
+            name = picture_name(kind, number, 0)
+            images = tuple(None if row is None else _read(table, row.key, name) for row in rows)
+            if any(images):
+                lines.append((fill(prompt, words), images))
     photos = tuple(_photos(Path(spec["photos"])))
     return PictureGrid(subject, photos, tuple(short_label(result, arm) for arm in arms), tuple(lines))
 
