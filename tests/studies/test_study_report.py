@@ -16,8 +16,9 @@ from portraitist.studies import study_report
 from portraitist.studies.analysis import GridResult, StudyResult, analyse
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
+from portraitist.studies.picture_grids import shown_arms
 from portraitist.studies.running import RunOutcome, picture_name
-from portraitist.studies.sections import build_sections, shown_arms
+from portraitist.studies.sections import build_sections
 from portraitist.studies.study_report import FIGURES, write_report
 
 from .conftest import STUDY, make_up
@@ -65,6 +66,31 @@ def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "lora, betas [0.9, 0.999]" in page
     assert "[0.8, 0.99]" in page
+
+
+def test_of_two_values_the_report_says_what_the_second_changes(tiny_base: Base, tmp_path: Path) -> None:
+    added = {"name": "Two rates", "methods": ["lora", "svdiff"], "settings": {"learning_rate": [1e-2, 0.1]}}
+    grids = [*STUDY["grids"], added]
+    prepared = make_up(tmp_path, tiny_base, {**STUDY, "grids": grids})
+    found = analyse(prepared)
+    rates = grid(found, "Two rates")
+    dino = next(measure for measure in rates.measures if measure.name == "dino")
+    effects = rates.effects(dino)
+    assert effects["lora"].mean == pytest.approx(-0.08, abs=0.02)  # 0.08 a decade
+    assert effects["lora"].high < 0
+    assert effects["svdiff"].low < 0 < effects["svdiff"].high
+    said = next(line for line in answer(found) if line.startswith("Two rates: "))
+    assert "DINO (higher is better), learning rate 0.1 instead of 0.01: " in said
+    assert f": {effects['lora'].mean:+.3f} with lora and {effects['svdiff'].mean:+.3f} with svdiff; " in said
+    assert said.endswith("with svdiff within noise.")
+    write_report(prepared)
+    row = f"| lora | {effects['lora'].mean:+.3f} ({effects['lora'].low:+.3f} to {effects['lora'].high:+.3f}) |"
+    assert row in (tmp_path / "report.md").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "What it changes: learning rate 0.1 instead of 0.01" in page
+    few = make_up(tmp_path / "few", tiny_base, {**STUDY, "grids": grids, "subjects": STUDY["subjects"][:2]})
+    assert "noise" not in " ".join(answer(analyse(few)))
+    assert all(not each.effects(dino) for each in found.grids if each is not rates)
 
 
 def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult, page: str) -> None:

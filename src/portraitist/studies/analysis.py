@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference, win_rate
 from portraitist.studies.engine import Prepared
-from portraitist.studies.grid import UNTRAINED_BASE, Arm, Cell, arms_of, references_of
+from portraitist.studies.grid import UNTRAINED_BASE, Arm, Cell, arms_of, references_of, setting_words, value_words
 from portraitist.studies.robustness import Robustness
 from portraitist.studies.scoring import Measure, Role
-from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, pareto_front, seconds_to_share
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_noise, pareto_front, seconds_to_share
 from portraitist.studies.study import Grid
 from portraitist.studies.table import Row
 
@@ -132,6 +132,15 @@ class GridResult:
         """Return the arms that compete with each other, all on the same subjects and seeds."""
         return tuple(arm for arm in self.finished if arm.compared)
 
+    def label(self, arm: ArmResult) -> str:
+        """Return an arm's name inside the grid: without what all arms share."""
+        values = [value_words(value) for _, value in arm.arm.values]
+        if len(self.grid.settings) > 1:
+            values = [f"{setting_words(name)} {value_words(value)}" for name, value in arm.arm.values]
+        if len(set(self.grid.methods)) > 1 or not values:
+            values = [arm.arm.method, *values]
+        return ", ".join(values)
+
     def best(self, measure: Measure) -> ArmResult | None:
         """Return the arm with the best mean over the subjects that all compared arms have."""
         scored = [(arm, scores) for arm in self.compared if (scores := arm.by_subject(measure.name))]
@@ -146,7 +155,7 @@ class GridResult:
         difference = paired_difference(arm.by_subject(measure.name), best.by_subject(measure.name))
         if not arm.compared or difference is None or not can_decide(difference):
             return "unknown"
-        if difference.low <= 0.0 <= difference.high:
+        if is_noise(difference):
             return "near"
         return "behind" if (difference.mean < 0) == measure.higher_is_better else "unknown"
 
@@ -187,6 +196,26 @@ class GridResult:
         arms = [arm for arm in self.compared if arm.by_subject(one.name) and arm.by_subject(other.name)]
         points = [(_good(arm, one), _good(arm, other)) for arm in arms]
         return [arms[index] for index in pareto_front(points)]
+
+    @property
+    def choice(self) -> tuple[str, Any, Any] | None:
+        """Return the setting that is on trial with its two values: the only one, where it has no more of them."""
+        if len(self.grid.settings) != 1:
+            return None
+        ((name, values),) = self.grid.settings.items()
+        return (name, values[0], values[1]) if len(values) == 2 else None
+
+    def effects(self, measure: Measure) -> dict[str, Interval]:
+        """Return what the choice's second value does to a measure: by method, the paired difference to the first."""
+        if self.choice is None:
+            return {}
+        setting, one, other = self.choice
+        arms = {(arm.arm.method, repr(arm.arm.value(setting))): arm.by_subject(measure.name) for arm in self.compared}
+        found = {
+            method: paired_difference(arms.get((method, repr(other)), {}), arms.get((method, repr(one)), {}))
+            for method in self.grid.methods
+        }
+        return {method: difference for method, difference in found.items() if difference is not None}
 
     @property
     def axis(self) -> str | None:

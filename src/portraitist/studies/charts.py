@@ -116,7 +116,8 @@ class Chart:
     @property
     def legend_places(self) -> tuple[tuple[float, float, int, str], ...]:
         """Return places, colours and names of the lines below the picture, for one that stands alone."""
-        places, x, y = [], float(self.left), self.height + _LINE
+        places: list[tuple[float, float, int, str]] = []
+        x, y = float(self.left), self.height + _LINE
         for colour, label in self.legend:
             width = _MARK + len(label) * _CHARACTER
             if places and x + width > self.right:

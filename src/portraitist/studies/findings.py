@@ -5,10 +5,10 @@ from typing import Any
 
 from portraitist.evaluation.statistics import Interval
 from portraitist.studies.analysis import GridResult, StudyResult
-from portraitist.studies.grid import PHOTOS_THEMSELVES, UNTRAINED_BASE, setting_words
+from portraitist.studies.grid import PHOTOS_THEMSELVES, UNTRAINED_BASE, setting_words, value_words
 from portraitist.studies.robustness import KEPT, Robustness, steadiest
 from portraitist.studies.scoring import Measure, Role
-from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_known, is_noise
 
 # A smaller adapter is worth a sentence from this factor on.
 _WORTH_SAYING = 1.5
@@ -45,13 +45,13 @@ def grid_findings(grid: GridResult) -> list[str]:
         return []
     if grid.axis is not None:
         return _over_axis(grid)
-    lines = [line for role in _COMPARED for line in _best(grid, grid.first(role))]
+    lines = [line for role in (*_COMPARED, *_ASIDE) for line in _effects(grid, grid.first(role))]
+    aside = [] if lines else [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
+    lines += [line for role in _COMPARED for line in _best(grid, grid.first(role))]
     lines += _span(grid)
     if not grid.can_decide:
         return lines
-    lines += _smallest(grid)
-    lines += _front(grid)
-    return lines + [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
+    return lines + _smallest(grid) + _front(grid) + aside
 
 
 def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
@@ -70,6 +70,30 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
         number = _count(len(grid.subjects), "subject")
         lines.append(f"With {number} no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
     return lines
+
+
+def _effects(grid: GridResult, measure: Measure | None) -> list[str]:
+    """Say what the second of two values does to a measure, method by method, the largest effect first."""
+    found = grid.effects(measure) if measure else {}
+    if measure is None or not found:
+        return []
+    ranked = sorted(found.items(), key=lambda pair: -abs(pair[1].mean))
+    direction = "higher" if measure.higher_is_better else "lower"
+    line = f"{measure.label} ({direction} is better), {choice_words(grid)}: "
+    line += _list([f"{effect.mean:+.3f} with {method}" for method, effect in ranked])
+    if not all(can_decide(effect) for effect in found.values()):
+        return [f"{line}."]
+    noise = [method for method, effect in ranked if is_noise(effect)]
+    if noise and len(noise) < len(ranked):
+        return [f"{line}; with {_list(noise)} within noise."]
+    return [f"{line}, {'within' if noise else 'more than'} noise{' everywhere' if len(ranked) > 1 else ''}."]
+
+
+def choice_words(grid: GridResult) -> str:
+    """Return words for the choice between two values: ``prior generated instead of none``."""
+    assert grid.choice is not None
+    setting, one, other = grid.choice
+    return f"{setting_words(setting)} {value_words(other)} instead of {value_words(one)}"
 
 
 def _best(grid: GridResult, measure: Measure | None) -> list[str]:
@@ -194,19 +218,15 @@ def _over_axis(grid: GridResult) -> list[str]:
 def _robustness_words(each: Robustness, same: bool) -> str:
     over = "" if same else f", over {_count(len(each.scores), 'value')},"
     kept = f", {100 * KEPT:.0f} % as good {_between(*each.kept)}" if each.kept else ""
-    failed = f", but runs failed at {_list([_plain(value) for value in each.failed])}" if each.failed else ""
+    failed = f", but runs failed at {_list([value_words(value) for value in each.failed])}" if each.failed else ""
     return (
         f"{each.method}{over} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
-        f" (standard deviation {in_figures(each.deviation)}), best at {_plain(each.best_value)}{kept}{failed}"
+        f" (standard deviation {in_figures(each.deviation)}), best at {value_words(each.best_value)}{kept}{failed}"
     )
 
 
 def _between(low: Any, high: Any) -> str:
-    return "only there" if low == high else f"from {_plain(low)} to {_plain(high)}"
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "only there" if low == high else f"from {value_words(low)} to {value_words(high)}"
 
 
 def _factor(ratio: float) -> str:

@@ -39,7 +39,7 @@ class Arm:
     @property
     def label(self) -> str:
         """Return words for tables: ``krona, learning rate 0.001``."""
-        return ", ".join([self.method, *(f"{setting_words(name)} {_value(value)}" for name, value in self.values)])
+        return ", ".join([self.method, *(f"{setting_words(name)} {value_words(value)}" for name, value in self.values)])
 
     def value(self, setting: str) -> Any:
         """Return the arm's value of a setting."""
@@ -211,7 +211,8 @@ def setting_words(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
 
 
-def _value(value: Any) -> str:
+def value_words(value: Any) -> str:
+    """Return a setting's value in words: no more digits of a number than it needs."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -1,34 +1,24 @@
 """What the report shows of each grid: a table, charts, win rates, pictures; the templates only lay it out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from PIL import Image
-
-from portraitist.errors import BadPhoto
-from portraitist.evaluation.protocol import fill
 from portraitist.evaluation.statistics import Interval
-from portraitist.photos import decode_photo, list_photos
 from portraitist.studies.analysis import ArmResult, GridResult, StudyResult
 from portraitist.studies.charts import Chart, Point, Series, curves, scatter
-from portraitist.studies.findings import grid_findings, in_figures, in_words
-from portraitist.studies.grid import REFERENCES, setting_words
-from portraitist.studies.running import picture_name
+from portraitist.studies.findings import choice_words, grid_findings, in_figures, in_words
+from portraitist.studies.grid import REFERENCES, setting_words, value_words
+from portraitist.studies.picture_grids import PictureGrid, picture_grids
 from portraitist.studies.scoring import Measure
-from portraitist.studies.statistics import is_known
-from portraitist.studies.study import thin
-from portraitist.studies.table import Row, Table
+from portraitist.studies.statistics import can_decide, is_known, is_noise
+from portraitist.studies.table import Table
 from portraitist.units import in_bytes, in_time
 
 _LABELLED = 10  # arms up to this number have their names in the scatter, more of them their numbers
 _CURVES = 8  # arms up to this number have training curves
-_COLUMNS, _PROMPTS, _CLASS_PROMPTS, _SUBJECTS, _PHOTOS = 6, 6, 2, 3, 5  # of a picture grid, at most
 _MATRIX = 12  # arms up to this number have a table of win rates
 _PALETTE = 8
 _NONE = "-"
-_SIDE = 256  # pixels of a picture on the page, at most
 
 
 @dataclass(frozen=True)
@@ -60,20 +50,12 @@ class Line:
 
 
 @dataclass(frozen=True)
-class PictureGrid:
-    """Pictures of one subject, then of its class: a row a prompt, a column an arm, all with the same seed.
+class Effects:
+    """What one of two values changes: the choice in words, the measures, and per method a cell for each."""
 
-    Attributes:
-        subject: The subject's name.
-        photos: Its photos.
-        columns: Names of the arms.
-        rows: Prompts with one picture a column; None where a run is missing.
-    """
-
-    subject: str
-    photos: tuple[Image.Image, ...]
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Image.Image | None, ...]], ...]
+    choice: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Entry, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -89,6 +71,7 @@ class Section:
     legend: tuple[tuple[int, str], ...]
     numbered: bool
     robustness: tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]] | None
+    effects: Effects | None
     wins: tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None
     pictures: tuple[PictureGrid, ...]
 
@@ -109,7 +92,7 @@ def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Se
         columns=_columns(result),
         lines=(
             *(
-                Line(number, short_label(result, arm), colours[arm.arm.method], _entries(result, arm))
+                Line(number, result.label(arm), colours[arm.arm.method], _entries(result, arm))
                 for number, arm in enumerate(result.arms, 1)
             ),
             *(Line(None, REFERENCES[arm.arm.method], None, _entries(result, arm)) for arm in result.references),
@@ -118,30 +101,14 @@ def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Se
         legend=tuple((colours[method], method) for method in dict.fromkeys(result.grid.methods)),
         numbered=numbered and result.axis is None,
         robustness=_robustness(result),
+        effects=_effects(result),
         wins=_wins(result),
-        pictures=tuple(_pictures(result, table)),
+        pictures=tuple(picture_grids(result, table)),
     )
 
 
-def short_label(result: GridResult, arm: ArmResult) -> str:
-    """Return an arm's name inside its grid: without what all arms share."""
-    values = [str(_plain(value)) for _, value in arm.arm.values]
-    if len(result.grid.settings) > 1:
-        values = [f"{setting_words(name)} {_plain(value)}" for name, value in arm.arm.values]
-    if len(set(result.grid.methods)) > 1 or not values:
-        values = [arm.arm.method, *values]
-    return ", ".join(values)
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _columns(result: GridResult) -> tuple[Column, ...]:
-    scores = [
-        Column(f"{measure.label} {'↑' if measure.higher_is_better else '↓'}", measure.meaning)
-        for measure in result.measures
-    ]
+    scores = [Column(_head(measure), measure.meaning) for measure in result.measures]
     subject = result.first("subject")
     share = f"Training time to 95 % of the way to a run's own best {subject.label}" if subject else ""
     share += ", from where the base is before it learns." if subject and result.starts(subject) else "."
@@ -153,6 +120,10 @@ def _columns(result: GridResult) -> tuple[Column, ...]:
         *([Column("To 95 %", share)] if _has_curves(result) else []),
         Column("Runs", "Finished runs of those planned."),
     )
+
+
+def _head(measure: Measure) -> str:
+    return f"{measure.label} {'↑' if measure.higher_is_better else '↓'}"
 
 
 def _entries(result: GridResult, arm: ArmResult) -> tuple[Entry, ...]:
@@ -217,7 +188,7 @@ def _scatter(
         x, y = arm.interval(prompt.name), arm.interval(subject.name)
         if x is None or y is None:
             continue
-        label = short_label(result, arm)
+        label = result.label(arm)
         points.append(
             Point(
                 x.mean,
@@ -238,7 +209,7 @@ def _training_chart(result: GridResult, measure: Measure, colours: Mapping[str, 
     one_each = len({arm.arm.method for arm in result.finished}) == len(result.finished)
     series = [
         Series(
-            short_label(result, arm),
+            result.label(arm),
             [Point(seconds, value, note=f"{in_time(seconds)}: {in_figures(value)}") for seconds, value in points],
             colours[arm.arm.method] if one_each else index % _PALETTE,
         )
@@ -255,7 +226,7 @@ def _axis_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]
         Series(
             method,
             [
-                Point(value, each.mean, note=f"{method} at {_plain(value)}: {in_words(each)}", y_range=_ends(each))
+                Point(value, each.mean, note=f"{method} at {value_words(value)}: {in_words(each)}", y_range=_ends(each))
                 for value, each in points
             ],
             colours[method],
@@ -281,7 +252,7 @@ def _wins(result: GridResult) -> tuple[str, tuple[tuple[str, tuple[str, ...]], .
         return None
     rates = result.wins(measure)
     rows = tuple(
-        (short_label(result, arm), tuple("" if rate is None else f"{100 * rate:.0f} %" for rate in row))
+        (result.label(arm), tuple("" if rate is None else f"{100 * rate:.0f} %" for rate in row))
         for arm, row in zip(result.finished, rates, strict=True)
     )
     return measure.label, rows
@@ -299,92 +270,26 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
         ]
         some = next((each for each in found if each is not None), None)
         if some is not None:
-            failed = "; ".join(str(_plain(value)) for value in some.failed) or "none"
+            failed = "; ".join(value_words(value) for value in some.failed) or "none"
             rows.append((method, (*cells, str(len(some.scores)), failed)))
     heads = (*(measure.label for measure in result.measures), "Values", "Failed at")
     return (heads, tuple(rows)) if rows else None
 
 
-def _pictures(result: GridResult, table: Table) -> list[PictureGrid]:
-    """Return the pictures of a few subjects under a few arms; runs taken over from a file alone have none."""
-    arms = shown_arms(result.finished)
-    seen: dict[str, int] = {}
-    for arm in arms:
-        for (subject, _), row in arm.rows.items():
-            if _has_pictures(table, row):
-                seen[subject] = seen.get(subject, 0) + 1
-    chosen = [subject for subject, count in seen.items() if count == max(seen.values())][:_SUBJECTS]
-    return [_picture_grid(result, arms, subject, table) for subject in chosen]
-
-
-def shown_arms(arms: Sequence[ArmResult], most: int = _COLUMNS) -> list[ArmResult]:
-    """Return as many arms as there is room for.
-
-    Where methods have the same values, the same ones of each are shown; two at least, of fewer methods if need be,
-    because their difference is what was asked.
-    """
-    methods = list(dict.fromkeys(one.arm.method for one in arms))
-    values = [[one.arm.values for one in arms if one.arm.method == method] for method in methods]
-    shared = [each for each in next(iter(values), []) if all(each in other for other in values)]
-    if len(arms) <= most or not shared:
-        return list(thin(arms, most))
-    count = max(most // len(methods), min(2, len(shared), most))
-    shown_values, shown_methods = thin(shared, count), thin(methods, most // count)
-    return [one for one in arms if one.arm.method in shown_methods and one.arm.values in shown_values]
-
-
-def _picture_grid(result: GridResult, arms: Sequence[ArmResult], subject: str, table: Table) -> PictureGrid:
-    rows = [_first_shown(arm, subject, table) for arm in arms]
-    spec = next(row.spec for row in rows if row is not None)
-    noun = str(spec["class_noun"])
-    shown = (
-        ("subject", spec["prompts"], _PROMPTS, f"{spec['token']} {noun}"),
-        ("class", spec["class_prompts"], _CLASS_PROMPTS, noun),
-    )
-    lines = []
-    for kind, prompts, most, words in shown:
-        for number, prompt in thin(list(enumerate(prompts)), most):
-            name = picture_name(kind, number, 0)
-            images = tuple(None if row is None else _read(table, row.key, name) for row in rows)
-            if any(images):
-                lines.append((fill(prompt, words), images))
-    photos = tuple(_photos(Path(spec["photos"])))
-    return PictureGrid(subject, photos, tuple(short_label(result, arm) for arm in arms), tuple(lines))
-
-
-def _first_shown(arm: ArmResult, subject: str, table: Table) -> Row | None:
-    """Return the run of the first training seed that has pictures, or of the first at all."""
-    runs = [row for (name, _), row in sorted(arm.rows.items()) if name == subject]
-    return next((row for row in runs if _has_pictures(table, row)), runs[0] if runs else None)
-
-
-def _has_pictures(table: Table, row: Row) -> bool:
-    return table.picture_path(row.key, picture_name("subject", 0, 0)).exists()
-
-
-def _read(table: Table, key: str, name: str) -> Image.Image | None:
-    path = table.picture_path(key, name)
-    if not path.exists():
+def _effects(result: GridResult) -> Effects | None:
+    """Return what a choice between two values changes; None where there is none."""
+    found = [result.effects(measure) for measure in result.measures]
+    methods = [method for method in result.grid.methods if any(method in each for each in found)]
+    if not methods:
         return None
-    with Image.open(path) as image:
-        return _shown(image)
+    rows = tuple((method, tuple(_effect_entry(each.get(method)) for each in found)) for method in methods)
+    return Effects(choice_words(result), tuple(_head(measure) for measure in result.measures), rows)
 
 
-def _photos(folder: Path) -> Iterator[Image.Image]:
-    """Yield a few photos, as far as they are still there."""
-    try:
-        paths = list_photos(folder)
-    except BadPhoto:
-        return
-    for path in thin(paths, _PHOTOS):
-        try:
-            yield _shown(decode_photo(path))
-        except BadPhoto:
-            continue
-
-
-def _shown(image: Image.Image) -> Image.Image:
-    """Return a picture no larger than the page shows it."""
-    shown = image.convert("RGB")
-    shown.thumbnail((_SIDE, _SIDE))
-    return shown
+def _effect_entry(effect: Interval | None) -> Entry:
+    if effect is None:
+        return Entry(_NONE)
+    if not can_decide(effect):
+        return Entry(f"{effect.mean:+.3f}")
+    detail = f"{effect.low:+.3f} to {effect.high:+.3f}"
+    return Entry(f"{effect.mean:+.3f}", detail, effect.mean, "near" if is_noise(effect) else "")

@@ -19,6 +19,11 @@ def can_decide(interval: Interval) -> bool:
     return interval.count >= FEWEST_SUBJECTS
 
 
+def is_noise(difference: Interval) -> bool:
+    """Say whether the interval of a difference holds zero."""
+    return difference.low <= 0.0 <= difference.high
+
+
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Return the indices of points that no other point beats in one coordinate without losing in the other.
 

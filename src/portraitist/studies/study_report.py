@@ -21,8 +21,9 @@ from portraitist.studies.embedding import template_environment
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
 from portraitist.studies.grid import REFERENCES
+from portraitist.studies.picture_grids import PictureGrid
 from portraitist.studies.run_files import PARQUET, RUNS, write_csv, write_parquet
-from portraitist.studies.sections import Entry, PictureGrid, Section, build_sections
+from portraitist.studies.sections import Entry, Section, build_sections
 from portraitist.units import in_time
 
 PAGE, TEXT, SUMMARY = "report.html", "report.md", "summary.csv"
