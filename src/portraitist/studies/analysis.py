@@ -226,25 +226,21 @@ class GridResult:
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         return name if numbers and len(values) >= _FEWEST_VALUES else None
 
-    def over_axis(self, method: str, measure: Measure) -> list[tuple[Any, Interval]]:
-        """Return the values of the axis with a method's intervals, in order of the values."""
+    def over_axis(self, method: str, measure: Measure) -> dict[Any, dict[str, float]]:
+        """Return a method's scores by subject at the values of the axis that have any, in order of the values."""
         if self.axis is None:
-            return []
-        found = [
-            (arm.arm.value(self.axis), arm.interval(measure.name)) for arm in self.compared if arm.arm.method == method
-        ]
-        return sorted(((value, each) for value, each in found if each is not None), key=lambda pair: pair[0])
+            return {}
+        arms = {arm.arm.value(self.axis): arm for arm in self.compared if arm.arm.method == method}
+        found = {value: arms[value].by_subject(measure.name) for value in sorted(arms)}
+        return {value: scores for value, scores in found.items() if scores}
 
     def robustness(self, method: str, measure: Measure) -> Robustness | None:
         """Return how much a method's score moves over the axis; None with fewer than two values."""
-        axis = self.axis
-        if axis is None:
+        scores = self.over_axis(method, measure)
+        if self.axis is None or len(scores) < 2:
             return None
-        arms = [arm for arm in self.arms if arm.arm.method == method]
-        found = {arm.arm.value(axis): arm.by_subject(measure.name) for arm in arms if arm.compared}
-        scores = {value: found[value] for value in sorted(found) if found[value]}
-        failed = tuple(arm.arm.value(axis) for arm in arms if arm.failures)
-        return Robustness(method, scores, measure.higher_is_better, failed) if len(scores) > 1 else None
+        failed = tuple(arm.arm.value(self.axis) for arm in self.arms if arm.arm.method == method and arm.failures)
+        return Robustness(method, scores, measure.higher_is_better, failed)
 
 
 @dataclass(frozen=True)

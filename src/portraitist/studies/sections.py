@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from portraitist.evaluation.statistics import Interval
+from portraitist.evaluation.statistics import Interval, bootstrap_interval
 from portraitist.studies.analysis import ArmResult, GridResult, StudyResult
 from portraitist.studies.charts import Chart, Point, Series, curves, scatter
 from portraitist.studies.findings import choice_words, grid_findings, in_figures, in_words
@@ -227,12 +227,13 @@ def _axis_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]
             method,
             [
                 Point(value, each.mean, note=f"{method} at {value_words(value)}: {in_words(each)}", y_range=_ends(each))
-                for value, each in points
+                for value, scores in found.items()
+                for each in [bootstrap_interval(list(scores.values()))]
             ],
             colours[method],
         )
         for method in dict.fromkeys(result.grid.methods)
-        if (points := result.over_axis(method, measure))
+        if (found := result.over_axis(method, measure))
     ]
     return curves(f"{measure.label} over {words}", words, _axis_label(measure), series) if series else None
 

@@ -20,7 +20,7 @@ from portraitist.studies.charts import Chart
 from portraitist.studies.embedding import template_environment
 from portraitist.studies.engine import Prepared
 from portraitist.studies.findings import answer, caveats
-from portraitist.studies.grid import REFERENCES
+from portraitist.studies.grid import REFERENCES, value_words
 from portraitist.studies.picture_grids import PictureGrid
 from portraitist.studies.run_files import PARQUET, RUNS, write_csv, write_parquet
 from portraitist.studies.sections import Entry, Section, build_sections
@@ -174,7 +174,7 @@ def _words(value: Any) -> str:
             str(each["name"]) if isinstance(each, Mapping) and "name" in each else str(each) for each in value
         )
         return text if len(text) <= _SHORT else f"{text[:_SHORT].rsplit(' ', 1)[0]} …"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return value_words(value)
 
 
 def _licence(result: StudyResult) -> str:

@@ -15,7 +15,7 @@ from portraitist.markdown import table
 from portraitist.studies.editing.edits import KINDS_OF_EDIT, KnownEdit
 from portraitist.studies.editing.scores import EditScores, score_edits
 from portraitist.studies.editing.study import NOTHING, EditingStudy
-from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide
+from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_noise
 from portraitist.toyland.examiner import Examiner, restore
 
 PAGE, GRID = "editing.md", "editing.png"
@@ -184,7 +184,7 @@ def _difference(one: Scored, other: Scored, score: str) -> Interval | None:
 
 
 def _holds_zero(interval: Interval | None) -> bool:
-    return interval is not None and interval.low <= 0 <= interval.high
+    return interval is not None and is_noise(interval)
 
 
 def _signed(interval: Interval | None) -> str:
