@@ -1,19 +1,65 @@
-"""Charts as coordinates; the template draws them as inline SVG.
+"""Charts: Vega-Lite's specifications, drawn ahead of reading as SVG.
 
-A page of inline SVG follows the reader's colours and text size, needs no script and is some kilobytes, where a
-charting library would put megabytes of script into every report and take the phone's scrolling for its own.
+Vega is not in the page, only what it drew: a report needs no script for its charts, they follow the reader's colours,
+in light and dark, and are some kilobytes, where a charting library inside would be megabytes in every report and take
+the phone's scrolling for its own.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-WIDTH, HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 26, 44
-_CHARACTER, _LINE = 6.4, 13.0  # size of a label's character, with the template's font
-_MARK = 14.0  # from a legend's dot to its name
+import vl_convert
+from markupsafe import Markup
+
+_WIDTH, _HEIGHT = 356, 230  # of what lies between the axes
+_TEXT = 12
+_CHARACTER = 6.4  # a label's width a character
 _PAD = 0.06  # of the range, so that no dot lies on the frame
+_ROOM = 12  # the same beside curves, as Vega counts it
+_PLACES = (("left", 9, -9), ("right", -9, -9), ("left", 9, 10), ("right", -9, 10))  # of a label beside its dot
 _LOG_FROM = 20  # a positive axis that spans more than this ratio is logarithmic
+
+_QUIET, _LINE, _INK, _CARD = (f"var(--{name})" for name in ("quiet", "line", "ink", "card"))
+_CONFIG: Mapping[str, Any] = {
+    "background": None,
+    "view": {"stroke": None},
+    "axis": {
+        "domain": False,
+        "gridColor": _LINE,
+        "labelColor": _QUIET,
+        "labelFontSize": _TEXT,
+        "tickColor": _LINE,
+        "tickCount": 5,
+        "titleColor": _QUIET,
+        "titleFontSize": _TEXT,
+        "titleFontWeight": "normal",
+    },
+    "axisX": {"grid": False, "labelFlush": False, "labelOverlap": "greedy", "titleAnchor": "end"},
+    "axisY": {
+        "labelPadding": 6,
+        "ticks": False,
+        "titleAlign": "left",
+        "titleAngle": 0,
+        "titleAnchor": "start",
+        "titleX": -36,
+        "titleY": -8,
+    },
+    "legend": {
+        "columns": 3,
+        "labelColor": _QUIET,
+        "labelFontSize": _TEXT,
+        "labelLimit": 0,
+        "orient": "bottom",
+        "symbolType": "circle",
+        "title": None,
+    },
+    "circle": {"opacity": 1, "size": 80, "stroke": _CARD, "strokeWidth": 1.5},
+    "line": {"aria": False, "strokeWidth": 2},
+    "area": {"aria": False, "opacity": 0.13},
+    "rule": {"aria": False, "opacity": 0.45, "strokeWidth": 1.5},
+    "text": {"aria": False, "fontSize": _TEXT},
+}
 
 
 @dataclass(frozen=True)
@@ -51,195 +97,165 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Tick:
-    """A mark on an axis: its place in the picture, and its words."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A point's place in the picture."""
-
-    x: float
-    y: float
-    note: str
-    colour: int
-    front: bool
-    left: float | None = None
-    right: float | None = None
-    top: float | None = None
-    bottom: float | None = None
-    label: str = ""
-    label_x: float = 0.0
-    label_y: float = 0.0
-    anchor: str = "start"
-
-
-@dataclass(frozen=True)
-class Path:
-    """A line's place in the picture, with the band of its intervals."""
-
-    label: str
-    colour: int
-    line: str
-    band: str
-    dots: tuple[Dot, ...]
-
-
-@dataclass(frozen=True)
 class Chart:
-    """Everything the template needs to draw."""
+    """A chart that can be drawn.
+
+    Attributes:
+        title: What it shows; a page writes it above.
+        specification: Vega-Lite's, with colours as the pages' style names them.
+        legend: Colour and name of each line, for a page to write below.
+        front: Whether a dashed line joins a Pareto front.
+        labelled: Whether its points have labels.
+    """
 
     title: str
-    x_label: str
-    y_label: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    paths: tuple[Path, ...] = ()
-    dots: tuple[Dot, ...] = ()
-    front: str = ""
+    specification: Mapping[str, Any]
+    legend: tuple[tuple[int, str], ...] = ()
+    front: bool = False
+    labelled: bool = False
 
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = _LEFT
-    right: int = WIDTH - _RIGHT
-    top: int = _TOP
-    bottom: int = HEIGHT - _BOTTOM
+    def draw(self) -> Markup:
+        """Return the SVG for a page that writes the legend and defines the colours."""
+        return self._svg({**_CONFIG, "legend": {"disable": True}})
 
-    @property
-    def legend(self) -> tuple[tuple[int, str], ...]:
-        """Return colour and name of each line."""
-        return tuple((path.colour, path.label) for path in self.paths)
+    def draw_alone(self, style: str) -> Markup:
+        """Return the SVG of a file of its own: with title, legend, and the style that defines the colours."""
+        head, rest = self._svg(_CONFIG).split(">", 1)
+        return Markup("{}><title>{}</title><style>{}</style>{}\n").format(head, self.title, Markup(style), rest)
 
-    @property
-    def legend_places(self) -> tuple[tuple[float, float, int, str], ...]:
-        """Return places, colours and names of the lines below the picture, for one that stands alone."""
-        places: list[tuple[float, float, int, str]] = []
-        x, y = float(self.left), self.height + _LINE
-        for colour, label in self.legend:
-            width = _MARK + len(label) * _CHARACTER
-            if places and x + width > self.right:
-                x, y = float(self.left), y + _LINE + 4
-            places.append((round(x, 1), y, colour, label))
-            x += width + _MARK
-        return tuple(places)
-
-    @property
-    def height_with_legend(self) -> float:
-        """Return the height of the picture with its legend below."""
-        return max((y + 6 for _, y, _, _ in self.legend_places), default=float(self.height))
-
-
-class _Scale:
-    """Maps values to places between two ends of the picture."""
-
-    def __init__(self, values: Sequence[float], start: float, end: float, log: bool = False) -> None:
-        low, high = min(values), max(values)
-        self.log = log and low > 0 and high / low > _LOG_FROM
-        self.low, self.high = self._bend(low), self._bend(high)
-        room = (self.high - self.low) * _PAD or abs(self.high) * _PAD or 1.0
-        self.low, self.high = self.low - room, self.high + room
-        self.start, self.end = start, end
-
-    def __call__(self, value: float) -> float:
-        share = (self._bend(value) - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-    def ticks(self, count: int = 5) -> tuple[Tick, ...]:
-        """Return round values inside the scale."""
-        if self.log:
-            powers = range(math.floor(self.low), math.ceil(self.high) + 1)
-            factors = (1, 2, 5) if self.high - self.low < 2 else (1, 3) if self.high - self.low < 3 else (1,)
-            values = [factor * 10.0**power for power in powers for factor in factors]
-            inside = [value for value in values if self.low <= math.log10(value) <= self.high]
-            return tuple(Tick(self(value), f"{value:g}") for value in inside)
-        step = nice_step((self.high - self.low) / count)
-        first, last = math.ceil(self.low / step), math.floor(self.high / step)
-        digits = max(0, -math.floor(math.log10(step)))
-        return tuple(Tick(self(index * step), f"{index * step:.{digits}f}") for index in range(first, last + 1))
-
-    def _bend(self, value: float) -> float:
-        return math.log10(value) if self.log else value
-
-
-def nice_step(step: float) -> float:
-    """Return the smallest of 1, 2, 5 times a power of ten that is no less than `step`."""
-    power = 10.0 ** math.floor(math.log10(step))
-    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9)))
+    def _svg(self, config: Mapping[str, Any]) -> Markup:
+        return Markup(vl_convert.vegalite_to_svg({**self.specification, "config": config}))
 
 
 def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point]) -> Chart:
-    """Draw points with their intervals and join those of the Pareto front."""
-    x_scale, y_scale = _scales(points)
-    dots = _label([_dot(point, x_scale, y_scale) for point in points], [point.label for point in points])
-    front = sorted((dot for dot in dots if dot.front), key=lambda dot: dot.x)
-    joined = " ".join(f"{dot.x},{dot.y}" for dot in front) if len(front) > 1 else ""
-    return Chart(title, x_label, y_label, x_scale.ticks(), y_scale.ticks(), dots=tuple(dots), front=joined)
+    """Show points with their intervals and join those of the Pareto front."""
+    x_ends = _ends([(point.x, *(point.x_range or ())) for point in points])
+    y_ends = _ends([(point.y, *(point.y_range or ())) for point in points])
+    places = _label_places(points, x_ends, y_ends)
+    values = [{**_values(point), **place} for point, place in zip(points, places, strict=True)]
+    encoding = {
+        "x": _axis("x", x_label, domain=x_ends, nice=False),
+        "y": _axis("y", y_label, domain=y_ends, nice=False),
+        "color": {"field": "colour", "type": "nominal", "scale": None},
+    }
+    label = {"type": "text", **{name: {"expr": f"datum.{name}"} for name in ("align", "dx", "dy")}}
+    layers: Sequence[Mapping[str, Any]] = (
+        {
+            "transform": [{"filter": "datum.front"}],
+            "mark": {"type": "line", "strokeDash": [4, 4], "strokeWidth": 1.5},
+            "encoding": {"color": {"value": _QUIET}},
+        },
+        {"mark": "rule", "encoding": {"x": {"field": "left"}, "x2": {"field": "right"}}},
+        {"mark": "rule", "encoding": {"y": {"field": "bottom"}, "y2": {"field": "top"}}},
+        {"mark": "circle", "encoding": {"description": {"field": "note"}}},
+        {"mark": label, "encoding": {"text": {"field": "label"}, "color": {"value": _INK}}},
+    )
+    front = sum(point.front for point in points) > 1
+    return Chart(title, _specification(values, encoding, layers), front=front, labelled=True)
 
 
 def curves(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> Chart:
     """Draw lines with their intervals as bands; a wide positive horizontal axis becomes logarithmic."""
-    x_scale, y_scale = _scales([point for each in series for point in each.points], log=True)
-    paths = []
-    for each in series:
-        dots = tuple(_dot(replace(point, colour=each.colour), x_scale, y_scale) for point in each.points)
-        line = " ".join(f"{dot.x},{dot.y}" for dot in dots)
-        edged = [dot for dot in dots if dot.top is not None]
-        band = [f"{dot.x},{dot.top}" for dot in edged] + [f"{dot.x},{dot.bottom}" for dot in reversed(edged)]
-        paths.append(Path(each.label, each.colour, line, " ".join(band) if len(edged) > 1 else "", dots))
-    return Chart(title, x_label, y_label, x_scale.ticks(), y_scale.ticks(), paths=tuple(paths))
+    values = [{**_values(point), "series": each.label} for each in series for point in each.points]
+    xs = [point.x for each in series for point in each.points]
+    wide = min(xs) > 0 and max(xs) / min(xs) > _LOG_FROM
+    colours = {"domain": [each.label for each in series], "range": [_colour(each.colour) for each in series]}
+    encoding = {
+        "x": _axis("x", x_label, type="log" if wide else "linear", nice=False, padding=_ROOM),
+        "y": _axis("y", y_label, nice=False, padding=_ROOM),
+        "color": {"field": "series", "type": "nominal", "scale": colours},
+    }
+    layers: Sequence[Mapping[str, Any]] = (
+        {"mark": "area", "encoding": {"y": {"field": "bottom"}, "y2": {"field": "top"}}},
+        {"mark": "line"},
+        {"mark": "circle", "encoding": {"description": {"field": "note"}}},
+    )
+    legend = tuple((each.colour, each.label) for each in series)
+    return Chart(title, _specification(values, encoding, layers), legend)
 
 
-def _scales(points: Sequence[Point], log: bool = False) -> tuple[_Scale, _Scale]:
-    xs = [value for point in points for value in (point.x, *(point.x_range or ()))]
-    ys = [value for point in points for value in (point.y, *(point.y_range or ()))]
-    return _Scale(xs, _LEFT, WIDTH - _RIGHT, log), _Scale(ys, HEIGHT - _BOTTOM, _TOP)
+def _specification(
+    values: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "data": {"values": values},
+        "encoding": encoding,
+        "layer": layers,
+    }
 
 
-def _dot(point: Point, x_scale: _Scale, y_scale: _Scale) -> Dot:
-    left, right = map(x_scale, point.x_range) if point.x_range else (None, None)
-    bottom, top = map(y_scale, point.y_range) if point.y_range else (None, None)
-    x, y = x_scale(point.x), y_scale(point.y)
-    return Dot(x, y, point.note or point.label, point.colour, point.front, left, right, top, bottom)
+def _values(point: Point) -> dict[str, Any]:
+    """Return what the specification names of a point; an interval that is not there has no length."""
+    left, right = point.x_range or (point.x, point.x)
+    bottom, top = point.y_range or (point.y, point.y)
+    return {
+        "x": point.x,
+        "y": point.y,
+        "left": left,
+        "right": right,
+        "bottom": bottom,
+        "top": top,
+        "colour": _colour(point.colour),
+        "front": point.front,
+        "label": point.label,
+        "note": point.note or point.label,
+    }
 
 
-def _label(dots: Sequence[Dot], labels: Sequence[str]) -> list[Dot]:
-    """Give every dot its label at the side where it covers least of what is there."""
-    taken = [(dot.x - 5, dot.y - 5, dot.x + 5, dot.y + 5) for dot in dots]
-    labelled = []
-    for dot, label in zip(dots, labels, strict=True):
-        width = len(label) * _CHARACTER
-        places = [
-            (dot.x + 9, dot.y - 5, "start"),
-            (dot.x - 9, dot.y - 5, "end"),
-            (dot.x + 9, dot.y + 14, "start"),
-            (dot.x - 9, dot.y + 14, "end"),
-        ]
-        boxes = [_box(x, y, width, anchor) for x, y, anchor in places]
-        index = min(range(len(places)), key=lambda i: _covered(boxes[i], taken))
-        taken.append(boxes[index])
-        x, y, anchor = places[index]
-        labelled.append(_with_label(dot, label, x, y, anchor))
-    return labelled
+def _axis(field: str, label: str, **scale: Any) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative", "title": label, "scale": {"zero": False, **scale}}
 
 
-def _with_label(dot: Dot, label: str, x: float, y: float, anchor: str) -> Dot:
-    return replace(dot, label=label, label_x=round(x, 1), label_y=round(y, 1), anchor=anchor)
+def _colour(index: int) -> str:
+    return f"var(--c{index})"
+
+
+def _ends(values: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the ends of an axis with room on both sides, so that no dot lies on the frame."""
+    low, high = min(map(min, values)), max(map(max, values))
+    room = (high - low) * _PAD or abs(high) * _PAD or 1.0
+    return low - room, high + room
 
 
 _Box = tuple[float, float, float, float]
 
 
-def _box(x: float, y: float, width: float, anchor: str) -> _Box:
-    left = x if anchor == "start" else x - width
-    return (left, y - _LINE + 2, left + width, y + 2)
+def _label_places(
+    points: Sequence[Point], x_ends: tuple[float, float], y_ends: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Return where every label stands beside its dot: where it covers least of what is there.
+
+    Vega's own placing of labels paints on a canvas, which there is none of outside a browser.
+    """
+    dots = [
+        (
+            (point.x - x_ends[0]) / (x_ends[1] - x_ends[0]) * _WIDTH,
+            (y_ends[1] - point.y) / (y_ends[1] - y_ends[0]) * _HEIGHT,
+        )
+        for point in points
+    ]
+    taken: list[_Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
+    places = []
+    for (x, y), point in zip(dots, points, strict=True):
+        boxes = {place: _box(x, y, len(point.label) * _CHARACTER, place) for place in _PLACES}
+        best = min(_PLACES, key=lambda place: _covered(boxes[place], taken))
+        taken.append(boxes[best])
+        places.append(dict(zip(("align", "dx", "dy"), best, strict=True)))
+    return places
+
+
+def _box(x: float, y: float, width: float, place: tuple[str, int, int]) -> _Box:
+    align, dx, dy = place
+    left = x + dx - (width if align == "right" else 0)
+    return (left, y + dy - _TEXT / 2, left + width, y + dy + _TEXT / 2)
 
 
 def _covered(box: _Box, taken: Sequence[_Box]) -> float:
     """Return how much of what is drawn a box covers; leaving the frame counts most."""
-    outside = max(0.0, _LEFT - box[0]) + max(0.0, box[2] - (WIDTH - _RIGHT)) + max(0.0, _TOP - box[1])
+    outside = max(0.0, -box[0]) + max(0.0, box[2] - _WIDTH) + max(0.0, -box[1]) + max(0.0, box[3] - _HEIGHT)
     overlap = sum(
         max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
         * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from PIL import Image
 
 from portraitist import __version__
@@ -186,14 +185,12 @@ def _licence(result: StudyResult) -> str:
 
 def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
     """Draw every section's charts, and the picture sheet of its first subject."""
-    draw = template_environment().get_template("charts.html.j2").module.draw  # type: ignore[attr-defined]
-    style = Markup(_figure_style())
+    style = _figure_style()
     figures: dict[str, list[_Figure]] = {}
     for number, section in enumerate(sections, 1):
         drawn = figures.setdefault(section.name, [])
         for index, chart in enumerate(section.charts, 1):
-            data = f"{str(draw(chart, style)).strip()}\n".encode()
-            drawn.append(_Figure(f"{number}-chart-{index}.svg", _description(chart), data))
+            drawn.append(_Figure(f"{number}-chart-{index}.svg", _description(chart), chart.draw_alone(style).encode()))
         for gallery in section.pictures[:1]:
             columns = ", ".join(gallery.columns)
             description = f"{gallery.subject}: photos first, then a row a prompt; columns: {columns}"
