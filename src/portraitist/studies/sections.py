@@ -14,7 +14,7 @@ from portraitist.studies.statistics import can_decide, is_known, is_noise
 from portraitist.studies.table import Table
 from portraitist.units import in_bytes, in_time
 
-_LABELLED = 10  # arms up to this number have their names in the scatter, more of them their numbers
+_LABELLED = 120  # characters of names a scatter has room for; where arms have more, it shows their numbers
 _CURVES = 8  # arms up to this number have training curves
 _MATRIX = 12  # arms up to this number have a table of win rates
 _PALETTE = 8
@@ -84,7 +84,7 @@ def build_sections(result: StudyResult) -> list[Section]:
 
 
 def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Section:
-    numbered = len(result.finished) > _LABELLED
+    numbered = sum(len(result.label(arm)) for arm in result.finished) > _LABELLED
     return Section(
         name=result.grid.name,
         question=result.grid.question,
