@@ -119,3 +119,12 @@ def test_mistakes_are_named_before_work(
 ) -> None:
     assert complaint in fail("evaluate", "cat.safetensors", "--photos", photos, *arguments)
     assert not Path("evaluation/pictures").exists()
+
+
+@pytest.mark.parametrize("empty", ["photos", "pictures"])
+def test_folders_without_pictures_are_named_before_work(fail: Fail, prepared: Path, photos: Path, empty: str) -> None:
+    Path(empty).mkdir()
+    Path(empty, "notes.txt").write_text("none here")
+    Path(empty, "broken.png").write_bytes(b"none either")
+    what, given = ("cat.safetensors", empty) if empty == "photos" else (empty, photos)
+    assert f"no pictures in {empty}" in fail("evaluate", what, "--photos", given)

@@ -152,6 +152,14 @@ def test_an_error_nobody_foresaw_is_kept_in_one_line(finished: Prepared, monkeyp
     assert (outcome.status, outcome.error) == ("failed", "RuntimeError: out of memory")
 
 
+def test_the_folder_of_another_study_is_refused(finished: Prepared, tiny_base: Base) -> None:
+    folder = finished.table.folder
+    facts = finished.table.facts()
+    with pytest.raises(BadConfig, match=r"holds the study '.*', not 'Another'; choose another folder with -o"):
+        prepare_runs(folder, tiny_base, title="Another")
+    assert finished.table.facts() == facts
+
+
 def test_another_base_under_the_same_name_is_refused(finished: Prepared) -> None:
     outcome = running.execute(replace(finished.specs[0], fingerprint="0" * 16))
     assert outcome.status == "failed"

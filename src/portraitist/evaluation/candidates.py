@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,7 @@ def find_candidates(
     Raises:
         BadConfig: If nothing can be paired, or nobody says what a subject is.
         BadFile: If `what` is not there.
+        BadPhoto: If a folder of photos or pictures holds none that can be read.
     """
     if not what.exists():
         raise BadFile(f"{what} does not exist; give an adapter file, a folder of adapters or a folder of pictures")
@@ -69,7 +70,12 @@ def find_candidates(
             f"nothing in {what} belongs to photos in {photos or 'the examples'}: there are {_few(list(found))} here and"
             f" {_few(list(folders))} there; they must have the same names"
         )
-    return [_pair(found[name], name, folders[name], protocol, class_noun, token) for name in shared]
+    candidates = [_pair(found[name], name, folders[name], protocol, class_noun, token) for name in shared]
+    for candidate in candidates:
+        _require_pictures(candidate.photos)
+        if candidate.pictures is not None:
+            _require_pictures(candidate.pictures)
+    return candidates
 
 
 def _photo_folders(photos: Path | None) -> dict[str, Path]:
@@ -168,17 +174,30 @@ def without_token(prompt: str, token: str) -> str:
 
 
 def _read(folder: Path) -> list[tuple[Path, Image.Image]]:
-    read = []
+    read = list(_readable(folder))
+    if not read:
+        raise _no_pictures(folder)
+    return read
+
+
+def _require_pictures(folder: Path) -> None:
+    if next(_readable(folder), None) is None:
+        raise _no_pictures(folder)
+
+
+def _readable(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
+    """Read pictures one by one; sheets and files that are no pictures are passed over."""
     for path in list_photos(folder):
         if path.stem == "sheet":
             continue
         try:
-            read.append((path, decode_photo(path)))
+            yield path, decode_photo(path)
         except BadPhoto:
             continue
-    if not read:
-        raise BadPhoto(f"no pictures in {folder}; give a folder of pictures")
-    return read
+
+
+def _no_pictures(folder: Path) -> BadPhoto:
+    return BadPhoto(f"no pictures in {folder}; give a folder of pictures")
 
 
 def _listed_prompts(path: Path) -> dict[str, str]:

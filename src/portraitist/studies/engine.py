@@ -10,6 +10,7 @@ from typing import Any
 
 from portraitist import __version__
 from portraitist.bases import Base, load_base
+from portraitist.errors import BadConfig
 from portraitist.files import require_writable
 from portraitist.progress import track
 from portraitist.studies.executors import get_executor
@@ -68,8 +69,20 @@ def prepare(study: Study, folder: Path) -> Prepared:
     cells = plan(study, base, scorer)
     require_writable(folder, _ROOM_PER_RUN * len(unique_specs(cells)))
     table = Table(folder)
-    table.write_facts(study_facts(study, base, scorer, table.facts()))
+    earlier = table.facts()
+    _require_same_study(study, earlier, folder)
+    table.write_facts(study_facts(study, base, scorer, earlier))
     return Prepared(study, tuple(cells), scorer, table)
+
+
+def _require_same_study(study: Study, earlier: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to write a study's report and facts over those of another."""
+    title = earlier.get("study", {}).get("title", study.title)
+    if title != study.title:
+        raise BadConfig(
+            f"{folder} holds the study {title!r}, not {study.title!r}; choose another folder with -o"
+            f" (--from {folder} takes over runs that both have)"
+        )
 
 
 def take_over(prepared: Prepared, source: Path) -> int:
