@@ -21,7 +21,7 @@ from portraitist.studies.running import RunOutcome, picture_name
 from portraitist.studies.sections import build_sections
 from portraitist.studies.study_report import FIGURES, write_report
 
-from .conftest import STUDY, make_up
+from .conftest import STUDY, made_up_outcome, make_up
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,25 @@ def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -
         assert "lora is 64x smaller than full, within noise of it at DINO, with no clear loss at CLIP-T." in text
     assert "PRES (lower is better)" in text
     assert "for svdiff, 0.6" in text
+
+
+def test_the_smaller_one_is_named_with_what_it_loses(tiny_base: Base, tmp_path: Path) -> None:
+    prepared = make_up(tmp_path, tiny_base)
+    cells = {
+        (cell.arm.method, cell.spec.subject, cell.spec.seed): cell for cell in prepared.cells if not cell.arm.values
+    }
+    for index, ((method, subject, seed), cell) in enumerate(cells.items()):
+        if method != "lora":
+            continue
+        full = made_up_outcome(cells["full", subject, seed].spec, cells["full", subject, seed].arm)
+        likeness = full.scores["dino"] - 0.001 + (0.01 if index % 2 else -0.01)
+        scores = {**full.scores, "dino": likeness, "clip_t": full.scores["clip_t"] - 0.05}
+        prepared.table.record(replace(made_up_outcome(cell.spec, cell.arm), scores=scores))
+    text = " ".join(answer(analyse(prepared)))
+    assert re.search(
+        r"lora is 64x smaller than full, within noise of it at DINO, but behind it at CLIP-T: 0\.\d+ against 0\.\d+\.",
+        text,
+    )
 
 
 def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:

@@ -141,26 +141,25 @@ def _span(grid: GridResult) -> list[str]:
 
 
 def _smallest(grid: GridResult) -> list[str]:
-    """Name the smallest arm that is within noise of the best at the subject, and not clearly behind it at prompts."""
+    """Name the smallest arm within noise of the best at the subject, rather one that is not behind it at prompts."""
     subject, prompt = grid.first("subject"), grid.first("prompt")
     best = grid.best(subject) if subject else None
-    if subject is None or best is None or best.size is None:
+    if subject is None or best is None or not best.size:
         return []
-    near = [
-        arm
-        for arm in grid.compared
-        if arm.size
-        and grid.within_noise(arm, best, subject)
-        and (prompt is None or grid.no_clear_loss(arm, best, prompt))
-    ]
-    smallest = min((arm for arm in near if arm is not best), key=lambda arm: arm.size or 0, default=None)
+    near = [arm for arm in grid.compared if arm is not best and arm.size and grid.within_noise(arm, best, subject)]
+    keeping = [arm for arm in near if prompt is None or grid.no_clear_loss(arm, best, prompt)]
+    losing = [arm for arm in near if prompt is not None and grid.no_clear_loss(best, arm, prompt)]
+    smallest = min(keeping or losing, key=lambda arm: arm.size or 0, default=None)
     if smallest is None or not smallest.size or best.size / smallest.size < _WORTH_SAYING:
         return []
-    line = (
-        f"{smallest.arm.label} is {_factor(best.size / smallest.size)} smaller than {best.arm.label}, within noise of"
-    )
-    line += f" it at {_lower(subject.label)}"
-    return [f"{line}, with no clear loss at {_lower(prompt.label)}." if prompt else f"{line}."]
+    line = f"{smallest.arm.label} is {_factor(best.size / smallest.size)} smaller than {best.arm.label}"
+    line += f", within noise of it at {_lower(subject.label)}"
+    if prompt is None:
+        return [f"{line}."]
+    if keeping:
+        return [f"{line}, with no clear loss at {_lower(prompt.label)}."]
+    means = [each.mean for arm in (smallest, best) if (each := arm.interval(prompt.name)) is not None]
+    return [f"{line}, but behind it at {_lower(prompt.label)}: {' against '.join(map(in_figures, means))}."]
 
 
 def _front(grid: GridResult) -> list[str]:
