@@ -1,62 +1,51 @@
-"""What was measured while training, as one SVG: a panel a quantity, the kept step marked."""
+"""What was measured while training, as one SVG drawn by Vega-Lite: a panel a quantity, the kept step marked."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from xml.sax.saxutils import escape
+from typing import Any
+
+import vl_convert
 
 from portraitist.files import write_aside
 
-_WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _GAP = 640, 120, 90, 20, 36, 34
-_INK, _LINE, _KEPT = "#222228", "#2b6cb0", "#c05621"
+_WIDTH, _PANEL = 560, 120
+_LINE, _KEPT = "#2b6cb0", "#c05621"
 
 
 def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]], kept: int | None, path: Path) -> None:
-    """Write curves over steps into an SVG file.
+    """Write curves over steps into an SVG file; values that are not finite are left out.
 
     Args:
         curves: Points (step, value) by name.
         kept: The step whose parameters are kept.
         path: The file.
     """
-    last = max((points[-1][0] for points in curves.values() if points), default=1)
-    height = _TOP + len(curves) * (_PANEL + _GAP)
-    title = "" if kept is None else f"kept: step {kept}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}"'
-        ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{_LEFT}" y="20" fill="{_KEPT}">{title}</text>',
-    ]
-    for number, (name, points) in enumerate(curves.items()):
-        if points:
-            parts += _panel(name, points, kept, last, _TOP + number * (_PANEL + _GAP))
+    finite = {name: [point for point in points if isfinite(point[1])] for name, points in curves.items()}
+    last = max((points[-1][0] for points in finite.values() if points), default=1)
+    steps = {"type": "quantitative", "scale": {"domain": [0, last]}, "title": "step"}
+    specification = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "title": {"text": "" if kept is None else f"kept: step {kept}", "color": _KEPT, "anchor": "start"},
+        "vconcat": [_panel(name, points, kept, steps) for name, points in finite.items() if points],
+        "config": {"axisX": {"grid": False}, "axisY": {"tickCount": 4}, "line": {"color": _LINE, "point": True}},
+    }
     with write_aside(path) as temporary:
-        temporary.write_text("\n".join([*parts, "</svg>\n"]))
+        temporary.write_text(vl_convert.vegalite_to_svg(specification))
 
 
-def _panel(name: str, points: Sequence[tuple[int, float]], kept: int | None, last: int, top: float) -> list[str]:
-    values = [value for _, value in points]
-    low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
-
-    def x(step: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * step / last
-
-    def y(value: float) -> float:
-        return top + _PANEL - 8 - (_PANEL - 16) * (value - low) / span
-
-    line = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in points)
-    parts = [
-        f'<text x="8" y="{top + _PANEL / 2}" fill="{_INK}">{escape(name)}</text>',
-        f'<text x="{_LEFT - 6}" y="{y(high) + 4:.1f}" text-anchor="end" fill="{_INK}">{high:.4g}</text>',
-        f'<rect x="{_LEFT}" y="{top}" width="{_WIDTH - _LEFT - _RIGHT}" height="{_PANEL}" fill="none" stroke="#ccc"/>',
-        f'<polyline points="{line}" fill="none" stroke="{_LINE}" stroke-width="2"/>',
-        *(f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="2.5" fill="{_LINE}"/>' for step, value in points),
-        f'<text x="{_LEFT}" y="{top + _PANEL + 14}" fill="{_INK}">0</text>',
-        f'<text x="{_WIDTH - _RIGHT}" y="{top + _PANEL + 14}" text-anchor="end" fill="{_INK}">step {last}</text>',
-    ]
-    if high != low:
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(low) + 4:.1f}" text-anchor="end" fill="{_INK}">{low:.4g}</text>')
-    if kept is not None:
-        parts.append(f'<path d="M{x(kept):.1f} {top}v{_PANEL}" stroke="{_KEPT}" stroke-dasharray="4 3"/>')
-    return parts
+def _panel(
+    name: str, points: Sequence[tuple[int, float]], kept: int | None, steps: Mapping[str, Any]
+) -> dict[str, Any]:
+    values = {"type": "quantitative", "scale": {"zero": False}, "title": name}
+    line = {
+        "data": {"values": [{"step": step, "value": value} for step, value in points]},
+        "mark": "line",
+        "encoding": {"x": {"field": "step", **steps}, "y": {"field": "value", **values}},
+    }
+    rule = {
+        "data": {"values": [] if kept is None else [{"step": kept}]},
+        "mark": {"type": "rule", "color": _KEPT, "strokeDash": [4, 3]},
+        "encoding": {"x": {"field": "step", **steps}},
+    }
+    return {"width": _WIDTH, "height": _PANEL, "layer": [line, rule]}
