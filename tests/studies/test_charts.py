@@ -1,6 +1,7 @@
 """Charts: everything inside the frame, colours left to the page, labels that cover each other as little as can be."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -26,6 +27,13 @@ def marks(chart: Chart) -> dict[str, tuple[float, float]]:
 
 def words(chart: Chart) -> list[str]:
     return [str(text.text) for text in drawn(chart).iter(f"{SVG}text")]
+
+
+def ticks(chart: Chart) -> dict[str, float]:
+    """Return the places of the labels along the horizontal axis."""
+    axis = next(group for group in drawn(chart).iter(f"{SVG}g") if "role-axis-label" in str(group.get("class")))
+    shown = [text for text in axis if text.get("opacity") != "0"]
+    return {str(text.text): float(re.findall(r"-?[\d.]+", str(text.get("transform")))[0]) for text in shown}
 
 
 def lines(chart: Chart, style: str) -> list[ElementTree.Element]:
@@ -81,12 +89,23 @@ def test_labels_of_near_points_do_not_cover_each_other() -> None:
     [
         ((0.0, 1.0), {"0.0", "0.2", "1.0"}),
         ((1e-4, 1e-1), {"0.0001", "0.001", "0.01", "0.1"}),
+        ((0.001, 0.05), {"0.001", "0.002", "0.005", "0.01", "0.02", "0.05"}),
         ((60.0, 500.0), {"100", "200", "500"}),
     ],
 )
 def test_a_wide_axis_is_logarithmic_with_round_ticks(values: tuple[float, float], labels: set[str]) -> None:
     chart = curves("t", "rate", "y", [Series("one", [Point(value, 0.123) for value in values], 0)])
     assert labels <= set(words(chart))
+    places = ticks(chart)
+    assert labels <= set(places)
+    assert len(places) <= 9
+    assert all(0 <= place <= chart.specification["width"] for place in places.values())
+
+
+def test_ticks_of_a_wide_axis_leave_room_for_their_words() -> None:
+    points = [Point(rate, 1.0) for rate in (6e-4, 6e-3, 3e-2)]
+    places = ticks(curves("t", "x", "y", [Series("one", points, 0)]))
+    assert min(b - a for a, b in pairwise(places.values())) > 30
 
 
 def test_bands_and_lines_have_the_colour_of_their_series() -> None:
@@ -97,6 +116,8 @@ def test_bands_and_lines_have_the_colour_of_their_series() -> None:
     assert len(re.findall(r"[ML]", str(band.get("d")))) == 6
     assert len(lines(chart, "var(--c3)")) == 1
     assert set(marks(chart)) == {"at 1.0", "at 2.0", "at 3.0"}
+    dots = [path for path in drawn(chart).iter(f"{SVG}path") if path.get("aria-roledescription") == "circle"]
+    assert all(dot.get("fill") == "var(--c3)" for dot in dots)
     assert chart.legend == ((3, "lora"),)
 
 

@@ -5,6 +5,7 @@ in light and dark, and are some kilobytes, where a charting library inside would
 the phone's scrolling for its own.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,8 +161,9 @@ def curves(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> 
     xs = [point.x for each in series for point in each.points]
     wide = min(xs) > 0 and max(xs) / min(xs) > _LOG_FROM
     colours = {"domain": [each.label for each in series], "range": [_colour(each.colour) for each in series]}
+    x = _axis("x", x_label, type="log" if wide else "linear", nice=False, padding=_ROOM)
     encoding = {
-        "x": _axis("x", x_label, type="log" if wide else "linear", nice=False, padding=_ROOM),
+        "x": {**x, "axis": _round_ticks(min(xs), max(xs))} if wide else x,
         "y": _axis("y", y_label, nice=False, padding=_ROOM),
         "color": {"field": "series", "type": "nominal", "scale": colours},
     }
@@ -207,6 +209,16 @@ def _values(point: Point) -> dict[str, Any]:
 
 def _axis(field: str, label: str, **scale: Any) -> dict[str, Any]:
     return {"field": field, "type": "quantitative", "title": label, "scale": {"zero": False, **scale}}
+
+
+def _round_ticks(low: float, high: float) -> dict[str, Any]:
+    """Return an axis with the ticks of a logarithm: few round numbers of each power of ten, all of them labelled."""
+    span = math.log10(high / low)
+    factors = (1, 2, 5) if span < 2 else (1, 3) if span < 3 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [float(f"{factor}e{power}") for power in powers for factor in factors]
+    inside = [value for value in values if low <= value <= high]
+    return {"values": inside, "tickCount": len(inside), "labelExpr": "datum.value"}
 
 
 def _colour(index: int) -> str:
