@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,15 @@ def list_photos(entry: Path) -> list[Path]:
         raise BadPhoto(f"the folder {entry} cannot be read: {error.strerror}") from error
     wanted = [path for path in files if not path.name.startswith(".") and not _is_companion(path)]
     return sorted(wanted, key=lambda path: (_natural_order(path.name.lower()), path.name))
+
+
+def decode_readable(paths: Iterable[Path]) -> Iterator[tuple[Path, Image.Image]]:
+    """Decode pictures one by one with their paths; files that are none are passed over."""
+    for path in paths:
+        try:
+            yield path, decode_photo(path)
+        except BadPhoto:
+            continue
 
 
 def _is_companion(path: Path) -> bool:

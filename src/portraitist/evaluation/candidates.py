@@ -12,7 +12,7 @@ from portraitist.adapters.formats import read_facts
 from portraitist.bases.examples import list_examples
 from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.evaluation.protocol import Protocol, ProtocolSubject
-from portraitist.photos import decode_photo, list_photos
+from portraitist.photos import decode_readable, list_photos
 
 SUFFIX = ".safetensors"
 _LIST = "metadata.jsonl"
@@ -72,9 +72,8 @@ def find_candidates(
         )
     candidates = [_pair(found[name], name, folders[name], protocol, class_noun, token) for name in shared]
     for candidate in candidates:
-        _require_pictures(candidate.photos)
-        if candidate.pictures is not None:
-            _require_pictures(candidate.pictures)
+        for folder in filter(None, (candidate.photos, candidate.pictures)):
+            next(_read(folder))  # complains where there is none
     return candidates
 
 
@@ -173,31 +172,15 @@ def without_token(prompt: str, token: str) -> str:
     return re.sub(found, bare, prompt, flags=re.IGNORECASE)
 
 
-def _read(folder: Path) -> list[tuple[Path, Image.Image]]:
-    read = list(_readable(folder))
-    if not read:
-        raise _no_pictures(folder)
-    return read
-
-
-def _require_pictures(folder: Path) -> None:
-    if next(_readable(folder), None) is None:
-        raise _no_pictures(folder)
-
-
-def _readable(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
-    """Read pictures one by one; sheets and files that are no pictures are passed over."""
-    for path in list_photos(folder):
-        if path.stem == "sheet":
-            continue
-        try:
-            yield path, decode_photo(path)
-        except BadPhoto:
-            continue
-
-
-def _no_pictures(folder: Path) -> BadPhoto:
-    return BadPhoto(f"no pictures in {folder}; give a folder of pictures")
+def _read(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
+    """Read a folder's pictures but its sheet one by one; that there is none shows when the first is asked for."""
+    paths = [path for path in list_photos(folder) if path.stem != "sheet"]
+    pictures = decode_readable(paths)
+    first = next(pictures, None)
+    if first is None:
+        raise BadPhoto(f"no pictures in {folder}; give a folder of pictures")
+    yield first
+    yield from pictures
 
 
 def _listed_prompts(path: Path) -> dict[str, str]:

@@ -104,16 +104,14 @@ class Chart:
     Attributes:
         title: What it shows; a page writes it above.
         specification: Vega-Lite's, with colours as the pages' style names them.
-        legend: Colour and name of each line, for a page to write below.
+        legend: Colour and name of each line, for a page to write below; points without lines have labels instead.
         front: Whether a dashed line joins a Pareto front.
-        labelled: Whether its points have labels.
     """
 
     title: str
     specification: Mapping[str, Any]
     legend: tuple[tuple[int, str], ...] = ()
     front: bool = False
-    labelled: bool = False
 
     def draw(self) -> Markup:
         """Return the SVG for a page that writes the legend and defines the colours."""
@@ -152,7 +150,7 @@ def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point]) -> 
         {"mark": label, "encoding": {"text": {"field": "label"}, "color": {"value": _INK}}},
     )
     front = sum(point.front for point in points) > 1
-    return Chart(title, _specification(values, encoding, layers), front=front, labelled=True)
+    return Chart(title, _specification(values, encoding, layers), front=front)
 
 
 def curves(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> Chart:
@@ -180,7 +178,6 @@ def _specification(
     values: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": _WIDTH,
         "height": _HEIGHT,
         "data": {"values": values},

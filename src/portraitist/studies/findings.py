@@ -78,8 +78,7 @@ def _effects(grid: GridResult, measure: Measure | None) -> list[str]:
     if measure is None or not found:
         return []
     ranked = sorted(found.items(), key=lambda pair: -abs(pair[1].mean))
-    direction = "higher" if measure.higher_is_better else "lower"
-    line = f"{measure.label} ({direction} is better), {choice_words(grid)}: "
+    line = f"{_directed(measure)}, {choice_words(grid)}: "
     line += _list([f"{effect.mean:+.3f} with {method}" for method, effect in ranked])
     if not all(can_decide(effect) for effect in found.values()):
         return [f"{line}."]
@@ -189,11 +188,11 @@ def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
     assert top is not None
     if worst is best or all(grid.within_noise(arm, best, measure) for arm, _ in known if arm is not best):
         return [] if worst is best else [f"{measure.label}: no difference is larger than noise."]
-    direction = "higher" if measure.higher_is_better else "lower"
-    return [
-        f"{measure.label} ({direction} is better): {in_words(top)} for {best.arm.label},"
-        f" {in_words(interval)} for {worst.arm.label}."
-    ]
+    return [f"{_directed(measure)}: {in_words(top)} for {best.arm.label}, {in_words(interval)} for {worst.arm.label}."]
+
+
+def _directed(measure: Measure) -> str:
+    return f"{measure.label} ({'higher' if measure.higher_is_better else 'lower'} is better)"
 
 
 def _over_axis(grid: GridResult) -> list[str]:

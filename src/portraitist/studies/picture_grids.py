@@ -8,7 +8,7 @@ from PIL import Image
 
 from portraitist.errors import BadPhoto
 from portraitist.evaluation.protocol import fill
-from portraitist.photos import decode_photo, list_photos
+from portraitist.photos import decode_readable, list_photos
 from portraitist.studies.analysis import ArmResult, GridResult
 from portraitist.studies.running import picture_name
 from portraitist.studies.study import thin
@@ -106,11 +106,8 @@ def _photos(folder: Path) -> Iterator[Image.Image]:
         paths = list_photos(folder)
     except BadPhoto:
         return
-    for path in thin(paths, _PHOTOS):
-        try:
-            yield _shown(decode_photo(path))
-        except BadPhoto:
-            continue
+    for _, photo in decode_readable(thin(paths, _PHOTOS)):
+        yield _shown(photo)
 
 
 def _shown(image: Image.Image) -> Image.Image:

@@ -25,7 +25,6 @@ def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]], kept: int | N
     last = max((points[-1][0] for points in finite.values() if points), default=1)
     steps = {"type": "quantitative", "scale": {"domain": [0, last]}, "title": "step"}
     specification = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "title": {"text": "" if kept is None else f"kept: step {kept}", "color": _KEPT, "anchor": "start"},
         "vconcat": [_panel(name, points, kept, steps) for name, points in finite.items() if points],
         "config": {"axisX": {"grid": False}, "axisY": {"tickCount": 4}, "line": {"color": _LINE, "point": True}},
