@@ -16,8 +16,8 @@ from benchmarks.measuring import Step, alternate, environment, keep_freed_memory
 from benchmarks.results import add_results
 from portraitist.adapters import Adapter, Attachment, find_layers, get_method
 from portraitist.bases.layers import LAYER_SETS
-from portraitist.toyland.config import load_config
-from portraitist.toyland.denoiser import build_denoiser
+from portraitist.toyland.first.config import load_config
+from portraitist.toyland.first.denoiser import build_denoiser
 
 METHODS: dict[str, tuple[dict[str, Any], str]] = {
     "lora": ({"rank": 4}, "attention"),

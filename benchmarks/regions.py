@@ -27,7 +27,7 @@ from portraitist.studies.pairs.identities import Pair, draw_pairs
 from portraitist.studies.pairs.judging import Judgement
 from portraitist.studies.pairs.recognisers import make_recogniser
 from portraitist.studies.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
-from portraitist.toyland.examiner import Examiner
+from portraitist.toyland.first.examiner import Examiner
 from portraitist.training.personalise import train
 
 # Start and base ratio.

@@ -8,7 +8,7 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.examples import get_example
 from portraitist.evaluation.encoders import EmbedsTexts, embed_captions, embed_images, load_encoder
 from portraitist.generation import Picture, SamplingConfig, generate
-from portraitist.toyland.world.captions import SCENE_PHRASES
+from portraitist.toyland.first.world.captions import SCENE_PHRASES
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject

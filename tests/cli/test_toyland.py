@@ -9,7 +9,7 @@ from click.testing import Result
 from PIL import Image
 
 from portraitist.bases.examples import list_examples
-from portraitist.toyland.config import load_config
+from portraitist.toyland.first.config import load_config
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]

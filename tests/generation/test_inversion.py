@@ -14,7 +14,7 @@ from portraitist.errors import BadConfig
 from portraitist.generation.inversion import Ddim, Level, relative_error, slerp, step_down, step_up
 from portraitist.generation.latents import encode_conditions, encode_image
 from portraitist.photos import decode_photo
-from portraitist.toyland.world.captions import SCENE_PHRASES
+from portraitist.toyland.first.world.captions import SCENE_PHRASES
 
 PROMPTS = ["a red robot on the beach", "a cat in the snow"]
 

@@ -50,7 +50,7 @@ def editing(
     from portraitist.studies.editing.edits import draw_edits
     from portraitist.studies.editing.report import write_editing_report
     from portraitist.studies.editing.study import METHODS, EditingStudy, default_arms, default_recipes
-    from portraitist.toyland.examiner import BUILTIN, Examiner
+    from portraitist.toyland.first.examiner import BUILTIN, Examiner
 
     place = choose_device(device)
     judge = Examiner.load(examiner or BUILTIN)

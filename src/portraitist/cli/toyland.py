@@ -36,8 +36,8 @@ def train(
     quiet_libraries()
     import torch
 
-    from portraitist.toyland.config import load_config
-    from portraitist.toyland.making import STAGES, Workshop
+    from portraitist.toyland.first.config import load_config
+    from portraitist.toyland.first.making import STAGES, Workshop
 
     for name in stage or []:
         if name not in STAGES:
@@ -67,8 +67,8 @@ def export(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.toyland.config import load_config
-    from portraitist.toyland.making import Workshop
+    from portraitist.toyland.first.config import load_config
+    from portraitist.toyland.first.making import Workshop
 
     if output.exists():
         raise BadFile(f"{output} exists already; choose another folder with -o")
@@ -90,8 +90,8 @@ def exam(
     if not (folder / "pipeline" / "model_index.json").exists():
         raise BadFile(f"{folder} holds no finished toyland; train it with: portraitist toyland train --folder {folder}")
     quiet_libraries()
-    from portraitist.toyland.config import load_config
-    from portraitist.toyland.making import Workshop
+    from portraitist.toyland.first.config import load_config
+    from portraitist.toyland.first.making import Workshop
 
     workshop = Workshop(folder, load_config(config), choose_device(device), questions=questions)
     workshop.make(("examiner", "exam"))
@@ -110,8 +110,8 @@ def pictures(
     from portraitist.files import write_aside
     from portraitist.generation.sheets import caption_sheet
     from portraitist.randomness import numpy_generator
-    from portraitist.toyland.world.captions import caption
-    from portraitist.toyland.world.pictures import render, sample_picture
+    from portraitist.toyland.first.world.captions import caption
+    from portraitist.toyland.first.world.pictures import render, sample_picture
 
     drawn = []
     for index in range(count):
@@ -145,7 +145,7 @@ def subjects(
     seed: Annotated[int, typer.Option(min=0, help="Seed of who is drawn, and of the photos.")] = 0,
 ) -> None:
     """Draw new subjects: folders of photos, as the examples are."""
-    from portraitist.toyland.world.examples import write_examples
+    from portraitist.toyland.first.world.examples import write_examples
 
     if output.exists() and any(output.iterdir()):
         raise BadFile(f"{output} is not empty; choose another folder with -o")

@@ -17,7 +17,7 @@ from portraitist.generation import SamplingConfig, generate
 from portraitist.studies.demo.demo import SEEDS, Demo, choose_prompts, run_demo
 from portraitist.studies.demo.page import headline, render_page
 from portraitist.studies.demo.writing import write_demo
-from portraitist.toyland.world.captions import SCENE_PHRASES
+from portraitist.toyland.first.world.captions import SCENE_PHRASES
 from portraitist.training.recipes import load_recipe
 
 SAMPLING = SamplingConfig(steps=2)

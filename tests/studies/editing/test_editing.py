@@ -22,7 +22,7 @@ from portraitist.studies.editing.report import (
 )
 from portraitist.studies.editing.scores import EditScores, score_edits
 from portraitist.studies.editing.study import EditingStudy, default_arms, default_recipes
-from portraitist.toyland.examiner import Examiner
+from portraitist.toyland.first.examiner import Examiner
 
 
 @pytest.fixture(scope="module")

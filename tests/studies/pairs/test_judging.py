@@ -14,8 +14,8 @@ from portraitist.studies.pairs import judging
 from portraitist.studies.pairs.identities import Pair, draw_pairs, photos_of
 from portraitist.studies.pairs.judging import PairJudge, Seen, Verdict, _floor, decide, halves, resemblance
 from portraitist.studies.pairs.recognisers import ColourRecogniser
-from portraitist.toyland.world.identities import sample_identity
-from portraitist.toyland.world.pictures import render, sample_picture
+from portraitist.toyland.first.world.identities import sample_identity
+from portraitist.toyland.first.world.pictures import render, sample_picture
 
 SIZE = 32
 

@@ -16,7 +16,7 @@ from portraitist.bases import Base
 from portraitist.bases.examples import Example
 from portraitist.files import require_writable
 from portraitist.generation import SamplingConfig, generate
-from portraitist.toyland.world.captions import SCENE_PHRASES, STYLE_PHRASES
+from portraitist.toyland.first.world.captions import SCENE_PHRASES, STYLE_PHRASES
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject

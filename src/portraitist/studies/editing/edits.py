@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.world import artwork
-from portraitist.toyland.world.captions import plain_caption
-from portraitist.toyland.world.identities import NOTHING, ROBOT_COLOURS, Identity, sample_identity
-from portraitist.toyland.world.pictures import CAT_ACCESSORIES, Appearance, PictureSpec, render, sample_picture
-from portraitist.toyland.world.scenes import SCENES
-from portraitist.toyland.world.styles import STYLES
+from portraitist.toyland.first.world import artwork
+from portraitist.toyland.first.world.captions import plain_caption
+from portraitist.toyland.first.world.identities import NOTHING, ROBOT_COLOURS, Identity, sample_identity
+from portraitist.toyland.first.world.pictures import CAT_ACCESSORIES, Appearance, PictureSpec, render, sample_picture
+from portraitist.toyland.first.world.scenes import SCENES
+from portraitist.toyland.first.world.styles import STYLES
 
 PER_KIND = 8
 _GLASSES = ("Sunglasses", "Prescription02", "Round", "Wayfarers")

@@ -16,7 +16,7 @@ from portraitist.studies.editing.edits import KINDS_OF_EDIT, KnownEdit
 from portraitist.studies.editing.scores import EditScores, score_edits
 from portraitist.studies.editing.study import NOTHING, EditingStudy
 from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_noise
-from portraitist.toyland.examiner import Examiner, restore
+from portraitist.toyland.first.examiner import Examiner, restore
 
 PAGE, GRID = "editing.md", "editing.png"
 UNEDITED, ANSWER = "unedited picture", "true answer"

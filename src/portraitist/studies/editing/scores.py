@@ -8,8 +8,8 @@ from PIL import Image
 
 from portraitist.evaluation.encoders import Encoder, embed_images
 from portraitist.studies.editing.edits import KnownEdit
-from portraitist.toyland.examiner import Examiner, Reading
-from portraitist.toyland.world.captions import labels
+from portraitist.toyland.first.examiner import Examiner, Reading
+from portraitist.toyland.first.world.captions import labels
 
 # Difference of a colour channel, of 255, from which a pixel counts as changed by the edit.
 _CHANGED = 8

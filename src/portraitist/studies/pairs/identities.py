@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
-from portraitist.toyland.world.pictures import render, sample_picture
-from portraitist.toyland.world.scenes import SCENES
+from portraitist.toyland.first.world.identities import KINDS, Identity, sample_identity
+from portraitist.toyland.first.world.pictures import render, sample_picture
+from portraitist.toyland.first.world.scenes import SCENES
 
 # What has a background of its own.
 PLACES = tuple(scene for scene in SCENES if scene != "plain")

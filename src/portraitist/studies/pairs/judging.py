@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from portraitist.randomness import numpy_generator
 from portraitist.studies.pairs.identities import PLACES, Pair, photos_of
 from portraitist.studies.pairs.recognisers import Recogniser
-from portraitist.toyland.world.identities import Identity, sample_identity
-from portraitist.toyland.world.pictures import PictureSpec, render, sample_picture
+from portraitist.toyland.first.world.identities import Identity, sample_identity
+from portraitist.toyland.first.world.pictures import PictureSpec, render, sample_picture
 from portraitist.training.multi_subject.cut_mix import collage
 from portraitist.training.recipes import CollageFit
 

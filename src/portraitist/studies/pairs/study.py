@@ -27,8 +27,8 @@ from portraitist.studies.pairs.identities import Pair, draw_pairs, photos_of
 from portraitist.studies.pairs.judging import JUDGING, STRANGERS, PairJudge
 from portraitist.studies.pairs.recognisers import Recogniser, make_recogniser
 from portraitist.studies.pairs.rows import PairStudyFolder, Row, Way
-from portraitist.toyland.examiner import restore
-from portraitist.toyland.world.identities import check_split
+from portraitist.toyland.first.examiner import restore
+from portraitist.toyland.first.world.identities import check_split
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY
 from portraitist.training.multi_subject.teaching import train_several
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT

@@ -1,0 +1,318 @@
+"""Making toyland: its stages, each resumable, into one pipeline folder; its exam; the encoders that evaluate on it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from portraitist.evaluation.encoders import PictureNetwork
+from portraitist.files import write_aside
+from portraitist.generation import SamplingConfig
+from portraitist.toyland.first import encoder_stages
+from portraitist.toyland.first.autoencoder import (
+    AutoencoderTask,
+    build_autoencoder,
+    encode_pictures,
+    reconstruction_error,
+)
+from portraitist.toyland.first.config import ToylandConfig, WarmedTrainingConfig
+from portraitist.toyland.first.denoiser import DenoiserTask, build_denoiser, build_scheduler
+from portraitist.toyland.first.exam import choose_guidance, examine, grade
+from portraitist.toyland.first.examiner import Examiner, ExaminerTask, Reading, reconstruct
+from portraitist.toyland.first.grids import GridWriter, sample_grid
+from portraitist.toyland.first.identifiers import place_identifiers
+from portraitist.toyland.first.text_encoder import (
+    ContrastiveTask,
+    build_text_encoder,
+    retrieval_accuracy,
+    without_projection,
+)
+from portraitist.toyland.first.tokenizer import train_tokenizer
+from portraitist.toyland.first.world.captions import IDENTIFIERS
+from portraitist.toyland.first.world.dataset import Dataset, load_dataset, write_dataset
+from portraitist.toyland.first.world.identities import KINDS
+from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Task
+
+BASE_STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
+ENCODER_STAGES = ("portraits", "clip-encoder", "identity-encoder", "dino-encoder")
+STAGES = (*BASE_STAGES, *ENCODER_STAGES)
+_REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folder in which toyland is made: data, one folder a stage, the finished pipeline.
+
+    Attributes:
+        folder: Where everything goes; an interrupted stage continues from here.
+        config: Every setting.
+        device: Where the networks are trained.
+        precision: ``no`` or ``bf16``.
+        workers: Processes that draw pictures.
+        grid_every: Steps of the denoiser between two grids of sampled pictures; 0 draws none.
+        questions: Questions of the exam; a tenth of them choose the guidance.
+    """
+
+    folder: Path
+    config: ToylandConfig
+    device: str = "cpu"
+    precision: str = "no"
+    workers: int = 1
+    grid_every: int = 1000
+    questions: int = 2000
+
+    def make(self, stages: tuple[str, ...] = STAGES) -> None:
+        """Run the given stages in order; a finished stage is passed over."""
+        steps: dict[str, Callable[[], None]] = {
+            "pictures": self.draw_pictures,
+            "autoencoder": self.train_autoencoder,
+            "text-encoder": self.train_text_encoder,
+            "denoiser": self.train_denoiser,
+            "examiner": self.train_examiner,
+            "exam": self.hold_exam,
+            "portraits": partial(encoder_stages.draw_portraits, self),
+            "clip-encoder": partial(encoder_stages.train_clip_encoder, self),
+            "identity-encoder": partial(encoder_stages.train_identity_encoder, self),
+            "dino-encoder": partial(encoder_stages.train_dino_encoder, self),
+        }
+        for stage in stages:
+            steps[stage]()
+
+    def draw_pictures(self) -> None:
+        """Draw the training and validation pictures."""
+        world = self.config.world
+        for split, count in (("train", world.pictures), ("validation", world.validation_pictures)):
+            write_dataset(
+                self.folder / split, count, split, world.seed, world.captions_per_picture, workers=self.workers
+            )
+
+    def train_autoencoder(self) -> None:
+        """Train the autoencoder, then encode every picture."""
+        config = self.config.autoencoder
+        target = self.folder / "vae"
+        if not (target / "config.json").exists():
+            torch.manual_seed(config.seed)
+            model = build_autoencoder(config).to(self.device)
+            task = AutoencoderTask(model, self.data("train").images, config)
+            loop_config = LoopConfig(
+                steps=config.steps,
+                schedule="cosine",
+                warmup_steps=200,
+                average_decay=config.average_decay,
+                precision=self.precision,
+            )
+            self.finish(Loop(task, loop_config, self.folder / "autoencoder", description="autoencoder"))
+            model = model.to(memory_format=torch.contiguous_format).eval()
+            images = self.data("validation").images
+            self.report("autoencoder", {"validation_mse": reconstruction_error(model, images)})
+            means, _ = encode_pictures(model, self.data("train").images[:2000])
+            model.register_to_config(scaling_factor=round(float(1 / means.float().std()), 5))
+            model.save_pretrained(target)
+        self._encode_pictures(AutoencoderKL.from_pretrained(target).to(self.device).eval())
+
+    def _encode_pictures(self, model: AutoencoderKL) -> None:
+        path = self.folder / "latents.safetensors"
+        if path.exists():
+            return
+        means, deviations = encode_pictures(model, self.data("train").images)
+        scale = model.config.scaling_factor
+        with write_aside(path) as temporary:
+            save_file({"mean": means * scale, "deviation": deviations * scale}, temporary)
+
+    def train_text_encoder(self) -> None:
+        """Train the tokenizer and the text encoder, then give identifiers a place among the words it knows."""
+        config = self.config.text_encoder
+        if (self.folder / "text_encoder" / "config.json").exists():
+            return
+        tokenizer = self.tokenizer()
+        torch.manual_seed(config.seed)
+        text = build_text_encoder(config, tokenizer).to(self.device)
+        pictures = PictureNetwork(config.picture_channels, config.embedding).to(self.device)
+        data = self.data("train")
+        token_ids = self.token_ids("train", data, tokenizer)
+        task = ContrastiveTask(text, pictures, data.images, token_ids, config)
+        self.train(task, config, "text-encoder")
+        text.eval(), pictures.eval()
+        data = self.data("validation")
+        accuracy = retrieval_accuracy(text, pictures, data.images, self.token_ids("validation", data, tokenizer))
+        plain = without_projection(text)
+        known = torch.unique(token_ids.long())
+        visible = place_identifiers(plain, tokenizer, IDENTIFIERS, KINDS, known, config.seed)
+        facts = {"validation_top1_among_100": accuracy, "least_visible_identifier": min(visible.values())}
+        self.report("text-encoder", facts)
+        plain.save_pretrained(self.folder / "text_encoder")
+
+    def train_denoiser(self, callbacks: tuple[Callback, ...] = ()) -> None:
+        """Train the denoiser and save the pipeline."""
+        config = self.config.denoiser
+        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        text = self._text_encoder()
+        torch.manual_seed(config.seed)
+        unet = build_denoiser(config, self.config.autoencoder, text.config.hidden_size).to(self.device)
+        stored = load_file(self.folder / "latents.safetensors")
+        data = self.data("train")
+        task = DenoiserTask(
+            unet,
+            text,
+            (stored["mean"], stored["deviation"]),
+            self.token_ids("train", data, tokenizer),
+            _tokenize(tokenizer, [""])[0],
+            config,
+        )
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule=config.schedule,
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+            log_every=100,
+        )
+        loop = Loop(task, loop_config, self.folder / "denoiser", callbacks, description="denoiser")
+        if self.grid_every:
+            grids = GridWriter(self._assemble(unet), loop, self.folder / "denoiser" / "grids", self.grid_every)
+            loop.callbacks = (*callbacks, grids)
+        self.finish(loop)
+        self.save_pipeline(unet)
+
+    def export_checkpoint(self, target: Path) -> int:
+        """Save a pipeline with the averaged denoiser of the last checkpoint, finished or not; return its step.
+
+        Raises:
+            BadFile: If the denoiser has no checkpoint yet.
+        """
+        checkpoint = Checkpoint.load(self.folder / "denoiser" / LAST)
+        width = self._text_encoder().config.hidden_size
+        unet = build_denoiser(self.config.denoiser, self.config.autoencoder, width)
+        unet.load_state_dict(checkpoint.average or checkpoint.parameters)
+        self.save_pipeline(unet, target)
+        return checkpoint.step
+
+    def save_pipeline(self, unet: UNet2DConditionModel, target: Path | None = None) -> Path:
+        """Assemble the stages into a `StableDiffusionPipeline` folder in float16 and return it."""
+        target = target or self.folder / "pipeline"
+        pipeline = self._assemble(unet.cpu().to(memory_format=torch.contiguous_format))
+        pipeline.to("cpu", torch.float16)
+        pipeline.vae.register_to_config(_name_or_path="toyland")  # not the folder it was made in
+        pipeline.save_pretrained(target, safe_serialization=True)
+        return target
+
+    def _assemble(self, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
+        """Put a pipeline together around a UNet."""
+        return StableDiffusionPipeline(
+            vae=AutoencoderKL.from_pretrained(self.folder / "vae").to(unet.device).eval(),
+            text_encoder=self._text_encoder().to(unet.device).eval(),
+            tokenizer=CLIPTokenizer.from_pretrained(self.folder / "tokenizer"),
+            unet=unet,
+            scheduler=build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+    def train_examiner(self) -> None:
+        """Train the classifier that reads generated pictures."""
+        config = self.config.examiner
+        target = self.folder / "examiner"
+        if (target / "config.json").exists():
+            return
+        data, validation = self.data("train"), self.data("validation")
+        autoencoder = AutoencoderKL.from_pretrained(self.folder / "vae").to(self.device).eval()
+        restored = reconstruct(autoencoder, data.images[: config.reconstructions])
+        torch.manual_seed(config.seed)
+        model = Examiner(config.channels, self.config.autoencoder.resolution).to(self.device)
+        truth = [Reading.from_labels(labels) for labels in data.labels]
+        task = ExaminerTask(model, data.images, truth, config, restored)
+        self.train(task, config, "examiner")
+        scores = grade([Reading.from_labels(labels) for labels in validation.labels], model.read(validation.images))
+        self.report("examiner", {f"validation_{name}": score.accuracy for name, score in scores.items()})
+        model.save(target)
+
+    def hold_exam(self) -> None:
+        """Choose the guidance, examine the pipeline and write the report, as JSON and as a table, and a grid."""
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            self.folder / "pipeline", safety_checker=None, torch_dtype=torch.float32
+        )
+        pipeline.to(self.device)
+        examiner = Examiner.load(self.folder / "examiner").to(self.device)
+        target = self.folder / "exam"
+        guidance, tried = choose_guidance(pipeline, examiner, count=max(1, self.questions // 10))
+        report = examine(pipeline, examiner, self.questions, guidance=guidance, validation=self.data("validation"))
+        report.save(target / "report.json")
+        for candidate, trial in tried.items():
+            trial.save(target / f"guidance-{candidate:g}.json")
+        with write_aside(target / "report.md") as temporary:
+            temporary.write_text(report.markdown())
+        with write_aside(target / "grid.png") as temporary:
+            sample_grid(pipeline, config=SamplingConfig(guidance=guidance)).save(temporary, format="PNG")
+
+    def train(self, task: Task, config: WarmedTrainingConfig, stage: str) -> None:
+        """Train a stage's network with a learning rate that warms up and falls to nothing."""
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule="cosine",
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+        )
+        self.finish(Loop(task, loop_config, self.folder / stage, description=stage))
+
+    def finish(self, loop: Loop) -> None:
+        """Run a stage to its end, leave the averaged weights in the model and note the outcome."""
+        outcome = loop.run(resume=True)
+        if loop.average is not None:
+            loop.average.copy_to(loop.parameters.values())
+        facts = {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses}
+        self.report(loop.description, facts)
+
+    def report(self, stage: str, facts: dict[str, float]) -> None:
+        """Write facts about a stage down."""
+        report = self.read_report()
+        report.setdefault(stage, {}).update(facts)
+        with write_aside(self.folder / _REPORT) as temporary:
+            temporary.write_text(json.dumps(report, indent=2))
+
+    def read_report(self) -> dict[str, dict[str, float]]:
+        """Return the facts about every stage that has finished."""
+        path = self.folder / _REPORT
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def data(self, split: str) -> Dataset:
+        """Open the pictures and captions of a split."""
+        return load_dataset(self.folder / split)
+
+    def _text_encoder(self) -> CLIPTextModel:
+        return CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32).to(self.device)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """Return the tokenizer, trained on all captions the first time."""
+        folder = self.folder / "tokenizer"
+        if not folder.exists():
+            config = self.config.text_encoder
+            captions = (caption for row in self.data("train").captions for caption in row)
+            train_tokenizer(captions, IDENTIFIERS, config.vocabulary, config.tokens).save_pretrained(folder)
+        return CLIPTokenizer.from_pretrained(folder)
+
+    def token_ids(self, split: str, data: Dataset, tokenizer: CLIPTokenizer) -> Tensor:
+        """Return the captions' tokens ``[n, captions, tokens]`` in int16, cached."""
+        path = self.folder / f"tokens-{split}.safetensors"
+        if not path.exists():
+            flat = [caption for row in data.captions for caption in row]
+            ids = _tokenize(tokenizer, flat).view(len(data.captions), -1, tokenizer.model_max_length)
+            with write_aside(path) as temporary:
+                save_file({"ids": ids}, temporary)
+        return load_file(path)["ids"]
+
+
+def _tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Tokenise to ``[n, tokens]`` in int16, padded and truncated to the model's length."""
+    ids = np.array(tokenizer(captions, padding="max_length", truncation=True).input_ids, dtype=np.int16)
+    return torch.from_numpy(ids)
