@@ -2,7 +2,7 @@
 
 from portraitist.toyland.world.hands.dicebear import component
 from portraitist.toyland.world.hands.layers import Layer
-from portraitist.toyland.world.hands.worn import held, neckwear
+from portraitist.toyland.world.hands.worn import arms, held, neckwear
 
 _HAND = "critters"
 _SCALE = 5.12
@@ -42,6 +42,7 @@ def draw_layers() -> tuple[Layer, ...]:
     bodies = {f"{body} {top}": component(_HAND, "body", body, _at(0, 0), top=top) for body in BODIES for top in TOPS}
     bodies |= {f"{body} ": component(_HAND, "body", body, _at(0, 0)) for body in BODIES}
     return (
+        Layer("held", arms("M256 500Q372 524 432 474", 36, "@body")),
         Layer("body", bodies),
         Layer("pattern", drawn("pattern", tuple(PATTERNS), 34, 75)),
         Layer("cheeks", drawn("cheeks", CHEEKS, 28, 53)),

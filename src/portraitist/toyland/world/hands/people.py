@@ -13,14 +13,14 @@ _FRINGE = "translate(159.6 179) scale(.52237)"
 
 # Hair by what a caption says of it; a person has one of its drawings.
 HAIR_STYLES: dict[str, tuple[str, ...]] = {
-    "long {} hair": ("long07", "long18", "long20", "short09"),
-    "long wavy {} hair": ("long02", "long03", "long15"),
-    "curly {} hair": ("long13", "long11", "short18"),
+    "long {} hair": ("long07", "long18", "long20"),
+    "long wavy {} hair": ("long02", "long03", "long15", "long11"),
+    "curly {} hair": ("long13", "short18"),
     "{} space buns": ("long05",),
     "a {} bun": ("long06",),
     "{} bunches": ("long16",),
     "a {} ponytail": ("long17",),
-    "a {} bob": ("long01", "long09", "long19"),
+    "a {} bob": ("long01", "long09", "long19", "short09"),
     "short {} hair": ("short05", "short13", "short20"),
     "wavy {} hair": ("short02", "short07"),
     "spiky {} hair": ("short03", "short19", "short10"),
@@ -28,6 +28,10 @@ HAIR_STYLES: dict[str, tuple[str, ...]] = {
     "a {} quiff": ("short16", "short11"),
     "a {} flat top": ("short17", "short15"),
 }
+# Styles that nobody sees under a hat that covers the head.
+UNDER_HATS = (
+    "{} space buns", "a {} bun", "wavy {} hair", "spiky {} hair", "messy {} hair", "a {} quiff", "a {} flat top",
+)  # fmt: skip
 BALD = "bald"
 FRINGES = ("variant02", "variant04", "variant05", "variant08", "variant11")
 # Drawings that leave the forehead to a fringe.
@@ -172,14 +176,14 @@ BEARDS = tuple(_BEARDS)
 _BEARD_OPENING = {name: ellipse(256, 392, 52, 30, "@skin") for name in ("beard", "long beard")}
 
 _FRECKLES = "".join(
-    ellipse(x, y, 4.6, 4, "#7a3b1e", 0.62)
+    ellipse(x, y, 4.8, 4.4, "@freckle", 0.8)
     for x, y in ((192, 342), (206, 352), (220, 342), (200, 330), (214, 330), (292, 342), (306, 352), (320, 342),
     (298, 330), (312, 330), (184, 352), (328, 352))
 )  # fmt: skip
 _CHEEKS = {
     "freckles": _FRECKLES,
     "rosy cheeks": mirrored(ellipse(196, 350, 25, 17, "#f0505a", 0.36)),
-    "a mole": ellipse(306, 366, 6.5, fill="#4a2a20"),
+    "a mole": ellipse(306, 366, 7, fill="@freckle"),
 }
 CHEEKS = tuple(_CHEEKS)
 
