@@ -222,7 +222,7 @@ def _describe_robot(parts: dict[str, str], texture: str, colour: str, worn: list
     front = parts["front"] if parts["front"] in ("buttons", "bolts") else f"a {parts['front']}"
     traits = [robots.TOPS[parts["top"]], robots.EYES[parts["eyes"]], f"{front} on its chest"]
     if texture != "plain":
-        traits.append(f"{texture} on its head")
+        traits.append(texture)
     return Description("robot", colour, robots.MOUTHS[parts["mouth"]], tuple(traits), tuple(worn), holding)
 
 

@@ -92,7 +92,7 @@ def _beach(rng: np.random.Generator) -> str:
     sun = _between(rng, 40, 470)
     shore = _between(rng, 372, 410)
     drawn = (
-        _sky("#4aaef0", "#bfe8fb", height=horizon)
+        _sky("#4aaef0", "#bfe8fb", height=horizon + 10)
         + _glow(sun, 84, 150, "#fff3b8")
         + ellipse(sun, 84, 40, fill="#ffe883")
     )

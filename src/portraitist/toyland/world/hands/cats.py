@@ -136,6 +136,6 @@ def draw_layers() -> tuple[Layer, ...]:
         Layer("nose", _NOSES),
         Layer("eyes", _eyes()),
         Layer("glasses", {"glasses": _GLASSES}),
-        Layer("hat", worn.hats(256, 152, 200, HATS)),
+        Layer("hat", worn.hats(256, 156, 200, HATS)),
         Layer("held", worn.held(420, 474, "@fur")),
     )
