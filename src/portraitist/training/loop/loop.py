@@ -92,23 +92,23 @@ class Loop:
         )
         self.schedule = build_schedule(self.optimizer, config)
         self._device = next(iter(self.parameters.values())).device.type
-        self.average = (
-            EMAModel(
-                self.parameters.values(),
-                decay=config.average_decay,
-                use_ema_warmup=True,
-                power=0.75,
-                foreach=self._device != "cpu",
-            )
-            if config.average_decay
-            else None
-        )
+        self.average = self._new_average()
         self._scaler = torch.amp.GradScaler(self._device, enabled=config.scale_gradients or config.precision == "fp16")
         self.completed = 0
         self.seconds = self.watch_seconds = self.elapsed = 0.0
         self.losses = Losses(self.processes, config.read_every)
         self.best: dict[str, Tensor] = {}
         self.kept: int | None = None
+
+    def _new_average(self) -> EMAModel | None:
+        if not self.config.average_decay:
+            return None
+        parameters, decay = self.parameters.values(), self.config.average_decay
+        return EMAModel(parameters, decay=decay, use_ema_warmup=True, power=0.75, foreach=self._device != "cpu")
+
+    def restart_average(self) -> None:
+        """Begin the average anew with the parameters as they are, after they were set from elsewhere."""
+        self.average = self._new_average()
 
     @property
     def history(self) -> list[dict[str, float]]:
