@@ -10,7 +10,7 @@ from torch import Tensor
 
 from portraitist.toyland.worlds import World
 
-SIDE = 128
+SIDE = 64
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (40, 70, 220), "yellow": (235, 210, 50)}
 SHAPES = ("disc", "square", "ring", "cross")
 PLACES = {"left": 0.32, "middle": 0.5, "right": 0.68}

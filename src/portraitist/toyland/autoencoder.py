@@ -108,7 +108,7 @@ def pyramid_error(difference: Tensor, levels: int) -> Tensor:
     """Return the mean absolute value of a difference on the bands of a Laplacian pyramid, summed over them."""
     total = difference.new_zeros(())
     for _ in range(levels):
-        if min(difference.shape[-2:]) < 2:
+        if difference.shape[-2] % 2 or difference.shape[-1] % 2:
             break
         smaller = F.avg_pool2d(difference, 2)
         total = total + (difference - F.interpolate(smaller, scale_factor=2, mode="nearest")).abs().mean()

@@ -5,7 +5,7 @@ import multiprocessing
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from portraitist.errors import BadConfig
 from portraitist.files import require_writable, write_aside
 from portraitist.progress import track
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.worlds import Described, World
+from portraitist.toyland.worlds import Described, Painter, World
 
 _SHARD = 1000
 _PAINTED_AT_ONCE = 50  # on a CPU, whose cache is small
@@ -99,6 +99,12 @@ def as_floats(pictures: Tensor) -> Tensor:
     return pictures.float().div_(127.5).sub_(1.0)
 
 
+@cache
+def _painter(world: World, device: str) -> Painter:
+    """Return a world's painter; drawing its artwork takes seconds, so a process keeps it."""
+    return world.painter(device)
+
+
 def describe(world: World, split: str, seed: int, captions: int, indices: range) -> Described:
     """Choose and describe the pictures of a split with the given indices; nothing is painted yet."""
     specs, texts, labels = [], [], []
@@ -117,7 +123,7 @@ def hold_pictures(
     world: World, count: int, split: str, seed: int, captions: int, device: str, workers: int = 1
 ) -> Dataset:
     """Draw a data set into a device's memory: other processes choose and describe, the device paints."""
-    painter = world.painter(device)
+    painter = _painter(world, device)
     images = torch.empty((count, world.resolution, world.resolution, 3), dtype=torch.uint8, device=device)
     texts: list[list[str]] = []
     labels: list[dict[str, Any]] = []
@@ -170,7 +176,7 @@ def open_pictures(folder: Path, device: str = "cpu") -> Dataset:
 def _draw(world: World, folder: Path, split: str, seed: int, captions: int, part: range) -> None:
     torch.set_num_threads(1)
     images = np.load(folder / "images.npy", mmap_mode="r+")
-    painter, lines = world.painter("cpu"), []
+    painter, lines = _painter(world, "cpu"), []
     for start in range(part.start, part.stop, _PAINTED_AT_ONCE):
         described = describe(world, split, seed, captions, range(start, min(start + _PAINTED_AT_ONCE, part.stop)))
         painted = painter.paint(described.plan).permute(0, 2, 3, 1).numpy()

@@ -8,7 +8,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from portraitist.toyland.denoiser import build_scheduler
 
-LARGEST_FILE = "15MiB"
+LARGEST_FILE = "15MB"
 
 
 def assemble(

@@ -57,12 +57,12 @@ class Described:
 
 def toyland_world() -> World:
     """Return toyland's own world."""
-    from portraitist.toyland.world import captions, painting, pictures
+    from portraitist.toyland.world import captions, identities, painting, pictures
 
     return World(
         pictures.RESOLUTION,
-        tuple(pictures.KINDS),
-        tuple(captions.IDENTIFIERS),
+        identities.KINDS,
+        captions.IDENTIFIERS,
         pictures.sample_picture,
         _describe,
         captions.labels,
