@@ -41,9 +41,9 @@ class MissingExtra(PortraitistError):
 class TrainingInterrupted(PortraitistError):
     """A run stopped on request, with a checkpoint written."""
 
-    def __init__(self, completed: int, steps: int, folder: Path | None) -> None:
+    def __init__(self, completed: int, steps: int | None, folder: Path | None) -> None:
         kept = f"the checkpoint is in {folder}; continue with --resume" if folder else "nothing was saved"
-        super().__init__(f"stopped after step {completed} of {steps}; {kept}")
+        super().__init__(f"stopped after step {completed}{f' of {steps}' if steps else ''}; {kept}")
 
 
 class TrainingDiverged(PortraitistError):

@@ -16,9 +16,9 @@ def derive_seed(seed: int, purpose: str, step: int = 0) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def torch_generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:
-    """Return a CPU generator for one purpose at one step of a run."""
-    return torch.Generator().manual_seed(derive_seed(seed, purpose, step))
+def torch_generator(seed: int, purpose: str, step: int = 0, device: str = "cpu") -> torch.Generator:
+    """Return a generator for one purpose at one step of a run; each kind of device draws numbers of its own."""
+    return torch.Generator(device).manual_seed(derive_seed(seed, purpose, step))
 
 
 def numpy_generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:

@@ -1,13 +1,18 @@
 """``portraitist toyland``: making the embedded base model, and looking at its world."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import DeviceOption, SplitOption, choose_device
+from portraitist.cli.launching import is_launched, launch
+from portraitist.cli.options import DeviceOption, SplitOption, choose_device, parse_settings
 from portraitist.cli.reporting import fact, say
 from portraitist.errors import BadConfig, BadFile
+
+if TYPE_CHECKING:
+    from portraitist.toyland.config import ToylandConfig
+    from portraitist.training.networks.machine import Machine
 
 app = typer.Typer(help="The embedded base model: train it again, look at its world.", no_args_is_help=True)
 
@@ -23,38 +28,89 @@ _FOLDER = Path("toyland-run")
 def train(
     folder: FolderOption = _FOLDER,
     config: ConfigOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the file, e.g. denoiser.batch_size=64."),
+    ] = None,
     stage: Annotated[list[str] | None, typer.Option(help="One stage, or several; all when not given.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Minutes from now, shared out between the stages; instead of their steps.")
+    ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
+    precision: Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")] = "auto",
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run, of each process.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine that train together.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw pictures.")] = 1,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Start from weights that a run on another machine returned.")
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--return", help="Write weights there now and then, to be taken elsewhere.")
+    ] = None,
 ) -> None:
     """Train toyland; an interrupted run continues where it was."""
     from portraitist.files import require_writable
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    import torch
-
-    from portraitist.toyland.first.config import load_config
-    from portraitist.toyland.first.making import STAGES, Workshop
+    from portraitist.toyland.config import load_config
+    from portraitist.toyland.making import STAGES
+    from portraitist.training.networks.machine import Machine
+    from portraitist.training.networks.reports import read_report
 
     for name in stage or []:
         if name not in STAGES:
             raise BadConfig(f"toyland has no stage {name!r}; there are: {', '.join(STAGES)}")
-    if precision not in ("no", "bf16"):
-        raise BadConfig(f"precision can be no or bf16, not {precision!r}")
-    settings = load_config(config)
-    require_writable(folder)
-    if threads:
-        torch.set_num_threads(threads)
-    workshop = Workshop(folder, settings, choose_device(device), precision, workers)
     chosen = tuple(name for name in STAGES if name in (stage or STAGES))
-    workshop.make(chosen)
-    for name, numbers in workshop.read_report().items():
+    machine = Machine.choose(choose_device(device), precision, compiled)
+    making = load_config(config, parse_settings(settings))
+    require_writable(folder)
+    if processes > 1 and not is_launched():
+        raise typer.Exit(launch(processes, threads))
+    _make(folder, making, machine, chosen, minutes, threads, workers, source, target)
+    for name, numbers in read_report(folder).items():
         if name in chosen:
             fact(name, ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
     fact("written", str(folder))
+
+
+def _make(
+    folder: Path,
+    config: "ToylandConfig",
+    machine: "Machine",
+    stages: tuple[str, ...],
+    minutes: float | None,
+    threads: int | None,
+    workers: int,
+    source: Path | None,
+    target: Path | None,
+) -> None:
+    """Run the stages."""
+    import torch
+
+    from portraitist.toyland.budgets import Budget
+    from portraitist.toyland.making import Workshop
+    from portraitist.toyland.returning import Returns, take_back
+    from portraitist.toyland.worlds import toyland_world
+
+    if threads:
+        torch.set_num_threads(threads)
+    if source is not None:
+        take_back(source, folder)
+    returns = Returns(folder, target) if target is not None else None
+    workshop = Workshop(
+        folder,
+        config,
+        toyland_world(),
+        machine,
+        workers,
+        None if minutes is None else Budget(minutes, stages, config.shares()),
+        returns.attend if returns is not None else None,
+    )
+    workshop.make(stages)
+    if returns is not None:
+        returns.write()
 
 
 @app.command("export")
@@ -67,12 +123,14 @@ def export(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.toyland.first.config import load_config
-    from portraitist.toyland.first.making import Workshop
+    from portraitist.toyland.config import load_config
+    from portraitist.toyland.making import Workshop
+    from portraitist.toyland.worlds import toyland_world
+    from portraitist.training.networks.machine import Machine
 
     if output.exists():
         raise BadFile(f"{output} exists already; choose another folder with -o")
-    step = Workshop(folder, load_config(config)).export_checkpoint(output)
+    step = Workshop(folder, load_config(config), toyland_world(), Machine()).export(output)
     fact("step", str(step))
     fact("written", str(output))
 

@@ -35,7 +35,7 @@ class Regression:
         biases = {name: value for name, value in named.items() if name.endswith("bias")}
         weights = {name: value for name, value in named.items() if name not in biases}
         biases_rate = 3 * self.rate if self.rate < 1 else self.rate  # Prodigy wants one rate
-        return [ParameterGroup(weights, self.rate, 0.1), ParameterGroup(biases, biases_rate)]
+        return [ParameterGroup(weights, self.rate, 0.1, hidden=True), ParameterGroup(biases, biases_rate)]
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         self.batches.append((step, micro_step))
@@ -186,7 +186,7 @@ def test_a_second_interrupt_is_not_swallowed(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-OPTIMIZERS = ("adamw", "adamw8bit", "prodigy", "prodigy-plus")
+OPTIMIZERS = ("adamw", "adamw8bit", "prodigy", "prodigy-plus", "muon")
 
 
 def rate(optimizer: str) -> float:

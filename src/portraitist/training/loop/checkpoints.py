@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
 
 
 def _value(plain: Any) -> Any:
-    """Undo `_plain`; JSON knows no tuples, and no optimiser's state holds lists."""
+    """Undo `_plain`; JSON knows no tuples, and no optimiser minds one where it had a list."""
     if isinstance(plain, dict):
         return torch.tensor(plain["number"], dtype=getattr(torch, plain["dtype"]))
-    return tuple(plain) if isinstance(plain, list) else plain
+    return tuple(_value(part) for part in plain) if isinstance(plain, list) else plain

@@ -6,16 +6,26 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from portraitist.errors import BadConfig
 from portraitist.training.recipes.groups import OptimizerName
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Named parameters that share a learning rate and a weight decay."""
+    """Named parameters that share a learning rate and a weight decay.
+
+    Attributes:
+        parameters: The parameters by name.
+        learning_rate: Their peak rate.
+        weight_decay: Their decoupled decay.
+        hidden: They are matrices or convolutions between a network's hidden states, which ``muon`` orthogonalises;
+            other optimisers make no difference.
+    """
 
     parameters: Mapping[str, nn.Parameter]
     learning_rate: float
     weight_decay: float = 0.0
+    hidden: bool = False
 
 
 class Task(Protocol):
@@ -58,9 +68,12 @@ class LoopConfig:
     """Settings of the loop.
 
     Attributes:
-        steps: Optimiser steps.
+        steps: Optimiser steps; None for as many as there is time for.
+        seconds: Time the run may take, over all its sittings; the schedule follows the clock. It ends with whichever
+            of the two comes first.
         accumulate: Micro-batches per optimiser step.
-        schedule: A schedule of diffusers: constant, constant_with_warmup, linear, cosine, ...
+        schedule: A schedule of diffusers: constant, constant_with_warmup, linear, cosine, ...; or ``cooldown``, which
+            falls over the last fifth.
         warmup_steps: Warm-up steps of the schedule (ignored by ``constant``, as in diffusers).
         cycles: Restarts of ``cosine_with_restarts``.
         power: Of ``polynomial``.
@@ -74,9 +87,11 @@ class LoopConfig:
         scale_gradients: Scale the loss so that gradients do not vanish in float16; always done with ``fp16``.
         checkpoint_seconds: A checkpoint is written when the last one is older.
         log_every: Steps between two lines of the log.
+        read_every: Steps whose losses are read together; reading waits for the device.
     """
 
-    steps: int
+    steps: int | None
+    seconds: float | None = None
     accumulate: int = 1
     schedule: str = "constant"
     warmup_steps: int = 0
@@ -84,7 +99,7 @@ class LoopConfig:
     power: float = 1.0
     step_rules: str | None = None
     max_gradient_norm: float = 1.0
-    optimizer: OptimizerName = "adamw"
+    optimizer: OptimizerName | Literal["muon"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     average_decay: float = 0.0
@@ -92,6 +107,38 @@ class LoopConfig:
     scale_gradients: bool = False
     checkpoint_seconds: float = 180.0
     log_every: int = 50
+    read_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            raise BadConfig("a run needs an end: so many steps, or so many minutes")
+
+    def progress(self, completed: int, elapsed: float) -> float:
+        """Return how far a run is, in [0, 1], after so many steps and seconds."""
+        by_steps = completed / self.steps if self.steps else float(self.steps == 0)
+        by_clock = elapsed / self.seconds if self.seconds else float(self.seconds == 0)
+        return min(1.0, max(by_steps, by_clock))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        step: Completed optimiser steps.
+        elapsed: Seconds it has taken, over all its sittings.
+        share: How far it is, in [0, 1].
+        rate: Steps a second in this sitting.
+        remaining: Seconds left, as far as one can tell.
+        losses: Smoothed losses.
+    """
+
+    step: int
+    elapsed: float
+    share: float
+    rate: float
+    remaining: float
+    losses: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -105,6 +152,7 @@ class Outcome:
         history: Lines of the log.
         kept: The step whose parameters a watch found best; None without a watch.
         watch_seconds: Time spent on looking.
+        elapsed: Time it took altogether.
     """
 
     steps: int
@@ -113,6 +161,8 @@ class Outcome:
     history: list[dict[str, float]] = field(repr=False)
     kept: int | None = None
     watch_seconds: float = 0.0
+    elapsed: float = 0.0
 
 
 Callback = Callable[[int], None]
+Observer = Callable[[Progress], None]

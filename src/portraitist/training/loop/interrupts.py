@@ -15,9 +15,8 @@ class Stop:
 
 
 @contextmanager
-def stop_requested() -> Iterator[Stop]:
+def stop_requested(stop: Stop) -> Iterator[Stop]:
     """Turn the first Ctrl-C or termination signal into a request to stop after the current step."""
-    stop = Stop()
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.is_set = True

@@ -5,29 +5,38 @@ checkpoints, resuming, logging and the progress bar.
 """
 
 import json
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
-from portraitist.progress import track
 from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
-from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, ParameterGroup, Task, Watch
-from portraitist.training.loop.interrupts import stop_requested
+from portraitist.training.loop.contracts import (
+    Callback,
+    LoopConfig,
+    Observer,
+    Outcome,
+    ParameterGroup,
+    Progress,
+    Task,
+    Watch,
+)
+from portraitist.training.loop.interrupts import Stop, stop_requested
 from portraitist.training.loop.journal import Journal
+from portraitist.training.loop.losses import Losses, NotFinite
 from portraitist.training.loop.optimizers import OptimizerChoice, build_optimizer, set_training
 from portraitist.training.loop.processes import Processes
+from portraitist.training.loop.schedules import build_schedule
+from portraitist.training.loop.showing import bar, where
 
-__all__ = ["Callback", "Loop", "LoopConfig", "Outcome", "ParameterGroup", "Task", "Watch"]
+__all__ = ["Callback", "Loop", "LoopConfig", "Outcome", "ParameterGroup", "Progress", "Stop", "Task", "Watch"]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +52,9 @@ class Loop:
         description: What the progress bar says.
         journal: Where numbers go; into the folder when not given.
         watch: What looks at the parameters, averaged if an average is kept, and says which are best.
+        observers: Told after each step where the run is.
+        stop: Set from elsewhere, it ends the run after the step in hand, as Ctrl-C does.
+        clock: Seconds that pass; for tests.
     """
 
     def __init__(
@@ -55,32 +67,48 @@ class Loop:
         *,
         journal: Journal | None = None,
         watch: Watch | None = None,
+        observers: Sequence[Observer] = (),
+        stop: Stop | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.task, self.config, self.folder = task, config, folder
         self.callbacks, self.description, self.watch = callbacks, description, watch
+        self.observers, self.stop, self._clock = observers, stop or Stop(), clock
         self.processes = Processes.current()
         self.journal = journal or Journal(folder if self.processes.is_first else None)
         groups = task.groups()
         self.parameters = {name: parameter for group in groups for name, parameter in group.parameters.items()}
         self.optimizer = build_optimizer(
             [
-                {"params": list(g.parameters.values()), "lr": g.learning_rate, "weight_decay": g.weight_decay}
+                {
+                    "params": list(g.parameters.values()),
+                    "lr": g.learning_rate,
+                    "weight_decay": g.weight_decay,
+                    "hidden": g.hidden,
+                }
                 for g in groups
             ],
             OptimizerChoice(config.optimizer, config.betas, config.epsilon),
         )
-        self.schedule = _build_schedule(self.optimizer, config)
-        self.average = (
-            EMAModel(self.parameters.values(), decay=config.average_decay, use_ema_warmup=True, power=0.75)
-            if config.average_decay
-            else None
-        )
+        self.schedule = build_schedule(self.optimizer, config)
         self._device = next(iter(self.parameters.values())).device.type
+        self.average = self._new_average()
         self._scaler = torch.amp.GradScaler(self._device, enabled=config.scale_gradients or config.precision == "fp16")
         self.completed = 0
-        self.seconds = self.watch_seconds = 0.0
+        self.seconds = self.watch_seconds = self.elapsed = 0.0
+        self.losses = Losses(self.processes, config.read_every)
         self.best: dict[str, Tensor] = {}
         self.kept: int | None = None
+
+    def _new_average(self) -> EMAModel | None:
+        if not self.config.average_decay:
+            return None
+        parameters, decay = self.parameters.values(), self.config.average_decay
+        return EMAModel(parameters, decay=decay, use_ema_warmup=True, power=0.75, foreach=self._device != "cpu")
+
+    def restart_average(self) -> None:
+        """Begin the average anew with the parameters as they are, after they were set from elsewhere."""
+        self.average = self._new_average()
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -103,23 +131,26 @@ class Loop:
             parameter.requires_grad_(True)
         self.journal.start(self.completed)
         set_training(self.optimizer, True)
-        means: dict[str, float] = {}
+        began, before, first = self._clock(), self.elapsed, self.completed
         saved_at = time.monotonic()
         enough = False
+        hidden = not self.processes.is_first
         with (
-            stop_requested() as stop,
-            track(
-                self.config.steps, self.description, completed=self.completed, hidden=not self.processes.is_first
-            ) as progress,
+            stop_requested(self.stop) as stop,
+            bar(self.config, self.description, self.completed, self.elapsed, hidden) as show,
         ):
-            while self.completed < self.config.steps and not enough:
+            while self.share < 1 and not enough:
                 started = time.monotonic()
-                losses = self._optimise()
+                self._step()
                 self.completed += 1
                 self.seconds += time.monotonic() - started
-                means = _smooth(means, losses)
-                self._log(means)
-                progress.advance(1, loss=means["loss"])
+                self.elapsed = self._agreed(before + self._clock() - began)
+                self.schedule.advance(self.completed, self.share)
+                self._log()
+                rate = (self.completed - first) / max(self.elapsed - before, 1e-9)
+                progress = where(self.config, self.completed, self.elapsed, rate, self.losses.means)
+                for observer in (show, *self.observers):
+                    observer(progress)
                 for callback in self.callbacks:
                     callback(self.completed)
                 enough = self._look()
@@ -127,38 +158,59 @@ class Loop:
                 if stopping or time.monotonic() - saved_at > self.config.checkpoint_seconds:
                     self.save()
                     saved_at = time.monotonic()
-                if stopping and self.completed < self.config.steps and not enough:
+                if stopping and self.share < 1 and not enough:
                     raise TrainingInterrupted(self.completed, self.config.steps, self.folder)
         self.save()
         set_training(self.optimizer, False)
         self.journal.close()
-        return Outcome(self.completed, self.seconds, means, self.history, self.kept, self.watch_seconds)
+        return Outcome(
+            self.completed, self.seconds, self.losses.means, self.history, self.kept, self.watch_seconds, self.elapsed
+        )
 
-    def _optimise(self) -> dict[str, float]:
-        """Take one optimiser step and return its losses."""
-        totals: dict[str, float] = {}
+    @property
+    def share(self) -> float:
+        """Return how far the run is, in [0, 1]."""
+        return self.config.progress(self.completed, self.elapsed)
+
+    def _agreed(self, elapsed: float) -> float:
+        """Return one clock for all processes, which must end together; none is asked for where nothing follows it."""
+        return elapsed if self.config.seconds is None else self.processes.mean({"elapsed": elapsed})["elapsed"]
+
+    def _step(self) -> None:
+        """Take one optimiser step.
+
+        Raises:
+            TrainingDiverged: If a loss or gradient that was read is not finite.
+        """
+        with self._noticing():
+            self._optimise()
+            self.losses.finish(self.completed)
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Say where the last good checkpoint is when a number that is read is not finite."""
+        try:
+            yield
+        except NotFinite as error:
+            raise self._diverged(error.what, error.step) from None
+
+    def _optimise(self) -> None:
         for micro_step in range(self.config.accumulate):
             with self._autocast():
                 losses = self.task.step(self.completed, micro_step)
-            values = self.processes.mean({name: float(value.detach()) for name, value in losses.items()})
-            for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value / self.config.accumulate
-            if not math.isfinite(totals["loss"]):
-                raise self._diverged("loss")
+            self.losses.add(self.completed, losses, 1 / self.config.accumulate)
             self._scaler.scale(losses["loss"] / self.config.accumulate).backward()
         self.processes.mean_gradients(self.parameters.values())
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
-        if not self._scaler.is_enabled() and not math.isfinite(float(norm)):  # a scaler passes over such a step
-            raise self._diverged("gradient")
+        if not self._scaler.is_enabled():  # a scaler passes over a step whose gradient is not finite
+            self.losses.add_gradient(self.completed, norm)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.task.after_step()
         if self.average is not None:
             self.average.step(self.parameters.values())
-        return totals
 
     def _autocast(self) -> torch.autocast:
         precision = self.config.precision
@@ -208,10 +260,10 @@ class Loop:
         self.keep()
         return self.completed if self._is_finite() else None
 
-    def _diverged(self, what: str) -> TrainingDiverged:
+    def _diverged(self, what: str, step: int) -> TrainingDiverged:
         if self.folder is None or not (self.folder / LAST).exists():
-            return TrainingDiverged(self.completed, what)
-        return TrainingDiverged(self.completed, what, f"the last good checkpoint is {self.folder / LAST}")
+            return TrainingDiverged(step, what)
+        return TrainingDiverged(step, what, f"the last good checkpoint is {self.folder / LAST}")
 
     def _is_finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.parameters.values())
@@ -245,6 +297,7 @@ class Loop:
                 "schedule": self.schedule.state_dict(),
                 "average_step": self.average.optimization_step if self.average else 0,
                 "seconds": self.seconds,
+                "elapsed": self.elapsed,
                 "optimizer": rest,
                 "scaler": self._scaler.state_dict(),
                 "watch": self.watch.state() if self.watch else None,
@@ -282,6 +335,7 @@ class Loop:
             for shadow, name in zip(self.average.shadow_params, self.parameters, strict=True):
                 shadow.copy_(checkpoint.average[name])
         self.completed, self.seconds = checkpoint.step, counters["seconds"]
+        self.elapsed = counters.get("elapsed", self.seconds)
         self.watch_seconds, self.kept = counters.get("watch_seconds", 0.0), counters.get("kept")
         if self.watch is not None and counters.get("watch"):
             self.watch.restore(counters["watch"])
@@ -291,54 +345,25 @@ class Loop:
 
     def _settings(self, config: LoopConfig) -> dict[str, Any]:
         """Return the settings that two runs must share."""
-        free = _FREE_TO_CHANGE | ({"steps"} if self.config.schedule.startswith("constant") else set())
+        free = set(_FREE_TO_CHANGE)
+        if self.config.schedule.startswith("constant") or self.config.schedule == "cooldown":
+            free.add("steps")
         return {key: value for key, value in asdict(config).items() if key not in free}
 
     def _identity(self) -> dict[str, Any]:
         return json.loads(json.dumps({"task": self.task.identity(), "loop": self._settings(self.config)}))
 
-    def _log(self, means: dict[str, float]) -> None:
-        if self.completed % self.config.log_every and self.completed != self.config.steps:
+    def _log(self) -> None:
+        if self.completed % self.config.log_every and self.share < 1:
             return
-        self.journal.write(
-            {
-                "step": self.completed,
-                "seconds": round(self.seconds, 1),
-                "lr": float(self.schedule.get_last_lr()[0]),
-                **means,
-            }
-        )
+        with self._noticing():
+            self.losses.read()
+        line = {"step": self.completed, "seconds": round(self.seconds, 1)}
+        self.journal.write({**line, "lr": float(self.schedule.get_last_lr()[0]), **self.losses.means})
 
 
-# What may differ when a run is resumed; a constant schedule may also be prolonged.
-_FREE_TO_CHANGE = {"checkpoint_seconds", "log_every"}
-
-
-def _build_schedule(optimizer: torch.optim.Optimizer, config: LoopConfig) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return a learning-rate schedule of diffusers.
-
-    Raises:
-        BadConfig: If its rules cannot be read.
-    """
-    if config.schedule == "piecewise_constant" and not config.step_rules:
-        raise BadConfig("the schedule piecewise_constant needs rules: schedule_options.rules=1:100,0.1:300,0.01")
-    try:
-        return get_scheduler(
-            config.schedule,
-            optimizer,
-            step_rules=config.step_rules,
-            num_warmup_steps=config.warmup_steps,
-            num_training_steps=config.steps,
-            num_cycles=config.cycles,
-            power=config.power,
-        )
-    except (ValueError, IndexError) as error:
-        raise BadConfig(f"the schedule {config.schedule} cannot be built: {error}") from error
-
-
-def _smooth(means: dict[str, float], losses: Mapping[str, float], weight: float = 0.02) -> dict[str, float]:
-    """Update exponential means of the losses."""
-    return {name: means.get(name, value) + weight * (value - means.get(name, value)) for name, value in losses.items()}
+# What may differ when a run is resumed; a schedule that is constant but for its end may also be prolonged.
+_FREE_TO_CHANGE = {"seconds", "checkpoint_seconds", "log_every", "read_every"}
 
 
 def _difference(old: Any, new: Any, path: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,7 +20,7 @@ _USUAL_PRODIGY_RATES = (0.1, 10.0)
 class OptimizerChoice:
     """Which optimiser, and what it is told beside the learning rates."""
 
-    name: OptimizerName = "adamw"
+    name: OptimizerName | Literal["muon"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
 
@@ -29,14 +29,17 @@ def build_optimizer(groups: ParameterDicts, choice: OptimizerChoice) -> torch.op
     """Return an optimiser over parameter groups.
 
     Args:
-        groups: ``params``, ``lr`` and ``weight_decay`` of each.
+        groups: ``params``, ``lr`` and ``weight_decay`` of each; for ``muon`` also whether they are ``hidden``.
         choice: Which one, and its settings.
 
     Raises:
         MissingExtra: If its library is not installed.
         BadConfig: If the learning rates make no sense for it.
     """
-    return _BUILDERS[choice.name]([dict(group) for group in groups], choice)
+    if choice.name == "muon":
+        return _muon(groups, choice)
+    plain = [{key: value for key, value in group.items() if key != "hidden"} for group in groups]
+    return _BUILDERS[choice.name](plain, choice)
 
 
 def _adamw(groups: ParameterDicts, choice: OptimizerChoice) -> torch.optim.Optimizer:
@@ -70,6 +73,27 @@ def _prodigy_plus(groups: ParameterDicts, choice: OptimizerChoice) -> torch.opti
         raise MissingExtra("prodigy", "prodigy-plus-schedule-free") from error
     _check_rates(groups, choice)
     return ProdigyPlusScheduleFree(list(groups), betas=choice.betas, eps=choice.epsilon, use_stableadamw=True)
+
+
+def _muon(groups: ParameterDicts, choice: OptimizerChoice) -> torch.optim.Optimizer:
+    """Build Muon for hidden matrices and convolutions, read as [out, in k k], beside AdamW for everything else.
+
+    Orthogonalised updates are scaled to the size of AdamW's (0.2 of the rate, arXiv 2502.16982), so that one learning
+    rate serves both and shapes need no rates of their own.
+    """
+    try:
+        from pytorch_optimizer import Muon
+    except ImportError as error:
+        raise MissingExtra("toyland", "pytorch-optimizer") from error
+    return Muon(
+        [
+            {**{key: value for key, value in group.items() if key != "hidden"}, "use_muon": group["hidden"]}
+            for group in groups
+        ],
+        use_adjusted_lr=True,
+        adamw_betas=choice.betas,
+        adamw_eps=choice.epsilon,
+    )
 
 
 def _check_rates(groups: ParameterDicts, choice: OptimizerChoice) -> None:

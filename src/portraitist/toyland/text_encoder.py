@@ -1,0 +1,152 @@
+"""Fourth stage: the text encoder, trained contrastively against a small picture network, then frozen.
+
+Trained jointly with the denoiser from scratch a text encoder learns nothing the denoiser can follow for a long time;
+trained first so that captions find their pictures it carries subject, colour and scene from the denoiser's first step.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from portraitist.evaluation.encoders import PictureNetwork
+from portraitist.toyland.config import TextEncoderConfig
+from portraitist.toyland.pictures import Pictures, as_floats
+from portraitist.training.loop.contracts import ParameterGroup
+from portraitist.training.loop.processes import Processes
+from portraitist.training.networks.draws import Draws
+from portraitist.training.networks.machine import Machine
+from portraitist.training.networks.parameters import parameter_groups
+
+_EDGES = ("token_embedding", "position_embedding")
+_INITIAL_TEMPERATURE = 0.07
+_MAX_LOGIT_SCALE = 100.0
+
+
+def build_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
+    """Build an untrained CLIP text encoder with a projection into the common space."""
+    return CLIPTextModelWithProjection(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.width,
+            intermediate_size=4 * config.width,
+            projection_dim=config.embedding,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            max_position_embeddings=config.tokens,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+class Matching(nn.Module):
+    """A text encoder and a picture network, with the temperature of their common space."""
+
+    def __init__(self, text: CLIPTextModelWithProjection, pictures: PictureNetwork) -> None:
+        super().__init__()
+        self.text, self.pictures = text, pictures
+        self.logit_scale = nn.Parameter(torch.tensor(1 / _INITIAL_TEMPERATURE).log())
+
+
+class ContrastiveTask:
+    """Match captions and pictures of a batch (the symmetric cross-entropy of CLIP, arXiv 2103.00020)."""
+
+    def __init__(
+        self, networks: Matching, pictures: Pictures, token_ids: Tensor, config: TextEncoderConfig, machine: Machine
+    ) -> None:
+        """Set up the task.
+
+        Args:
+            networks: What is trained.
+            pictures: Pictures to match.
+            token_ids: Captions of each, ``[n, captions, tokens]``.
+            config: Settings of the stage.
+            machine: What it is trained on.
+        """
+        self.networks = networks.to(machine.device).train()
+        self.pictures, self.token_ids, self.config, self.device = pictures, token_ids, config, machine.device
+        self.processes = Processes.current()
+        self.lengths = token_lengths(token_ids, networks.text.config.eos_token_id)
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Return matrices with weight decay and everything else without."""
+        return parameter_groups(self.networks, self.config.learning_rate, self.config.weight_decay, _EDGES)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the stage's settings and the number of pictures."""
+        settings = self.config.model_dump(mode="json", exclude={"steps"})
+        return {"stage": "text encoder", "pictures": len(self.pictures), **settings}
+
+    def after_step(self) -> None:
+        """Keep the temperature in CLIP's range."""
+        with torch.no_grad():
+            self.networks.logit_scale.clamp_(max=float(np.log(_MAX_LOGIT_SCALE)))
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        """Match one batch."""
+        draws = Draws(self.config.seed, step, self.processes)
+        chosen = draws.items(len(self.pictures), self.config.batch_size)
+        which = draws.numpy("captions").integers(0, self.token_ids.shape[1], len(chosen))
+        pixels = F.avg_pool2d(as_floats(self.pictures.whole(chosen)), self.config.shrink)
+        rows, columns = torch.from_numpy(chosen), torch.from_numpy(which)
+        ids, lengths = self.token_ids[rows, columns].long(), self.lengths[rows, columns]
+        text = F.normalize(embed_captions(self.networks.text, ids, lengths).float(), dim=-1)
+        picture = F.normalize(self.networks.pictures(pixels).float(), dim=-1)
+        logits = self.networks.logit_scale.exp() * picture @ text.T
+        target = torch.arange(len(chosen), device=self.device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        accuracy = (logits.argmax(1) == target).float().mean()
+        return {"loss": loss, "accuracy": accuracy}
+
+
+def token_lengths(ids: Tensor, end: int) -> Tensor:
+    """Return the number of tokens up to the first end marker; ids are ``[..., tokens]``, lengths ``[...]``."""
+    return (ids != end).sum(-1) + 1
+
+
+def embed_captions(text: CLIPTextModelWithProjection, ids: Tensor, lengths: Tensor, groups: int = 4) -> Tensor:
+    """Embed captions ``[n, tokens]`` to ``[n, embedding]``, in groups of similar length.
+
+    Attention is causal and the embedding is read at the end marker, so padding behind it can be cut off: the result is
+    the same for half the work. Ids and lengths are on the CPU, so that nobody waits for a device to know them.
+    """
+    order = lengths.argsort()
+    device = text.device
+    parts = [
+        text(ids[rows, : int(lengths[rows].max())].to(device, non_blocking=True)).text_embeds
+        for rows in order.chunk(groups)
+    ]
+    return torch.cat(parts)[order.argsort().to(device)]
+
+
+@torch.no_grad()
+def retrieval_accuracy(
+    networks: Matching, pictures: Pictures, token_ids: Tensor, shrink: int, among: int = 100
+) -> float:
+    """Return how often a picture finds its own caption, the first, among `among` or all if there are fewer (top 1)."""
+    hits = 0
+    among = min(among, len(pictures))
+    groups = len(pictures) // among
+    ids = token_ids[:, 0].long()
+    lengths = token_lengths(ids, networks.text.config.eos_token_id)
+    for group in range(groups):
+        rows = slice(group * among, (group + 1) * among)
+        pixels = F.avg_pool2d(as_floats(pictures.whole(np.arange(rows.start, rows.stop))), shrink)
+        written = F.normalize(embed_captions(networks.text, ids[rows], lengths[rows]), dim=-1)
+        seen = F.normalize(networks.pictures(pixels), dim=-1)
+        hits += int(((seen @ written.T).argmax(1).cpu() == torch.arange(among)).sum())
+    return hits / (groups * among)
+
+
+def without_projection(text: CLIPTextModelWithProjection) -> CLIPTextModel:
+    """Return the plain encoder a pipeline uses, with the same weights."""
+    plain = CLIPTextModel(text.config)
+    plain.load_state_dict(text.text_model.state_dict())
+    return plain

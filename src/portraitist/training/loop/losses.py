@@ -1,0 +1,96 @@
+"""Losses of steps, kept on the device until they are read: reading waits until it has done everything before."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from portraitist.training.loop.processes import Processes
+
+_GRADIENT = "gradient norm"
+_WEIGHT = 0.02  # of the newest value in a smoothed one
+
+
+class NotFinite(Exception):
+    """A loss or gradient that is not a finite number, found when it was read."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(step, what)
+        self.step, self.what = step, what
+
+
+class Losses:
+    """Collect the losses of every step and smooth them.
+
+    Args:
+        processes: Losses are means over them.
+        every: Steps that are read together; with 1 each is checked before it is stepped.
+
+    Attributes:
+        means: Exponential means of the losses by name, as far as they were read.
+    """
+
+    def __init__(self, processes: Processes, every: int) -> None:
+        self.means: dict[str, float] = {}
+        self._processes, self._every = processes, every
+        self._totals: dict[str, Tensor] = {}
+        self._unread: list[tuple[int, dict[str, Tensor]]] = []
+
+    def add(self, step: int, losses: Mapping[str, Tensor], weight: float) -> None:
+        """Add the losses of a micro-batch of a step, with its weight in the step's.
+
+        Raises:
+            NotFinite: If the loss is not, and each step is read at once.
+        """
+        for name, value in losses.items():
+            part = value.detach().float() * weight
+            self._totals[name] = self._totals[name] + part if name in self._totals else part
+        if self._every == 1:
+            loss = self._processes.mean({"loss": float(losses["loss"].detach())})["loss"]
+            _check(step, "loss", loss)
+
+    def add_gradient(self, step: int, norm: Tensor) -> None:
+        """Add the norm of a step's gradient.
+
+        Raises:
+            NotFinite: If it is not, and each step is read at once.
+        """
+        if self._every == 1:
+            _check(step, "gradient", float(norm))
+        else:
+            self._totals[_GRADIENT] = norm.detach().float()
+
+    def finish(self, step: int) -> None:
+        """End a step; now and then, read.
+
+        Raises:
+            NotFinite: If a loss or gradient of a step that is read is not.
+        """
+        self._unread.append((step, self._totals))
+        self._totals = {}
+        if len(self._unread) >= self._every:
+            self.read()
+
+    def read(self) -> None:
+        """Bring what is not read yet over from the device, all at once.
+
+        Raises:
+            NotFinite: If a loss or gradient is not.
+        """
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        values = iter(torch.stack([value for _, totals in unread for value in totals.values()]).tolist())
+        for step, totals in unread:
+            losses = self._processes.mean({name: next(values) for name in totals})
+            _check(step, "gradient", losses.pop(_GRADIENT, 0.0))
+            _check(step, "loss", losses["loss"])
+            for name, value in losses.items():
+                mean = self.means.get(name, value)
+                self.means[name] = mean + _WEIGHT * (value - mean)
+
+
+def _check(step: int, what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise NotFinite(step, what)

@@ -1,0 +1,35 @@
+"""Where a run is, as values for whoever wants to know, and as a progress bar."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from portraitist.progress import track
+from portraitist.training.loop.contracts import LoopConfig, Observer, Progress
+
+
+def where(config: LoopConfig, completed: int, elapsed: float, rate: float, losses: dict[str, float]) -> Progress:
+    """Return where a run is after so many steps and seconds, at so many steps a second."""
+    by_steps = math.inf if config.steps is None else (config.steps - completed) / max(rate, 1e-9)
+    by_clock = math.inf if config.seconds is None else config.seconds - elapsed
+    share = config.progress(completed, elapsed)
+    return Progress(completed, elapsed, share, rate, max(0.0, min(by_steps, by_clock)), losses)
+
+
+@contextmanager
+def bar(config: LoopConfig, description: str, completed: int, elapsed: float, hidden: bool) -> Iterator[Observer]:
+    """Yield what moves a bar on; it counts steps, or seconds where there is no last step."""
+    by_clock = config.steps is None
+    total = config.steps if config.steps is not None else math.ceil(config.seconds or 0)
+    shown = int(elapsed) if by_clock else completed
+    with track(total, description, completed=shown, hidden=hidden) as track_bar:
+
+        def show(progress: Progress) -> None:
+            nonlocal shown
+            now = int(progress.elapsed) if by_clock else progress.step
+            facts = {"step": float(progress.step), "steps/s": progress.rate} if by_clock else {}
+            loss = {name: value for name, value in progress.losses.items() if name == "loss"}
+            track_bar.advance(now - shown, **facts, **loss)
+            shown = now
+
+        yield show

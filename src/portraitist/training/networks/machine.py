@@ -1,0 +1,65 @@
+"""What networks are trained on, and what that allows: precision, compilation, how often losses are read."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from portraitist.errors import BadConfig
+
+PRECISIONS = ("auto", "no", "bf16")
+_READ_EVERY = 20  # steps, on devices that work ahead of the program
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device and how it is used.
+
+    Attributes:
+        device: Where networks are trained.
+        precision: ``no`` (float32) or ``bf16`` autocast.
+        compiled: Whether networks are compiled.
+        checkpoint_seconds: Time between two checkpoints.
+    """
+
+    device: str = "cpu"
+    precision: str = "no"
+    compiled: bool = False
+    checkpoint_seconds: float = 180.0
+
+    @classmethod
+    def choose(cls, device: str, precision: str = "auto", compiled: bool = False) -> "Machine":
+        """Return a device's use; ``auto`` is bf16 where the device computes in it.
+
+        Raises:
+            BadConfig: If the precision is none of those known.
+        """
+        if precision not in PRECISIONS:
+            raise BadConfig(f"precision can be {', '.join(PRECISIONS)}, not {precision!r}")
+        if precision == "auto":
+            precision = "bf16" if _computes_bf16(device) else "no"
+        if device.startswith("cuda"):
+            torch.set_float32_matmul_precision("high")  # TF32
+            torch.backends.cudnn.allow_tf32 = True
+            torch.backends.cudnn.benchmark = True
+        return cls(device, precision, compiled)
+
+    @property
+    def read_every(self) -> int:
+        """Return how many steps' losses are read together: one where reading costs nothing."""
+        return 1 if self.device == "cpu" else _READ_EVERY
+
+    def prepare(self, network: nn.Module) -> None:
+        """Compile a network in place, if this machine compiles."""
+        if self.compiled:
+            network.compile(dynamic=False)
+
+
+def _computes_bf16(device: str) -> bool:
+    """Say whether a device has instructions for bf16; one that emulates them is slower than in float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return False
