@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,5 +53,5 @@ def paint_portraits(
 
 def paint_batches(painter: Painter, specs: Sequence[PictureSpec]) -> Tensor:
     """Paint any number of pictures, uint8 ``[n, 3, h, w]``, a few at a time."""
-    starts = np.arange(0, len(specs), _AT_ONCE)
+    starts = range(0, len(specs), _AT_ONCE)
     return torch.cat([painter.paint(plan(specs[start : start + _AT_ONCE])) for start in starts])
