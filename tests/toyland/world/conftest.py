@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from drawn_world import shared_painter
 
 from portraitist.toyland.world.painting import Painter, plan
 from portraitist.toyland.world.pictures import PictureSpec
@@ -13,7 +14,7 @@ Paint = Callable[[Sequence[PictureSpec]], np.ndarray]
 
 @pytest.fixture(scope="session")
 def painter() -> Painter:
-    return Painter()
+    return shared_painter()
 
 
 @pytest.fixture(scope="session")

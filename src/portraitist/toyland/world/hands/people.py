@@ -5,7 +5,7 @@ from portraitist.toyland.world.hands.layers import Layer
 from portraitist.toyland.world.hands.strokes import INK, SHADE, WHITE, box, ellipse, line, mirrored, shape
 from portraitist.toyland.world.hands.worn import above_hats, hats, held, neckwear
 
-_HAND = "big-ears"
+HAND = "big-ears"
 # Where the style puts its components, moved so that shoulders fit below the head.
 _HEAD = "translate(159.5 192) scale(.71856)"
 _HAIR = "translate(45 26.7) scale(.71048)"
@@ -253,14 +253,14 @@ _SHADOW_OF_CHIN = shape("M218 424Q256 456 294 424V440Q256 474 218 440Z", SHADE, 
 
 def _hair() -> dict[str, str]:
     return {
-        drawing: component(_HAND, "hair", drawing, _HAIR) for drawings in HAIR_STYLES.values() for drawing in drawings
+        drawing: component(HAND, "hair", drawing, _HAIR) for drawings in HAIR_STYLES.values() for drawing in drawings
     }
 
 
 def draw_layers() -> tuple[Layer, ...]:
     """Draw every part of a person, from the back to the front."""
-    heads = {name: component(_HAND, "head", variant, _HEAD) for name, variant in HEADS.items()}
-    fringes = {name: component(_HAND, "frontHair", name, _FRINGE) for name in FRINGES}
+    heads = {name: component(HAND, "head", variant, _HEAD) for name, variant in HEADS.items()}
+    fringes = {name: component(HAND, "frontHair", name, _FRINGE) for name in FRINGES}
     return (
         Layer("hair", _hair()),
         Layer("hat", above_hats(257, 228, 196), erases=True),

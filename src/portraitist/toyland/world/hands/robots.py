@@ -7,7 +7,7 @@ from portraitist.toyland.world.hands.layers import Layer
 from portraitist.toyland.world.hands.strokes import SHADE, WHITE, box, ellipse, line, shape
 from portraitist.toyland.world.hands.worn import held, neckwear
 
-_HAND = "bottts"
+HAND = "bottts"
 _SCALE = 2.1
 
 
@@ -60,10 +60,10 @@ def draw_layers() -> tuple[Layer, ...]:
     """Draw every part of a robot, from the back to the front."""
 
     def drawn(part: str, variants: Iterable[str], x: float, y: float) -> dict[str, str]:
-        return {name: component(_HAND, part, name, _at(x, y)) for name in variants}
+        return {name: component(HAND, part, name, _at(x, y)) for name in variants}
 
     heads = {
-        f"{head} {texture}": component(_HAND, "head", head, _at(25, 44), **({"texture": variant} if variant else {}))
+        f"{head} {texture}": component(HAND, "head", head, _at(25, 44), **({"texture": variant} if variant else {}))
         for head in HEADS
         for texture, variant in TEXTURES.items()
     }
