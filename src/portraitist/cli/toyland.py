@@ -152,7 +152,7 @@ def exam(
     from portraitist.toyland.first.making import Workshop
 
     workshop = Workshop(folder, load_config(config), choose_device(device), questions=questions)
-    workshop.make(("examiner", "exam"))
+    workshop.make(("pictures", "examiner", "exam"))
     say((folder / "exam" / "report.md").read_text().rstrip())
     fact("written", str(folder / "exam"))
 
