@@ -91,7 +91,7 @@ def _make(
 
     from portraitist.toyland.budgets import Budget
     from portraitist.toyland.making import Workshop
-    from portraitist.toyland.returning import Returns, take_back
+    from portraitist.toyland.returning import Returns, take_back, write_all
     from portraitist.toyland.worlds import toyland_world
 
     if threads:
@@ -109,8 +109,8 @@ def _make(
         returns.attend if returns is not None else None,
     )
     workshop.make(stages)
-    if returns is not None:
-        returns.write()
+    if target is not None:
+        write_all(folder, target)
 
 
 @app.command("export")
