@@ -83,6 +83,16 @@ def test_one_stage_can_be_run_for_some_time(run: Run, settings: Path) -> None:
     assert not Path("run/text-encoder").exists()
 
 
+def test_speed_is_measured_before_time_is_spent(run: Run, fail: Fail, settings: Path) -> None:
+    for stage in ("autoencoder", "denoiser"):
+        common = ("toyland", "speed", "--config", settings, "--device", "cpu", "--stage", stage)
+        lines = run(*common, "--batch-sizes", "2,4").stdout.splitlines()
+        assert [line.split()[0] for line in lines] == ["2", "4", "batch_size"]
+        assert lines[-1].split()[1] in ("2", "4")
+    assert "--batch-sizes wants numbers" in fail("toyland", "speed", "--batch-sizes", "few")
+    assert "what can be measured is autoencoder or denoiser" in fail("toyland", "speed", "--stage", "exam")
+
+
 def test_bad_settings_are_refused(fail: Fail) -> None:
     assert "no stage 'pictires'" in fail("toyland", "train", "--stage", "pictires")
     assert "precision can be auto, no, bf16" in fail("toyland", "train", "--precision", "fp8")
