@@ -4,12 +4,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import Result
 from PIL import Image
+from stand_in_world import stand_in_world, tiny_sections
 
 from portraitist.bases.examples import list_examples
-from portraitist.toyland.first.config import load_config
+from portraitist.toyland.config import load_config
+from portraitist.toyland.first import config as first
+from portraitist.toyland.first.making import Workshop
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -47,49 +51,75 @@ def test_new_subjects_are_drawn_and_never_over_others(run: Run, fail: Fail) -> N
     assert "there are train, validation, test" in fail("toyland", "subjects", "-o", "other", "--split", "all")
 
 
-def small_settings() -> Path:
-    """Write a configuration in which every stage takes a moment."""
-    settings = load_config().model_dump(mode="json")
-    settings["world"].update(pictures=24, validation_pictures=8, captions_per_picture=2)
-    settings["autoencoder"].update(channels=[8, 8, 16], latent_channels=4, norm_groups=4, steps=4, batch_size=4)
-    settings["text_encoder"].update(vocabulary=800, width=32, layers=1, heads=2, embedding=16, steps=2, batch_size=8)
-    settings["denoiser"].update(channels=[32, 32, 64], head_width=32, steps=2, batch_size=4)
-    settings["examiner"].update(steps=2, batch_size=8)
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, run: Run) -> Path:
+    """Write a configuration in which every stage takes a moment, of a world that is drawn in one."""
+    monkeypatch.setattr("portraitist.toyland.worlds.toyland_world", stand_in_world)
     path = Path("small.yaml")
-    path.write_text(yaml.safe_dump(settings))
+    path.write_text(yaml.safe_dump(load_config(changes=tiny_sections()).model_dump(mode="json")))
     return path
 
 
-def test_toyland_is_made_examined_and_personalised(run: Run, photos: Path) -> None:
-    common = ("--folder", "run", "--config", small_settings(), "--device", "cpu")
-    stages = ("pictures", "autoencoder", "text-encoder", "denoiser")
-    train = ("toyland", "train", *common, "--threads", 1, *(part for name in stages for part in ("--stage", name)))
-    run(*train)
-    weights = Path("run/pipeline/unet/diffusion_pytorch_model.safetensors")
-    made = weights.stat().st_mtime_ns
-    output = run("toyland", "exam", *common, "-n", 10).stdout
-    assert "| one subject, of the kind asked for |" in output
-    assert Path("run/exam/report.json").exists()
-    assert weights.stat().st_mtime_ns == made, "the exam must not train"
-    run("train", photos, "--class", "cat", "--base", "run/pipeline", "--steps", 1, "-o", "cat.safetensors")
+def test_toyland_is_made_returned_and_personalised(run: Run, photos: Path, settings: Path) -> None:
+    common = ("--folder", "run", "--config", settings)
+    output = run("toyland", "train", *common, "--device", "cpu", "--threads", 1, "--return", "out").stdout
+    assert "validation_top1_among_100" in output
+    assert Path("out/packet-00.safetensors").exists()
+    output = run("toyland", "export", *common, "-o", "now").stdout
+    assert output.split()[:2] == ["step", "4"]
+    run("train", photos, "--class", "ring", "--base", "now", "--steps", 1, "-o", "cat.safetensors")
+    train = ("toyland", "train", "--folder", "taken", "--config", settings, "--device", "cpu", "--from", "out")
+    run(*train, "--stage", "pipeline")
+    assert Path("taken/pipeline/model_index.json").exists()
 
 
-def test_one_stage_can_be_run(run: Run) -> None:
-    settings = small_settings()
-    for _ in range(2):
-        run("toyland", "train", "--config", settings, "--folder", "run", "--stage", "pictures", "--workers", 2)
-    assert Path("run/train/images.npy").exists()
-    assert Path("run/validation/texts.jsonl").exists()
-    assert not Path("run/vae").exists()
+def test_one_stage_can_be_run_for_some_time(run: Run, settings: Path) -> None:
+    common = ("toyland", "train", "--config", settings, "--folder", "run", "--device", "cpu", "--workers", 2)
+    run(*common, "--stage", "pictures")
+    assert Path("run/pictures/train/images.npy").exists()
+    assert Path("run/pictures/validation/texts.jsonl").exists()
+    run(*common, "--stage", "autoencoder", "--minutes", 0.005, "--set", "autoencoder.learning_rate=0.02")
+    assert Path("run/autoencoder/vae/config.json").exists()
+    assert not Path("run/text-encoder").exists()
+
+
+def test_speed_is_measured_before_time_is_spent(run: Run, fail: Fail, settings: Path) -> None:
+    for stage in ("autoencoder", "denoiser"):
+        common = ("toyland", "speed", "--config", settings, "--device", "cpu", "--stage", stage)
+        lines = run(*common, "--batch-sizes", "2,4").stdout.splitlines()
+        assert [line.split()[0] for line in lines] == ["2", "4", "batch_size"]
+        assert lines[-1].split()[1] in ("2", "4")
+    assert "--batch-sizes wants numbers" in fail("toyland", "speed", "--batch-sizes", "few")
+    assert "what can be measured is autoencoder or denoiser" in fail("toyland", "speed", "--stage", "exam")
 
 
 def test_bad_settings_are_refused(fail: Fail) -> None:
     assert "no stage 'pictires'" in fail("toyland", "train", "--stage", "pictires")
-    assert "no or bf16" in fail("toyland", "train", "--precision", "fp8")
+    assert "precision can be auto, no, bf16" in fail("toyland", "train", "--precision", "fp8")
     assert "cannot read the toyland configuration" in fail("toyland", "train", "--config", "missing.yaml")
-    Path("bad.yaml").write_text("world: {}")
-    assert "bad.yaml: world.pictures" in fail("toyland", "train", "--config", "bad.yaml")
+    assert "toyland.yaml: denoiser.batches" in fail("toyland", "train", "--set", "denoiser.batches=3")
+    assert "holds no weights" in fail("toyland", "train", "--from", "nowhere", "--stage", "pipeline")
+    Path("bad.yaml").write_text("pictures: {}")
+    assert "bad.yaml: pictures.train" in fail("toyland", "train", "--config", "bad.yaml")
     assert not Path("toyland-run").exists()
+
+
+def test_an_exam_is_held_with_the_first_toylands_questions(run: Run, tmp_path: Path) -> None:
+    sections = first.load_config().model_dump(mode="json")
+    sections["world"].update(pictures=24, validation_pictures=8, captions_per_picture=2)
+    sections["autoencoder"].update(channels=[8, 8, 16], latent_channels=4, norm_groups=4, steps=2, batch_size=4)
+    sections["text_encoder"].update(vocabulary=800, width=32, layers=1, heads=2, embedding=16, steps=2, batch_size=8)
+    sections["denoiser"].update(channels=[32, 32, 64], head_width=32, steps=2, batch_size=4)
+    sections["examiner"].update(steps=2, batch_size=8)
+    Path("small.yaml").write_text(yaml.safe_dump(sections))
+    stages = ("pictures", "autoencoder", "text-encoder", "denoiser")
+    Workshop(tmp_path / "run", first.load_config(Path("small.yaml"))).make(stages)
+    weights = Path("run/pipeline/unet/diffusion_pytorch_model.safetensors")
+    made = weights.stat().st_mtime_ns
+    output = run("toyland", "exam", "--folder", "run", "--config", "small.yaml", "--device", "cpu", "-n", 10).stdout
+    assert "| one subject, of the kind asked for |" in output
+    assert Path("run/exam/report.json").exists()
+    assert weights.stat().st_mtime_ns == made, "the exam must not train"
 
 
 def test_an_exam_needs_a_finished_model(fail: Fail) -> None:

@@ -54,11 +54,12 @@ def tokenizer(data: Dataset, tiny_config: ToylandConfig) -> CLIPTokenizer:
 
 
 def test_the_autoencoder_learns_to_reconstruct(data: Dataset, tiny_config: ToylandConfig) -> None:
-    config = tiny_config.autoencoder.model_copy(update={"batch_size": 8, "learning_rate": 4e-3})
+    config = tiny_config.autoencoder.model_copy(update={"batch_size": 8, "learning_rate": 2e-2})
     torch.manual_seed(0)
     model = build_autoencoder(config, WORLD.resolution)
     before = reconstruction_error(model.eval(), data.pictures)
-    Loop(AutoencoderTask(model, data.pictures, config, WORLD.resolution, MACHINE), LoopConfig(steps=40)).run()
+    task = AutoencoderTask(model, data.pictures, config, WORLD.resolution, MACHINE)
+    Loop(task, LoopConfig(steps=40, optimizer="muon", schedule="cosine")).run()
     assert reconstruction_error(model.eval(), data.pictures, batch_size=5) < 0.7 * before
     latents = encode_pictures(model, data.pictures, batch_size=3)
     assert latents.shape == (16, config.latent_channels, 8, 8)

@@ -21,6 +21,9 @@ FolderOption = Annotated[Path, typer.Option(help="Where data, checkpoints and th
 ConfigOption = Annotated[
     Path | None, typer.Option(help="A YAML file of settings; the one of the shipped weights when not given.")
 ]
+PrecisionOption = Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")]
+CompileOption = Annotated[bool, typer.Option("--compile", help="Compile the networks.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run, of each process.")]
 _FOLDER = Path("toyland-run")
 
 
@@ -37,11 +40,15 @@ def train(
         float | None, typer.Option(help="Minutes from now, shared out between the stages; instead of their steps.")
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")] = "auto",
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run, of each process.")] = None,
+    precision: PrecisionOption = "auto",
+    compiled: CompileOption = False,
+    threads: ThreadsOption = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine that train together.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw pictures.")] = 1,
+    hold: Annotated[
+        bool | None,
+        typer.Option(help="Keep pictures in the device's memory, or on disk; in memory on a GPU when not given."),
+    ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Start from weights that a run on another machine returned.")
     ] = None,
@@ -68,7 +75,8 @@ def train(
     require_writable(folder)
     if processes > 1 and not is_launched():
         raise typer.Exit(launch(processes, threads))
-    _make(folder, making, machine, chosen, minutes, threads, workers, source, target)
+    holds = machine.device != "cpu" if hold is None else hold
+    _make(folder, making, machine, holds, chosen, minutes, threads, workers, source, target)
     for name, numbers in read_report(folder).items():
         if name in chosen:
             fact(name, ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
@@ -79,6 +87,7 @@ def _make(
     folder: Path,
     config: "ToylandConfig",
     machine: "Machine",
+    holds_pictures: bool,
     stages: tuple[str, ...],
     minutes: float | None,
     threads: int | None,
@@ -91,7 +100,7 @@ def _make(
 
     from portraitist.toyland.budgets import Budget
     from portraitist.toyland.making import Workshop
-    from portraitist.toyland.returning import Returns, take_back
+    from portraitist.toyland.returning import Returns, take_back, write_all
     from portraitist.toyland.worlds import toyland_world
 
     if threads:
@@ -104,13 +113,52 @@ def _make(
         config,
         toyland_world(),
         machine,
+        holds_pictures,
         workers,
         None if minutes is None else Budget(minutes, stages, config.shares()),
         returns.attend if returns is not None else None,
     )
     workshop.make(stages)
-    if returns is not None:
-        returns.write()
+    if target is not None:
+        write_all(folder, target)
+
+
+@app.command("speed")
+def speed(
+    stage: Annotated[str, typer.Option(help="autoencoder or denoiser.")] = "denoiser",
+    sizes: Annotated[str, typer.Option("--batch-sizes", help="Batch sizes to try, e.g. 16,32,64.")] = "16,32,64",
+    config: ConfigOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    compiled: CompileOption = False,
+    threads: ThreadsOption = None,
+) -> None:
+    """Measure how fast a stage is trained here, and with what batch size."""
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    import torch
+
+    from portraitist.toyland.config import load_config
+    from portraitist.toyland.speed import MEASURED, samples_a_second
+    from portraitist.toyland.worlds import toyland_world
+    from portraitist.training.networks.machine import Machine
+    from portraitist.training.networks.throughput import choose_batch_size
+
+    if stage not in MEASURED:
+        raise BadConfig(f"what can be measured is {' or '.join(MEASURED)}, not {stage!r}")
+    try:
+        tried = [int(part) for part in sizes.split(",")]
+    except ValueError as error:
+        raise BadConfig(f"--batch-sizes wants numbers such as 16,32,64, not {sizes!r}") from error
+    if threads:
+        torch.set_num_threads(threads)
+    machine, making = Machine.choose(choose_device(device), precision, compiled), load_config(config)
+    resolution = toyland_world().resolution
+    best, rates = choose_batch_size(lambda size: samples_a_second(stage, making, resolution, machine, size), tried)
+    for size, rate in rates.items():
+        fact(str(size), f"{rate:.1f} samples/s")
+    fact("batch_size", str(best))
 
 
 @app.command("export")
@@ -152,7 +200,7 @@ def exam(
     from portraitist.toyland.first.making import Workshop
 
     workshop = Workshop(folder, load_config(config), choose_device(device), questions=questions)
-    workshop.make(("examiner", "exam"))
+    workshop.make(("pictures", "examiner", "exam"))
     say((folder / "exam" / "report.md").read_text().rstrip())
     fact("written", str(folder / "exam"))
 

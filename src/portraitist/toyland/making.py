@@ -47,8 +47,9 @@ class Workshop:
         folder: Where everything goes; an interrupted stage continues from here.
         config: Every setting.
         world: What is on the pictures.
-        machine: What the networks are trained on; pictures are held in the memory of a GPU, and on disk beside a CPU.
-        workers: Processes that choose, describe and, beside a CPU, paint pictures.
+        machine: What the networks are trained on.
+        holds_pictures: Keep pictures in the device's memory, painted there, instead of on disk.
+        workers: Processes that choose, describe and, for the disk, paint pictures.
         budget: Time for the stages that are trained, instead of the configuration's steps.
         attend: Given a stage and its loop before it runs, returns what is called after each of its steps.
     """
@@ -57,6 +58,7 @@ class Workshop:
     config: ToylandConfig
     world: World
     machine: Machine
+    holds_pictures: bool = False
     workers: int = 1
     budget: Budget | None = None
     attend: Attend | None = None
@@ -78,8 +80,8 @@ class Workshop:
             Processes.current().wait()
 
     def draw_pictures(self) -> None:
-        """Draw the pictures to disk; a GPU paints them into its memory when they are asked for."""
-        if self._holds_pictures or not self._is_first:
+        """Draw the pictures to disk; those held in memory are painted when they are asked for."""
+        if self.holds_pictures or not self._is_first:
             return
         config = self.config.pictures
         for split, count in (("train", config.train), ("validation", config.validation)):
@@ -200,7 +202,7 @@ class Workshop:
         """Return the pictures of a split with captions and labels."""
         if split not in self._data:
             config, device = self.config.pictures, self.machine.device
-            if self._holds_pictures:
+            if self.holds_pictures:
                 count = {"train": config.train, "validation": config.validation}[split]
                 self._data[split] = hold_pictures(
                     self.world, count, split, config.seed, config.captions, device, self.workers
@@ -218,10 +220,6 @@ class Workshop:
     @property
     def _is_first(self) -> bool:
         return Processes.current().is_first
-
-    @property
-    def _holds_pictures(self) -> bool:
-        return self.machine.device != "cpu"
 
     @property
     def _encoded_at_once(self) -> int:

@@ -13,7 +13,7 @@ from portraitist.files import write_aside
 from portraitist.training.loop.loop import Callback, Loop
 from portraitist.training.networks.packets import file_tensor, read_packet, tensor_file, write_packet
 from portraitist.training.networks.reports import REPORT, add_facts
-from portraitist.training.networks.training import trained_weights, write_start
+from portraitist.training.networks.training import has_weights, trained_weights, write_start
 
 LARGEST = 62 * 2**20  # bytes that come back, a little below what is allowed
 _FINISHED = ("autoencoder/vae", "decoder/vae", "text-encoder")
@@ -51,20 +51,18 @@ class Returns:
 
         return [write]
 
-    def write(self, stage: str | None = None, loop: Loop | None = None) -> None:
+    def write(self, stage: str, loop: Loop) -> None:
         """Write a packet with what is finished and the weights of the stage in hand, averaged and, if they fit, raw."""
-        tensors = finished(self.folder)
-        if stage is not None and loop is not None:
-            tensors |= _named(stage, _AVERAGE, _averages(loop))
-            raw = _named(stage, _RAW, {name: value.detach() for name, value in loop.parameters.items()})
-            if sum(2 * tensor.numel() for tensor in (*tensors.values(), *raw.values())) < LARGEST:
-                tensors |= raw
+        tensors = finished(self.folder) | _named(stage, _AVERAGE, _averages(loop))
+        raw = _named(stage, _RAW, {name: value.detach() for name, value in loop.parameters.items()})
+        if sum(2 * tensor.numel() for tensor in (*tensors.values(), *raw.values())) < LARGEST:
+            tensors |= raw
         write_packet(self.target, tensors)
         self._written = self.clock()
 
 
 def finished(folder: Path) -> dict[str, Tensor]:
-    """Return the files of finished stages, and the denoiser as far as it is, by their places."""
+    """Return the files of finished stages by their places."""
     tensors: dict[str, Tensor] = {}
     for path in _finished_files(folder):
         place = path.relative_to(folder).as_posix()
@@ -76,10 +74,11 @@ def finished(folder: Path) -> dict[str, Tensor]:
 
 
 def write_all(folder: Path, target: Path) -> None:
-    """Write a packet of a workshop in which nothing is being trained."""
+    """Write a packet of a workshop in which nothing is being trained: what is finished, and the denoiser so far."""
     tensors = finished(folder)
-    weights, _ = trained_weights(folder / "denoiser")
-    write_packet(target, tensors | _named("denoiser", _AVERAGE, weights))
+    if has_weights(folder / "denoiser"):
+        tensors |= _named("denoiser", _AVERAGE, trained_weights(folder / "denoiser")[0])
+    write_packet(target, tensors)
 
 
 def take_back(packet: Path, folder: Path) -> None:

@@ -18,6 +18,7 @@ from portraitist.training.networks.packets import file_tensor, read_packet, tens
 from portraitist.training.networks.parameters import parameter_groups
 from portraitist.training.networks.reports import add_facts, read_report
 from portraitist.training.networks.settings import NetworkSettings
+from portraitist.training.networks.throughput import choose_batch_size
 from portraitist.training.networks.training import train_network, trained_weights, write_start
 
 SETTINGS = NetworkSettings(steps=6, batch_size=8, learning_rate=0.01, schedule="cooldown", warmup_steps=2, seed=0)
@@ -140,6 +141,18 @@ def test_facts_are_added_to_a_report(tmp_path: Path) -> None:
     add_facts(tmp_path, "one", {"b": 3.0})
     assert read_report(tmp_path) == {"one": {"a": 1.0, "b": 3.0}}
     assert read_report(tmp_path / "elsewhere") == {}
+
+
+def test_the_smallest_batch_that_is_nearly_the_fastest_is_chosen() -> None:
+    speeds = {16: 50.0, 32: 95.0, 64: 100.0, 128: 101.0}
+    assert choose_batch_size(speeds.__getitem__, [64, 16, 32]) == (32, {16: 50.0, 32: 95.0, 64: 100.0})
+
+    def run_out(size: int) -> float:
+        if size > 16:
+            raise torch.OutOfMemoryError
+        return speeds[size]
+
+    assert choose_batch_size(run_out, [16, 32, 64]) == (16, {16: 50.0})
 
 
 def test_a_precision_that_is_not_known_is_refused() -> None:

@@ -64,6 +64,11 @@ def train_network(
     return loop
 
 
+def has_weights(place: Path) -> bool:
+    """Say whether a stage has weights: a checkpoint, or what it is to start from."""
+    return any((place / name).exists() for name in (LAST, START))
+
+
 def trained_weights(place: Path) -> tuple[dict[str, Tensor], int]:
     """Return the averaged weights of a stage's last checkpoint, or those it was to start from, and their step.
 
