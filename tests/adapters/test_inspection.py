@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from portraitist.adapters import Adapter, find_layers
+from portraitist.adapters import Adapter, find_layers, save_adapter
 from portraitist.adapters.foreign import recognise
 from portraitist.adapters.inspection import inspect_file
 from portraitist.errors import BadFile
@@ -58,7 +58,7 @@ def test_the_trainer_is_named() -> None:
 def test_an_adapter_is_counted_from_its_header(tmp_path: Path) -> None:
     components = {"unet": torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Conv2d(2, 3, 1))}
     adapter = Adapter.create("full", {}, find_layers(components, ["unet.*"]), torch.Generator())
-    adapter.save(tmp_path / "a.safetensors")
+    save_adapter(adapter, tmp_path / "a.safetensors")
     found = inspect_file(tmp_path / "a.safetensors")
     assert found.is_adapter
     assert found.seems == "a portraitist adapter (full)"

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, attached, find_layers, get_method, load_adapter, save_adapter
+from portraitist.adapters import Adapter, attached, find_layers, get_method, load_adapter, load_bank, save_adapter
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -89,7 +89,7 @@ def test_a_kept_file_acts_as_it_did(
     model: nn.Module, inputs: dict[str, Tensor], expected: dict[str, Tensor], method: str
 ) -> None:
     adapter = load_adapter(FIXTURES / f"{method}.safetensors")
-    assert adapter.metadata == FACTS
+    assert adapter.provenance.facts == FACTS
     assert adapter.method.name == method
     assert adapter.config == adapter.method.parse_config(CONFIGS[method])
     check_outputs(model, adapter, inputs, expected, method)
@@ -100,6 +100,10 @@ def test_a_kept_file_is_written_as_it_was(tmp_path: Path, method: str) -> None:
     before = FIXTURES / f"{method}.safetensors"
     save_adapter(load_adapter(before), tmp_path / "again.safetensors")
     assert content(tmp_path / "again.safetensors") == content(before)
+
+
+def test_a_kept_bank_acts_as_it_did(model: nn.Module, inputs: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    check_outputs(model, load_bank(FIXTURES / "bank.safetensors"), inputs, expected, "bank")
 
 
 def test_a_kept_file_in_bfloat16_is_written_as_it_was(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def generator() -> torch.Generator:
 def make(model: nn.Module, method: str, layer: str, generator: torch.Generator, bank: int = 0) -> Adapter:
     """Return an adapter with random parameters, perhaps with a bank axis."""
     adapter = Adapter.create(method, CONFIGS[method], find_layers({"m": model}, [f"m.{layer}"]), generator)
-    for tensors in adapter.parameters.values():
+    for tensors in adapter.values.values():
         for key, value in tensors.items():
             shape = (bank, *value.shape) if bank else value.shape
             tensors[key] = nn.Parameter(0.3 * torch.randn(shape, generator=generator))
@@ -105,7 +105,7 @@ def dense(model: Layers, layer: str, adapter: Adapter, scale: float) -> nn.Modul
     changed = copy.deepcopy(model.get_submodule(layer))
     formulas = adapter.layers[f"m.{layer}"]
     formulas.bind(changed.weight.detach().clone(), getattr(changed, "bias", None))
-    params = formulas.scaled(adapter.parameters[f"m.{layer}"], scale)
+    params = formulas.scaled(adapter.values[f"m.{layer}"], scale)
     changed.weight.data += formulas.delta_weight(params).detach()
     bias = formulas.delta_bias(params)
     if bias is not None:
@@ -221,8 +221,8 @@ def test_a_bank_equals_separate_adapters(model: Layers, generator: torch.Generat
         together = module(x)
     for index in range(3):
         alone = copy.copy(bank)
-        alone.parameters = {
-            name: {key: value[index] for key, value in tensors.items()} for name, tensors in bank.parameters.items()
+        alone.values = {
+            name: {key: value[index] for key, value in tensors.items()} for name, tensors in bank.values.items()
         }
         with attached({"m": model}, alone, scale=0.6):
             expected = module(x)[2 * index : 2 * index + 2]
@@ -241,12 +241,12 @@ def test_a_bank_learns_what_separate_adapters_learn(
     (y * weights).sum().backward()
     for index in range(3):
         alone = copy.copy(bank)
-        leaves = {key: nn.Parameter(value[index].detach().clone()) for key, value in bank.parameters[name].items()}
-        alone.parameters = {name: leaves}
+        leaves = {key: nn.Parameter(value[index].detach().clone()) for key, value in bank.values[name].items()}
+        alone.values = {name: leaves}
         with attached({"m": model}, alone):
             (module(x) * weights)[2 * index : 2 * index + 2].sum().backward()
         for key, leaf in leaves.items():
-            torch.testing.assert_close(bank.parameters[name][key].grad[index], leaf.grad, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(bank.values[name][key].grad[index], leaf.grad, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)
@@ -308,9 +308,9 @@ def test_gradients_reach_whatever_made_a_bank(
     bank = make(model, method, layer, generator, bank=2)
     code = torch.randn(2, 4, generator=generator)
     maker = nn.ModuleDict()
-    for key, value in bank.parameters[f"m.{layer}"].items():
+    for key, value in bank.values[f"m.{layer}"].items():
         maker[key] = nn.Linear(4, value[0].numel())
-        bank.parameters[f"m.{layer}"][key] = maker[key](code).view(value.shape)
+        bank.values[f"m.{layer}"][key] = maker[key](code).view(value.shape)
     with attached({"m": model}, bank):
         model.get_submodule(layer)(sample_input(layer, 4, generator)).square().sum().backward()
     for key in maker:
@@ -324,14 +324,14 @@ def test_gradients_are_exact(model: Layers, generator: torch.Generator, method: 
     name, module = f"m.{layer}", model.get_submodule(layer)
     x = sample_input(layer, 2, generator)
     x = x.double() if x.is_floating_point() else x
-    keys = list(adapter.parameters[name])
+    keys = list(adapter.values[name])
 
     def forward(*values: Tensor) -> Tensor:
-        adapter.parameters[name] = dict(zip(keys, values, strict=True))
+        adapter.values[name] = dict(zip(keys, values, strict=True))
         with attached({"m": model}, adapter, scale=0.6):
             return module(x)
 
-    values = [adapter.parameters[name][key].detach().double().requires_grad_() for key in keys]
+    values = [adapter.values[name][key].detach().double().requires_grad_() for key in keys]
     assert torch.autograd.gradcheck(forward, values)
 
 
@@ -340,11 +340,10 @@ def test_files_keep_everything(
     model: Layers, generator: torch.Generator, tmp_path: Path, method: str, layer: str
 ) -> None:
     adapter = make(model, method, layer, generator)
-    adapter.metadata = {"trigger": "sks cat", "numbers": [1, 2.5]}
+    adapter.provenance.facts |= {"trigger": "sks cat", "numbers": [1, 2.5]}
     save_adapter(adapter, tmp_path / "a.safetensors")
     loaded = load_adapter(tmp_path / "a.safetensors")
-    assert (loaded.method, loaded.config, loaded.metadata) == (adapter.method, adapter.config, adapter.metadata)
-    assert [layer.spec for layer in loaded.layers.values()] == [layer.spec for layer in adapter.layers.values()]
+    assert (loaded.space, loaded.provenance) == (adapter.space, adapter.provenance)
     for name, value in adapter.named_parameters().items():
         assert torch.equal(loaded.named_parameters()[name], value)
 

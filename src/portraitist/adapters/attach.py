@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.adapter import Adapter, adaptable_modules, find_module
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.finding import adaptable_modules, find_module
 from portraitist.adapters.layer import LayerSpec
 from portraitist.adapters.site import Part, Site, Where
 from portraitist.errors import BadConfig
@@ -47,7 +48,7 @@ class Attachment:
         if name in self._adapters:
             raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
         self._require_unmerged("attaching another")
-        modules = {layer: find_module(self.components, adapter.layers[layer].spec) for layer in adapter.parameters}
+        modules = {layer: find_module(self.components, adapter.layers[layer].spec) for layer in adapter.values}
         for layer_name, module in modules.items():
             if adapter.layers[layer_name].reads_weight:
                 _require_plain(module.weight, f"{adapter.method.name} on {layer_name}")
@@ -61,7 +62,7 @@ class Attachment:
                 # A copy: what is bound belongs to this module, and the adapter may be on other bases too.
                 layer = copy.copy(known)
                 layer.bind(holder.weight, getattr(holder, "bias", None))
-                parts.append((spec, holder, Part(name, layer, adapter.parameters[layer_name], scale)))
+                parts.append((spec, holder, Part(name, layer, adapter.values[layer_name], scale)))
         for spec, holder, part in parts:
             if holder not in self._sites:
                 self._sites[holder] = Site(spec, holder)

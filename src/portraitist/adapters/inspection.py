@@ -116,15 +116,16 @@ def _seems(format: Format | None, adapter: Adapter | None, outlines: list[Outlin
 
 def _base(adapter: Adapter | None, outlines: list[Outline]) -> str | None:
     """Return the base an adapter names, or seems to be for."""
-    named = adapter.metadata.get("base") if adapter is not None else None
-    if isinstance(named, dict) and "name" in named:
-        return str(named["name"])
+    named = adapter.provenance.base if adapter is not None else None
+    if named is not None and named.name is not None:
+        return named.name
     weights = {} if adapter is None else {name: layer.spec.shape for name, layer in adapter.layers.items()}
     return recognise_base(weights, {key: text for outline in outlines for key, text in outline.metadata.items()})
 
 
 def _header(adapter: Adapter) -> dict[str, Any]:
-    return {"method": adapter.method.name, "config": adapter.method.plain_config(adapter.config), **adapter.metadata}
+    config = adapter.method.plain_config(adapter.config)
+    return {"method": adapter.method.name, "config": config, **adapter.provenance.facts}
 
 
 def _count_layers(adapter: Adapter) -> dict[str, dict[str, int]]:

@@ -203,6 +203,12 @@ class AdapterLayer(ABC):
         return None
 
 
+def bank_size(layer: AdapterLayer, params: Parameters) -> int | None:
+    """Return how many adapters a layer's parameters hold on a leading bank axis, None for a single one."""
+    key, shape = next(iter(layer.shapes().items()))
+    return params[key].shape[0] if params[key].ndim > len(shape) else None
+
+
 def decompose_low_rank(matrix: Tensor, rank: int | None) -> LowRank:
     """Return the best low-rank approximation of a matrix by its singular value decomposition."""
     u, sigma, vt = torch.linalg.svd(matrix.float(), full_matrices=False)

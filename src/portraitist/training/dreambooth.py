@@ -27,7 +27,7 @@ from portraitist.training.recipes import Recipe
 def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[ParameterGroup]:
     """Return an adapter's parameters, in groups of one learning rate each."""
     by_rate: dict[float, dict[str, nn.Parameter]] = {}
-    for layer, tensors in adapter.parameters.items():
+    for layer, tensors in adapter.values.items():
         rate = recipe.learning_rate
         if layer.partition(".")[0] in base.family.text_encoders:
             rate = recipe.text_learning_rate or rate

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 
 
 @dataclass(frozen=True)

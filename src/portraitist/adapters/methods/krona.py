@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, LowRank, Parameters, group_samples
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 # (out_factor, in_factor) by name; "paper" is its best setting, "release-script" that of its published scripts.

@@ -25,7 +25,7 @@ from portraitist.adapters.layer import (
     has_shape_only,
     recompress,
 )
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 # Numbers of an auxiliary basis; those of the widest layers known have an eighth of it.

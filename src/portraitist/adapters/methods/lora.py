@@ -23,7 +23,7 @@ from portraitist.adapters.layer import (
     group_samples,
     recompress,
 )
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 

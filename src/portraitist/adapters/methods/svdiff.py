@@ -34,7 +34,7 @@ from portraitist.adapters.layer import (
     from_singular,
     group_samples,
 )
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.adapters.spectrum import Spectrum, spectrum_of
 from portraitist.errors import BadConfig, MissingBase
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig, MissingBase
 
 
