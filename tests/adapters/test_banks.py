@@ -18,6 +18,7 @@ from portraitist.adapters import (
     stack,
     unstack,
 )
+from portraitist.adapters.methods.lora import LoraLinear
 from portraitist.errors import BadConfig, BadFile, BaseMismatch
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -138,3 +139,75 @@ def test_serving_ends(components: dict[str, nn.Module]) -> None:
     torch.testing.assert_close(layer(x.flip(0)), in_order.flip(0))
     attachment.serve(None)
     assert torch.equal(layer(x), in_order)
+
+
+def test_samples_are_gathered_once(components: dict[str, nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, x = stack([lora(components, seed) for seed in range(3)]), torch.randn(4, 6)
+    attachment, layer = Attachment(components).attach(bank), components["m"]["x"]
+    attachment.serve([2, 0])
+    monkeypatch.setattr(LoraLinear, "combined", None)
+    monkeypatch.setattr(torch.Tensor, "__getitem__", None)
+    with torch.no_grad():
+        assert torch.equal(layer(x), layer(x))
+
+
+def test_a_scale_for_every_sample(components: dict[str, nn.Module]) -> None:
+    bank, x = stack([lora(components, 0), lora(components, 1)]), torch.randn(2, 6)
+    attachment, layer = Attachment(components).attach(bank), components["m"]["x"]
+    attachment.serve([0, 1], scales=[0.0, 0.0])
+    changed = layer(x)
+    attachment.detach()
+    assert torch.equal(changed, layer(x))
+    attachment.attach(bank)
+    with pytest.raises(BadConfig, match="2 samples need as many scales, not 1"):
+        attachment.serve([0, 1], scales=[0.5])
+
+
+def test_samples_that_are_named_while_training_learn(components: dict[str, nn.Module]) -> None:
+    bank, x = stack([lora(components, seed) for seed in range(3)]), torch.randn(4, 6)
+    attachment, layer = Attachment(components).attach(bank), components["m"]["x"]
+    attachment.serve([2, 0])
+    with torch.no_grad():
+        layer(x)  # what is kept of a pass without gradients does not spoil those with
+    layer(x).square().sum().backward()
+    grad = bank.values["m.x"]["up"].grad
+    assert grad is not None
+    assert [bool(rows.abs().max() > 0) for rows in grad] == [True, False, True]
+    attachment.serve([1])  # again, for the changed parameters
+    layer(x).square().sum().backward()
+    assert bool(grad[1].abs().max() > 0)
+
+
+def test_a_fed_bank_may_be_served(components: dict[str, nn.Module]) -> None:
+    adapters, x = [lora(components, seed) for seed in range(3)], torch.randn(2, 6)
+    attachment, layer = Attachment(components).attach(adapters[0]), components["m"]["x"]
+    attachment.feed("default", stack(adapters).values)
+    attachment.serve([2, 1])
+    served = layer(x)
+    attachment.feed("default", stack([adapters[2], adapters[1]]).values)
+    torch.testing.assert_close(layer(x), served)
+    attachment.feed("default", adapters[2].values)
+    torch.testing.assert_close(layer(x)[0], served[0])
+
+
+def test_values_that_are_not_of_the_space_are_not_fed(components: dict[str, nn.Module]) -> None:
+    adapter = lora(components, 0)
+    attachment = Attachment(components).attach(adapter)
+    with pytest.raises(BadConfig, match=r"m\.x\.down has shape \(2, 6\) where \(4, 6\) is needed"):
+        attachment.feed("default", lora(components, 0, rank=2).values)
+    with pytest.raises(BadConfig, match="no adapter named 'other'"):
+        attachment.feed("other", adapter.values)
+    attachment.merge()
+    with pytest.raises(BadConfig, match="unmerge before feeding"):
+        attachment.feed("default", adapter.values)
+
+
+def test_tied_weights_are_fed_everywhere() -> None:
+    first, second = nn.Linear(6, 6), nn.Linear(6, 6)
+    second.weight = first.weight
+    components: dict[str, nn.Module] = {"m": nn.ModuleDict({"first": first, "second": second})}
+    adapter, x = lora(components, 0, "m.first"), torch.randn(2, 6)
+    attachment = Attachment(components).attach(adapter)
+    before = second(x)
+    attachment.feed("default", adapter.space.flatten(adapter.values) * 2)
+    assert (second(x) - before).abs().max() > 0.1

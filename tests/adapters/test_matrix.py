@@ -105,9 +105,9 @@ def dense(model: Layers, layer: str, adapter: Adapter, scale: float) -> nn.Modul
     changed = copy.deepcopy(model.get_submodule(layer))
     formulas = adapter.layers[f"m.{layer}"]
     formulas.bind(changed.weight.detach().clone(), getattr(changed, "bias", None))
-    params = formulas.scaled(adapter.values[f"m.{layer}"], scale)
+    params = formulas.combined([adapter.values[f"m.{layer}"]], [scale])
     changed.weight.data += formulas.delta_weight(params).detach()
-    bias = formulas.delta_bias(params)
+    bias = params.get("bias")
     if bias is not None:
         changed.bias.data += bias.detach()
     return changed
@@ -302,19 +302,49 @@ def test_every_sample_may_name_its_adapter(model: Layers, generator: torch.Gener
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)
-def test_gradients_reach_whatever_made_a_bank(
-    model: Layers, generator: torch.Generator, method: str, layer: str
+def test_every_sample_may_have_its_strength(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
+    module, x = model.get_submodule(layer), sample_input(layer, 4, generator)
+    adapters = [make(model, method, layer, generator) for _ in range(2)]
+    samples, scales = [1, 0, None, 1], [0.5, -1.5, 7.0, 2.0]
+    attachment = Attachment({"m": model}).attach(stack(adapters))
+    attachment.serve(samples, scales=scales)
+    attachment.set_scale(0.6)
+    together = module(x)
+    attachment.detach()
+    for index, (number, scale) in enumerate(zip(samples, scales, strict=True)):
+        sample = x[index : index + 1]
+        if number is None:
+            torch.testing.assert_close(together[index : index + 1], module(sample), rtol=1e-5, atol=1e-5)
+            continue
+        with attached({"m": model}, adapters[number], scale=0.6 * scale):
+            torch.testing.assert_close(together[index : index + 1], module(sample), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "layer"), MATRIX)
+@pytest.mark.parametrize("size", [0, 2])
+def test_gradients_reach_whatever_made_the_values_that_are_fed(
+    model: Layers, generator: torch.Generator, method: str, layer: str, size: int
 ) -> None:
-    bank = make(model, method, layer, generator, bank=2)
-    code = torch.randn(2, 4, generator=generator)
-    maker = nn.ModuleDict()
-    for key, value in bank.values[f"m.{layer}"].items():
-        maker[key] = nn.Linear(4, value[0].numel())
-        bank.values[f"m.{layer}"][key] = maker[key](code).view(value.shape)
-    with attached({"m": model}, bank):
-        model.get_submodule(layer)(sample_input(layer, 4, generator)).square().sum().backward()
-    for key in maker:
-        assert maker[key].weight.grad.abs().max() > 0, key
+    module, x = model.get_submodule(layer), sample_input(layer, 4, generator)
+    fed = make(model, method, layer, generator, bank=size)
+    flat = fed.space.flatten(fed.values).detach().requires_grad_()
+    blank = Adapter.create(method, CONFIGS[method], list(fed.space.specs.values()), generator)
+    attachment = Attachment({"m": model}).attach(blank)
+    frozen = module(x)
+    attachment.feed("default", flat)
+    y = module(x)
+    y.square().sum().backward()
+    attachment.feed("default", None)
+    torch.testing.assert_close(module(x), frozen, rtol=0, atol=0)
+    attachment.detach()
+    with attached({"m": model}, fed):
+        expected = module(x)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+    expected.square().sum().backward()
+    grads = {name: {key: value.grad for key, value in tensors.items()} for name, tensors in fed.values.items()}
+    torch.testing.assert_close(flat.grad, fed.space.flatten(grads), rtol=1e-5, atol=1e-6)
+    assert flat.grad is not None
+    assert flat.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)

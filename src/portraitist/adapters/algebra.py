@@ -69,7 +69,7 @@ def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
         params = {key: value.detach() for key, value in adapter.values[name].items()}
         factors[name] = layer.low_rank(params, rank)
         energy[name] = factors[name].energy
-        if layer.delta_bias(params) is not None:
+        if "bias" in params:
             dropped.append(f"{name} (bias)")
     if not factors:
         raise BadConfig("none of the adapter's layers has a LoRA form")
@@ -88,7 +88,7 @@ def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
 @torch.no_grad()
 def scale(adapter: Adapter, strength: float) -> Adapter:
     """Return the adapter at another strength, as attaching it with that scale would have it."""
-    values = {name: adapter.layers[name].scaled(params, strength) for name, params in adapter.values.items()}
+    values = {name: adapter.layers[name].combined([params], [strength]) for name, params in adapter.values.items()}
     return Adapter(adapter.space, values, adapter.provenance.copy())
 
 
@@ -132,7 +132,7 @@ def add(
             else {k: torch.zeros(s) for k, s in method.layer(layer.spec, part.config).shapes().items()}
             for part in parts
         ]
-        values[name] = layer.added(present)
+        values[name] = layer.combined(present, [1.0] * len(present))
     return Adapter(space, values, Provenance.of_sum([adapter.provenance for adapter in adapters]))
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, SeededLayer
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
 from portraitist.errors import BadConfig, BadFile
@@ -51,7 +51,7 @@ def file_size(adapter: Adapter) -> int:
 
     A file of safetensors is the length of its header, the header in JSON (padded to 8 bytes), and the numbers.
     """
-    draws = any(layer.draws for layer in adapter.layers.values())
+    draws = any(isinstance(layer, SeededLayer) for layer in adapter.layers.values())
     sums = [0.0] * _DRAWN_SUMS if draws else None
     header: dict[str, Any] = {"__metadata__": _description(adapter, FORMAT, sums)}
     end = 0
@@ -67,7 +67,7 @@ def _drawn_sums(layers: Mapping[str, AdapterLayer]) -> list[float] | None:
 
     Sums instead of a hash, since the last digits of a decomposition differ between machines.
     """
-    drawing = [layers[name] for name in sorted(layers) if layers[name].draws]
+    drawing = [layer for _, layer in sorted(layers.items()) if isinstance(layer, SeededLayer)]
     if not drawing:
         return None
     numbers = torch.cat([layer.drawn().double() for layer in drawing])

@@ -30,9 +30,14 @@ from portraitist.adapters.layer import (
     LayerSpec,
     LowRank,
     Parameters,
+    Scale,
+    Way,
     apply_weight,
+    bank_size,
     from_singular,
     group_samples,
+    require_plain,
+    times,
 )
 from portraitist.adapters.method import Method, MethodConfig
 from portraitist.adapters.spectrum import Spectrum, spectrum_of
@@ -61,8 +66,6 @@ class SvdiffConfig(MethodConfig):
 class SpectralLayer(AdapterLayer):
     """Spectral shifts of a matrix: ``delta [r]``, r singular values from the largest."""
 
-    reads_weight = True
-
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
         self.config = config
@@ -75,6 +78,8 @@ class SpectralLayer(AdapterLayer):
             and spec.padding == (0, 0)
         )
         self._dense = self._apart
+        # The way of a matrix whose decomposition is known by one side.
+        self._usual = Way.OUTPUT
         self._bound: tuple[Tensor, Tensor | None, Spectrum] | None = None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -86,56 +91,72 @@ class SpectralLayer(AdapterLayer):
         """Return zeros."""
         return {"delta": torch.zeros(self.shapes()["delta"])}
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale the shifts inside the ReLU, as the authors do."""
-        return {"delta": params["delta"] * scale}
-
     def joined(self, other: AdapterLayer) -> AdapterLayer | None:
         """Sum shifts inside the ReLU (eq. 4); the layer with more of them has room for the sum."""
         if not isinstance(other, SpectralLayer) or other.config.leak != self.config.leak:
             return None
         return max(self, other, key=lambda layer: layer.shapes()["delta"])
 
-    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
-        """Add shifts, those that one has fewer as zeros, and a bank's to a single adapter's or another bank's."""
-        length = self.shapes()["delta"][0]
-        shifts = [F.pad(part["delta"], (0, length - part["delta"].shape[-1])) for part in parts]
-        if any(shift.ndim == 2 for shift in shifts):
-            banks = [shift if shift.ndim == 2 else shift[None] for shift in shifts]
-            count = math.lcm(*map(len, banks))
-            shifts = [bank.repeat_interleave(count // len(bank), 0) for bank in banks]
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Scale and add shifts inside the ReLU, as the authors do.
+
+        Those that one has fewer count as zeros, and a bank's are added to a single adapter's or another bank's.
+        """
+        shifts = [times(part["delta"], scale) for part, scale in zip(parts, scales, strict=True)]
+        if len(shifts) == 1:
+            return {"delta": shifts[0]}
+        length, sizes = self.shapes()["delta"][0], [bank_size(self, part) for part in parts]
+        shifts = [F.pad(shift, (0, length - shift.shape[-1])) for shift in shifts]
+        if any(size is not None for size in sizes):
+            count = math.lcm(*(size or 1 for size in sizes))
+            shifts = [
+                shift.expand(count, -1) if size is None else shift.repeat_interleave(count // size, 0)
+                for shift, size in zip(shifts, sizes, strict=True)
+            ]
         return {"delta": torch.stack(shifts).sum(0)}
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Look the weight's decomposition up, or compute it once, and see which way it opens."""
+        require_plain(weight, f"svdiff on {self.spec.name}")
         spectrum = spectrum_of(weight)
-        self._bound = weight.detach(), None if bias is None else bias.detach(), spectrum
+        self._bound = weight, bias, spectrum
         # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
         # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.
         one_sided, left = not spectrum.complete, spectrum.left
         open_end = left if self.spec.kind is Kind.EMBEDDING else not left and not self._pointwise
         self._dense = self._apart or (one_sided and open_end)
-        at_input = one_sided and not left and self._pointwise
-        # The smallest singular values cannot be reached through the input.
-        self.changes_input = at_input and self.shapes()["delta"][0] <= spectrum.one_sided
-        self.reads_output = one_sided and not at_input and not self._dense
+        if self._dense or not one_sided:
+            self._usual = Way.OUTPUT
+        elif left or not self._pointwise:
+            self._usual = Way.FROZEN_OUTPUT
+        else:  # the smallest singular values cannot be reached through the input
+            self._usual = Way.INPUT if self.shapes()["delta"][0] <= spectrum.one_sided else Way.OUTPUT
 
-    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
-        """Say whether a nearly square matrix meets so many positions that building its changed weight pays."""
-        if not (self._pointwise and self._base()[2].complete):
-            return False
+    def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
+        """Choose by the decomposition that there is; of a nearly square matrix by how many positions it meets."""
+        weight, _, spectrum = self._base()
+        if not (self._pointwise and spectrum.complete):
+            return self._usual
         short, long = sorted((self.spec.out_features, self.spec.in_features))
-        weights = params["delta"].shape[0] if params["delta"].ndim == 2 else 1
+        weights = bank_size(self, params) or 1
         positions = x.numel() // self.spec.in_features
         # Beyond the frozen layer's passes: positions long short + 2 weights long short^2, or 3 positions short^2.
-        return positions * (3 * short - long) > 2 * weights * long * short
+        if positions * (3 * short - long) > 2 * weights * long * short:
+            return Way.WEIGHT
+        everything = params["delta"].shape[-1] == spectrum.sigma.shape[0]
+        return Way.WHOLE if alone and everything and not weight.requires_grad else Way.OUTPUT
 
-    def changed_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, params: Parameters) -> Tensor | None:
-        """Take the way whose backward pass needs the decomposition only, where there is all of it."""
-        spectrum, delta = self._base()[2], params["delta"]
-        everything = self._pointwise and spectrum.complete and delta.shape[-1] == spectrum.sigma.shape[0]
-        if not everything or weight.requires_grad or self.rebuilds_weight(x, params):
-            return None
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the whole output, ``x V diag(rho) V^T`` at the input, or the change of the output."""
+        if way is Way.WHOLE:
+            return self._whole(x, params)
+        if way is Way.INPUT:
+            return self._along_side(x, self._changes(params["delta"]))
+        return super().act(way, x, y, params) if self._dense else self._at_output(way, x, y, params)
+
+    def _whole(self, x: Tensor, params: Parameters) -> Tensor:
+        """Take the way whose backward pass needs the decomposition only."""
+        (weight, bias, spectrum), delta = self._base(), params["delta"]
         device = x.device.type
         autocast = not x.is_meta and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
@@ -144,15 +165,13 @@ class SpectralLayer(AdapterLayer):
         y: Tensor = _ThroughSpectrum.apply(x.to(dtype), changes, sigma, self.spec, *fixed)  # type: ignore[no-untyped-call]
         return y
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
-        """Return the change of the output: of the singular values known by one side, and of those known by both."""
-        if self._dense:
-            return super().delta(x, y, params)
-        weight, bias, spectrum = self._base()
+    def _at_output(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the change by the singular values known by one side, and by those known by both."""
+        weight, bias, spectrum = self._detached()
         changes = self._changes(params["delta"])
         one_sided, rest = changes[..., : spectrum.one_sided], changes[..., spectrum.one_sided :]
         parts = []
-        if one_sided.shape[-1] and self.reads_output:  # an embedding's output is its right side
+        if one_sided.shape[-1] and way is Way.FROZEN_OUTPUT:  # an embedding's output is its right side
             linear = y if bias is None else y - (bias[:, None, None] if self.spec.kind is Kind.CONV else bias)
             parts.append(self._along_side(linear, one_sided))
         elif one_sided.shape[-1]:
@@ -161,13 +180,9 @@ class SpectralLayer(AdapterLayer):
             parts.append(self._through(x, rest, y.dtype))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
-    def delta_input(self, x: Tensor, params: Parameters) -> Tensor:
-        """Return ``x V diag(rho) V^T``: the frozen layer does the rest."""
-        return self._along_side(x, self._changes(params["delta"]))
-
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``U diag(e) V^T`` in the weight's shape."""
-        weight, _, spectrum = self._base()
+        weight, _, spectrum = self._detached()
         changes = self._changes(params["delta"])
         rho, rest = self._relative(changes), changes[..., spectrum.one_sided :]
         matrix = weight.flatten(1).to(changes.dtype)
@@ -183,7 +198,7 @@ class SpectralLayer(AdapterLayer):
 
     def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
         """Return the largest changes of singular values with their vectors; no decomposition is needed."""
-        weight, _, spectrum = self._base()
+        weight, _, spectrum = self._detached()
         changes = self._changes(params["delta"])
         count = self._relative(changes).shape[-1]
         matrix, side = weight.flatten(1).to(changes), spectrum.side[:, :count].to(changes)
@@ -197,6 +212,10 @@ class SpectralLayer(AdapterLayer):
         if self._bound is None:
             raise MissingBase(f"{self.spec.name}: spectral shifts mean nothing without the base they were trained on")
         return self._bound
+
+    def _detached(self) -> tuple[Tensor, Tensor | None, Spectrum]:
+        weight, bias, spectrum = self._base()
+        return weight.detach(), None if bias is None else bias.detach(), spectrum
 
     def _changes(self, delta: Tensor) -> Tensor:
         """Return ``e = relu(sigma + delta) - sigma`` in float32 at least, exactly 0 where delta is."""
@@ -296,8 +315,6 @@ def spread(values: Tensor, hidden: Tensor, conv: bool) -> Tensor:
 class NormShift(AdapterLayer):
     """Shifts of a norm's scale: ``delta [n]``, added without ReLU."""
 
-    reads_weight = True
-
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
 
@@ -309,17 +326,13 @@ class NormShift(AdapterLayer):
         """Return zeros."""
         return {"delta": torch.zeros(self.spec.shape)}
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale the shifts."""
-        return {"delta": params["delta"] * scale}
-
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return the shifts."""
         return params["delta"]
 
-    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
-        """Return True: a changed scale costs nothing."""
-        return True
+    def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
+        """Change the weight: a changed scale costs nothing."""
+        return Way.WEIGHT
 
 
 def _sum_config(configs: Sequence[SvdiffConfig]) -> SvdiffConfig | None:
