@@ -141,7 +141,7 @@ class DreamBoothTask:
         self.photos = (photos,) if isinstance(photos, Latents) else tuple(photos)
         self.prior = prior
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
-        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
         self.attachment: Attachment | None = None
         self._frozen_class: Conditions | None = None
