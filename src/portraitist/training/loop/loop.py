@@ -20,6 +20,7 @@ from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
 from portraitist.progress import track
+from portraitist.training.loop.banks import BankRows
 from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
 from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, ParameterGroup, Task, Watch
 from portraitist.training.loop.interrupts import stop_requested
@@ -77,6 +78,7 @@ class Loop:
         )
         self._device = next(iter(self.parameters.values())).device.type
         self._scaler = torch.amp.GradScaler(self._device, enabled=config.scale_gradients or config.precision == "fp16")
+        self.bank = BankRows.of(task, config, list(self.parameters.values()), self._averages, self.processes.count)
         self.completed = 0
         self.seconds = self.watch_seconds = 0.0
         self.best: dict[str, Tensor] = {}
@@ -132,7 +134,12 @@ class Loop:
         self.save()
         set_training(self.optimizer, False)
         self.journal.close()
-        return Outcome(self.completed, self.seconds, means, self.history, self.kept, self.watch_seconds)
+        return Outcome(self.completed, self.seconds, means, self.history, self.kept, self.watch_seconds, self.dropped)
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Return the adapters of a bank that diverged."""
+        return () if self.bank is None else self.bank.dropped
 
     def _optimise(self) -> dict[str, float]:
         """Take one optimiser step and return its losses."""
@@ -140,15 +147,20 @@ class Loop:
         for micro_step in range(self.config.accumulate):
             with self._autocast():
                 losses = self.task.step(self.completed, micro_step)
+            objective = losses["loss"]
+            if self.bank is not None:
+                objective, losses = self.bank.sum(losses)
             values = self.processes.mean({name: float(value.detach()) for name, value in losses.items()})
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.config.accumulate
             if not math.isfinite(totals["loss"]):
                 raise self._diverged("loss")
-            self._scaler.scale(losses["loss"] / self.config.accumulate).backward()
+            self._scaler.scale(objective / self.config.accumulate).backward()
         self.processes.mean_gradients(self.parameters.values())
+        if self.bank is not None:
+            self.bank.silence()
         self._scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
+        norm = self._clip()
         if not self._scaler.is_enabled() and not math.isfinite(float(norm)):  # a scaler passes over such a step
             raise self._diverged("gradient")
         self._scaler.step(self.optimizer)
@@ -158,7 +170,19 @@ class Loop:
         self.task.after_step()
         if self.average is not None:
             self.average.step(self.parameters.values())
+        if self.bank is not None:
+            self.bank.hold()
         return totals
+
+    def _averages(self) -> list[Tensor]:
+        return [] if self.average is None else self.average.shadow_params
+
+    def _clip(self) -> Tensor:
+        """Clip gradients, those of a bank for each adapter, and return their norm."""
+        if self.bank is not None:
+            # A scaler passes over a step whose gradient is not finite.
+            return self.bank.clip(self.config.max_gradient_norm, drop=not self._scaler.is_enabled())
+        return torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
 
     def _autocast(self) -> torch.autocast:
         precision = self.config.precision
@@ -250,6 +274,7 @@ class Loop:
                 "watch": self.watch.state() if self.watch else None,
                 "watch_seconds": self.watch_seconds,
                 "kept": self.kept,
+                "dropped": self.dropped,
             },
             identity=self._identity(),
         ).save(self.folder / LAST)
@@ -283,6 +308,8 @@ class Loop:
                 shadow.copy_(checkpoint.average[name])
         self.completed, self.seconds = checkpoint.step, counters["seconds"]
         self.watch_seconds, self.kept = counters.get("watch_seconds", 0.0), counters.get("kept")
+        if self.bank is not None:
+            self.bank.restore(counters.get("dropped", ()))
         if self.watch is not None and counters.get("watch"):
             self.watch.restore(counters["watch"])
         if self.kept is not None:
