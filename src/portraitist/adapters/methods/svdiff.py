@@ -151,7 +151,7 @@ class SpectralLayer(AdapterLayer):
         if way is Way.WHOLE:
             return self._whole(x, params)
         if way is Way.INPUT:
-            return self._along_side(x, self._changes(params["delta"]))
+            return self._along_side(x, self._changes(params["delta"]), bank_size(self, params))
         return super().act(way, x, y, params) if self._dense else self._at_output(way, x, y, params)
 
     def _whole(self, x: Tensor, params: Parameters) -> Tensor:
@@ -160,7 +160,8 @@ class SpectralLayer(AdapterLayer):
         device = x.device.type
         autocast = not x.is_meta and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
-        changes, sigma = self._spread(self._changes(delta), x), self._spread(spectrum.sigma, x)
+        changes = self._spread(self._changes(delta), x, bank_size(self, params))
+        sigma = self._spread(spectrum.sigma, x, None)
         fixed = [None if tensor is None else tensor.to(dtype) for tensor in (weight, bias, spectrum.u, spectrum.v)]
         y: Tensor = _ThroughSpectrum.apply(x.to(dtype), changes, sigma, self.spec, *fixed)  # type: ignore[no-untyped-call]
         return y
@@ -168,16 +169,16 @@ class SpectralLayer(AdapterLayer):
     def _at_output(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the change by the singular values known by one side, and by those known by both."""
         weight, bias, spectrum = self._detached()
-        changes = self._changes(params["delta"])
+        changes, bank = self._changes(params["delta"]), bank_size(self, params)
         one_sided, rest = changes[..., : spectrum.one_sided], changes[..., spectrum.one_sided :]
         parts = []
         if one_sided.shape[-1] and way is Way.FROZEN_OUTPUT:  # an embedding's output is its right side
             linear = y if bias is None else y - (bias[:, None, None] if self.spec.kind is Kind.CONV else bias)
-            parts.append(self._along_side(linear, one_sided))
+            parts.append(self._along_side(linear, one_sided, bank))
         elif one_sided.shape[-1]:
-            parts.append(apply_weight(self.spec, self._along_side(x, one_sided), weight.to(x.dtype)))
+            parts.append(apply_weight(self.spec, self._along_side(x, one_sided, bank), weight.to(x.dtype)))
         if rest.shape[-1]:
-            parts.append(self._through(x, rest, y.dtype))
+            parts.append(self._through(x, rest, y.dtype, bank))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def delta_weight(self, params: Parameters) -> Tensor:
@@ -230,7 +231,7 @@ class SpectralLayer(AdapterLayer):
         one_sided = changes[..., : spectrum.one_sided]
         return one_sided / spectrum.sigma[: one_sided.shape[-1]].to(changes)
 
-    def _along_side(self, hidden: Tensor, changes: Tensor) -> Tensor:
+    def _along_side(self, hidden: Tensor, changes: Tensor, bank: int | None) -> Tensor:
         """Return ``S diag(rho) S^T`` applied to the channels, S being the side whose vectors are all there.
 
         With more than twice as many positions as channels the product of the three matrices is built once, which saves
@@ -238,11 +239,11 @@ class SpectralLayer(AdapterLayer):
         """
         rho = self._relative(changes)
         side = self._base()[2].side[:, : rho.shape[-1]].to(hidden.dtype)
-        if rho.ndim == 1 and hidden.numel() > 2 * side.shape[0] ** 2:
+        if bank is None and hidden.numel() > 2 * side.shape[0] ** 2:
             return self._mix(hidden, (side * rho.to(side.dtype)) @ side.T)
-        return self._mix(self._mix(hidden, side.T) * self._spread(rho, hidden).to(hidden.dtype), side)
+        return self._mix(self._mix(hidden, side.T) * self._spread(rho, hidden, bank).to(hidden.dtype), side)
 
-    def _through(self, x: Tensor, changes: Tensor, dtype: torch.dtype) -> Tensor:
+    def _through(self, x: Tensor, changes: Tensor, dtype: torch.dtype, bank: int | None) -> Tensor:
         """Return ``U diag(e) V^T x`` for the last of the singular values, whose vectors on both sides are there."""
         spectrum = self._base()[2]
         first = self.shapes()["delta"][0] - changes.shape[-1]
@@ -251,10 +252,10 @@ class SpectralLayer(AdapterLayer):
             u, v, hidden = v, u, F.embedding(x, u)
         else:
             hidden = apply_weight(self.spec, x, v.T.unflatten(-1, self.spec.shape[1:]))
-        return self._mix(hidden * self._spread(changes, hidden).to(dtype), u)
+        return self._mix(hidden * self._spread(changes, hidden, bank).to(dtype), u)
 
-    def _spread(self, values: Tensor, hidden: Tensor) -> Tensor:
-        return spread(values, hidden, self.spec.kind is Kind.CONV)
+    def _spread(self, values: Tensor, hidden: Tensor, bank: int | None) -> Tensor:
+        return spread(values, hidden, self.spec.kind is Kind.CONV, bank)
 
     def _mix(self, hidden: Tensor, matrix: Tensor) -> Tensor:
         return mix(hidden, matrix, self.spec.kind is Kind.CONV)
@@ -303,10 +304,10 @@ def mix(hidden: Tensor, matrix: Tensor, conv: bool) -> Tensor:
     return F.linear(hidden.movedim(1, -1), matrix).movedim(-1, 1)  # channels-last memory
 
 
-def spread(values: Tensor, hidden: Tensor, conv: bool) -> Tensor:
-    """Lay ``[r]``, or ``[N, r]`` for N groups of samples, out to be multiplied with hidden channels."""
-    if values.ndim == 2:
-        samples = group_samples(hidden, values.shape[0]).shape[1]
+def spread(values: Tensor, hidden: Tensor, conv: bool, bank: int | None) -> Tensor:
+    """Lay ``[r]``, or ``[N, r]`` for a bank of N and as many groups of samples, out to meet hidden channels."""
+    if bank is not None:
+        samples = group_samples(hidden, bank).shape[1]
         values = values.repeat_interleave(samples, 0)
         return values[..., None, None] if conv else values.reshape(len(values), *(1,) * (hidden.ndim - 2), -1)
     return values[:, None, None] if conv else values
