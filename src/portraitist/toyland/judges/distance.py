@@ -23,6 +23,11 @@ from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
 from portraitist.progress import track
 from portraitist.randomness import derive_seed, numpy_generator
+from portraitist.toyland.first.world import captions as first_captions
+from portraitist.toyland.first.world import pictures as first_pictures
+from portraitist.toyland.world.captions import caption
+from portraitist.toyland.world.painting import render_all
+from portraitist.toyland.world.pictures import sample_picture
 
 SEED = 41
 PICTURES = 5000
@@ -62,29 +67,22 @@ def load_judge(name: str, device: torch.device | str = "cpu") -> Encoder:
 
 def draw_first(seed: int, indices: range) -> list[tuple[Image.Image, str]]:
     """Draw pictures of the first world, 64 pixels wide."""
-    from portraitist.toyland.first.world.captions import caption
-    from portraitist.toyland.first.world.pictures import render, sample_picture
-
     drawn = []
     for index in indices:
         rng = numpy_generator(seed, "compared", index)
-        spec = sample_picture(rng, _SPLIT)
-        drawn.append((render(spec, 64), caption(spec, rng)))
+        spec = first_pictures.sample_picture(rng, _SPLIT)
+        drawn.append((first_pictures.render(spec, 64), first_captions.caption(spec, rng)))
     return drawn
 
 
 def draw_world(seed: int, indices: range) -> list[tuple[Image.Image, str]]:
     """Draw pictures of the world, 128 pixels wide."""
-    from portraitist.toyland.world.captions import caption
-    from portraitist.toyland.world.painting import render_all
-    from portraitist.toyland.world.pictures import sample_picture
-
-    specs, captions = [], []
+    specs, texts = [], []
     for index in indices:
         rng = numpy_generator(seed, "compared", index)
         specs.append(sample_picture(rng, _SPLIT))
-        captions.append(caption(specs[-1], rng))
-    return list(zip(render_all(specs), captions, strict=True))
+        texts.append(caption(specs[-1], rng))
+    return list(zip(render_all(specs), texts, strict=True))
 
 
 WORLDS: dict[int, Draw] = {64: draw_first, 128: draw_world}
