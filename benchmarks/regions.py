@@ -22,6 +22,7 @@ from portraitist.files import write_aside
 from portraitist.generation import Row, contact_sheet
 from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.markdown import table
+from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.progress import quiet_libraries
 from portraitist.studies.pairs.identities import Pair, draw_pairs
 from portraitist.studies.pairs.judging import Judgement
@@ -138,9 +139,9 @@ def main() -> None:
             two = fmean(len(reading.kinds) == len(TOKENS) for reading in readings)
             each.append(Found(pair, pictures, judge.judge(pictures, study.sides), two))
             print(pair.name, *_line((start, ratio), each[-1:]), flush=True)
-    picture = arguments.page.with_suffix(".png")
+    picture = arguments.page.with_suffix(PAGE_SUFFIX)
     with write_aside(picture) as temporary:
-        draw_grid(found, study.seeds).save(temporary, format="PNG", optimize=True)
+        temporary.write_bytes(encode_for_page(draw_grid(found, study.seeds)))
     with write_aside(arguments.page) as temporary:
         temporary.write_text(render_page(found, study, base, command, picture.name), encoding="utf-8")
 

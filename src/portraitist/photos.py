@@ -1,4 +1,7 @@
-"""Photos as people have them: any picture PIL reads becomes upright RGB; a folder's files in natural order."""
+"""Photos as people have them: any picture PIL reads becomes upright RGB; a folder's files in natural order.
+
+And back: pictures as bytes, without loss or small enough to stand beside a page.
+"""
 
 import io
 import re
@@ -15,6 +18,10 @@ from portraitist.errors import BadPhoto
 _COMPANIONS = {".txt", ".json", ".jsonl", ".yaml", ".yml", ".md", ".caption"}
 CAPTION_SUFFIXES = (".txt", ".caption")
 MASK_SUFFIX = ".mask.png"
+# Pictures beside pages are kept with them in a repository: their files are WebP, of so many bytes at most.
+PAGE_SUFFIX, PAGE_BYTES = ".webp", 300_000
+_PAGE_QUALITIES = (85, 75, 60, 45)
+_WEBP_SIDE = 16383  # pixels of a WebP's side, at most
 _WHITE = (255, 255, 255)
 # Whole ranges that greys with more than eight bits may use; 1 is for floating point.
 _GREY_RANGES = (1, 255, 65535)
@@ -25,6 +32,22 @@ def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def encode_for_page(image: Image.Image) -> bytes:
+    """Return a picture as the bytes of a WebP file that stands beside a page: `PAGE_BYTES` at most.
+
+    Quality gives way before size does.
+    """
+    shown = image.convert("RGB")
+    shown.thumbnail((_WEBP_SIDE, _WEBP_SIDE))
+    while True:
+        for quality in _PAGE_QUALITIES:
+            buffer = io.BytesIO()
+            shown.save(buffer, format="WEBP", quality=quality, method=6)
+            if buffer.tell() <= PAGE_BYTES:
+                return buffer.getvalue()
+        shown = ImageOps.scale(shown, 0.75)
 
 
 def decode_photo(path: Path) -> Image.Image:

@@ -15,11 +15,11 @@ Fail = Callable[..., str]
 def test_the_demo_says_where_everything_is(run: Run, tiny_base_folder: Path, tmp_path: Path) -> None:
     quick = ("--base", tiny_base_folder, "--steps", 1, "--sampling-steps", 1)
     output = run("demo", *quick, "--subject", "robot-152994", "-o", "shown").stdout
-    assert str(tmp_path / "shown" / "demo.png") in output
+    assert str(tmp_path / "shown" / "demo.webp") in output
     assert (tmp_path / "shown" / "demo.html").as_uri() in output
     assert sorted(path.name for path in Path("shown").iterdir()) == [
         "demo.html",
-        "demo.png",
+        "demo.webp",
         "robot-152994-lora.safetensors",
     ]
     command = next(line for line in output.splitlines() if "portraitist generate" in line)

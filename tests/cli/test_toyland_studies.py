@@ -41,6 +41,6 @@ def test_edits_are_made_scored_and_reported(run: Run, tiny_base_folder: Path) ->
     small = ("--count", 1, "--method", "svdiff", "--sampling-steps", 2)
     run("toyland", "editing", "--base", tiny_base_folder, *small, *QUICK, "-o", "study")
     assert "| svdiff, inverted |" in Path("study/editing.md").read_text()
-    assert Path("study/editing.png").exists()
+    assert Path("study/editing.webp").exists()
     again = run("toyland", "editing", "--base", tiny_base_folder, *small, *QUICK, "--only-report", "-o", "study")
     assert "| svdiff, inverted |" in again.stdout

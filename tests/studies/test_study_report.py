@@ -333,6 +333,7 @@ def test_markdown_names_files_that_are_there(folder: Path) -> None:
             assert "over learning rate" not in title or {"lora", "svdiff"} <= words
         else:
             with Image.open(folder / name) as sheet:
+                assert sheet.format == "WEBP"
                 assert sheet.width > 400
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1

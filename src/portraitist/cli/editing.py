@@ -22,7 +22,7 @@ def editing(
         Path, typer.Option("-o", "--output", help="Folder of the pictures; a study goes on where it is.")
     ] = Path("editing-study"),
     report: Annotated[
-        Path | None, typer.Option(help="Folder of editing.md and editing.png; that of the pictures when not given.")
+        Path | None, typer.Option(help="Folder of editing.md and editing.webp; that of the pictures when not given.")
     ] = None,
     base: BaseOption = DEFAULT_BASE,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits of each of the five kinds.")] = 8,

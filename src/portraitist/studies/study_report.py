@@ -13,7 +13,7 @@ from portraitist.bases.examples import list_examples
 from portraitist.files import write_aside
 from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
-from portraitist.photos import encode_png
+from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.studies.analysis import StudyResult, analyse
 from portraitist.studies.charts import Chart
 from portraitist.studies.embedding import template_environment
@@ -194,7 +194,7 @@ def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
         for gallery in section.pictures[:1]:
             columns = ", ".join(gallery.columns)
             description = f"{gallery.subject}: photos first, then a row a prompt; columns: {columns}"
-            drawn.append(_Figure(f"{number}-{gallery.subject}.png", description, _sheet(gallery)))
+            drawn.append(_Figure(f"{number}-{gallery.subject}{PAGE_SUFFIX}", description, _sheet(gallery)))
     return figures
 
 
@@ -211,12 +211,12 @@ def _description(chart: Chart) -> str:
 
 
 def _sheet(gallery: PictureGrid) -> bytes:
-    """Lay out a picture grid as one PNG."""
+    """Lay out a picture grid as one picture."""
     missing = Image.new("RGB", (8, 8), _GREY)
     rows = [SheetRow("photos", gallery.photos)] if gallery.photos else []
     for index, (prompt, images) in enumerate(gallery.rows):
         rows.append(SheetRow(prompt, [image or missing for image in images], () if index else gallery.columns))
-    return encode_png(contact_sheet(rows))
+    return encode_for_page(contact_sheet(rows))
 
 
 def _write_summary(result: StudyResult, path: Path) -> None:

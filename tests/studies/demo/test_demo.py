@@ -16,6 +16,7 @@ from portraitist.bases.examples import get_example, list_examples
 from portraitist.generation import SamplingConfig, generate
 from portraitist.studies.demo.demo import SEEDS, Demo, choose_prompts, run_demo
 from portraitist.studies.demo.page import headline, render_page
+from portraitist.studies.demo.poster import draw_poster
 from portraitist.studies.demo.writing import write_demo
 from portraitist.toyland.first.world.captions import SCENE_PHRASES
 from portraitist.training.recipes import load_recipe
@@ -119,13 +120,17 @@ def test_words_of_the_subject_are_escaped(demo: Demo) -> None:
 def test_sheet_and_page_are_written(demo: Demo, tmp_path: Path) -> None:
     picture, page = write_demo(demo, tmp_path)
     with Image.open(picture) as sheet:
+        assert sheet.format == "WEBP"
         assert sheet.width > sheet.height > 1000
-        # A picture of the base stands at its place: enlarged eight times, its own pixels in the middle of the squares.
-        pixels = np.asarray(sheet.convert("RGB"))
+    assert page.read_text(encoding="utf-8") == render_page(demo)
+    write_demo(demo, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.html", "demo.webp"]
+
+
+def test_a_picture_of_the_base_stands_at_its_place(demo: Demo) -> None:
+    pixels = np.asarray(draw_poster(demo, "A title", "and a line under it"))
+    # Enlarged eight times, its own pixels in the middle of the squares.
     before = np.asarray(demo.comparisons[0].before)
     left, side = 36 * 2, 128 * 2
     rows = [y for y in range(pixels.shape[0] - side) if (pixels[y + 4, left + 4] == before[0, 0]).all()]
     assert any((pixels[y + 4 : y + side : 8, left + 4 : left + side : 8] == before).all() for y in rows)
-    assert page.read_text(encoding="utf-8") == render_page(demo)
-    write_demo(demo, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.html", "demo.png"]

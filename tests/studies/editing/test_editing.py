@@ -103,7 +103,9 @@ def test_a_study_is_resumed_and_reported(base: Base, examiner: Examiner, encoder
     for heading in (*headings, "| svdiff, inverted - svdiff, new noise |", "| no learning, inverted - SDEdit 0.7 |"):
         assert heading in text, heading
     assert "| way to the answer |\n" in text, "the last column"
+    assert f"]({grid.name})" in text
     with Image.open(grid) as image:
+        assert image.format == "WEBP"
         assert image.width > (len(study.arms) + 2) * 96
 
 

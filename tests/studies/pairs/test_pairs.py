@@ -142,6 +142,7 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
     assert "| svdiff | cut-mix-unmix |" in text
     assert f"]({picture.name})" in text
     with Image.open(picture) as image:
+        assert image.format == "WEBP"
         # Photos of both, five ways and the untrained base, for a pair of each sort, under a title.
         assert image.height > 16 * 96
     assert "samples of each subject: 2 with svdiff; a collage is half a sample" in text

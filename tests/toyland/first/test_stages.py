@@ -239,6 +239,7 @@ def test_every_stage_reports(workshop: Workshop) -> None:
     assert exam["settings"]["base"] == load_base(workshop.folder / "pipeline").fingerprint
     assert set(exam["examiner"]) == {"renders", "reconstructions"}
     assert (workshop.folder / "exam" / "report.md").read_text().startswith("| question |")
+    assert (workshop.folder / "exam" / "grid.webp").exists()
 
 
 def test_grids_are_drawn_on_the_way(workshop: Workshop) -> None:

@@ -12,13 +12,14 @@ from portraitist.evaluation.statistics import Interval, bootstrap_interval, pair
 from portraitist.files import write_aside
 from portraitist.generation.sheets import caption_sheet
 from portraitist.markdown import table
+from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.studies.editing.edits import KINDS_OF_EDIT, KnownEdit
 from portraitist.studies.editing.scores import EditScores, score_edits
 from portraitist.studies.editing.study import NOTHING, EditingStudy
 from portraitist.studies.statistics import FEWEST_SUBJECTS, can_decide, is_noise
 from portraitist.toyland.first.examiner import Examiner, restore
 
-PAGE, GRID = "editing.md", "editing.png"
+PAGE, GRID = "editing.md", f"editing{PAGE_SUFFIX}"
 UNEDITED, ANSWER = "unedited picture", "true answer"
 # What no way of editing can be expected to beat: it ends with the autoencoder, too.
 RESTORED = ", through the autoencoder"
@@ -63,7 +64,7 @@ def write_editing_report(study: EditingStudy, folder: Path, examiner: Examiner, 
     rows = score_study(study, examiner, encoder)
     page, grid = folder / PAGE, folder / GRID
     with write_aside(grid) as temporary:
-        draw_grid(study).save(temporary, format="PNG", optimize=True)
+        temporary.write_bytes(encode_for_page(draw_grid(study)))
     with write_aside(page) as temporary:
         temporary.write_text(_render(study, rows, examiner, encoder), encoding="utf-8")
     return page, grid

@@ -12,6 +12,7 @@ from portraitist.files import write_aside
 from portraitist.generation import Row as SheetRow
 from portraitist.generation import contact_sheet
 from portraitist.markdown import table
+from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.studies.findings import in_words
 from portraitist.studies.grid import UNTRAINED_BASE
 from portraitist.studies.pairs.identities import draw_pairs, photos_of
@@ -50,9 +51,9 @@ _points = partial(in_words, figures=lambda share: f"{100 * share:+.0f}", unit=" 
 def write_report(store: PairStudyFolder, page: Path) -> tuple[Path, Path]:
     """Write a page and the picture beside it; return both paths."""
     rows = store.rows()
-    picture = page.with_suffix(".png")
+    picture = page.with_suffix(PAGE_SUFFIX)
     with write_aside(picture) as temporary:
-        draw_grid(store, rows).save(temporary, format="PNG", optimize=True)
+        temporary.write_bytes(encode_for_page(draw_grid(store, rows)))
     with write_aside(page) as temporary:
         temporary.write_text(render_report(store.facts, rows, picture.name))
     return page, picture

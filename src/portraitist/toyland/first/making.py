@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig
+from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.toyland.first import encoder_stages
 from portraitist.toyland.first.autoencoder import (
     AutoencoderTask,
@@ -251,8 +252,9 @@ class Workshop:
             trial.save(target / f"guidance-{candidate:g}.json")
         with write_aside(target / "report.md") as temporary:
             temporary.write_text(report.markdown())
-        with write_aside(target / "grid.png") as temporary:
-            sample_grid(pipeline, config=SamplingConfig(guidance=guidance)).save(temporary, format="PNG")
+        with write_aside(target / f"grid{PAGE_SUFFIX}") as temporary:
+            grid = sample_grid(pipeline, config=SamplingConfig(guidance=guidance))
+            temporary.write_bytes(encode_for_page(grid))
 
     def train(self, task: Task, config: WarmedTrainingConfig, stage: str) -> None:
         """Train a stage's network with a learning rate that warms up and falls to nothing."""

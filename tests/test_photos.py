@@ -1,0 +1,37 @@
+"""Pictures beside pages are small files, however large the picture."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from portraitist.photos import PAGE_BYTES, encode_for_page
+
+
+def reopened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "WEBP"
+    return image
+
+
+def test_a_plain_picture_keeps_its_size_and_looks() -> None:
+    ramp = np.linspace(0, 255, 400, dtype=np.uint8)
+    image = Image.fromarray(np.stack([np.tile(ramp, (300, 1))] * 3, axis=-1))
+    data = encode_for_page(image)
+    shown = reopened(data)
+    assert shown.size == image.size
+    assert len(data) < PAGE_BYTES / 10
+    assert np.abs(np.asarray(shown.convert("RGB")).astype(int) - np.asarray(image).astype(int)).mean() < 2
+
+
+def test_a_busy_picture_is_made_to_fit() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 900, 3), dtype=np.uint8)
+    data = encode_for_page(Image.fromarray(noise))
+    assert PAGE_BYTES / 2 < len(data) <= PAGE_BYTES
+    width, height = reopened(data).size
+    assert width < 900
+    assert abs(height / width - 4 / 3) < 0.01
+
+
+def test_a_sheet_taller_than_the_format_allows_is_scaled_down() -> None:
+    assert reopened(encode_for_page(Image.new("RGB", (32, 20_000), "red"))).height == 16_383
