@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 WANTED := pyproject.toml constraints.txt
 
 .NOTPARALLEL:
-.PHONY: help demo test fmt lint types clean
+.PHONY: help demo test fmt lint types listing clean
 
 help:
 	@echo "make demo    teach toyland a bundled subject and print where the picture and the page are"
@@ -19,6 +19,7 @@ help:
 	@echo "make fmt     format the code"
 	@echo "make lint    check style and format"
 	@echo "make types   check types"
+	@echo "make listing write what \`portraitist methods\` lists, after a change of the methods"
 	@echo "make clean   remove .venv and caches"
 
 demo: $(VENV)/.installed
@@ -37,6 +38,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+listing: $(VENV)/.installed
+	$(BIN)/python -c "from portraitist.cli.methods import describe_methods; print(describe_methods(), end='')" > methods.yaml
+	mv methods.yaml src/portraitist/cli/methods.yaml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -234,6 +234,17 @@ def test_a_right_import_is_allowed(tmp_path: Path, file: str, statement: str) ->
     assert find_violations(tmp_path) == []
 
 
+@pytest.mark.parametrize("file", [path for path in SOURCE.rglob("*.py") if "\n_HOMES = {" in path.read_text()], ids=str)
+def test_what_is_imported_late_is_what_the_types_say(file: Path) -> None:
+    """A table of late imports holds names in strings; the imports for type checkers beside it are those of the test."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign)]
+    (table,) = [node.value for node in assignments if ast.unparse(node.targets[0]) == "_HOMES"]
+    typed = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for block in typed for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert ast.literal_eval(table) == {alias.name: node.module for node in imports for alias in node.names}
+
+
 def test_files_are_short_enough_to_read() -> None:
     lengths = {
         path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())

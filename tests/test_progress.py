@@ -3,13 +3,12 @@
 import io
 import logging
 import re
+import subprocess
+import sys
 import warnings
 from types import SimpleNamespace
 
-import diffusers
-import huggingface_hub
 import pytest
-import transformers
 from rich.console import Console
 
 from portraitist import progress
@@ -82,7 +81,18 @@ def test_libraries_are_silenced() -> None:
         warnings.warn_explicit("advice", UserWarning, "attention.py", 1, module="diffusers.models.attention")
         warnings.warn_explicit("ours", UserWarning, "main.py", 1, module="portraitist.cli.main")
     assert [str(warning.message) for warning in caught] == ["ours"]
-    assert diffusers.utils.logging.get_verbosity() == diffusers.utils.logging.ERROR
-    assert transformers.logging.get_verbosity() == transformers.logging.ERROR
-    assert huggingface_hub.utils.are_progress_bars_disabled()
-    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
+    for library in ("diffusers", "transformers", "huggingface_hub", "bitsandbytes.backends.cpu.ops"):
+        assert not logging.getLogger(library).isEnabledFor(logging.WARNING)
+
+
+def test_libraries_are_silent_that_are_imported_later() -> None:
+    program = (
+        "import sys; from portraitist.progress import quiet_libraries; quiet_libraries();"
+        "print('diffusers' in sys.modules, 'transformers' in sys.modules, 'huggingface_hub' in sys.modules);"
+        "import diffusers, huggingface_hub, transformers;"
+        "print(diffusers.utils.logging.get_verbosity() == diffusers.utils.logging.ERROR,"
+        " transformers.logging.get_verbosity() == transformers.logging.ERROR,"
+        " huggingface_hub.utils.are_progress_bars_disabled(), transformers.logging.is_progress_bar_enabled())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [*["False"] * 3, *["True"] * 3, "False"]

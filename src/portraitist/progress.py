@@ -1,6 +1,7 @@
 """The one progress bar, and silence from libraries that would print over it."""
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ from rich.progress import (
 console = Console(stderr=True)
 
 _PLAIN_SECONDS = 30.0
+# Libraries that talk, and the variable that says how much to those which are imported later.
+_VERBOSITY = {
+    "bitsandbytes": "",
+    "diffusers": "DIFFUSERS_VERBOSITY",
+    "huggingface_hub": "HF_HUB_VERBOSITY",
+    "transformers": "TRANSFORMERS_VERBOSITY",
+}
 
 
 class Track:
@@ -90,16 +98,10 @@ def track(total: int, description: str, completed: int = 0, hidden: bool = False
 
 
 def quiet_libraries() -> None:
-    """Silence progress bars, advice and warnings of the libraries underneath."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns while diffusers imports it
-    import diffusers
-    import huggingface_hub
-    import transformers
-
-    diffusers.utils.logging.set_verbosity_error()
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    huggingface_hub.utils.logging.set_verbosity_error()
-    huggingface_hub.utils.disable_progress_bars()
+    """Silence progress bars, advice and warnings of the libraries underneath; none of them is imported by this."""
+    for library, variable in _VERBOSITY.items():
+        logging.getLogger(library).setLevel(logging.ERROR)
+        if variable:
+            os.environ.setdefault(variable, "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers reads it too
     warnings.filterwarnings("ignore", module=r"(torch|diffusers|transformers|accelerate|huggingface_hub)(\.|$)")

@@ -7,6 +7,7 @@ import yaml
 from click.testing import Result
 
 from portraitist.adapters import list_methods
+from portraitist.cli.methods import LISTING, describe_methods
 from portraitist.training.recipes import list_recipes
 
 Run = Callable[..., Result]
@@ -20,6 +21,10 @@ def test_every_method_is_listed_with_its_settings(run: Run) -> None:
         assert method.summary in output
         assert method.paper in output
     assert "rank=4, alpha=None" in output
+
+
+def test_the_listing_is_what_the_methods_say_of_themselves() -> None:
+    assert LISTING.read_text(encoding="utf-8") == describe_methods(), "write it anew: make listing"
 
 
 def test_every_recipe_is_listed(run: Run) -> None:

@@ -1,13 +1,18 @@
 """A denoiser's cross-attention: its modules, and the size of their maps."""
 
-from diffusers.models.attention_processor import Attention
+from typing import TYPE_CHECKING
 
 from portraitist.bases.base import Base
 from portraitist.errors import BadConfig
 
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
 
-def cross_attentions(base: Base) -> dict[str, Attention]:
+
+def cross_attentions(base: Base) -> dict[str, "Attention"]:
     """Return the denoiser's cross-attention modules by name; none where words and pixels share their attention."""
+    from diffusers.models.attention_processor import Attention
+
     return {
         name: module
         for name, module in base.family.denoiser.named_modules()

@@ -1,20 +1,19 @@
 """A base model: a diffusers pipeline, its family and its fingerprint."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 from torch import nn
 
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
 from portraitist.bases.quantisation import check_bits, quantise
-from portraitist.bases.single_file import load_single_file
 from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
 from portraitist.errors import BadConfig
 
@@ -97,14 +96,7 @@ def load_base(
     """
     check_bits(bits)
     source = find_source(str(name))
-    dtype = dtype or torch.float32
-    if source.is_single_file:
-        pipeline = load_single_file(source.path, source.detail, dtype)
-        family = find_family(type(pipeline).__name__, str(name))
-    else:
-        index = read_index(source)
-        family = find_family(index["_class_name"], str(name))
-        pipeline = _load_folder(source, index, dtype, str(name))
+    pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name))
     base = Base(str(name), family(pipeline), bits)
     if resolution is not None:
         base.family.choose_resolution(resolution)
@@ -119,8 +111,40 @@ def load_base(
     return base
 
 
+def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Any, type[Family]]:
+    """Load a pipeline and tell its family; diffusers and transformers are imported here, and no sooner."""
+    if source.is_single_file:
+        from portraitist.bases.single_file import load_single_file
+
+        with _without_bars():
+            pipeline = load_single_file(source.path, source.detail, dtype)
+        return pipeline, find_family(type(pipeline).__name__, name)
+    index = read_index(source)
+    family = find_family(index["_class_name"], name)
+    with _without_bars():
+        return _load_folder(source, index, dtype, name), family
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Hide the progress bars of the libraries that load."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown: list[Any] = [each for each in (of_diffusers, of_transformers) if each.is_progress_bar_enabled()]
+    for each in shown:
+        each.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each in shown:
+            each.enable_progress_bar()
+
+
 def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Any:
     """Load a folder in the diffusers layout; where there are only half-precision copies of the weights, those."""
+    from diffusers import DiffusionPipeline
+
     arguments: dict[str, Any] = {"safety_checker": None} if "safety_checker" in index else {}
     variant = next((each for each in _FULL_OR_HALF if _has_variant(source.path, each)), "")
     for part, classes in index.items():
@@ -166,6 +190,8 @@ def _load_text_encoder(folder: Path, class_name: str, variant: str, dtype: torch
     Raises:
         ValueError: If a tensor is missing, or of another shape than its configuration says.
     """
+    import transformers
+
     has_variant = bool(variant) and any(folder.glob(f"*.{variant}*"))
     model, found = getattr(transformers, class_name).from_pretrained(
         folder,

@@ -64,7 +64,7 @@ def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = 
 def build_schedule(name: str) -> Any:
     """Build the noise schedule of a base; raises as `build_skeleton` does."""
     place = _find_place(name)
-    return next(iter(_find_family(place).samplers.values())).from_config(read_scheduler(place))
+    return _find_family(place).build_schedule(read_scheduler(place))
 
 
 def _find_place(name: str) -> str | Path:

@@ -8,9 +8,9 @@ solves the equation (fixed-point inversion, arXiv 2309.04907), as long as the de
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
 from portraitist.bases import Base
@@ -18,6 +18,9 @@ from portraitist.bases.families import Conditions, StableDiffusion
 from portraitist.errors import BadConfig
 from portraitist.generation.latents import predict
 from portraitist.progress import track
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
 
 DEFAULT_STEPS = 50
 DEFAULT_REFINEMENTS = 8
@@ -98,6 +101,8 @@ class Ddim:
     """
 
     def __init__(self, base: Base, steps: int = DEFAULT_STEPS) -> None:
+        from diffusers import DDIMScheduler
+
         check_invertible(base)
         scheduler = DDIMScheduler.from_config(base.pipeline.scheduler.config)
         most = scheduler.config.num_train_timesteps
@@ -268,7 +273,7 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
     return float((difference / size).max())
 
 
-def _levels(scheduler: DDIMScheduler) -> tuple[Level, ...]:
+def _levels(scheduler: "DDIMScheduler") -> tuple[Level, ...]:
     """Return the steps from noise to latents, on the scheduler's own grid of timesteps."""
     timesteps = [int(timestep) for timestep in scheduler.timesteps]
     alphas = [float(scheduler.alphas_cumprod[timestep]) for timestep in timesteps]

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +23,9 @@ from portraitist.bases import Base
 from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.errors import BadConfig
 from portraitist.photos import decode_photo
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
 
 # Until regions start, and with more of the whole picture's prompt in them, the picture is laid out for all; with less,
 # each region lays out a picture of its own, and one subject is drawn across the border: `python -m benchmarks.regions`.
@@ -325,7 +327,7 @@ class _RegionalAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: "Attention",
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         attention_mask: Tensor | None = None,

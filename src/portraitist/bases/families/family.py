@@ -4,13 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from portraitist.errors import BadConfig
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 Conditions = dict[str, Tensor]
 
@@ -48,7 +50,7 @@ class Family(ABC):
         layer_sets: Named patterns of layers on ``component.module.path``.
         denoiser_name: Component that predicts.
         text_encoders: Components that read prompts, each with its tokenizer.
-        samplers: Sampling schedules by name, the usual one first.
+        samplers: Sampling schedules, as diffusers calls them, by name; the usual one first.
         sampling_steps: Usual number of them.
         guidance: Usual weight of the guidance.
     """
@@ -59,11 +61,11 @@ class Family(ABC):
     layer_sets: ClassVar[Mapping[str, tuple[str, ...]]]
     denoiser_name: ClassVar[str]
     text_encoders: ClassVar[tuple[str, ...]]
-    samplers: ClassVar[Mapping[str, type[Any]]]
+    samplers: ClassVar[Mapping[str, str]]
     sampling_steps: ClassVar[int]
     guidance: ClassVar[float]
 
-    def __init__(self, pipeline: DiffusionPipeline) -> None:
+    def __init__(self, pipeline: "DiffusionPipeline") -> None:
         self.pipeline: Any = pipeline
         self._side: int | None = None
 
@@ -178,7 +180,15 @@ class Family(ABC):
         """
         if name not in self.samplers:
             raise BadConfig(f"unknown scheduler {name!r} for {self.title}; choose one of {', '.join(self.samplers)}")
-        return self.samplers[name].from_config(self.pipeline.scheduler.config)
+        return self.build_schedule(self.pipeline.scheduler.config, name)
+
+    @classmethod
+    def build_schedule(cls, config: Mapping[str, Any], name: str | None = None) -> Any:
+        """Build a sampling schedule from a scheduler's configuration: one of `samplers`, the usual one if not named."""
+        import diffusers
+
+        schedule = cls.samplers[name or next(iter(cls.samplers))]
+        return getattr(diffusers, schedule).from_config(config)
 
     def sampling_arguments(self, prompts: Sequence[str], negative_prompt: str) -> dict[str, Any]:
         """Return the pipeline's arguments that say what to show.

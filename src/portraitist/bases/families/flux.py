@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
@@ -30,7 +29,7 @@ class Flux(Family):
     layer_sets: ClassVar[LayerSets] = LAYER_SETS["flux"]
     denoiser_name: ClassVar[str] = "transformer"
     text_encoders: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2")
-    samplers: ClassVar[Mapping[str, type[Any]]] = MappingProxyType({"euler": FlowMatchEulerDiscreteScheduler})
+    samplers: ClassVar[Mapping[str, str]] = MappingProxyType({"euler": "FlowMatchEulerDiscreteScheduler"})
     sampling_steps: ClassVar[int] = 28  # defaults of diffusers' pipeline
     guidance: ClassVar[float] = 3.5
 

@@ -3,22 +3,17 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DiffusionPipeline,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-)
-from diffusers.training_utils import compute_snr
 from torch import Tensor
 
 from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
 from portraitist.bases.layers import LAYER_SETS, LayerSets
 from portraitist.errors import BadConfig
+
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler, DiffusionPipeline
 
 _VELOCITY = "v_prediction"
 
@@ -32,13 +27,13 @@ class StableDiffusion(Family):
     layer_sets: ClassVar[LayerSets] = LAYER_SETS["sd"]
     denoiser_name: ClassVar[str] = "unet"
     text_encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
-    samplers: ClassVar[Mapping[str, type[Any]]] = MappingProxyType(
-        {"dpm": DPMSolverMultistepScheduler, "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler}
+    samplers: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"dpm": "DPMSolverMultistepScheduler", "ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler"}
     )
     sampling_steps: ClassVar[int] = 25
     guidance: ClassVar[float] = 7.5  # default of diffusers' pipeline
 
-    def __init__(self, pipeline: DiffusionPipeline) -> None:
+    def __init__(self, pipeline: "DiffusionPipeline") -> None:
         super().__init__(pipeline)
         scheduler = self.pipeline.scheduler
         if not hasattr(scheduler, "alphas_cumprod"):
@@ -61,8 +56,10 @@ class StableDiffusion(Family):
         return self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
 
     @cached_property
-    def noise_schedule(self) -> DDPMScheduler:
+    def noise_schedule(self) -> "DDPMScheduler":
         """Return the training noise schedule; built once, as every training step asks for it three times."""
+        from diffusers import DDPMScheduler
+
         return DDPMScheduler.from_config(self.pipeline.scheduler.config)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
@@ -90,6 +87,8 @@ class StableDiffusion(Family):
 
     def snr(self, timesteps: Tensor) -> Tensor:
         """Return the signal-to-noise ratio of the schedule."""
+        from diffusers.training_utils import compute_snr
+
         return compute_snr(self.noise_schedule, timesteps)
 
     def min_snr_weights(self, timesteps: Tensor, gamma: float) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from portraitist.training.recipes.groups import (
     ScheduleSettings,
     WatchSettings,
 )
+from portraitist.training.recipes.shipped import list_recipes, recipe_text
 
 # Values of method settings that mean tokens known only with the base and the subject.
 PLACEHOLDERS = ("{token}", "{class}")
@@ -142,29 +142,6 @@ def _complaint(error: ValidationError) -> str:
     known = getattr(group, "model_fields", {})
     near = get_close_matches(path[-1], known, 1)
     return f"no setting is named {'.'.join(path)}" + (f"; did you mean {path[0]}.{near[0]}?" if near else "")
-
-
-def list_recipes() -> list[str]:
-    """Return the names of the recipes that ship with the package, ``<base or family>/<method>``."""
-    root = files("portraitist.training.recipes")
-    return sorted(
-        f"{folder.name}/{file.name.removesuffix('.yaml')}"
-        for folder in root.iterdir()
-        if folder.is_dir()
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml")
-    )
-
-
-def recipe_text(name: str) -> str:
-    """Return the file of a shipped recipe, whose comments name the sources of its values.
-
-    Raises:
-        BadConfig: If there is none of this name, naming those there are.
-    """
-    if name not in list_recipes():
-        raise BadConfig(f"no recipe is named {name!r}; there are: {', '.join(list_recipes())}")
-    return files("portraitist.training.recipes").joinpath(f"{name}.yaml").read_text()
 
 
 def load_recipe(
