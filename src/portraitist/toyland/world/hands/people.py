@@ -130,17 +130,17 @@ def _brows() -> dict[str, str]:
 
 _LIP = "#8c3b3f"
 _MOUTHS = {
-    "smile": line("M222 376Q256 406 290 376", 9, _LIP),
+    "smile": line("M222 376Q256 406 290 376", 12, _LIP),
     "grin": shape("M214 370Q256 378 298 370Q292 414 256 414Q220 414 214 370Z", WHITE)
-    + line("M214 370Q256 378 298 370Q292 414 256 414Q220 414 214 370Z", 6, _LIP),
+    + line("M214 370Q256 378 298 370Q292 414 256 414Q220 414 214 370Z", 8, _LIP),
     "laugh": shape("M212 368Q256 376 300 368Q298 424 256 424Q214 424 212 368Z", "#7a2530")
     + shape("M216 372Q256 380 296 372L292 388Q256 394 220 388Z", WHITE)
     + ellipse(256, 416, 24, 14, "#e2737a"),
-    "calm": line("M230 388H282", 9, _LIP),
-    "sad": line("M224 400Q256 372 288 400", 9, _LIP),
+    "calm": line("M230 388H282", 12, _LIP),
+    "sad": line("M224 400Q256 372 288 400", 12, _LIP),
     "surprised": ellipse(256, 392, 19, 24, "#7a2530") + ellipse(256, 406, 12, 9, "#e2737a"),
-    "smirk": line("M230 390Q268 396 290 372", 9, _LIP),
-    "tongue": line("M222 374Q256 402 290 374", 9, _LIP) + shape("M244 390H280V408Q262 432 244 408Z", "#e2737a"),
+    "smirk": line("M230 390Q268 396 290 372", 12, _LIP),
+    "tongue": line("M222 374Q256 402 290 374", 12, _LIP) + shape("M244 390H280V408Q262 432 244 408Z", "#e2737a"),
 }
 
 MOUTHS = tuple(_MOUTHS)
@@ -190,7 +190,7 @@ CHEEKS = tuple(_CHEEKS)
 
 def _frames(left: str, colour: str) -> str:
     """Return two lenses, a bridge and the temples."""
-    return mirrored(left + line("M180 292L162 288", 8, colour)) + line("M244 290Q256 282 268 290", 8, colour)
+    return mirrored(left + line("M180 292L162 288", 10, colour)) + line("M244 290Q256 282 268 290", 11, colour)
 
 
 def _lens(outline: str, glass: str, opacity: float, width: float, colour: str) -> str:
@@ -201,10 +201,10 @@ _ROUND_LENS = "M180 302A33 33 0 1 1 246 302A33 33 0 1 1 180 302Z"
 _SQUARE_LENS = "M180 276H244V322Q244 330 236 330H190Q180 330 180 320Z"
 _CAT_LENS = "M172 268Q214 280 246 282Q248 328 214 330Q182 328 172 268Z"
 _GLASSES = {
-    "round glasses": _frames(_lens(_ROUND_LENS, WHITE, 0.16, 8, INK), INK),
-    "square glasses": _frames(_lens(_SQUARE_LENS, WHITE, 0.16, 9, "#3a2f2a"), "#3a2f2a"),
-    "golden glasses": _frames(_lens(_ROUND_LENS, WHITE, 0.16, 7, "#d9a62e"), "#d9a62e"),
-    "red glasses": _frames(_lens(_CAT_LENS, WHITE, 0.16, 9, "#c8323c"), "#c8323c"),
+    "round glasses": _frames(_lens(_ROUND_LENS, WHITE, 0.3, 12, INK), INK),
+    "square glasses": _frames(_lens(_SQUARE_LENS, WHITE, 0.3, 12, "#3a2f2a"), "#3a2f2a"),
+    "golden glasses": _frames(_lens(_ROUND_LENS, WHITE, 0.3, 12, "#d9a62e"), "#d9a62e"),
+    "red glasses": _frames(_lens(_CAT_LENS, WHITE, 0.3, 12, "#c8323c"), "#c8323c"),
 }
 GLASSES = tuple(_GLASSES)
 _SUNGLASSES = {"sunglasses": _frames(_lens(_SQUARE_LENS, "#16161e", 0.94, 7, "#16161e"), "#16161e")}
