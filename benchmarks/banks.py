@@ -59,7 +59,7 @@ class Bench:
         specs = [spec for spec in specs if spec.kind in get_method(method).layers]
         generator = torch.Generator().manual_seed(0)
         single = Adapter.create(method, config, specs, generator)
-        bank = Adapter(single.method, single.config, single.layers, _stacked(single, size))
+        bank = Adapter(single.space, _stacked(single, size))
         parts = [slice(None)] if together else [slice(index, index + 1) for index in range(size)]
         adapter = bank if together else single
         Attachment(components).attach(adapter).detach()
@@ -83,7 +83,7 @@ class Bench:
 def _stacked(adapter: Adapter, size: int) -> dict[str, dict[str, Tensor]]:
     return {
         layer: {name: nn.Parameter(torch.stack([value.detach()] * size)) for name, value in tensors.items()}
-        for layer, tensors in adapter.parameters.items()
+        for layer, tensors in adapter.values.items()
     }
 
 

@@ -63,7 +63,7 @@ class Ours:
         specs = find_layers(components, LAYER_SETS["sd"][self.layers])
         specs = [spec for spec in specs if spec.kind in get_method(self.method).layers]
         adapter = Adapter.create(self.method, self.config, specs, torch.Generator().manual_seed(0))
-        for tensors in adapter.parameters.values():
+        for tensors in adapter.values.values():
             for name, value in tensors.items():
                 tensors[name] = nn.Parameter(value.detach().to(bench.latents.device))
         parameters = list(adapter.named_parameters().values())

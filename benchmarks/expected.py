@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.rendering import render
 from benchmarks.results import read_results, write_results
-from portraitist.adapters.registry import list_methods
+from portraitist.adapters import list_methods
 from portraitist.training.planning.planning import make_plan
 
 BASES = ("sd15", "sdxl", "flux")

@@ -62,8 +62,8 @@ def steps(shape: Shape, device: str) -> dict[str, Step]:
     x.requires_grad_()
     components = {"m": nn.ModuleDict({"x": layer})}
     adapter = Adapter.create("svdiff", {}, find_layers(components, ["m.x"]), torch.Generator())
-    (delta,) = adapter.parameters["m.x"].values()
-    adapter.parameters["m.x"]["delta"] = nn.Parameter(delta.detach().to(device))
+    (delta,) = adapter.values["m.x"].values()
+    adapter.values["m.x"]["delta"] = nn.Parameter(delta.detach().to(device))
     Attachment(components).attach(adapter).detach()
     rule = RebuiltWeight.like(layer.weight, torch.Generator().manual_seed(0))
 

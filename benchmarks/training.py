@@ -19,8 +19,7 @@ from typing import Any
 
 from benchmarks.measuring import environment
 from benchmarks.results import add_results
-from portraitist.adapters import Adapter
-from portraitist.adapters.registry import list_methods
+from portraitist.adapters import list_methods, load_adapter
 from portraitist.studies.study import SubjectEntry, load_study
 
 
@@ -39,7 +38,7 @@ def train(method: str, subject: SubjectEntry) -> dict[str, Any]:
         return {
             "seconds": time.perf_counter() - start,
             "processor_seconds": _processor_seconds() - before,
-            "steps": Adapter.load(file).metadata["recipe"]["steps"],
+            "steps": load_adapter(file).provenance.facts["recipe"]["steps"],
             "bytes": file.stat().st_size,
         }
 

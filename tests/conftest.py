@@ -58,7 +58,7 @@ def draw_adapter() -> Callable[..., Adapter]:
     ) -> Adapter:
         generator = torch.Generator().manual_seed(3)
         adapter = Adapter.create(method, config, find_layers(components, patterns), generator)
-        for tensors in adapter.parameters.values():
+        for tensors in adapter.values.values():
             for key, value in tensors.items():
                 drawn = size * torch.randn(value.shape, generator=generator)
                 tensors[key] = nn.Parameter(drawn, requires_grad=False)

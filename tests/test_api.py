@@ -24,19 +24,19 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_photos_to_pictures_in_ten_lines(tiny_base_folder: Path, tmp_path: Path) -> None:
-    from portraitist import Adapter, Subject, generate, load_base, load_recipe, train
+    from portraitist import Subject, generate, load_adapter, load_base, load_recipe, save_adapter, train
     from portraitist.bases.examples import get_example
 
     base = load_base(tiny_base_folder)
     subject = Subject.from_folder(get_example("cat-a067dc").folder, class_noun="cat", size=base.family.resolution)
     recipe = load_recipe("lora", base.name, base.family.name, overrides={"steps": 2})
     train(base, subject, recipe, output=tmp_path / "cat.safetensors")
-    adapter = Adapter.load(tmp_path / "cat.safetensors")
+    adapter = load_adapter(tmp_path / "cat.safetensors")
     pictures = generate(base, ["a sks cat on the beach"] * 2, adapter, seeds=[0, 1])
     pictures[0].save(tmp_path / "beach.png")
-    adapter.save(tmp_path / "copy.safetensors")
-    copy = Adapter.load(tmp_path / "copy.safetensors")
-    assert copy.metadata == adapter.metadata
+    save_adapter(adapter, tmp_path / "copy.safetensors")
+    copy = load_adapter(tmp_path / "copy.safetensors")
+    assert copy.provenance.facts == adapter.provenance.facts
     for name, tensor in adapter.named_parameters().items():
         assert tensor.equal(copy.named_parameters()[name])
     assert (tmp_path / "beach.png").stat().st_size > 0

@@ -1,4 +1,4 @@
-"""The floors of docs/architecture.md: who may import whom, and how long a file may grow."""
+"""The floors of docs/architecture.md: who may import whom, no circles, and how long a file may grow."""
 
 import ast
 import warnings
@@ -26,6 +26,15 @@ FLOORS = (
     "bases",
 )
 STRANGERS = {("adapters", "bases")}
+# Circles of modules that are known and shall go; a new one is a mistake.
+KNOWN_CIRCLES = {
+    frozenset({"studies.executors", "studies.running"}),
+    frozenset({"toyland.first.encoder_stages", "toyland.first.making"}),
+}
+# Doors import what a command needs when it runs, so that --help is quick. Nobody else imports inside functions, but for
+# these, which shall go.
+DOORS = ("cli", "web")
+KNOWN_LAZY = {"bases.architectures", "studies.executors"}
 LONG_FILE = 400
 TOO_LONG_FILE = 450
 
@@ -37,13 +46,23 @@ class Import:
     file: Path
     line: int
     target: tuple[str, ...]
+    lazy: bool = False
+
+    @property
+    def module(self) -> str:
+        """Return the importing module's path below ``portraitist``."""
+        parts = self.file.with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def find_imports(source: Path) -> Iterator[Import]:
-    """Yield every import of the project's own names, also those inside functions."""
+    """Yield every import of the project's own names, also those inside functions and those for type checkers."""
     for path in sorted(source.rglob("*.py")):
         here = ("portraitist", *path.relative_to(source).with_suffix("").parts)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        inside = {id(node) for function in functions for node in ast.walk(function)}
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 targets = [tuple(alias.name.split(".")) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -54,7 +73,42 @@ def find_imports(source: Path) -> Iterator[Import]:
                 continue
             for target in targets:
                 if target[0] == "portraitist":
-                    yield Import(path.relative_to(source), node.lineno, target[1:])
+                    yield Import(path.relative_to(source), node.lineno, target[1:], id(node) in inside)
+
+
+def find_circles(source: Path) -> set[frozenset[str]]:
+    """Return the sets of modules that import each other in a circle, the package's face, which shows all, left out."""
+    files = (path.relative_to(source).with_suffix("").parts for path in source.rglob("*.py"))
+    modules = {".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in files} - {""}
+    imported: dict[str, set[str]] = {module: set() for module in modules}
+    for found in find_imports(source):
+        ends = (".".join(found.target[:length]) for length in range(len(found.target), 0, -1))
+        target = next((end for end in ends if end in modules), None)
+        if found.module in modules and target not in (None, found.module):
+            imported[found.module].add(str(target))
+    reached = {module: reachable(imported, module) for module in modules}
+    return {
+        frozenset(other for other in reached[module] if module in reached[other])
+        for module in modules
+        if module in reached[module]
+    }
+
+
+def reachable(imported: dict[str, set[str]], start: str) -> set[str]:
+    """Return the modules that one imports, directly or through others; itself only in a circle."""
+    seen: set[str] = set()
+    waiting = list(imported[start])
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting += imported[module]
+    return seen
+
+
+def find_lazy_imports(source: Path) -> set[str]:
+    """Return the modules other than doors that import others of the project inside functions."""
+    return {found.module for found in find_imports(source) if found.lazy and found.file.parts[0] not in DOORS}
 
 
 def find_violations(source: Path) -> list[str]:
@@ -84,6 +138,45 @@ def find_violations(source: Path) -> list[str]:
 
 def test_imports_go_downwards() -> None:
     assert find_violations(SOURCE) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert find_circles(SOURCE) == KNOWN_CIRCLES
+
+
+def test_only_doors_import_inside_functions() -> None:
+    assert find_lazy_imports(SOURCE) == KNOWN_LAZY
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from portraitist.adapters.second import name",
+        "from portraitist.adapters import second",
+        "import portraitist.adapters.second",
+        "from .second import name",
+        "def load():\n    from portraitist.adapters.second import name",
+        "if TYPE_CHECKING:\n    from portraitist.adapters.third import name",
+    ],
+)
+def test_a_circle_is_found(tmp_path: Path, statement: str) -> None:
+    folder = tmp_path / "adapters"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from portraitist.adapters.first import name\n")
+    (folder / "first.py").write_text(statement + "\n")
+    (folder / "second.py").write_text("from portraitist.adapters.third import name\n")
+    (folder / "third.py").write_text("from portraitist.adapters.first import name\n")
+    (circle,) = find_circles(tmp_path)
+    assert {"adapters.first", "adapters.third"} <= circle <= {"adapters.first", "adapters.second", "adapters.third"}
+    (folder / "third.py").write_text("")
+    assert find_circles(tmp_path) == set()
+
+
+def test_an_import_inside_a_function_is_found(tmp_path: Path) -> None:
+    for file in ("cli/main.py", "adapters/files.py"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text("def load():\n    from portraitist.adapters.layer import Kind\n")
+    assert find_lazy_imports(tmp_path) == {"adapters.files"}
 
 
 def test_every_package_has_a_floor() -> None:

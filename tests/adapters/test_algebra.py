@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from portraitist.adapters import Adapter, find_layers
 from portraitist.adapters.algebra import add, bind, interpolate, keep_largest, scale, to_lora
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, BaseMismatch
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 3, "alpha": 2.0},
@@ -31,7 +31,7 @@ def make(components: dict[str, nn.Module], method: str, seed: int, layers: str =
     generator = torch.Generator().manual_seed(seed)
     patterns = [f"m.{layers}"] if method in CONVOLUTIONS else [f"linear:m.{layers}"]
     adapter = Adapter.create(method, {**CONFIGS[method], **config}, find_layers(components, patterns), generator)
-    for tensors in adapter.parameters.values():
+    for tensors in adapter.values.values():
         for key, value in tensors.items():
             tensors[key] = nn.Parameter(0.3 * torch.randn(value.shape, generator=generator))
     return bind(adapter, components)
@@ -39,7 +39,7 @@ def make(components: dict[str, nn.Module], method: str, seed: int, layers: str =
 
 def dense(adapter: Adapter, components: dict[str, nn.Module]) -> dict[str, Tensor]:
     bind(adapter, components)
-    return {name: adapter.layers[name].delta_weight(params).detach() for name, params in adapter.parameters.items()}
+    return {name: adapter.layers[name].delta_weight(params).detach() for name, params in adapter.values.items()}
 
 
 @pytest.mark.parametrize("method", CONFIGS)
@@ -48,7 +48,7 @@ def test_lora_without_a_rank_is_exact(components: dict[str, nn.Module], method: 
     conversion = to_lora(adapter)
     assert conversion.exact
     for name, expected in dense(adapter, components).items():
-        actual = conversion.adapter.layers[name].delta_weight(conversion.adapter.parameters[name])
+        actual = conversion.adapter.layers[name].delta_weight(conversion.adapter.values[name])
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -67,7 +67,7 @@ def test_lora_of_a_rank_is_the_best_there_is(components: dict[str, nn.Module], m
         matrix = change.flatten(1)
         u, sigma, vt = torch.linalg.svd(matrix, full_matrices=False)
         least = torch.linalg.norm(matrix - u[:, :rank] * sigma[:rank] @ vt[:rank])
-        lora = conversion.adapter.layers[name].delta_weight(conversion.adapter.parameters[name]).flatten(1)
+        lora = conversion.adapter.layers[name].delta_weight(conversion.adapter.values[name]).flatten(1)
         torch.testing.assert_close(torch.linalg.norm(matrix - lora), least, rtol=1e-3, atol=1e-5)
         kept = float(sigma[:rank].square().sum() / sigma.square().sum())
         assert conversion.energy[name] == pytest.approx(kept, rel=1e-4)
@@ -96,7 +96,7 @@ def test_scale(components: dict[str, nn.Module], method: str, strength: float) -
     for name, change in dense(adapter, components).items():
         if method == "svdiff":  # inside the ReLU, so not linear
             layer = adapter.layers[name]
-            expected = layer.delta_weight({"delta": strength * adapter.parameters[name]["delta"]})
+            expected = layer.delta_weight({"delta": strength * adapter.values[name]["delta"]})
             torch.testing.assert_close(scaled[name], expected)
         else:
             torch.testing.assert_close(scaled[name], strength * change, rtol=1e-4, atol=1e-6)
@@ -125,22 +125,22 @@ def test_fewer_shifts_are_added_as_zeros(components: dict[str, nn.Module]) -> No
     first, second = make(components, "svdiff", 1, rank=3), make(components, "svdiff", 2, "wide", rank=5)
     total = add([first, second], [1.0, 2.0])
     assert total.config.rank == 5  # type: ignore[attr-defined]
-    short, long = first.parameters["m.wide"]["delta"].detach(), second.parameters["m.wide"]["delta"].detach()
-    torch.testing.assert_close(total.parameters["m.wide"]["delta"], nn.functional.pad(short, (0, 2)) + 2 * long)
+    short, long = first.values["m.wide"]["delta"].detach(), second.values["m.wide"]["delta"].detach()
+    torch.testing.assert_close(total.values["m.wide"]["delta"], nn.functional.pad(short, (0, 2)) + 2 * long)
     assert add([first, make(components, "svdiff", 2)]).config.rank is None  # type: ignore[attr-defined]
 
 
 def test_a_sum_is_for_the_first_base_that_is_known(components: dict[str, nn.Module]) -> None:
     first, second = make(components, "lora", 1), make(components, "lora", 2)
-    second.metadata["base"] = {"name": "known", "fingerprint": "aa"}
-    assert add([first, second]).metadata["base"]["name"] == "known"
+    second.provenance.facts["base"] = {"name": "known", "fingerprint": "aa"}
+    assert add([first, second]).provenance.facts["base"]["name"] == "known"
 
 
 def test_shifts_add_inside_the_relu(components: dict[str, nn.Module]) -> None:
     first, second = make(components, "svdiff", 1), make(components, "svdiff", 2)
     total = add([first, second])
-    for name, params in total.parameters.items():
-        expected = first.parameters[name]["delta"] + second.parameters[name]["delta"]
+    for name, params in total.values.items():
+        expected = first.values[name]["delta"] + second.values[name]["delta"]
         torch.testing.assert_close(params["delta"], expected.detach())
 
 
@@ -171,29 +171,36 @@ def test_lidb_of_other_subspaces_adds_as_lora(components: dict[str, nn.Module]) 
 def test_interpolation_ends_at_its_ends(components: dict[str, nn.Module]) -> None:
     first, second = make(components, "svdiff", 1), make(components, "svdiff", 2)
     for alpha, expected in ((1.0, first), (0.0, second)):
-        for name, params in interpolate(first, second, alpha).parameters.items():
-            torch.testing.assert_close(params["delta"], expected.parameters[name]["delta"].detach())
+        for name, params in interpolate(first, second, alpha).values.items():
+            torch.testing.assert_close(params["delta"], expected.values[name]["delta"].detach())
 
 
 def test_the_largest_shifts_are_kept(components: dict[str, nn.Module]) -> None:
     adapter = make(components, "svdiff", 1)
     cut = keep_largest(adapter, 3)
-    for name, params in cut.parameters.items():
-        full = adapter.parameters[name]["delta"].detach()
+    for name, params in cut.values.items():
+        full = adapter.values[name]["delta"].detach()
         assert int((params["delta"] != 0).sum()) == 3
         assert params["delta"].abs().max() == full.abs().max()
 
 
 def test_adapters_of_different_bases_are_not_added(components: dict[str, nn.Module]) -> None:
     first, second = make(components, "lora", 1), make(components, "lora", 2)
-    first.metadata["base"], second.metadata["base"] = {"fingerprint": "aa"}, {"fingerprint": "bb"}
-    with pytest.raises(BadConfig, match=r"different bases \(aa, bb\)"):
+    first.provenance.facts["base"], second.provenance.facts["base"] = {"fingerprint": "aa"}, {"fingerprint": "bb"}
+    with pytest.raises(BaseMismatch, match=r"different bases, .*\(fingerprint aa\) and .*\(fingerprint bb\)"):
         add([first, second])
+
+
+def test_copies_of_one_base_in_two_precisions_are_one_base(components: dict[str, nn.Module]) -> None:
+    first, second = make(components, "lora", 1), make(components, "lora", 2)
+    first.provenance.facts["base"] = {"fingerprint": "1-2-3", "dtype": "float32"}
+    second.provenance.facts["base"] = {"fingerprint": "1-2-9", "dtype": "bfloat16"}
+    assert add([first, second]).provenance.facts["base"] == first.provenance.facts["base"]
 
 
 def test_nothing_is_changed_in_place(components: dict[str, nn.Module]) -> None:
     adapter = make(components, "svdiff", 1)
-    before = copy.deepcopy(adapter.parameters)
+    before = copy.deepcopy(adapter.values)
     add([scale(adapter, 2.0), keep_largest(adapter, 1)])
-    for name, params in adapter.parameters.items():
+    for name, params in adapter.values.items():
         assert torch.equal(params["delta"], before[name]["delta"])

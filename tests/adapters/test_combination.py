@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from portraitist.adapters import Adapter, add, attached, count_parameters, find_layers, get_method, to_lora
+from portraitist.adapters import (
+    Adapter,
+    Space,
+    add,
+    attached,
+    find_layers,
+    get_method,
+    load_adapter,
+    save_adapter,
+    to_lora,
+)
 from portraitist.errors import BadConfig
 
 NAME = "textual-inversion+krona"
@@ -44,14 +54,14 @@ def draw(components: dict[str, nn.Module], method: str, patterns: list[str], con
 
 def test_it_does_what_the_methods_do_one_by_one(components: dict[str, nn.Module], tmp_path: Path) -> None:
     both = draw(components, NAME, ["m.words", "m.matrix"], CONFIG)
-    both.save(tmp_path / "both.safetensors")
-    loaded = Adapter.load(tmp_path / "both.safetensors")
+    save_adapter(both, tmp_path / "both.safetensors")
+    loaded = load_adapter(tmp_path / "both.safetensors")
     assert (loaded.method.name, loaded.config) == (both.method.name, both.config)
     ids = torch.tensor([[1, 3, 5]])
     with attached(components, loaded):
         together = components["m"](ids)
     parts = [
-        Adapter(get_method(name), config, {layer: both.layers[layer]}, {layer: both.parameters[layer]})
+        Adapter(Space(get_method(name), config, {layer: both.layers[layer]}), {layer: both.values[layer]})
         for name, config, layer in zip(CONFIG, both.config.parts, ("m.words", "m.matrix"), strict=True)  # type: ignore[attr-defined]
     ]
     with attached(components, parts[0]):
@@ -63,12 +73,12 @@ def test_it_does_what_the_methods_do_one_by_one(components: dict[str, nn.Module]
 
 def test_a_layer_belongs_to_the_first_that_adapts_it(components: dict[str, nn.Module]) -> None:
     adapter = draw(components, "lora+svdiff", ["m.*"], {"lora": {"rank": 2}})
-    assert {name: set(params) for name, params in adapter.parameters.items()} == {
+    assert {name: set(params) for name, params in adapter.values.items()} == {
         "m.words": {"delta"},
         "m.norm": {"delta"},
         "m.matrix": {"down", "up"},
     }
-    assert count_parameters("lora+svdiff", {"lora": {"rank": 2}}, find_layers(components, ["m.*"])) == adapter.count()
+    assert Space.of("lora+svdiff", {"lora": {"rank": 2}}, find_layers(components, ["m.*"])).count == adapter.count()
 
 
 def test_the_part_with_a_lora_form_becomes_one(components: dict[str, nn.Module]) -> None:
@@ -82,8 +92,8 @@ def test_sums_are_of_each_method(components: dict[str, nn.Module]) -> None:
     two = draw(components, "lora+full", ["m.norm", "m.matrix"], {"lora": {"rank": 1}})
     total = add([one, two])
     assert total.method.name == "lora+full"
-    assert total.parameters["m.matrix"]["down"].shape == (3, 8)
-    torch.testing.assert_close(total.parameters["m.norm"]["weight"], 2 * one.parameters["m.norm"]["weight"])
+    assert total.values["m.matrix"]["down"].shape == (3, 8)
+    torch.testing.assert_close(total.values["m.norm"]["weight"], 2 * one.values["m.norm"]["weight"])
 
 
 @pytest.mark.parametrize(

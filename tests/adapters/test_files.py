@@ -123,7 +123,7 @@ def test_unwritable_target(adapter: Adapter, tmp_path: Path) -> None:
 
 def test_a_failed_write_keeps_the_old_file(adapter: Adapter, path: Path) -> None:
     before = path.read_bytes()
-    adapter.metadata["bad"] = object()
+    adapter.provenance.facts["bad"] = object()
     with pytest.raises(TypeError):
         save_adapter(adapter, path)
     assert path.read_bytes() == before

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from portraitist.adapters import Adapter, find_layers
+from portraitist.adapters import Adapter, find_layers, save_adapter, save_bank, stack
 from portraitist.adapters.foreign import recognise
 from portraitist.adapters.inspection import inspect_file
 from portraitist.errors import BadFile
@@ -58,13 +58,24 @@ def test_the_trainer_is_named() -> None:
 def test_an_adapter_is_counted_from_its_header(tmp_path: Path) -> None:
     components = {"unet": torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Conv2d(2, 3, 1))}
     adapter = Adapter.create("full", {}, find_layers(components, ["unet.*"]), torch.Generator())
-    adapter.save(tmp_path / "a.safetensors")
+    save_adapter(adapter, tmp_path / "a.safetensors")
     found = inspect_file(tmp_path / "a.safetensors")
     assert found.is_adapter
     assert found.seems == "a portraitist adapter (full)"
     assert found.layers == {"unet": {"linear": 1, "conv": 1}}
     assert found.parameters == adapter.count() == 4 * 8 + 8 + 2 * 3 + 3
     assert found.dtypes == {"F32": 4}
+
+
+def test_a_bank_says_how_many_adapters_it_holds(tmp_path: Path) -> None:
+    components = {"unet": torch.nn.Sequential(torch.nn.Linear(4, 8))}
+    specs = find_layers(components, ["unet.*"])
+    bank = stack([Adapter.create("lora", {}, specs, torch.Generator().manual_seed(seed)) for seed in range(3)])
+    save_bank(bank, tmp_path / "bank.safetensors")
+    found = inspect_file(tmp_path / "bank.safetensors")
+    assert found.seems == "a bank of 3 portraitist adapters (lora)"
+    assert found.parameters == bank.count()
+    assert "lora" in found.to_json()
 
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:

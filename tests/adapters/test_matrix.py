@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from adapter_matrix import CONFIGS, MATRIX, Layers, make, sample_input
 from torch import Tensor, nn
 
 from portraitist.adapters import (
@@ -16,67 +17,8 @@ from portraitist.adapters import (
     list_methods,
     load_adapter,
     save_adapter,
-    stack,
-    unstack,
 )
-from portraitist.adapters.layer import Kind
 from portraitist.errors import BadConfig
-
-CONFIGS = {
-    "lora": {"rank": 3, "alpha": 2.0},
-    "krona": {"out_factor": 2, "in_factor": 4, "scale": 0.7},
-    "lidb": {"a": 6, "b": 5, "rank": 2},
-    "svdiff": {"leak": 0.1},
-    "textual-inversion": {"token_ids": (2, 7, 5)},
-    "full": {},
-}
-
-
-class Layers(nn.Module):
-    """One layer of each adaptable kind, each reached by its own input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(12, 8)
-        self.wide_linear = nn.Linear(12, 20)
-        self.conv1x1 = nn.Conv2d(4, 6, 1)
-        self.conv3x3 = nn.Conv2d(4, 6, 3, stride=2, padding=1)
-        self.grouped = nn.Conv2d(4, 6, 3, groups=2)
-        self.transposed = nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1)
-        self.group_norm = nn.GroupNorm(2, 4)
-        self.layer_norm = nn.LayerNorm(12)
-        self.embedding = nn.Embedding(10, 6)
-        self.short_embedding = nn.Embedding(10, 12)
-
-
-def sample_input(name: str, batch: int, generator: torch.Generator) -> Tensor:
-    if name in ("linear", "wide_linear", "layer_norm"):
-        return torch.randn(batch, 5, 12, generator=generator)
-    if name in ("embedding", "short_embedding"):
-        return torch.stack([torch.randperm(10, generator=generator) for _ in range(batch)])
-    return torch.randn(batch, 4, 7, 7, generator=generator)
-
-
-KINDS = {
-    "linear": Kind.LINEAR,
-    "wide_linear": Kind.LINEAR,
-    "conv1x1": Kind.CONV,
-    "conv3x3": Kind.CONV,
-    "grouped": Kind.CONV,
-    "transposed": Kind.TRANSPOSED,
-    "group_norm": Kind.NORM,
-    "layer_norm": Kind.NORM,
-    "embedding": Kind.EMBEDDING,
-    "short_embedding": Kind.EMBEDDING,
-}
-# Methods that adapt convolutions with groups; the others say that they do not.
-GROUPED = ("svdiff", "full")
-MATRIX = [
-    pytest.param(method.name, layer, id=f"{method.name}-{layer}")
-    for method in list_methods()
-    for layer, kind in KINDS.items()
-    if kind in method.layers and (layer != "grouped" or method.name in GROUPED)
-]
 
 
 @pytest.fixture
@@ -90,24 +32,14 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)
 
 
-def make(model: nn.Module, method: str, layer: str, generator: torch.Generator, bank: int = 0) -> Adapter:
-    """Return an adapter with random parameters, perhaps with a bank axis."""
-    adapter = Adapter.create(method, CONFIGS[method], find_layers({"m": model}, [f"m.{layer}"]), generator)
-    for tensors in adapter.parameters.values():
-        for key, value in tensors.items():
-            shape = (bank, *value.shape) if bank else value.shape
-            tensors[key] = nn.Parameter(0.3 * torch.randn(shape, generator=generator))
-    return adapter
-
-
 def dense(model: Layers, layer: str, adapter: Adapter, scale: float) -> nn.Module:
     """Return the layer with the change added into its weights, built without the attaching code."""
     changed = copy.deepcopy(model.get_submodule(layer))
     formulas = adapter.layers[f"m.{layer}"]
     formulas.bind(changed.weight.detach().clone(), getattr(changed, "bias", None))
-    params = formulas.scaled(adapter.parameters[f"m.{layer}"], scale)
+    params = formulas.combined([adapter.values[f"m.{layer}"]], [scale])
     changed.weight.data += formulas.delta_weight(params).detach()
-    bias = formulas.delta_bias(params)
+    bias = params.get("bias")
     if bias is not None:
         changed.bias.data += bias.detach()
     return changed
@@ -214,61 +146,6 @@ def test_an_adapter_acts_only_where_it_may(model: Layers, generator: torch.Gener
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)
-def test_a_bank_equals_separate_adapters(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
-    module, x = model.get_submodule(layer), sample_input(layer, 6, generator)
-    bank = make(model, method, layer, generator, bank=3)
-    with attached({"m": model}, bank, scale=0.6):
-        together = module(x)
-    for index in range(3):
-        alone = copy.copy(bank)
-        alone.parameters = {
-            name: {key: value[index] for key, value in tensors.items()} for name, tensors in bank.parameters.items()
-        }
-        with attached({"m": model}, alone, scale=0.6):
-            expected = module(x)[2 * index : 2 * index + 2]
-        torch.testing.assert_close(together[2 * index : 2 * index + 2], expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(("method", "layer"), MATRIX)
-def test_a_bank_learns_what_separate_adapters_learn(
-    model: Layers, generator: torch.Generator, method: str, layer: str
-) -> None:
-    module, x, name = model.get_submodule(layer), sample_input(layer, 6, generator), f"m.{layer}"
-    bank = make(model, method, layer, generator, bank=3)
-    with attached({"m": model}, bank):
-        y = module(x)
-    weights = torch.randn(y.shape, generator=generator)
-    (y * weights).sum().backward()
-    for index in range(3):
-        alone = copy.copy(bank)
-        leaves = {key: nn.Parameter(value[index].detach().clone()) for key, value in bank.parameters[name].items()}
-        alone.parameters = {name: leaves}
-        with attached({"m": model}, alone):
-            (module(x) * weights)[2 * index : 2 * index + 2].sum().backward()
-        for key, leaf in leaves.items():
-            torch.testing.assert_close(bank.parameters[name][key].grad[index], leaf.grad, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("method", "layer"), MATRIX)
-def test_a_single_adapter_beside_a_bank_acts_on_every_sample(
-    model: Layers, generator: torch.Generator, method: str, layer: str
-) -> None:
-    module, x = model.get_submodule(layer), sample_input(layer, 4, generator)
-    bank, single = (
-        stack([make(model, method, layer, generator) for _ in range(2)]),
-        make(model, method, layer, generator),
-    )
-    attachment = Attachment({"m": model}).attach(bank, "bank", 4.0).attach(single, "single", 4.0)
-    together = module(x)
-    attachment.detach()
-    for index, one in enumerate(unstack(bank)):
-        attachment = Attachment({"m": model}).attach(one, "one", 4.0).attach(single, "single", 4.0)
-        expected = module(x)[2 * index : 2 * index + 2]
-        attachment.detach()
-        torch.testing.assert_close(together[2 * index : 2 * index + 2], expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(("method", "layer"), MATRIX)
 def test_one_adapter_may_be_on_several_bases(
     model: Layers, generator: torch.Generator, method: str, layer: str
 ) -> None:
@@ -284,54 +161,20 @@ def test_one_adapter_may_be_on_several_bases(
 
 
 @pytest.mark.parametrize(("method", "layer"), MATRIX)
-def test_every_sample_may_name_its_adapter(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
-    module, x = model.get_submodule(layer), sample_input(layer, 8, generator)
-    adapters = [make(model, method, layer, generator) for _ in range(3)]
-    samples = [2, None, 2, 0]
-    attachment = Attachment({"m": model}).attach(stack(adapters), scale=0.6)
-    attachment.serve(samples)
-    together = module(x)
-    attachment.detach()
-    for index, number in enumerate([*samples, *samples]):
-        sample = x[index : index + 1]
-        if number is None:
-            torch.testing.assert_close(together[index : index + 1], module(sample), rtol=1e-5, atol=1e-5)
-            continue
-        with attached({"m": model}, adapters[number], scale=0.6):
-            torch.testing.assert_close(together[index : index + 1], module(sample), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(("method", "layer"), MATRIX)
-def test_gradients_reach_whatever_made_a_bank(
-    model: Layers, generator: torch.Generator, method: str, layer: str
-) -> None:
-    bank = make(model, method, layer, generator, bank=2)
-    code = torch.randn(2, 4, generator=generator)
-    maker = nn.ModuleDict()
-    for key, value in bank.parameters[f"m.{layer}"].items():
-        maker[key] = nn.Linear(4, value[0].numel())
-        bank.parameters[f"m.{layer}"][key] = maker[key](code).view(value.shape)
-    with attached({"m": model}, bank):
-        model.get_submodule(layer)(sample_input(layer, 4, generator)).square().sum().backward()
-    for key in maker:
-        assert maker[key].weight.grad.abs().max() > 0, key
-
-
-@pytest.mark.parametrize(("method", "layer"), MATRIX)
 def test_gradients_are_exact(model: Layers, generator: torch.Generator, method: str, layer: str) -> None:
     model.double()
     adapter = make(model, method, layer, generator)
     name, module = f"m.{layer}", model.get_submodule(layer)
     x = sample_input(layer, 2, generator)
     x = x.double() if x.is_floating_point() else x
-    keys = list(adapter.parameters[name])
+    keys = list(adapter.values[name])
 
     def forward(*values: Tensor) -> Tensor:
-        adapter.parameters[name] = dict(zip(keys, values, strict=True))
+        adapter.values[name] = dict(zip(keys, values, strict=True))
         with attached({"m": model}, adapter, scale=0.6):
             return module(x)
 
-    values = [adapter.parameters[name][key].detach().double().requires_grad_() for key in keys]
+    values = [adapter.values[name][key].detach().double().requires_grad_() for key in keys]
     assert torch.autograd.gradcheck(forward, values)
 
 
@@ -340,11 +183,10 @@ def test_files_keep_everything(
     model: Layers, generator: torch.Generator, tmp_path: Path, method: str, layer: str
 ) -> None:
     adapter = make(model, method, layer, generator)
-    adapter.metadata = {"trigger": "sks cat", "numbers": [1, 2.5]}
+    adapter.provenance.facts |= {"trigger": "sks cat", "numbers": [1, 2.5]}
     save_adapter(adapter, tmp_path / "a.safetensors")
     loaded = load_adapter(tmp_path / "a.safetensors")
-    assert (loaded.method, loaded.config, loaded.metadata) == (adapter.method, adapter.config, adapter.metadata)
-    assert [layer.spec for layer in loaded.layers.values()] == [layer.spec for layer in adapter.layers.values()]
+    assert (loaded.space, loaded.provenance) == (adapter.space, adapter.provenance)
     for name, value in adapter.named_parameters().items():
         assert torch.equal(loaded.named_parameters()[name], value)
 
@@ -381,19 +223,3 @@ def test_compiles_without_graph_breaks(model: Layers, generator: torch.Generator
         torch.compiler.reset()
         compiled = torch.compile(lambda value: module(value), fullgraph=True, backend="eager")
         torch.testing.assert_close(compiled(x), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_bank_is_not_merged(model: Layers, generator: torch.Generator) -> None:
-    weight = model.linear.weight.clone()
-    attachment = Attachment({"m": model}).attach(make(model, "lora", "linear", generator, bank=2))
-    with pytest.raises(BadConfig, match="bank"):
-        attachment.merge()
-    assert torch.equal(model.linear.weight, weight)
-
-
-def test_a_batch_that_is_no_equal_groups_is_refused(model: Layers, generator: torch.Generator) -> None:
-    with (
-        attached({"m": model}, make(model, "lora", "linear", generator, bank=2)),
-        pytest.raises(ValueError, match="2 equal groups, got 3"),
-    ):
-        model.linear(sample_input("linear", 3, generator))

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, attached, find_layers
+from portraitist.adapters import Adapter, Space, attached, find_layers
 from portraitist.adapters.algebra import bind
 from portraitist.adapters.mixing import layer_similarities, mean_similarities, style_mix
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, BaseMismatch
 
 CONFIGS = {
     "svdiff": {},
@@ -70,15 +70,16 @@ def test_adapters_of_unlike_ranks_are_mixed_exactly() -> None:
 def test_a_mix_names_both_triggers_and_refuses_unlike_bases() -> None:
     components = network()
     geometry, appearance = (random_adapter(components, "svdiff", seed) for seed in (1, 2))
-    geometry.metadata = {"trigger": "sks cat", "base": {"fingerprint": "a"}}
-    appearance.metadata = {"trigger": "olo robot", "base": {"fingerprint": "a"}}
-    assert style_mix(geometry, appearance, SHAPE).metadata["trigger"] == "sks cat, olo robot"
+    geometry.provenance.facts = {"trigger": "sks cat", "base": {"fingerprint": "a"}}
+    appearance.provenance.facts = {"trigger": "olo robot", "base": {"fingerprint": "a"}}
+    assert style_mix(geometry, appearance, SHAPE).provenance.facts["trigger"] == "sks cat, olo robot"
     # What the first has in another component goes, and a trigger that is read there with it.
-    geometry.layers = {**geometry.layers, "text_encoder.0": geometry.layers["net.2"]}
-    geometry.parameters = {**geometry.parameters, "text_encoder.0": geometry.parameters["net.2"]}
-    assert style_mix(geometry, appearance, SHAPE).metadata["trigger"] == "olo robot"
-    appearance.metadata["base"] = {"fingerprint": "b"}
-    with pytest.raises(BadConfig, match="different bases"):
+    layers = {**geometry.layers, "text_encoder.0": geometry.layers["net.2"]}
+    geometry.space = Space(geometry.method, geometry.config, layers)
+    geometry.values = {**geometry.values, "text_encoder.0": geometry.values["net.2"]}
+    assert style_mix(geometry, appearance, SHAPE).provenance.facts["trigger"] == "olo robot"
+    appearance.provenance.facts["base"] = {"fingerprint": "b"}
+    with pytest.raises(BaseMismatch, match="different bases"):
         style_mix(geometry, appearance, SHAPE)
     style_mix(geometry, appearance, SHAPE, force=True)
 
@@ -100,10 +101,10 @@ def test_similarity_is_that_of_shifts_or_of_dense_changes() -> None:
     other = random_adapter(components, "lora", 2)
     assert layer_similarities(shifts, shifts) == pytest.approx({"net.0": 1, "net.2": 1})
     # The same change by other factors.
-    same = {name: {"down": t["down"] / 2, "up": t["up"] * 2} for name, t in lora.parameters.items()}
-    turned = Adapter(lora.method, lora.config, lora.layers, same)
+    same = {name: {"down": t["down"] / 2, "up": t["up"] * 2} for name, t in lora.values.items()}
+    turned = Adapter(lora.space, same)
     assert layer_similarities(lora, turned) == pytest.approx({"net.0": 1, "net.2": 1})
-    weights = [a.layers["net.0"].delta_weight(a.parameters["net.0"]).flatten() for a in (lora, other)]
+    weights = [a.layers["net.0"].delta_weight(a.values["net.0"]).flatten() for a in (lora, other)]
     wanted = float(torch.dot(*weights) / weights[0].norm() / weights[1].norm())
     assert layer_similarities(lora, other)["net.0"] == pytest.approx(wanted, abs=1e-5)
     matrix = mean_similarities({"a": lora, "b": other, "c": turned})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from portraitist.adapters import Adapter, count_parameters, file_size, find_layers
+from portraitist.adapters import Adapter, Space, file_size, find_layers
 from portraitist.bases.architectures import build_architecture
 from portraitist.bases.families import StableDiffusion
 
@@ -21,7 +21,7 @@ def components(name: str) -> dict[str, nn.Module]:
 
 
 def count(base: str, method: str, patterns: tuple[str, ...], **config: Any) -> int:
-    return count_parameters(method, config, find_layers(components(base), patterns))
+    return Space.of(method, config, find_layers(components(base), patterns)).count
 
 
 # The numbers are the paper's to the last one, its KB are not: beside float32 numbers they leave about 280 bytes for
@@ -48,7 +48,7 @@ def test_svdiff_subsets(subset: str) -> None:
     tensors, numbers, kilobytes = SVDIFF_TABLE_1[subset]
     specs = find_layers(components("sd15"), SETS[subset])
     assert len(specs) == tensors
-    assert count_parameters("svdiff", {}, specs) == numbers
+    assert Space.of("svdiff", {}, specs).count == numbers
     size = file_size(Adapter.create("svdiff", {}, specs, torch.Generator()))
     assert 0.94 < size / (1000 * kilobytes) < 0.985
 

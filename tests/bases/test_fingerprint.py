@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from portraitist.bases import load_base, same_structure, same_weights
+from portraitist.bases import load_base
 from portraitist.bases.architectures import build_architecture
 from portraitist.bases.fingerprint import fingerprint
+from portraitist.fingerprints import same_structure, same_weights
 
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16)
 

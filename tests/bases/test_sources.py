@@ -12,9 +12,10 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 
-from portraitist.bases import load_base, same_weights
+from portraitist.bases import load_base
 from portraitist.bases.sources import find_source
 from portraitist.errors import BadConfig
+from portraitist.fingerprints import same_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -8,7 +8,7 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import Adapter, save_adapter
 from portraitist.bases import Base, load_base
 from portraitist.bases.examples import get_example
 from portraitist.cli.main import app
@@ -78,9 +78,9 @@ def write_adapter(base: Base, draw_adapter: Callable[..., Adapter]) -> Callable[
 
     def write(name: str, method: str, patterns: tuple[str, ...], **config: object) -> Path:
         adapter = draw_adapter(base.components, method, patterns, **config)
-        adapter.metadata["base"] = {"name": base.name, "family": base.family.name, "fingerprint": base.fingerprint}
-        adapter.metadata["trigger"] = f"{name} cat"
-        adapter.save(f"{name}.safetensors")
+        made_for = {"name": base.name, "family": base.family.name, "fingerprint": base.fingerprint}
+        adapter.provenance.facts |= {"base": made_for, "trigger": f"{name} cat"}
+        save_adapter(adapter, f"{name}.safetensors")
         return Path(f"{name}.safetensors")
 
     return write

@@ -8,7 +8,7 @@ import torch
 from click.testing import Result
 from safetensors.torch import load_file, save_file
 
-from portraitist.adapters import Adapter, attached
+from portraitist.adapters import Adapter, attached, load_adapter, save_adapter
 from portraitist.adapters.formats import detect, load_any
 from portraitist.bases import Base
 
@@ -33,14 +33,14 @@ def test_a_lora_means_the_same_everywhere(run: Run, trained: Path, base: Base, t
     assert "lora of rank 4 on 32 layers" in output
     assert detect(Path("out.safetensors")).name == to
     converted = load_any(Path("out.safetensors"), base.components)
-    assert converted.metadata["trigger"] == "sks cat"
-    torch.testing.assert_close(predict(base, converted), predict(base, Adapter.load(trained)))
+    assert converted.provenance.facts["trigger"] == "sks cat"
+    torch.testing.assert_close(predict(base, converted), predict(base, load_adapter(trained)))
 
 
 def test_a_foreign_file_comes_back(run: Run, trained: Path) -> None:
     run("convert", trained, "-o", "out.safetensors", "--to", "kohya")
     run("convert", "out.safetensors", "-o", "back.safetensors", "--to", "portraitist")
-    first, second = Adapter.load(trained).named_parameters(), Adapter.load("back.safetensors").named_parameters()
+    first, second = load_adapter(trained).named_parameters(), load_adapter("back.safetensors").named_parameters()
     assert all(second[name].equal(value) for name, value in first.items())
 
 
@@ -63,7 +63,7 @@ def test_kronecker_factors_are_kept_or_become_an_exact_lora(run: Run, write_adap
     file = write_adapter("krona", "krona", ATTENTION, out_factor=8, in_factor=16)
     assert "krona on 32 layers" in run("convert", file, "-o", "lokr.safetensors", "--to", "lokr").stdout
     assert "the whole change, exactly" in run("convert", file, "-o", "lora.safetensors", "--to", "diffusers").stdout
-    expected = predict(base, Adapter.load(file))
+    expected = predict(base, load_adapter(file))
     for name in ("lokr", "lora"):
         converted = load_any(Path(f"{name}.safetensors"), base.components)
         torch.testing.assert_close(predict(base, converted), expected, atol=1e-4, rtol=1e-4)
@@ -79,14 +79,14 @@ def test_half_precision(run: Run, trained: Path, base: Base, to: str, dtype: str
     assert stored == {kind}
     converted = load_any(path, base.components)
     assert {value.dtype for value in converted.named_parameters().values()} == {torch.float32}
-    for name, value in Adapter.load(trained).named_parameters().items():
+    for name, value in load_adapter(trained).named_parameters().items():
         torch.testing.assert_close(converted.named_parameters()[name], value.to(kind).float())
 
 
 def test_numbers_too_large_for_a_precision(fail: Fail, trained: Path) -> None:
-    adapter = Adapter.load(trained)
+    adapter = load_adapter(trained)
     next(iter(adapter.named_parameters().values())).data[0, 0] = 1e5
-    adapter.save("large.safetensors")
+    save_adapter(adapter, "large.safetensors")
     error = fail("convert", "large.safetensors", "-o", "out.safetensors", "--to", "kohya", "--dtype", "fp16")
     assert "holds numbers too large for torch.float16" in error
     assert not Path("out.safetensors").exists()

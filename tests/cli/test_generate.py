@@ -13,7 +13,7 @@ from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter, save_adapter
 from portraitist.cli.generate import slug
 
 Run = Callable[..., Result]
@@ -147,9 +147,9 @@ def test_an_adapter_of_another_base_is_refused(
 
 
 def test_adapters_of_two_bases_need_a_choice(fail: Fail, trained: Path) -> None:
-    adapter = Adapter.load(trained)
-    adapter.metadata["base"] = {"name": "elsewhere", "fingerprint": "0"}
-    adapter.save("other.safetensors")
+    adapter = load_adapter(trained)
+    adapter.provenance.facts["base"] = {"name": "elsewhere", "fingerprint": "0"}
+    save_adapter(adapter, "other.safetensors")
     error = fail("generate", PROMPT, "--adapter", trained, "--adapter", "other.safetensors")
     assert "and elsewhere; choose one with --base" in error
 
@@ -183,9 +183,9 @@ def test_what_cannot_work_is_refused_in_one_line(
 
 
 def test_values_that_are_not_finite_are_refused(fail: Fail, trained: Path) -> None:
-    adapter = Adapter.load(trained)
+    adapter = load_adapter(trained)
     next(iter(adapter.named_parameters().values())).data[0, 0] = torch.nan
-    adapter.save("broken.safetensors")
+    save_adapter(adapter, "broken.safetensors")
     assert "not finite" in fail("generate", PROMPT, "--adapter", "broken.safetensors")
 
 

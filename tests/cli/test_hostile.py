@@ -13,7 +13,7 @@ from click.testing import Result
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter, save_adapter
 from portraitist.adapters.formats import detect
 
 Fail = Callable[..., str]
@@ -142,9 +142,9 @@ def test_descriptions_that_lie(fail: Fail, trained: Path, change: dict[str, obje
 
 @pytest.mark.parametrize("seconds", ["abc", None, [1], -1, float("nan"), float("inf")])
 def test_odd_times_are_left_out(run: Run, trained: Path, seconds: object) -> None:
-    adapter = Adapter.load(trained)
-    adapter.metadata["training"] = {"steps": 3, "seconds": seconds}
-    adapter.save("odd.safetensors")
+    adapter = load_adapter(trained)
+    adapter.provenance.facts["training"] = {"steps": 3, "seconds": seconds}
+    save_adapter(adapter, "odd.safetensors")
     assert re.search(r"^trained +3 steps$", run("inspect", "odd.safetensors").stdout, re.MULTILINE)
 
 

@@ -9,7 +9,7 @@ import torch
 from click.testing import Result
 from safetensors.torch import save_file
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter, save_adapter
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -111,9 +111,9 @@ def test_a_file_of_others_is_recognised(run: Run) -> None:
 
 
 def test_a_file_cannot_write_to_the_terminal(run: Run, trained: Path) -> None:
-    adapter = Adapter.load(trained)
-    adapter.metadata["trigger"] = "sks\x1b]0;owned\x07\x1b[2J cat"
-    adapter.save("escape.safetensors")
+    adapter = load_adapter(trained)
+    adapter.provenance.facts["trigger"] = "sks\x1b]0;owned\x07\x1b[2J cat"
+    save_adapter(adapter, "escape.safetensors")
     output = run("inspect", "escape.safetensors").stdout
     assert "\x1b" not in output
     assert "]0;owned" in output

@@ -10,7 +10,7 @@ from click.testing import Result
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from portraitist.adapters import Adapter, Attachment
+from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
 from portraitist.adapters.formats import load_any
 from portraitist.bases import Base, load_base
 
@@ -50,12 +50,12 @@ def test_the_sum_does_what_both_do(
     second = write_adapter("second", "lora", ATTENTION, rank=3)
     output = run("merge", first, second, "-o", "sum.safetensors", *arguments).stdout
     assert "lora of rank 5 on 8 layers" in output
-    total = Adapter.load("sum.safetensors")
-    parts = [(Adapter.load(file), weight) for file, weight in zip((first, second), weights, strict=True)]
+    total = load_adapter("sum.safetensors")
+    parts = [(load_adapter(file), weight) for file, weight in zip((first, second), weights, strict=True)]
     torch.testing.assert_close(predict(base, (total, 1.0)), predict(base, *parts))
-    assert total.metadata["trigger"] == "first cat, second cat"
-    assert total.metadata["base"]["fingerprint"] == base.fingerprint
-    noted = [(part["file"], part["weight"], part["method"]) for part in total.metadata["merged"]]
+    assert total.provenance.facts["trigger"] == "first cat, second cat"
+    assert total.provenance.facts["base"]["fingerprint"] == base.fingerprint
+    noted = [(part["file"], part["weight"], part["method"]) for part in total.provenance.facts["merged"]]
     assert noted == [("first.safetensors", weights[0], "lora"), ("second.safetensors", weights[1], "lora")]
 
 
@@ -66,7 +66,7 @@ def test_methods_that_differ_go_through_lora(run: Run, write_adapter: Write, bas
     ]
     run("convert", files[0], "-o", "lokr.safetensors", "--to", "lokr")
     run("merge", "lokr.safetensors", files[1], "-o", "sum.safetensors", "--to", "kohya")
-    parts = [(Adapter.load(file), 1.0) for file in files]
+    parts = [(load_adapter(file), 1.0) for file in files]
     total = load_any(Path("sum.safetensors"), base.components)
     assert total.method.name == "lora"
     torch.testing.assert_close(predict(base, (total, 1.0)), predict(base, *parts), atol=1e-4, rtol=1e-4)
@@ -97,8 +97,8 @@ def test_words_join(run: Run, write_adapter: Write, base: Base) -> None:
         for index, token in enumerate(ids)
     ]
     run("merge", *files, "-o", "words.safetensors", "--weights", "1,0.5")
-    parts = list(zip(map(Adapter.load, files), (1.0, 0.5), strict=True))
-    total = Adapter.load("words.safetensors")
+    parts = list(zip(map(load_adapter, files), (1.0, 0.5), strict=True))
+    total = load_adapter("words.safetensors")
     prompt = "a sks cat and a olo cat"
     torch.testing.assert_close(predict(base, (total, 1.0), prompt=prompt), predict(base, *parts, prompt=prompt))
 
@@ -124,7 +124,7 @@ def test_a_base_with_adapters_in_its_weights(
     ]
     assert {value.dtype for value in load_file("merged/unet/diffusion_pytorch_model.safetensors").values()} == {kind}
     merged = load_base("merged")
-    parts = list(zip(map(Adapter.load, files), (1.0, 0.5), strict=True))
+    parts = list(zip(map(load_adapter, files), (1.0, 0.5), strict=True))
     expected = predict(base, *parts)
     tolerance = 1e-5 if dtype is None else 0.05
     assert (predict(merged) - expected).abs().max() < tolerance * expected.abs().max()
@@ -136,9 +136,9 @@ def test_what_cannot_work_is_refused_in_one_line(
     run: Run, fail: Fail, write_adapter: Write, trained: Path, other_base_folder: Path
 ) -> None:
     full = write_adapter("full", "full", ("unet.mid_block.attentions.0.norm",))
-    other = Adapter.load(trained)
-    other.metadata["base"] = {"name": "elsewhere", "fingerprint": "0"}
-    other.save("other.safetensors")
+    other = load_adapter(trained)
+    other.provenance.facts["base"] = {"name": "elsewhere", "fingerprint": "0"}
+    save_adapter(other, "other.safetensors")
     run("convert", trained, "-o", "kohya.safetensors", "--to", "kohya")
     tensors = {
         key: value[..., :5] if "lora_down" in key else value for key, value in load_file("kohya.safetensors").items()

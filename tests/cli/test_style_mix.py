@@ -8,7 +8,7 @@ import torch
 from click.testing import Result
 from PIL import Image
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -24,12 +24,12 @@ def files(write_adapter: Write) -> list[Path]:
 
 def test_a_mix_takes_geometry_from_the_first_and_the_rest_from_the_second(run: Run, files: list[Path]) -> None:
     run("merge", *files, "--mode", "style-mix", "--geometry", "unet.mid_block.*", "-o", "mix.safetensors")
-    mixed, first, second = (Adapter.load(path) for path in ("mix.safetensors", *files))
+    mixed, first, second = (load_adapter(path) for path in ("mix.safetensors", *files))
     assert mixed.layers.keys() == second.layers.keys()
-    for name, tensors in mixed.parameters.items():
+    for name, tensors in mixed.values.items():
         origin = first if name.startswith("unet.mid_block.") else second
-        torch.testing.assert_close(tensors["delta"], origin.parameters[name]["delta"])
-    assert [part["file"] for part in mixed.metadata["merged"]] == [path.name for path in files]
+        torch.testing.assert_close(tensors["delta"], origin.values[name]["delta"])
+    assert [part["file"] for part in mixed.provenance.facts["merged"]] == [path.name for path in files]
 
 
 @pytest.mark.parametrize(

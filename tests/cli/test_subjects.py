@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter
 from portraitist.bases.examples import get_example
 from portraitist.cli.subjects import parse_subject
 from portraitist.errors import BadConfig
@@ -22,8 +22,8 @@ def test_two_subjects_are_taught_and_shown(run: Run, tiny_base_folder: Path) -> 
     assert "'olo robot', 5 photos" in result.output
     assert "60% of the samples, Unmix loss with weight 1" in result.output
     assert "photo of sks cat and olo robot on the beach" in result.output
-    adapter = Adapter.load("cat-9d39d7-and-robot-050089.safetensors")
-    assert adapter.metadata["recipe"]["cut_mix"] == 0.6
+    adapter = load_adapter("cat-9d39d7-and-robot-050089.safetensors")
+    assert adapter.provenance.facts["recipe"]["cut_mix"] == 0.6
     result = run(
         "generate", "a sks cat", "a cat", "--adapter", "cat-9d39d7-and-robot-050089.safetensors", "-n", 1, "--steps", 1
     )
@@ -34,10 +34,10 @@ def test_two_subjects_are_taught_and_shown(run: Run, tiny_base_folder: Path) -> 
 def test_collages_without_the_loss_and_none_at_all(run: Run, tiny_base_folder: Path) -> None:
     quick = ("--base", tiny_base_folder, "--steps", 1, "--no-prior", "-o", "both.safetensors")
     run("train", *TWO, "--cut-mix", *quick, "--set", "cut_mix=0.3")
-    recipe = Adapter.load("both.safetensors").metadata["recipe"]
+    recipe = load_adapter("both.safetensors").provenance.facts["recipe"]
     assert (recipe["cut_mix"], recipe["unmix_weight"]) == (0.3, 0.0)
     run("train", *TWO, *quick, "--overwrite")
-    assert Adapter.load("both.safetensors").metadata["recipe"]["cut_mix"] == 0.0
+    assert load_adapter("both.safetensors").provenance.facts["recipe"]["cut_mix"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 
-from portraitist.adapters import Adapter, read_header
+from portraitist.adapters import load_adapter, read_header
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -78,11 +78,11 @@ def test_two_methods_train_together_into_one_file(
     settings = ("--method", "textual-inversion+krona", "--set", "method_config.krona.in_factor=8")
     layers = ("--set", "layers=[token-embedding, unet.*attn1.to_q]")
     run("train", photos, *quick, *settings, *layers, "--no-prior", "-o", "both.safetensors")
-    adapter = Adapter.load("both.safetensors")
+    adapter = load_adapter("both.safetensors")
     assert adapter.method.name == "textual-inversion+krona"
-    assert {key for params in adapter.parameters.values() for key in params} == {"offset", "a", "b"}
+    assert {key for params in adapter.values.values() for key in params} == {"offset", "a", "b"}
     assert adapter.components() == ["text_encoder", "unet"]
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         assert params["b" if "b" in params else "offset"].abs().max() > 0, f"{layer} was not trained"
         assert params.get("a", torch.empty(0, 8)).shape[1] == 8
     assert "krona" in run("inspect", "both.safetensors").stdout

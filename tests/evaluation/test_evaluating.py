@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from portraitist.adapters import Adapter, find_layers
+from portraitist.adapters import Adapter, find_layers, save_adapter
 from portraitist.bases import Base, load_base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, BadFile, BadPhoto
@@ -46,11 +46,11 @@ def adapter(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Adapter.create("lora", {"rank": 2}, specs, torch.Generator().manual_seed(0))
     for tensor in made.named_parameters().values():
         tensor.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
-    made.metadata["base"] = {"name": base.name, "fingerprint": base.fingerprint}
-    made.metadata["subject"] = {"class": "cat", "token": "zwx"}
-    made.metadata["training"] = {"steps": 3, "seconds": 4.5}
+    made.provenance.facts["base"] = {"name": base.name, "fingerprint": base.fingerprint}
+    made.provenance.facts["subject"] = {"class": "cat", "token": "zwx"}
+    made.provenance.facts["training"] = {"steps": 3, "seconds": 4.5}
     path = tmp_path_factory.mktemp("adapters") / f"{CAT.name}.safetensors"
-    made.save(path)
+    save_adapter(made, path)
     return path
 
 

@@ -19,7 +19,7 @@ def base(tiny_base_folder: Path) -> Base:
 
 def adapter(on: Base, /, **metadata: Any) -> Adapter:
     made = Adapter.create("lora", {}, find_layers(on.components, ["unet.*.to_q"]), torch.Generator())
-    made.metadata.update(metadata)
+    made.provenance.facts.update(metadata)
     return made
 
 

@@ -112,7 +112,7 @@ def test_refuses_settings_that_cannot_work(settings: dict[str, Any], message: st
 
 def test_refuses_an_adapter_of_another_base(base: Base, picture: Image.Image) -> None:
     adapter = Adapter.create("full", {}, find_layers(base.components, ["unet.*.to_v"]), torch.Generator())
-    adapter.metadata["base"] = {"name": "another", "fingerprint": "0123"}
+    adapter.provenance.facts["base"] = {"name": "another", "fingerprint": "0123"}
     with pytest.raises(BaseMismatch, match="made for another"):
         edit(base, picture, SOURCE, TARGET, adapter)
 

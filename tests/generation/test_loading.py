@@ -23,7 +23,7 @@ def base(tiny_base_folder: Path) -> Base:
 @pytest.fixture
 def adapter(base: Base, draw_adapter: Callable[..., Adapter]) -> Adapter:
     made = draw_adapter(base.components, "lora", ("unet.mid_block*to_q",), rank=2)
-    made.metadata["base"] = {"name": base.name, "fingerprint": base.fingerprint}
+    made.provenance.facts["base"] = {"name": base.name, "fingerprint": base.fingerprint}
     return made
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_does_not_say_takes_the_base_of_the_others(adapter: Adapter,
 def test_the_size_of_pictures_is_taken_from_the_file_if_it_makes_sense(
     adapter: Adapter, base: Base, tmp_path: Path, side: object
 ) -> None:
-    adapter.metadata["base"]["resolution"] = side
+    adapter.provenance.facts["base"]["resolution"] = side
     export(adapter, tmp_path / "a.safetensors", "portraitist")
     files = [tmp_path / "a.safetensors"]
     if side == 7:

@@ -53,8 +53,8 @@ def test_every_weight_is_the_sum_and_the_base_stays(
             expected = value
             if layer in adapter.layers and part in ("weight", "bias"):
                 formulas = adapter.layers[layer]
-                params = formulas.scaled(adapter.parameters[layer], 0.5)
-                change = formulas.delta_weight(params) if part == "weight" else formulas.delta_bias(params)
+                params = formulas.combined([adapter.values[layer]], [0.5])
+                change = formulas.delta_weight(params) if part == "weight" else params.get("bias")
                 expected = value if change is None else value + change
                 changed |= {full} if change is not None else set()
             torch.testing.assert_close(there, expected)

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, Attachment, attached
+from portraitist.adapters import Adapter, Attachment, attached, stack
 from portraitist.bases import Base, load_base
 from portraitist.bases.attention import cross_attentions
 from portraitist.errors import BadConfig
@@ -225,3 +226,56 @@ def test_until_regions_start_the_whole_prompt_lays_the_picture_out(base: Base) -
         with regional(base, Attachment(base.components), regions, guided=False):
             found = predict(base, "a cat and a robot")
         assert torch.equal(found, plain) is not changed
+
+
+def test_every_picture_of_a_batch_may_have_its_own_regions(base: Base, draw_adapter: Callable[..., Adapter]) -> None:
+    """Each is what it is when it is sampled alone: with two regions, with one whose adapter is confined, with none."""
+    adapters = {
+        name: (draw_adapter(base.components, "lora", ["unet.*.to_q", "text_encoder.*q_proj"], size=size), 1.0)
+        for name, size in (("cat", 0.1), ("robot", 0.3))
+    }
+    regions = [
+        [Region("left", "a sks cat", "cat"), Region("right", "a olo robot", "robot", start=0.0)],
+        [Region("top", "a robot", "robot", base_ratio=0.2)],
+        [],
+    ]
+    prompts, config = ["a photo", "a cat", "a robot"], SamplingConfig(steps=2, guidance=3.0)
+    together = generate(base, prompts, adapters, config=config, regions=regions, show_progress=False)
+    for index, picture in enumerate(together):
+        (alone,) = generate(
+            base, [prompts[index]], adapters, seeds=[index], config=config, regions=regions[index], show_progress=False
+        )
+        assert (picture.regions, picture.prompt) == (alone.regions, alone.prompt)
+        difference = np.asarray(picture.image, int) - np.asarray(alone.image, int)
+        assert abs(difference).max() <= 1
+    with pytest.raises(BadConfig, match="2 prompts need as many lists of regions, not 3"):
+        generate(base, prompts[:2], adapters, config=config, regions=regions)
+
+
+def test_a_bank_is_served_with_prompts_and_regions_of_its_samples(
+    base: Base, draw_adapter: Callable[..., Adapter]
+) -> None:
+    patterns = ["unet.*.to_q", "text_encoder.*q_proj"]
+    first, second = (draw_adapter(base.components, "lora", patterns, size=size) for size in (0.1, 0.3))
+    regions = [[Region("left", "a sks cat", "bank")], [Region("right", "a olo robot", "bank")]]
+    prompts = ["a cat in space", "a robot"]
+    latents = torch.randn(
+        2, 4, *(base.pipeline.unet.config.sample_size,) * 2, generator=torch.Generator().manual_seed(1)
+    )
+
+    @torch.no_grad()
+    def predict_all(rows: slice) -> Tensor:
+        conditions = base.family.encode_prompts(prompts[rows])
+        return base.family.predict(latents[rows], torch.full((len(prompts[rows]),), 300), conditions)
+
+    attachment = Attachment(base.components).attach(stack([first, second]), "bank")
+    attachment.serve([1, 0], "bank")
+    with regional(base, attachment, regions, guided=False):
+        together = predict_all(slice(2))
+    attachment.detach()
+    for index, adapter in enumerate((second, first)):
+        alone = Attachment(base.components).attach(adapter, "bank")
+        with regional(base, alone, regions[index], guided=False):
+            expected = predict_all(slice(index, index + 1))
+        alone.detach()
+        torch.testing.assert_close(together[index : index + 1], expected, rtol=1e-3, atol=1e-4)

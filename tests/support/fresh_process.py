@@ -15,7 +15,7 @@ import diffusers
 import torch
 from PIL import Image
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter
 from portraitist.bases import Base, load_base
 from portraitist.generation import SamplingConfig, generate
 from portraitist.progress import quiet_libraries
@@ -26,7 +26,7 @@ PROMPT, SIZE, STEPS = "a photo of a sks cat", 32, 2
 
 def ours(base: Base, adapter: Path | None) -> Image.Image:
     """Return a picture made with this package."""
-    loaded = Adapter.load(adapter) if adapter else None
+    loaded = load_adapter(adapter) if adapter else None
     return generate(base, [PROMPT], loaded, config=SamplingConfig(steps=STEPS), show_progress=False)[0].image
 
 

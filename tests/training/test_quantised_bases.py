@@ -44,8 +44,8 @@ def test_what_is_taught_there_works_on_the_base_in_full(
     recipe = load_recipe(method, "toyland", "sd", overrides={**SETTINGS, "method_config": SMALL[method]})
     found = train(small_base, subject, recipe, output=tmp_path / "small.safetensors")
     wanted = train(base, subject, recipe)
-    assert found.metadata["base"]["bits"] == small_base.bits
-    assert "bits" not in wanted.metadata["base"]
+    assert found.provenance.facts["base"]["bits"] == small_base.bits
+    assert "bits" not in wanted.provenance.facts["base"]
     moved = {name: value.flatten() for name, value in wanted.named_parameters().items() if value.abs().max() > 0}
     likeness = [torch.cosine_similarity(found.named_parameters()[name].flatten(), moved[name], 0) for name in moved]
     assert torch.stack(likeness).mean() > 0.8

@@ -37,8 +37,8 @@ def test_the_picture_is_learnt(base: Base, picture: Image.Image, method: str, ra
     with attached(base.components, adapter):
         learnt = denoising_losses(base, picture, [SOURCE], draws=8).mean()
     assert learnt < 0.9 * frozen
-    assert adapter.metadata["source_prompt"] == SOURCE
-    assert "trigger" not in adapter.metadata
+    assert adapter.provenance.facts["source_prompt"] == SOURCE
+    assert "trigger" not in adapter.provenance.facts
 
 
 def test_recipes_of_subjects_lose_prior_mirror_images_text_encoder_and_length(base: Base) -> None:

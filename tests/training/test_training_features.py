@@ -93,7 +93,7 @@ def test_a_watched_run_keeps_its_best_step_and_draws_its_curve(base: Base, folde
     assert [line["step"] for line in looks] == [10, 20, 30, 40, 50, 60]
     scored = {line["step"]: line["score"] for line in looks if "score" in line}
     assert list(scored) == [10, 30, 40, 60]
-    assert adapter.metadata["training"]["kept_step"] == max(scored, key=scored.__getitem__)
+    assert adapter.provenance.facts["training"]["kept_step"] == max(scored, key=scored.__getitem__)
     assert all(
         line["score"] == pytest.approx(line["likeness"] * line["faithfulness"]) for line in looks if "score" in line
     )
@@ -103,7 +103,7 @@ def test_a_watched_run_keeps_its_best_step_and_draws_its_curve(base: Base, folde
 
 def test_overfitting_stops_early_and_the_kept_step_is_not_the_last(base: Base, folder: Path) -> None:
     adapter = teach(base, folder, steps=60, learning_rate=0.3, schedule="constant", warmup_steps=0, watch=WATCH)
-    training = adapter.metadata["training"]
+    training = adapter.provenance.facts["training"]
     assert training["steps"] < 60
     assert training["kept_step"] < training["steps"]
 
@@ -120,7 +120,7 @@ def test_a_watched_run_resumes_bit_identically(base: Base, folder: Path, tmp_pat
     with pytest.raises(TrainingInterrupted):
         teach(base, folder, output, callbacks=[interrupt], **settings)
     resumed = teach(base, folder, output, resume=True, **settings)
-    assert resumed.metadata["training"]["kept_step"] == through.metadata["training"]["kept_step"]
+    assert resumed.provenance.facts["training"]["kept_step"] == through.provenance.facts["training"]["kept_step"]
     for name, value in through.named_parameters().items():
         assert torch.equal(value, resumed.named_parameters()[name]), name
 
@@ -148,7 +148,7 @@ def test_a_run_is_not_resumed_with_other_captions_masks_or_base(
     companions("{} in a room", 24)
     with pytest.raises(BadConfig, match=r"holds another run: task\.base"):
         teach(load_base(tiny_base_folder, dtype=torch.bfloat16), folder, output, resume=True, **settings)
-    assert teach(base, folder, output, resume=True, **settings).metadata["training"]["steps"] == 3
+    assert teach(base, folder, output, resume=True, **settings).provenance.facts["training"]["steps"] == 3
 
 
 def test_a_run_that_diverges_leaves_an_adapter_that_can_be_used(base: Base, folder: Path, tmp_path: Path) -> None:

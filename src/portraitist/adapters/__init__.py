@@ -1,22 +1,28 @@
 """Parameter spaces: methods, attaching them to frozen modules, and their files. Knows torch, nothing of diffusion."""
 
-from portraitist.adapters.adapter import Adapter, count_parameters, find_layers
+from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.algebra import Conversion, add, interpolate, keep_largest, scale, to_lora
 from portraitist.adapters.attach import Attachment, attached
-from portraitist.adapters.banks import stack, unstack
+from portraitist.adapters.banks import load_bank, read_index, save_bank, stack, unstack
 from portraitist.adapters.files import file_size, load_adapter, read_header, save_adapter
+from portraitist.adapters.finding import find_layers
 from portraitist.adapters.layer import Kind, LayerSpec
-from portraitist.adapters.registry import get_method, list_methods
+from portraitist.adapters.methods import get_method, list_methods
+from portraitist.adapters.provenance import BaseFacts, Provenance, SubjectFacts, require_one_base
+from portraitist.adapters.space import Space
 
 __all__ = [
     "Adapter",
     "Attachment",
+    "BaseFacts",
     "Conversion",
     "Kind",
     "LayerSpec",
+    "Provenance",
+    "Space",
+    "SubjectFacts",
     "add",
     "attached",
-    "count_parameters",
     "file_size",
     "find_layers",
     "get_method",
@@ -24,8 +30,12 @@ __all__ = [
     "keep_largest",
     "list_methods",
     "load_adapter",
+    "load_bank",
     "read_header",
+    "read_index",
+    "require_one_base",
     "save_adapter",
+    "save_bank",
     "scale",
     "stack",
     "to_lora",

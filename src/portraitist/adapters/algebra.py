@@ -6,15 +6,15 @@ factors, full differences), as LoRA otherwise.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.adapter import Adapter, find_module
-from portraitist.adapters.layer import AdapterLayer, Kind
-from portraitist.adapters.registry import get_method
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.finding import find_module
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
+from portraitist.adapters.provenance import Provenance, require_one_base
+from portraitist.adapters.space import Space
 from portraitist.errors import BadConfig
 
 # Energy kept from which on a conversion counts as exact: beyond it stand the roundings of float32.
@@ -66,32 +66,30 @@ def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
         if not _has_lora_form(layer):
             dropped.append(name)
             continue
-        params = {key: value.detach() for key, value in adapter.parameters[name].items()}
+        params = {key: value.detach() for key, value in adapter.values[name].items()}
         factors[name] = layer.low_rank(params, rank)
         energy[name] = factors[name].energy
-        if layer.delta_bias(params) is not None:
+        if "bias" in params:
             dropped.append(f"{name} (bias)")
     if not factors:
         raise BadConfig("none of the adapter's layers has a LoRA form")
     rank = max(1, *(low.up.shape[1] for low in factors.values()))
-    method = get_method("lora")
-    config = method.parse_config({"rank": rank})
-    layers = {name: method.layer(adapter.layers[name].spec, config) for name in factors}
-    parameters: dict[str, dict[str, Tensor]] = {}
+    space = Space.of("lora", {"rank": rank}, [adapter.space.specs[name] for name in factors])
+    values: dict[str, dict[str, Tensor]] = {}
     for name, low in factors.items():
-        shapes = layers[name].shapes()
+        shapes = space.shapes[name]
         missing = rank - low.up.shape[1]
         up, down = nn.functional.pad(low.up, (0, missing)), nn.functional.pad(low.down, (0, 0, 0, missing))
-        parameters[name] = {"down": down.reshape(shapes["down"]).clone(), "up": up.reshape(shapes["up"]).clone()}
-    converted = Adapter(method, config, layers, parameters, {**adapter.metadata, "converted_from": adapter.method.name})
-    return Conversion(converted, energy, tuple(dropped))
+        values[name] = {"down": down.reshape(shapes["down"]).clone(), "up": up.reshape(shapes["up"]).clone()}
+    provenance = adapter.provenance.copy(converted_from=adapter.method.name)
+    return Conversion(Adapter(space, values, provenance), energy, tuple(dropped))
 
 
 @torch.no_grad()
 def scale(adapter: Adapter, strength: float) -> Adapter:
     """Return the adapter at another strength, as attaching it with that scale would have it."""
-    parameters = {name: adapter.layers[name].scaled(params, strength) for name, params in adapter.parameters.items()}
-    return Adapter(adapter.method, adapter.config, adapter.layers, parameters, dict(adapter.metadata))
+    values = {name: adapter.layers[name].combined([params], [strength]) for name, params in adapter.values.items()}
+    return Adapter(adapter.space, values, adapter.provenance.copy())
 
 
 @torch.no_grad()
@@ -110,44 +108,32 @@ def add(
         names: What messages call them; their places when not given.
 
     Raises:
-        BadConfig: If they were made for different bases, or have layers without a common form.
+        BadConfig: If they have layers without a common form.
+        BaseMismatch: If they were made for different bases.
     """
     names = [f"adapter {number}" for number in range(1, len(adapters) + 1)] if names is None else names
     weights = [1.0] * len(adapters) if weights is None else list(weights)
     if len(weights) != len(adapters) or not adapters:
         raise BadConfig(f"{len(adapters)} adapters need as many weights, not {len(weights)}")
-    prints = {str(base["fingerprint"]) for adapter in adapters if (base := _base_of(adapter)) is not None}
-    if len(prints) > 1 and not force:
-        raise BadConfig(f"these adapters were made for different bases ({', '.join(sorted(prints))})")
+    require_one_base([adapter.provenance for adapter in adapters], force)
     scaled = [scale(adapter, weight) for adapter, weight in zip(adapters, weights, strict=True)]
     parts = scaled if _closed(scaled) else [_exact_lora(*part) for part in zip(scaled, names, strict=True)]
     method = parts[0].method
     assert method.sum_config is not None
-    adapted = reduce(lambda known, part: known | dict.fromkeys(part.layers), parts, dict[str, None]())
     config = method.sum_config([part.config for part in parts])
     assert config is not None
-    layers: dict[str, AdapterLayer] = {}
-    parameters: dict[str, dict[str, Tensor]] = {}
-    for name in adapted:
-        spec, *others = (part.layers[name].spec for part in parts if name in part.layers)
-        if unlike := next((other for other in others if other.shape != spec.shape), None):
-            raise BadConfig(f"{name} has a weight of shape {spec.shape} in one adapter, {unlike.shape} in another")
-        layers[name] = method.layer(spec, config)
+    space = Space.of(method, config, _united(parts))
+    values: dict[str, dict[str, Tensor]] = {}
+    for name, layer in space.layers.items():
         # A part without this layer adds nothing: zeros of its own shapes keep the ranks of a stack equal everywhere.
         present = [
-            part.parameters[name]
-            if name in part.parameters
-            else {k: torch.zeros(s) for k, s in method.layer(spec, part.config).shapes().items()}
+            part.values[name]
+            if name in part.values
+            else {k: torch.zeros(s) for k, s in method.layer(layer.spec, part.config).shapes().items()}
             for part in parts
         ]
-        parameters[name] = layers[name].added(present)
-    # Files of others do not say which base they are for.
-    knowing = next((adapter for adapter in adapters if adapter.metadata.get("base")), adapters[0])
-    metadata = {key: value for key, value in knowing.metadata.items() if key in ("base", "portraitist_version")}
-    triggers = dict.fromkeys(str(adapter.metadata["trigger"]) for adapter in adapters if "trigger" in adapter.metadata)
-    if triggers:
-        metadata["trigger"] = ", ".join(triggers)
-    return Adapter(method, config, layers, parameters, metadata)
+        values[name] = layer.combined(present, [1.0] * len(present))
+    return Adapter(space, values, Provenance.of_sum([adapter.provenance for adapter in adapters]))
 
 
 def interpolate(first: Adapter, second: Adapter, alpha: float) -> Adapter:
@@ -160,20 +146,29 @@ def keep_largest(adapter: Adapter, rank: int) -> Adapter:
     """Return a spectral-shift adapter with only the `rank` largest shifts of each matrix, by absolute value."""
     if adapter.method.name != "svdiff":
         raise BadConfig(f"only spectral shifts are cut by size; convert {adapter.method.name} with to_lora(rank)")
-    parameters: dict[str, dict[str, Tensor]] = {}
-    for name, params in adapter.parameters.items():
+    values: dict[str, dict[str, Tensor]] = {}
+    for name, params in adapter.values.items():
         delta = params["delta"].detach()
         if adapter.layers[name].spec.kind is not Kind.NORM:
             kept = delta.abs().argsort(descending=True)[:rank]
             delta = torch.zeros_like(delta).index_copy(0, kept, delta[kept])
-        parameters[name] = {"delta": delta}
-    return Adapter(adapter.method, adapter.config, adapter.layers, parameters, dict(adapter.metadata))
+        values[name] = {"delta": delta}
+    return Adapter(adapter.space, values, adapter.provenance.copy())
 
 
-def _base_of(adapter: Adapter) -> Mapping[str, Any] | None:
-    """Return what an adapter knows about its base, if that is enough to tell it from others."""
-    base = adapter.metadata.get("base")
-    return base if isinstance(base, Mapping) and base.get("fingerprint") is not None else None
+def _united(parts: Sequence[Adapter]) -> list[LayerSpec]:
+    """Return the layers that any of some adapters changes.
+
+    Raises:
+        BadConfig: If two mean layers of different shapes by one name.
+    """
+    specs: dict[str, LayerSpec] = {}
+    for part in parts:
+        for name, spec in part.space.specs.items():
+            known = specs.setdefault(name, spec)
+            if known.shape != spec.shape:
+                raise BadConfig(f"{name} has a weight of shape {known.shape} in one adapter, {spec.shape} in another")
+    return list(specs.values())
 
 
 def _closed(adapters: Sequence[Adapter]) -> bool:

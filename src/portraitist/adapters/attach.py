@@ -9,15 +9,17 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.adapter import Adapter, adaptable_modules, find_module
-from portraitist.adapters.layer import LayerSpec
-from portraitist.adapters.site import Part, Site, Where
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.finding import adaptable_modules, find_module
+from portraitist.adapters.layer import LayerSpec, bank_size, require_plain
+from portraitist.adapters.site import Part, Served, Site, Where
+from portraitist.adapters.space import Values
 from portraitist.errors import BadConfig
 
 Components = Mapping[str, nn.Module]
@@ -29,7 +31,7 @@ class Attachment:
     def __init__(self, components: Components) -> None:
         self.components = components
         self._sites: dict[nn.Module, Site] = {}
-        self._adapters: dict[str, Adapter] = {}
+        self._adapters: dict[str, _Attached] = {}
         self._merged: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -47,12 +49,10 @@ class Attachment:
         if name in self._adapters:
             raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
         self._require_unmerged("attaching another")
-        modules = {layer: find_module(self.components, adapter.layers[layer].spec) for layer in adapter.parameters}
-        for layer_name, module in modules.items():
-            if adapter.layers[layer_name].reads_weight:
-                _require_plain(module.weight, f"{adapter.method.name} on {layer_name}")
+        modules = {layer: find_module(self.components, spec) for layer, spec in adapter.space.specs.items()}
         # All that can fail comes before the first module is changed.
         holders = _holders(self.components)
+        added = _Attached(adapter, {layer_name: [] for layer_name in modules})
         parts: list[tuple[LayerSpec, Any, Part]] = []
         for layer_name, module in modules.items():
             known = adapter.layers[layer_name]
@@ -61,19 +61,21 @@ class Attachment:
                 # A copy: what is bound belongs to this module, and the adapter may be on other bases too.
                 layer = copy.copy(known)
                 layer.bind(holder.weight, getattr(holder, "bias", None))
-                parts.append((spec, holder, Part(name, layer, adapter.parameters[layer_name], scale)))
+                part = Part(name, layer, adapter.values[layer_name], scale)
+                parts.append((spec, holder, part))
+                added.parts[layer_name].append(part)
         for spec, holder, part in parts:
             if holder not in self._sites:
                 self._sites[holder] = Site(spec, holder)
             self._sites[holder].active.append(part)
-        self._adapters[name] = adapter
+        self._adapters[name] = added
         return self
 
     def detach(self, name: str | None = None) -> None:
         """Remove one adapter, or all; the components are then bit for bit what they were."""
         self.unmerge()
         for gone in [name] if name is not None else self.names:
-            self._part_names(gone)
+            self._attached(gone)
             for module, site in list(self._sites.items()):
                 site.active = [part for part in site.active if part.adapter != gone]
                 if not site.active:
@@ -88,37 +90,76 @@ class Attachment:
             BadConfig: If it is merged.
         """
         self._require_unmerged("changing a scale")
-        for part in self._part_names(name):
+        attached = self._attached(name)
+        for part in attached.all_parts():
             part.scale = scale
+        attached.gather()
 
-    def serve(self, samples: Sequence[int | None] | None, name: str = "default") -> None:
+    def feed(self, name: str, values: Values | Tensor | None) -> None:
+        """Give an adapter other values for the coming passes, such as a network's output, which gradients then reach.
+
+        The modules are not looked at again; feed once for every backward pass, and after it.
+
+        Args:
+            name: The adapter.
+            values: Of its space, leaves or tensors with history, of a single adapter or a bank; or all of them in a
+                vector ``[P]`` or ``[N, P]`` as `Space.flatten` lays them out. None gives the adapter its own back.
+                Samples that were named before with `serve` are to be named again.
+
+        Raises:
+            BadConfig: If they are not of its space, or it is merged.
+        """
+        self._require_unmerged("feeding values")
+        attached = self._attached(name)
+        space = attached.adapter.space
+        if values is None:
+            values = attached.adapter.values
+        elif isinstance(values, Tensor):
+            values = space.unflatten(values)
+        else:
+            space.check(values)
+        attached.serving = None
+        for layer, parts in attached.parts.items():
+            for part in parts:
+                part.params, part.served = values[layer], None
+
+    def serve(
+        self,
+        samples: Sequence[int | None] | None,
+        name: str = "default",
+        scales: Sequence[float] | None = None,
+    ) -> None:
         """Say which adapter of a bank each sample of the coming batches gets.
+
+        Their parameters are gathered here, once for all passes: call it again when the bank's have changed.
 
         Args:
             samples: For each sample a number in the bank, or None for the frozen model. A batch that is a multiple as
                 long repeats them, as the two halves of classifier-free guidance do. Without, a batch is equal groups
                 in the bank's order again.
             name: The bank's name.
+            scales: A strength for each sample, beside the bank's own; 1 when not given.
 
         Raises:
-            BadConfig: If the adapter is no bank, has no such number, or is merged.
+            BadConfig: If the adapter is no bank, has no such number, there are not as many strengths as samples, or it
+                is merged.
         """
         self._require_unmerged("naming the samples' adapters")
-        parts = self._part_names(name)
+        attached = self._attached(name)
         if samples is None:
-            for part in parts:
-                part.samples = None
-            return
-        for part in parts:
-            shapes = part.layer.shapes()
-            for key, value in part.params.items():
-                if value.ndim == len(shapes[key]):
-                    raise BadConfig(f"{name!r} is a single adapter, not a bank; its samples cannot have different ones")
-                if not samples or any(number is not None and not 0 <= number < len(value) for number in samples):
-                    raise BadConfig(f"the samples {list(samples)} name adapters that a bank of {len(value)} has not")
-        numbers = torch.tensor([-1 if number is None else number for number in samples])
-        for part in parts:
-            part.samples = numbers.to(next(iter(part.params.values())).device)
+            attached.serving = None
+        else:
+            size = attached.bank_size()
+            if size is None:
+                raise BadConfig(f"{name!r} is a single adapter, not a bank; its samples cannot have different ones")
+            if not samples or any(number is not None and not 0 <= number < size for number in samples):
+                raise BadConfig(f"the samples {list(samples)} name adapters that a bank of {size} has not")
+            strengths = [1.0] * len(samples) if scales is None else list(scales)
+            if len(strengths) != len(samples):
+                raise BadConfig(f"{len(samples)} samples need as many scales, not {len(strengths)}")
+            chosen = [(0, 0.0) if number is None else (number, s) for number, s in zip(samples, strengths, strict=True)]
+            attached.serving = torch.tensor([n for n, _ in chosen]), torch.tensor([s for _, s in chosen])
+        attached.gather()
 
     def confine(self, where: Where | None, name: str = "default") -> None:
         """Let an adapter act at some places only; None lets it act everywhere.
@@ -132,7 +173,7 @@ class Attachment:
             BadConfig: If it is merged.
         """
         self._require_unmerged("letting an adapter act at some places only")
-        for part in self._part_names(name):
+        for part in self._attached(name).all_parts():
             part.where = where
 
     def enable(self, enabled: bool = True, name: str | None = None) -> None:
@@ -143,7 +184,7 @@ class Attachment:
         """
         self._require_unmerged("switching adapters on or off")
         for which in [name] if name is not None else self.names:
-            for part in self._part_names(which):
+            for part in self._attached(which).all_parts():
                 part.enabled = enabled
 
     @contextmanager
@@ -173,7 +214,7 @@ class Attachment:
         if self._merged:
             return
         for site in self._sites.values():
-            _require_plain(site.module.weight, f"merging into {site.spec.name}")
+            require_plain(site.module.weight, f"merging into {site.spec.name}")
         done: set[int] = set()
         for site in self._sites.values():
             # What several modules share is saved, and changed, once.
@@ -207,14 +248,41 @@ class Attachment:
         for site in self._sites.values():
             site.module.forward = site.forward if on else site.frozen_forward
 
-    def _part_names(self, name: str) -> list[Part]:
+    def _attached(self, name: str) -> "_Attached":
         if name not in self._adapters:
             raise BadConfig(f"no adapter named {name!r} is attached; there are: {', '.join(self.names) or 'none'}")
-        return [part for site in self._sites.values() for part in site.active if part.adapter == name]
+        return self._adapters[name]
 
     def _require_unmerged(self, what: str) -> None:
         if self._merged:
             raise BadConfig(f"adapters are merged into the base; unmerge before {what}")
+
+
+@dataclass
+class _Attached:
+    """An adapter, its parts by layer (several where weights are tied), and the samples it was named for."""
+
+    adapter: Adapter
+    parts: dict[str, list[Part]]
+    # For each sample a number in the bank and a strength.
+    serving: tuple[Tensor, Tensor] | None = None
+
+    def all_parts(self) -> list[Part]:
+        return [part for parts in self.parts.values() for part in parts]
+
+    def bank_size(self) -> int | None:
+        return next((bank_size(part.layer, part.params) for part in self.all_parts()), None)
+
+    def gather(self) -> None:
+        """Gather the parameters of the samples that the adapter was named for."""
+        for parts in self.parts.values():
+            served = None
+            if self.serving is not None:
+                numbers, scales = self.serving
+                device = next(iter(parts[0].params.values())).device
+                served = Served(parts[0].layer, parts[0].params, numbers.to(device), parts[0].scale * scales.to(device))
+            for part in parts:
+                part.served = served
 
 
 def _holders(components: Components) -> dict[int, list[tuple[LayerSpec, Any]]]:
@@ -227,15 +295,6 @@ def _holders(components: Components) -> dict[int, list[tuple[LayerSpec, Any]]]:
 
 def _same_but_named(first: LayerSpec, second: LayerSpec) -> bool:
     return replace(first, name=second.name, bias=second.bias) == second
-
-
-def _require_plain(weight: Tensor, what: str) -> None:
-    """Refuse what needs the numbers of a weight that is held in fewer bits."""
-    if not weight.is_floating_point():
-        raise BadConfig(
-            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or take lora, krona"
-            " or lidb"
-        )
 
 
 def _add_once_rounded(weight: Tensor, changes: Sequence[Tensor]) -> None:

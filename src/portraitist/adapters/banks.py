@@ -1,59 +1,134 @@
-"""Banks: several adapters of one method as one, with a leading axis on every parameter.
+"""Banks: several adapters of one space as one, with a leading axis on every parameter.
 
 A bank attached to a model gives every sample of a batch an adapter of its own: N equal groups of samples in the bank's
-order, or whichever `Attachment.serve` names.
+order, or whichever `Attachment.serve` names. Its file holds an index of what is known of each adapter, and any of them
+can be read without the others.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.errors import BadConfig
+from portraitist.adapters.files import BANK_FORMAT, read_space, read_values, stored_bank_size, write_file
+from portraitist.adapters.provenance import Provenance, require_one_base
+from portraitist.adapters.space import Space, require_one_space
+from portraitist.errors import BadConfig, BadFile
+
+# What is known of every adapter of a bank, beside what is known of all.
+_INDEX = "index"
 
 
-def stack(adapters: Sequence[Adapter]) -> Adapter:
+def stack(adapters: Sequence[Adapter], force: bool = False) -> Adapter:
     """Make a bank of adapters; its parameters are copies, and leaves of their own.
+
+    Args:
+        adapters: Single adapters of one space.
+        force: Put adapters of different bases together too.
 
     Raises:
         BadConfig: If there are none, or they differ in method, configuration or layers.
+        BaseMismatch: If they were made for different bases.
     """
     if not adapters:
         raise BadConfig("a bank needs at least one adapter")
     first = adapters[0]
-    for number, other in enumerate(adapters[1:], 2):
-        if (other.method, other.config) != (first.method, first.config):
-            raise BadConfig(
-                f"adapter {number} is {other.method.name} {other.config}, the first {first.method.name} {first.config};"
-                " a bank holds adapters of one method and configuration"
-            )
-        if other.parameters.keys() != first.parameters.keys():
-            name = sorted(other.parameters.keys() ^ first.parameters.keys())[0]
-            raise BadConfig(f"adapter {number} and the first differ in layer {name}; a bank holds adapters of one set")
-    parameters = {
+    require_one_space([adapter.space for adapter in adapters])
+    require_one_base([adapter.provenance for adapter in adapters], force)
+    values: dict[str, dict[str, Tensor]] = {
         layer: {
-            name: nn.Parameter(torch.stack([adapter.parameters[layer][name].detach() for adapter in adapters]))
+            name: nn.Parameter(torch.stack([adapter.values[layer][name].detach() for adapter in adapters]))
             for name in tensors
         }
-        for layer, tensors in first.parameters.items()
+        for layer, tensors in first.values.items()
     }
-    return Adapter(first.method, first.config, first.layers, parameters)  # type: ignore[arg-type]
+    return Adapter(first.space, values, _joined([adapter.provenance for adapter in adapters]))
 
 
 def unstack(bank: Adapter) -> list[Adapter]:
-    """Return the adapters of a bank; their parameters are copies."""
-    size = next(iter(bank.named_parameters().values())).shape[0]
+    """Return the adapters of a bank; their parameters are copies.
+
+    Raises:
+        BadConfig: If it is a single adapter.
+    """
+    size = bank.bank_size
+    if size is None:
+        raise BadConfig("this is a single adapter, not a bank of several")
     return [
         Adapter(
-            bank.method,
-            bank.config,
-            bank.layers,
+            bank.space,
             {
-                layer: {name: nn.Parameter(value[index].detach().clone()) for name, value in tensors.items()}
-                for layer, tensors in bank.parameters.items()
+                layer: {name: nn.Parameter(value[number].detach().clone()) for name, value in tensors.items()}
+                for layer, tensors in bank.values.items()
             },
-            dict(bank.metadata),
+            known,
         )
-        for index in range(size)
+        for number, known in enumerate(index(bank.provenance, size))
     ]
+
+
+def index(provenance: Provenance, size: int) -> list[Provenance]:
+    """Return what a bank's file says of each of its adapters."""
+    shared = {key: value for key, value in provenance.facts.items() if key != _INDEX}
+    noted = provenance.facts.get(_INDEX)
+    own = noted if isinstance(noted, list) and len(noted) == size else [{}] * size
+    return [Provenance({**shared, **(facts if isinstance(facts, dict) else {})}) for facts in own]
+
+
+def _joined(known: Sequence[Provenance]) -> Provenance:
+    """Return what is known of all adapters, and an index of what is known of each besides."""
+    first = known[0].facts
+    shared = {k: v for k, v in first.items() if all(k in one.facts and one.facts[k] == v for one in known)}
+    own = [{key: value for key, value in one.facts.items() if key not in shared} for one in known]
+    # Copies of one base in other precisions are noted apart, but the bank as a whole is for that base.
+    base = next((one.facts["base"] for one in known if one.base is not None), None)
+    return Provenance({**shared, **({} if base is None else {"base": base}), **({_INDEX: own} if any(own) else {})})
+
+
+def save_bank(bank: Adapter, path: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write a bank, in a precision if one is given; the file appears complete or not at all.
+
+    Raises:
+        BadConfig: If it is a single adapter, or its numbers are too large for the precision.
+    """
+    if bank.space.check(bank.values) is None:
+        raise BadConfig("this is a single adapter, not a bank of several; save_adapter writes it")
+    write_file(bank, Path(path), BANK_FORMAT, dtype)
+
+
+def load_bank(path: str | Path, numbers: Sequence[int] | None = None) -> Adapter:
+    """Read a bank, or some of its adapters in the order they are named; half precisions become float32.
+
+    Raises:
+        BadFile: If the file holds a single adapter, or is damaged in a way that `load_adapter` names.
+        BadConfig: If the bank has no adapter of such a number.
+    """
+    path = Path(path)
+    space, provenance = read_space(path)
+    size = _size(path, space)
+    if numbers is not None:
+        if not numbers or not all(0 <= number < size for number in numbers):
+            raise BadConfig(f"{path} is a bank of {size} adapters, counted from 0; it does not have {list(numbers)}")
+        known = index(provenance, size)
+        provenance = _joined([known[number] for number in numbers])
+    return Adapter(space, read_values(path, space, numbers), provenance)
+
+
+def read_index(path: str | Path) -> list[Provenance]:
+    """Read what a bank's file says of each of its adapters, without their numbers.
+
+    Raises:
+        BadFile: If the file holds a single adapter, or is damaged.
+    """
+    path = Path(path)
+    space, provenance = read_space(path)
+    return index(provenance, _size(path, space))
+
+
+def _size(path: Path, space: Space) -> int:
+    size = stored_bank_size(path, space)
+    if size is None:
+        raise BadFile(f"{path} holds a single adapter, not a bank of several; load_adapter reads it")
+    return size

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 SIGN = "+"

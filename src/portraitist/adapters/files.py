@@ -1,4 +1,4 @@
-"""The native adapter file: one ``.safetensors`` with JSON metadata, read without trusting anything in it."""
+"""The native file of an adapter or a bank: ``.safetensors`` with JSON metadata, in which nothing is trusted."""
 
 import json
 import struct
@@ -12,12 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
-from portraitist.adapters.registry import get_method
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, SeededLayer
+from portraitist.adapters.provenance import Provenance
+from portraitist.adapters.space import Space
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import write_aside
 
-FORMAT = "portraitist-adapter-1"
+FORMAT, BANK_FORMAT = "portraitist-adapter-1", "portraitist-bank-1"
 # No layer of a known model holds more numbers, or is wider; what claims to be is an attack or damage.
 LAYER_LIMIT, WIDTH_LIMIT = 2**29, 2**20
 _HEADER_LIMIT = 64 * 2**20
@@ -25,11 +26,24 @@ _HEADER_LIMIT = 64 * 2**20
 _DRAWN, _DRAWN_SUMS, _DRAWN_APART = "drawn_sums", 8, 0.01
 
 
-def save_adapter(adapter: Adapter, path: Path, dtype: torch.dtype | None = None) -> None:
-    """Write an adapter, in a precision if one is given; the file appears complete or not at all."""
+def save_adapter(adapter: Adapter, path: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write an adapter, in a precision if one is given; the file appears complete or not at all.
+
+    Raises:
+        BadConfig: If it is a bank, or its numbers are too large for the precision.
+    """
+    if adapter.space.check(adapter.values) is not None:
+        raise BadConfig(
+            f"this is a bank of {adapter.bank_size} adapters; save_bank writes it, and unstack takes it apart"
+        )
+    write_file(adapter, Path(path), FORMAT, dtype)
+
+
+def write_file(adapter: Adapter, path: Path, format: str, dtype: torch.dtype | None) -> None:
+    """Write an adapter or a bank under the name of its format."""
     tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
     with write_aside(path) as temporary:
-        save_file(tensors, temporary, metadata=_description(adapter, _drawn_sums(adapter.layers)))
+        save_file(tensors, temporary, metadata=_description(adapter, format, _drawn_sums(adapter.layers)))
 
 
 def file_size(adapter: Adapter) -> int:
@@ -37,9 +51,9 @@ def file_size(adapter: Adapter) -> int:
 
     A file of safetensors is the length of its header, the header in JSON (padded to 8 bytes), and the numbers.
     """
-    draws = any(layer.draws for layer in adapter.layers.values())
+    draws = any(isinstance(layer, SeededLayer) for layer in adapter.layers.values())
     sums = [0.0] * _DRAWN_SUMS if draws else None
-    header: dict[str, Any] = {"__metadata__": _description(adapter, sums)}
+    header: dict[str, Any] = {"__metadata__": _description(adapter, FORMAT, sums)}
     end = 0
     for name, tensor in adapter.named_parameters().items():
         start, end = end, end + 4 * tensor.numel()
@@ -53,7 +67,7 @@ def _drawn_sums(layers: Mapping[str, AdapterLayer]) -> list[float] | None:
 
     Sums instead of a hash, since the last digits of a decomposition differ between machines.
     """
-    drawing = [layers[name] for name in sorted(layers) if layers[name].draws]
+    drawing = [layer for _, layer in sorted(layers.items()) if isinstance(layer, SeededLayer)]
     if not drawing:
         return None
     numbers = torch.cat([layer.drawn().double() for layer in drawing])
@@ -72,17 +86,17 @@ def _same_draws(written: Any, layers: Mapping[str, AdapterLayer]) -> bool:
     return len(there) == len(here) and all(abs(a - b) < _DRAWN_APART for a, b in zip(there, here, strict=True))
 
 
-def _description(adapter: Adapter, drawn: Sequence[float] | None) -> dict[str, str]:
+def _description(adapter: Adapter, format: str, drawn: Sequence[float] | None) -> dict[str, str]:
     """Return what stands in a file beside the numbers."""
     header = {
         "method": adapter.method.name,
         "config": adapter.method.plain_config(adapter.config),
-        **_pack_specs([layer.spec for layer in adapter.layers.values()]),
+        **_pack_specs(list(adapter.space.specs.values())),
         # All of one length, so that a file's size is known before the numbers are.
         **({} if drawn is None else {_DRAWN: " ".join(f"{number:+010.4f}" for number in drawn)}),
-        **adapter.metadata,
+        **adapter.provenance.facts,
     }
-    return {"format": FORMAT, "portraitist": json.dumps(header)}
+    return {"format": format, "portraitist": json.dumps(header)}
 
 
 def stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -98,39 +112,24 @@ def stored(key: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return ready
 
 
-def load_adapter(path: Path) -> Adapter:
+def load_adapter(path: str | Path) -> Adapter:
     """Read an adapter file, accounting for every key; half precisions become float32.
 
     Raises:
-        BadFile: If the file is missing, damaged, foreign, holds tensors of other shapes than its method asks for, holds
-            values that are not finite, or holds keys that nothing would use; or if this machine draws other frozen
-            numbers than the one that wrote it.
+        BadFile: If the file is missing, damaged, foreign, a bank, holds tensors of other shapes than its method asks
+            for, holds values that are not finite, or holds keys that nothing would use; or if this machine draws other
+            frozen numbers than the one that wrote it.
     """
-    header = read_header(path)
-    try:
-        method = get_method(header.pop("method"))
-        config = method.parse_config({**header.pop("config")})
-    except (BadConfig, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
-    specs = layer_specs(path, header)
-    layers = {spec.name: method.layer(spec, config) for spec in specs}
-    if not _same_draws(header.get(_DRAWN), layers):
-        raise BadFile(
-            f"{path}: this machine draws other frozen bases than the one that wrote the file, so it would mean"
-            " something else here; read it with the version of torch it was written with"
-        )
-    header = {name: value for name, value in header.items() if name not in ("geometries", "layers", _DRAWN)}
-    expected = {f"{name}.{key}": shape for name, layer in layers.items() for key, shape in layer.shapes().items()}
-    tensors = _read_tensors(path, expected)
-    parameters: dict[str, dict[str, Tensor]] = {
-        name: {key: nn.Parameter(tensors[f"{name}.{key}"], requires_grad=False) for key in layer.shapes()}
-        for name, layer in layers.items()
-    }
-    return Adapter(method, config, layers, parameters, header)
+    path = Path(path)
+    space, provenance = read_space(path)
+    size = stored_bank_size(path, space)
+    if size is not None:
+        raise BadFile(f"{path} is a bank of {size} adapters; load_bank reads it, and unstack takes it apart")
+    return Adapter(space, read_values(path, space), provenance)
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read an adapter file's description without its tensors.
+    """Read an adapter or bank file's description without its tensors.
 
     Raises:
         BadFile: If the file is missing, damaged or no adapter of this package.
@@ -141,7 +140,7 @@ def read_header(path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in (FORMAT, BANK_FORMAT):
         raise BadFile(f"{path} is a safetensors file but no portraitist adapter")
     try:
         header = json.loads(metadata["portraitist"])
@@ -152,16 +151,26 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def layer_specs(path: Path, header: dict[str, Any]) -> list[LayerSpec]:
-    """Describe the layers an adapter file changes, from its header.
+def read_space(path: Path) -> tuple[Space, Provenance]:
+    """Read what an adapter or bank file says of its space and of itself, without its tensors.
 
     Raises:
-        BadFile: If the header does not fit the file's tensors.
+        BadFile: If the file is missing, damaged or foreign, or this machine draws other frozen numbers than the one
+            that wrote it.
     """
+    header = read_header(path)
     try:
-        return _unpack_specs(_layer_names(path), header["geometries"], header["layers"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        method, config = header.pop("method"), {**header.pop("config")}
+        specs = _unpack_specs(_layer_names(path), header.pop("geometries"), header.pop("layers"))
+        space = Space.of(str(method), config, specs)
+    except (BadConfig, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
+    if not _same_draws(header.pop(_DRAWN, None), space.layers):
+        raise BadFile(
+            f"{path}: this machine draws other frozen bases than the one that wrote the file, so it would mean"
+            " something else here; read it with the version of torch it was written with"
+        )
+    return space, Provenance(header)
 
 
 def check_container(path: Path) -> None:
@@ -186,7 +195,45 @@ def check_container(path: Path) -> None:
         raise BadFile(f"{path} is no safetensors file, or cut short (its header claims {header} bytes of {size})")
 
 
-def _read_tensors(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def stored_bank_size(path: Path, space: Space) -> int | None:
+    """Return how many adapters of a space a file holds, None if it holds a single one; the first tensor tells."""
+    with safe_open(path, framework="pt") as file:
+        keys = set(file.keys())
+        for layer, shapes in space.shapes.items():
+            for key, shape in shapes.items():
+                if (name := f"{layer}.{key}") in keys:
+                    found = file.get_slice(name).get_shape()
+                    return found[0] if len(found) > len(shape) else None
+    return None
+
+
+def read_values(path: Path, space: Space, numbers: Sequence[int] | None = None) -> dict[str, dict[str, Tensor]]:
+    """Read the values of a space from a file, those of a bank with its leading axis; half precisions become float32.
+
+    Args:
+        path: The file.
+        space: What its header describes.
+        numbers: Adapters of a bank, to read without the others.
+
+    Raises:
+        BadFile: If tensors are missing, nobody's, of another shape, or hold values that are not finite.
+    """
+    size = stored_bank_size(path, space)
+    expected = {
+        f"{layer}.{key}": shape if size is None else (size, *shape)
+        for layer, shapes in space.shapes.items()
+        for key, shape in shapes.items()
+    }
+    tensors = _read_tensors(path, expected, numbers)
+    return {
+        layer: {key: nn.Parameter(tensors[f"{layer}.{key}"], requires_grad=False) for key in shapes}
+        for layer, shapes in space.shapes.items()
+    }
+
+
+def _read_tensors(
+    path: Path, expected: Mapping[str, tuple[int, ...]], numbers: Sequence[int] | None
+) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             keys = set(file.keys())
@@ -196,10 +243,12 @@ def _read_tensors(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str,
                 raise BadFile(f"{path} lacks {len(missing)} tensors that its method needs: {_some(missing)}")
             tensors = {}
             for key, shape in expected.items():
-                found = tuple(file.get_slice(key).get_shape())
+                part = file.get_slice(key)
+                found = tuple(part.get_shape())
                 if found != shape:
                     raise BadFile(f"{path}: {key} has shape {found} where {shape} is needed")
-                tensors[key] = file.get_tensor(key)
+                rows = None if numbers is None else [part[number : number + 1] for number in numbers]
+                tensors[key] = file.get_tensor(key) if rows is None else torch.cat(rows)
     except SafetensorError as error:
         raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
     for key, tensor in tensors.items():

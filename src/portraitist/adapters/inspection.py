@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.banks import load_bank
+from portraitist.adapters.files import BANK_FORMAT
 from portraitist.adapters.foreign import recognise, recognise_base
 from portraitist.adapters.formats import Components, Format, find_format
 from portraitist.adapters.formats.container import Outline, read_outline
@@ -102,6 +104,8 @@ def inspect_file(path: Path, components: Components | None = None) -> Inspection
 def _load(path: Path, format: Format | None, components: Components | None) -> tuple[Adapter | None, str | None]:
     if format is None:
         return None, None
+    if read_outline(format.files(path)[0]).metadata.get("format") == BANK_FORMAT:
+        return load_bank(path), None
     try:
         return format.load(path, components), None
     except MissingBase as error:
@@ -110,21 +114,24 @@ def _load(path: Path, format: Format | None, components: Components | None) -> t
 
 def _seems(format: Format | None, adapter: Adapter | None, outlines: list[Outline]) -> str:
     if format is NATIVE and adapter is not None:
-        return f"a portraitist adapter ({adapter.method.name})"
+        size = adapter.bank_size
+        what = "a portraitist adapter" if size is None else f"a bank of {size} portraitist adapters"
+        return f"{what} ({adapter.method.name})"
     return recognise(outlines[0].shapes, outlines[0].metadata)
 
 
 def _base(adapter: Adapter | None, outlines: list[Outline]) -> str | None:
     """Return the base an adapter names, or seems to be for."""
-    named = adapter.metadata.get("base") if adapter is not None else None
-    if isinstance(named, dict) and "name" in named:
-        return str(named["name"])
+    named = adapter.provenance.base if adapter is not None else None
+    if named is not None and named.name is not None:
+        return named.name
     weights = {} if adapter is None else {name: layer.spec.shape for name, layer in adapter.layers.items()}
     return recognise_base(weights, {key: text for outline in outlines for key, text in outline.metadata.items()})
 
 
 def _header(adapter: Adapter) -> dict[str, Any]:
-    return {"method": adapter.method.name, "config": adapter.method.plain_config(adapter.config), **adapter.metadata}
+    config = adapter.method.plain_config(adapter.config)
+    return {"method": adapter.method.name, "config": config, **adapter.provenance.facts}
 
 
 def _count_layers(adapter: Adapter) -> dict[str, dict[str, int]]:

@@ -9,13 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 from torch.nn import functional as F
 
+from portraitist.errors import BadConfig
+
 Parameters = Mapping[str, Tensor]
+# A strength: of an adapter, or of every adapter of a bank, ``[N]``.
+Scale = float | Tensor
 
 
 class Kind(Enum):
@@ -111,33 +116,41 @@ class LowRank:
     energy: float
 
 
+class Way(Enum):
+    """Where a layer's change enters the computation. Those of several adapters on a layer are added up at each place.
+
+    Attributes:
+        INPUT: `act` returns what is added to the input; the frozen layer does the rest.
+        OUTPUT: `act` returns what is added to the output, from the input.
+        FROZEN_OUTPUT: `act` returns what is added to the output, from the frozen output `y`.
+        WEIGHT: The layer is computed once, with `delta_weight` added to its weight.
+        WHOLE: `act` returns the whole changed output, in one pass; only for an adapter that is alone on its layer.
+    """
+
+    INPUT = "input"
+    OUTPUT = "output"
+    FROZEN_OUTPUT = "frozen output"
+    WEIGHT = "weight"
+    WHOLE = "whole"
+
+
 class AdapterLayer(ABC):
     """One layer's part of an adapter: shapes, initial values, and the change of output, input or weight.
 
     A layer object holds no parameters; it is a set of formulas for one `LayerSpec` and one method configuration. Some
-    methods also need data that depends on the frozen weight alone; they get it in `bind`.
-
-    Attributes:
-        changes_input: The change is made by `delta_input` on the layer's input instead of by `delta`.
-        reads_output: `delta` uses the frozen output `y`.
-        reads_weight: The formulas need the frozen weight itself, which one in fewer bits does not show.
-        draws: The formulas have frozen numbers that are drawn from a seed and not kept in files; see `drawn`.
+    methods also need data that depends on the frozen weight alone; they get it in `bind`. A parameter that is called
+    ``bias`` is the change of the layer's bias.
     """
-
-    changes_input: bool = False
-    reads_output: bool = False
-    reads_weight: bool = False
-    draws: bool = False
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: B027 - most methods need nothing
-        """Prepare what depends on the frozen weight and bias; called before the first use."""
+        """Prepare what depends on the frozen weight and bias; called before the first use.
 
-    def drawn(self) -> Tensor:
-        """Return a few of the frozen numbers that are drawn from a seed; only for layers that say `draws`."""
-        raise TypeError(f"{self.spec.name}: this layer draws nothing")
+        Raises:
+            BadConfig: If the formulas need the numbers of a weight that is held in fewer bits; see `require_plain`.
+        """
 
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -147,38 +160,45 @@ class AdapterLayer(ABC):
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return initial float32 parameters that leave the layer unchanged."""
 
-    @abstractmethod
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Return the parameters of the same adapter at another strength."""
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Return parameters of the sum of several adapters, each at a strength; of one, those at another strength.
+
+        Args:
+            parts: Parameters of one adapter of this layer's own configuration; or of several, also of others, where
+                this layer has the configuration that the method's `sum_config` gives.
+            scales: A strength for each; for a bank perhaps one for every adapter in it, ``[N]``.
+        """
+        pairs = list(zip(parts, scales, strict=True))
+        return {name: _sum([times(part[name], scale) for part, scale in pairs]) for name in parts[0]}
+
+    def joined(self, other: "AdapterLayer") -> "AdapterLayer | None":
+        """Return the layer whose `combined` both on one weight act with, where their changes do not add up."""
+        return None
+
+    def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
+        """Choose the cheapest way for an input.
+
+        Args:
+            x: The layer's input.
+            params: Parameters, perhaps with a bank axis.
+            alone: No other adapter is on the layer, so that `Way.WHOLE` may be chosen.
+        """
+        return Way.OUTPUT
+
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return what the chosen way asks for; never called for `Way.WEIGHT`.
+
+        Args:
+            way: What `way` chose.
+            x: The layer's input.
+            y: The frozen layer's output for `x`, where the way is an output's; else the input again.
+            params: Parameters, perhaps with a bank axis; in the dtype of `x` for an input, of `y` for an output.
+        """
+        return apply_weight(self.spec, x, self.delta_weight(params))
 
     @abstractmethod
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return the dense change of the weight, shape ``spec.shape`` (``[N, *spec.shape]`` for a bank)."""
-
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
-        """Return the change of the layer's output.
-
-        Args:
-            x: The layer's input.
-            y: The frozen layer's output for `x`.
-            params: Parameters in the dtype of `x`, perhaps with a bank axis.
-        """
-        return apply_weight(self.spec, x, self.delta_weight(params))
-
-    def delta_input(self, x: Tensor, params: Parameters) -> Tensor:
-        """Return the change of the input with the same effect; only for layers that say `changes_input`."""
-        raise TypeError(f"{self.spec.name}: this layer changes its output, not its input")
-
-    def changed_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, params: Parameters) -> Tensor | None:
-        """Return the changed layer's whole output where one pass is cheaper than two, else None.
-
-        Only asked when no other adapter is on the layer.
-        """
-        return None
-
-    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
-        """Say whether, for this input, one pass with a changed weight is cheaper than adding a change to the output."""
-        return False
 
     def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
         """Return the best approximation of the change of that rank, or the exact one; no bank axis.
@@ -187,20 +207,58 @@ class AdapterLayer(ABC):
         """
         return decompose_low_rank(self.delta_weight(params).flatten(1), rank)
 
-    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
-        """Return parameters of the sum of several adapters, for the configuration that the method's `sum_config` gives.
+    @cached_property
+    def _first(self) -> tuple[str, int]:
+        """Return the name of the first parameter and how many axes it has without a bank."""
+        name, shape = next(iter(self.shapes().items()))
+        return name, len(shape)
 
-        `self` is a layer of that configuration, the parts may have others. Only called when the method has one.
-        """
-        return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
 
-    def joined(self, other: "AdapterLayer") -> "AdapterLayer | None":
-        """Return the layer whose `added` parameters both on one weight act with, where their changes do not add up."""
-        return None
+class SeededLayer(AdapterLayer):
+    """A layer whose formulas have frozen numbers that are drawn from a seed and not kept in files."""
 
-    def delta_bias(self, params: Parameters) -> Tensor | None:
-        """Return the change of the bias for methods that rebuild weights; None when the bias stays."""
-        return None
+    @abstractmethod
+    def drawn(self) -> Tensor:
+        """Return a few of these numbers, to tell whether two machines draw the same."""
+
+
+def bank_size(layer: AdapterLayer, params: Parameters) -> int | None:
+    """Return how many adapters a layer's parameters hold on a leading bank axis, None for a single one."""
+    name, axes = layer._first
+    value = params[name]
+    return value.shape[0] if value.ndim > axes else None
+
+
+def times(value: Tensor, scale: Scale) -> Tensor:
+    """Scale a parameter, that of a bank perhaps by one number for every adapter, ``[N]``."""
+    return value * (scale.view(-1, *(1,) * (value.ndim - 1)).to(value) if isinstance(scale, Tensor) else scale)
+
+
+def scaled(layer: AdapterLayer, params: Parameters, scale: Scale) -> Parameters:
+    """Return the parameters of the same adapter at another strength, themselves at 1."""
+    return params if isinstance(scale, float) and scale == 1.0 else layer.combined([params], [scale])
+
+
+def require_plain(weight: Tensor, what: str) -> None:
+    """Refuse what needs the numbers of a weight that is held in fewer bits.
+
+    Raises:
+        BadConfig: If it is.
+    """
+    if not weight.is_floating_point():
+        raise BadConfig(
+            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or take lora, krona"
+            " or lidb"
+        )
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).sum(0)
+
+
+def side_by_side(tensors: Sequence[Tensor], axis: int) -> Tensor:
+    """Put factors side by side; one alone stays what it is."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), axis)
 
 
 def decompose_low_rank(matrix: Tensor, rank: int | None) -> LowRank:
@@ -236,7 +294,7 @@ def apply_weight(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None
         weight: ``spec.shape`` or ``[N, *spec.shape]``.
         bias: Added to the output; None adds nothing. Shape of the layer's bias, or with a bank axis.
     """
-    if weight.ndim > len(spec.shape):
+    if is_bank(spec, weight):
         return _apply_bank(spec, x, weight, bias)
     if spec.kind is Kind.LINEAR:
         return F.linear(x, weight, bias)
@@ -249,6 +307,11 @@ def apply_weight(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None
     if spec.kind is Kind.EMBEDDING:
         return F.embedding(x, weight)
     raise TypeError(f"{spec.name}: a {spec.kind.value} layer is not linear in its input")
+
+
+def is_bank(spec: LayerSpec, weight: Tensor) -> bool:
+    """Say whether a layer's weight has a bank axis."""
+    return weight.ndim > len(spec.shape)
 
 
 def _apply_bank(spec: LayerSpec, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

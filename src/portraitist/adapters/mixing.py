@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.algebra import add
+from portraitist.adapters.provenance import Provenance, require_one_base
+from portraitist.adapters.space import Space
 from portraitist.errors import BadConfig
 
 
@@ -26,6 +28,7 @@ def style_mix(geometry: Adapter, appearance: Adapter, layers: Sequence[str], for
     Raises:
         BadConfig: If a pattern matches no layer of the geometry's adapter, nothing is left of the appearance's, or they
             have no common form.
+        BaseMismatch: If they were made for different bases.
     """
     for pattern in layers:
         if not any(fnmatchcase(name, pattern) for name in geometry.layers):
@@ -38,22 +41,13 @@ def style_mix(geometry: Adapter, appearance: Adapter, layers: Sequence[str], for
     if not rest:
         raise BadConfig("all layers of the appearance's adapter are geometry, so nothing of it would be left")
     parts = [_restrict(geometry, shaping), _restrict(appearance, rest)]
-    if geometry.method is not appearance.method or geometry.config != appearance.config:
+    if (geometry.method.name, geometry.config) != (appearance.method.name, appearance.config):
         return add(parts, force=force)
-    _require_one_base(geometry, appearance, force)
+    known = [part.provenance for part in parts]
+    require_one_base(known, force)
     first, second = parts
-    known = {**first.metadata, **second.metadata}
-    metadata = {key: value for key, value in known.items() if key in ("base", "portraitist_version")}
-    triggers = dict.fromkeys(str(part.metadata["trigger"]) for part in parts if "trigger" in part.metadata)
-    if triggers:
-        metadata["trigger"] = ", ".join(triggers)
-    return Adapter(
-        first.method,
-        first.config,
-        {**first.layers, **second.layers},
-        {**first.parameters, **second.parameters},
-        metadata,
-    )
+    space = Space(first.method, first.config, {**first.layers, **second.layers})
+    return Adapter(space, {**first.values, **second.values}, Provenance.of_sum(known))
 
 
 @torch.no_grad()
@@ -86,23 +80,15 @@ def mean_similarities(adapters: Mapping[str, Adapter]) -> Tensor:
 
 def _restrict(adapter: Adapter, names: set[str]) -> Adapter:
     """Return an adapter of some of the layers; its trigger is lost with a whole component, as with a text encoder."""
-    layers = {name: layer for name, layer in adapter.layers.items() if name in names}
-    parameters = {name: tensors for name, tensors in adapter.parameters.items() if name in names}
-    metadata = dict(adapter.metadata)
-    if {name.partition(".")[0] for name in layers} != {name.partition(".")[0] for name in adapter.layers}:
-        metadata.pop("trigger", None)
-    return Adapter(adapter.method, adapter.config, layers, parameters, metadata)
-
-
-def _require_one_base(first: Adapter, second: Adapter, force: bool) -> None:
-    bases = [adapter.metadata.get("base") for adapter in (first, second)]
-    prints = {str(base["fingerprint"]) for base in bases if isinstance(base, Mapping) and base.get("fingerprint")}
-    if len(prints) > 1 and not force:
-        raise BadConfig(f"these adapters were made for different bases ({', '.join(sorted(prints))})")
+    values = {name: tensors for name, tensors in adapter.values.items() if name in names}
+    part = Adapter(adapter.space.only(names), values, adapter.provenance.copy())
+    if part.components() != adapter.components():
+        part.provenance.facts.pop("trigger", None)
+    return part
 
 
 def _change(adapter: Adapter, name: str) -> Tensor:
-    params = {key: value.detach() for key, value in adapter.parameters[name].items()}
+    params = {key: value.detach() for key, value in adapter.values[name].items()}
     if adapter.method.name == "svdiff":
         return params["delta"].flatten().double()
     return adapter.layers[name].delta_weight(params).flatten().double()

@@ -1,23 +1,73 @@
 """One frozen module with the adapters on it: how their changes are computed together."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, apply_weight, group_samples
+from portraitist.adapters.layer import (
+    AdapterLayer,
+    Kind,
+    LayerSpec,
+    Parameters,
+    Way,
+    apply_weight,
+    bank_size,
+    group_samples,
+    is_bank,
+    scaled,
+)
 from portraitist.errors import BadConfig
 
 # Says of a layer and its output how much of an adapter's change counts: a share of it all, or one for every place.
 Where = Callable[[LayerSpec, Tensor], Tensor | float]
 
 
+class Served:
+    """Parameters of a bank in the order of a batch's samples, gathered once for all passes.
+
+    Args:
+        layer: The formulas.
+        params: The bank's parameters.
+        numbers: An adapter of the bank for each sample, ``[n]``.
+        scales: The strength of each, ``[n]``.
+    """
+
+    def __init__(self, layer: AdapterLayer, params: Parameters, numbers: Tensor, scales: Tensor) -> None:
+        gathered = {name: value[numbers] for name, value in params.items()}
+        self._once = layer.combined([gathered], [scales])
+        self._count = len(numbers)
+        self._repeated: dict[int, Parameters] = {1: self._once}
+
+    def on(self, x: Tensor) -> Parameters:
+        """Return the parameters for an input whose samples are those, or a multiple as many in the same order again."""
+        times, left = divmod(x.shape[0], self._count)
+        if left:
+            raise ValueError(f"adapters were named for {self._count} samples, but the batch has {x.shape[0]}")
+        if times in self._repeated:
+            return self._repeated[times]
+        repeated = {name: value.repeat(times, *(1,) * (value.ndim - 1)) for name, value in self._once.items()}
+        if not any(value.requires_grad for value in self._once.values()):  # else it is part of one pass's graph
+            self._repeated[times] = repeated
+        return repeated
+
+
 @dataclass(eq=False)
 class Part:
-    """One adapter's part in one layer."""
+    """One adapter's part in one layer.
+
+    Attributes:
+        adapter: The adapter's name.
+        layer: The formulas.
+        params: Its parameters, the adapter's own or fed ones.
+        scale: Its strength.
+        enabled: Whether it acts.
+        where: Where it acts; everywhere if None.
+        served: Of a bank, the parameters of the samples that were named; None for equal groups in the bank's order.
+    """
 
     adapter: str
     layer: AdapterLayer
@@ -25,27 +75,16 @@ class Part:
     scale: float
     enabled: bool = True
     where: Where | None = None
-    samples: Tensor | None = None
+    served: Served | None = field(default=None, repr=False)
 
-    def chosen(self, x: Tensor) -> "Part":
+    def on(self, x: Tensor) -> "Part":
         """Return the part with the parameters that the samples of an input ask for."""
-        if self.samples is None:
-            return self
-        times, left = divmod(x.shape[0], len(self.samples))
-        if left:
-            raise ValueError(f"adapters were named for {len(self.samples)} samples, but the batch has {x.shape[0]}")
-        samples = self.samples.repeat(times)
-        params = {name: value[samples.clamp(min=0)] for name, value in self.params.items()}
-        nothing = self.layer.scaled(params, 0.0)
-        for name, value in params.items():
-            without = (samples < 0).view(-1, *(1,) * (value.ndim - 1))
-            params[name] = torch.where(without, nothing[name], value)
-        return replace(self, params=params, samples=None)
+        return self if self.served is None else replace(self, params=self.served.on(x), scale=1.0, served=None)
 
     def scaled_params(self, dtype: torch.dtype | None = None) -> Parameters:
         """Return the parameters at the part's scale, in a dtype."""
         params = self.params if dtype is None else {name: value.to(dtype) for name, value in self.params.items()}
-        return params if self.scale == 1.0 else self.layer.scaled(params, self.scale)
+        return scaled(self.layer, params, self.scale)
 
 
 class Site:
@@ -69,7 +108,7 @@ class Site:
     def present(self, x: Tensor | None = None) -> list[Part]:
         """Return the parts that act (on an input, its samples' own), those that join as one."""
         acting = [part for part in self.active if part.enabled and part.scale != 0.0]
-        return _joined(acting if x is None else [part.chosen(x) for part in acting])
+        return _joined(acting if x is None else [part.on(x) for part in acting])
 
     def weight_changes(self) -> dict[str, list[Tensor]]:
         """Return what the parts add to the weight and bias, all of it computed before anything is added.
@@ -81,13 +120,12 @@ class Site:
         for part in self.present():
             if part.where is not None:
                 raise BadConfig("an adapter that acts at some places only cannot be merged into the weights")
+            if bank_size(part.layer, part.params) is not None:
+                raise BadConfig(f"{self.spec.name}: a bank of adapters cannot be merged; choose one of them")
             params = part.scaled_params()
             changes["weight"].append(part.layer.delta_weight(params))
-            if changes["weight"][-1].ndim != self.module.weight.ndim:
-                raise BadConfig(f"{self.spec.name}: a bank of adapters cannot be merged; choose one of them")
-            bias = part.layer.delta_bias(params)
-            if bias is not None:
-                changes["bias"].append(bias)
+            if "bias" in params:
+                changes["bias"].append(params["bias"])
         return changes
 
     def forward(self, input: Tensor) -> Tensor:
@@ -104,24 +142,22 @@ class Site:
 
     def _forward(self, x: Tensor, present: list[Part]) -> Tensor:
         """Compute the layer with some parts acting everywhere."""
-        if len(present) == 1:
-            part = present[0]
-            weight, bias = self.module.weight, getattr(self.module, "bias", None)
-            y = part.layer.changed_forward(x, weight, bias, part.scaled_params())
-            if y is not None:
-                return y
-        rebuilt = [part for part in present if part.layer.rebuilds_weight(x, part.params)]
-        at_input = [part for part in present if part.layer.changes_input and part not in rebuilt]
-        at_output = [part for part in present if part not in rebuilt and part not in at_input]
+        ways = [part.layer.way(x, part.params, len(present) == 1) for part in present]
+        if ways == [Way.WHOLE]:
+            return present[0].layer.act(Way.WHOLE, x, x, present[0].scaled_params())
         changed = x
-        for part in at_input:
-            changed = changed + part.layer.delta_input(x, part.scaled_params(x.dtype)).to(x.dtype)
+        for part, way in zip(present, ways, strict=True):
+            if way is Way.INPUT:
+                changed = changed + part.layer.act(way, x, x, part.scaled_params(x.dtype)).to(x.dtype)
+        rebuilt = [part for part, way in zip(present, ways, strict=True) if way is Way.WEIGHT]
         y = self._rebuilt_forward(changed, rebuilt) if rebuilt else self.frozen_forward(changed)
         frozen = y
-        if (rebuilt or at_input) and any(part.layer.reads_output for part in at_output):
+        if (rebuilt or changed is not x) and Way.FROZEN_OUTPUT in ways:
             frozen = self.frozen_forward(x)
-        for part in at_output:
-            y = y + part.layer.delta(x.to(y.dtype) if x.is_floating_point() else x, frozen, part.scaled_params(y.dtype))
+        for part, way in zip(present, ways, strict=True):
+            if way is Way.OUTPUT or way is Way.FROZEN_OUTPUT:
+                given = x.to(y.dtype) if x.is_floating_point() else x
+                y = y + part.layer.act(way, given, frozen, part.scaled_params(y.dtype))
         return y
 
     def _rebuilt_forward(self, x: Tensor, parts: list[Part]) -> Tensor:
@@ -130,9 +166,8 @@ class Site:
         for part in parts:
             params = part.scaled_params()
             weight = weight + part.layer.delta_weight(params).to(weight.dtype)
-            change = part.layer.delta_bias(params)
-            if change is not None and bias is not None:
-                bias = bias + change.to(bias.dtype)
+            if "bias" in params and bias is not None:
+                bias = bias + params["bias"].to(bias.dtype)
         return _forward_with(self.module, self.spec, x, weight, bias)
 
 
@@ -143,7 +178,7 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
         for index, other in enumerate(joined):
             layer = other.layer.joined(part.layer) if part.where is other.where else None
             if layer is not None:
-                total = layer.added([other.scaled_params(), part.scaled_params()])
+                total = layer.combined([other.params, part.params], [other.scale, part.scale])
                 joined[index] = replace(other, layer=layer, params=total, scale=1.0)
                 break
         else:
@@ -156,11 +191,11 @@ def _forward_with(module: Any, spec: LayerSpec, x: Tensor, weight: Tensor, bias:
     if spec.kind is not Kind.NORM:
         return apply_weight(spec, x, weight, bias)
     if isinstance(module, nn.GroupNorm):
-        if weight.ndim == 1:
+        if not is_bank(spec, weight):
             return F.group_norm(x, module.num_groups, weight, bias, module.eps)
         y, trailing = F.group_norm(x, module.num_groups, eps=module.eps), (1,) * (x.ndim - 2)
     else:
-        if weight.ndim == 1:
+        if not is_bank(spec, weight):
             return F.layer_norm(x, module.normalized_shape, weight, bias, module.eps)
         y, trailing = F.layer_norm(x, module.normalized_shape, eps=module.eps), ()
     count = weight.shape[0]

@@ -8,16 +8,14 @@ from torch import Tensor, nn
 
 _SAMPLES_PER_TENSOR = 16
 _DIGEST = 5
-_PARTS = 3
 _PRECISIONS = (torch.bfloat16, torch.float16)
 
 
 def fingerprint(components: Mapping[str, nn.Module]) -> str:
     """Hash the names, shapes and some values of all weights.
 
-    The result has three parts: names and shapes; values rounded to bfloat16; values rounded to float16. Rounding twice
-    is not rounding once, so copies in two precisions share one of the last two parts, not always both; see
-    `same_weights`.
+    The result has three parts: names and shapes; values rounded to bfloat16; values rounded to float16.
+    `portraitist.fingerprints` compares them.
 
     Returns:
         Three hexadecimal numbers with hyphens between them.
@@ -35,19 +33,6 @@ def fingerprint(components: Mapping[str, nn.Module]) -> str:
         rounded = torch.cat([each.to(precision).float() for each in samples]) + 0.0
         parts.append(hashlib.blake2b(rounded.cpu().numpy().tobytes(), digest_size=_DIGEST).hexdigest())
     return "-".join(parts)
-
-
-def same_weights(first: str, second: str) -> bool:
-    """Say whether two fingerprints are of the same weights, in whatever precisions one was converted to the other."""
-    if first == second:
-        return True
-    parts = list(zip(first.split("-"), second.split("-"), strict=False))
-    return len(parts) == _PARTS and parts[0][0] == parts[0][1] and any(one == other for one, other in parts[1:])
-
-
-def same_structure(first: str, second: str) -> bool:
-    """Say whether two fingerprints are of models with the same names and shapes."""
-    return first.split("-")[0] == second.split("-")[0]
 
 
 def _sample(tensor: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ def _facts(base: "Base", photo: Path, adapter: "Adapter | None", config: "EditCo
         "photo": photo.name,
         "base": {"name": base.name, "fingerprint": base.fingerprint},
         "config": {**asdict(config), "strength": config.resolved_strength},
-        "recipe": None if adapter is None else adapter.metadata.get("recipe"),
+        "recipe": None if adapter is None else adapter.provenance.facts.get("recipe"),
     }
 
 

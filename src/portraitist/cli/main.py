@@ -14,6 +14,7 @@ from portraitist.cli import (
     evaluate,
     generate,
     inspect,
+    judges,
     merge,
     methods,
     pairs,
@@ -75,4 +76,8 @@ app.command("evaluate", rich_help_panel=_CHOICE)(evaluate.evaluate)
 app.command("study", rich_help_panel=_CHOICE)(study.study)
 toyland.app.command("editing")(editing.editing)
 toyland.app.command("pairs")(pairs.pairs)
+toyland.app.command("judges")(judges.judges)
+toyland.app.command("examine")(judges.examine)
+toyland.app.command("frechet")(judges.frechet)
+toyland.app.command("beside")(judges.beside)
 app.add_typer(toyland.app, name="toyland", rich_help_panel=_BASE)

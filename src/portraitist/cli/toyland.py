@@ -216,8 +216,9 @@ def pictures(
     from portraitist.files import write_aside
     from portraitist.generation.sheets import caption_sheet
     from portraitist.randomness import numpy_generator
-    from portraitist.toyland.first.world.captions import caption
-    from portraitist.toyland.first.world.pictures import render, sample_picture
+    from portraitist.toyland.world.captions import caption
+    from portraitist.toyland.world.painting import render
+    from portraitist.toyland.world.pictures import sample_picture
 
     drawn = []
     for index in range(count):
@@ -247,11 +248,11 @@ def subjects(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the folders go.")] = Path("subjects"),
     split: SplitOption = "validation",
     each: Annotated[int, typer.Option(min=1, help="Subjects of every kind.")] = 1,
-    photos: Annotated[int, typer.Option(min=1, max=9, help="Photos of each, every one in another scene.")] = 5,
+    photos: Annotated[int, typer.Option(min=1, max=11, help="Photos of each, every one in another scene.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of who is drawn, and of the photos.")] = 0,
 ) -> None:
     """Draw new subjects: folders of photos, as the examples are."""
-    from portraitist.toyland.first.world.examples import write_examples
+    from portraitist.toyland.world.examples import write_examples
 
     if output.exists() and any(output.iterdir()):
         raise BadFile(f"{output} is not empty; choose another folder with -o")

@@ -160,12 +160,12 @@ def _prior(recipe: "Recipe") -> str:
 def _show_result(adapter: "Adapter", names: list[str], output: Path, base_dtype: str | None) -> None:
     from portraitist.training.multi_subject.cut_mix import pair_prompt
 
-    training: dict[str, Any] = adapter.metadata["training"]
+    training = adapter.provenance.training
     say()
     fact("written", str(output))
     fact("size", f"{in_bytes(output.stat().st_size)}, {adapter.count():,} numbers")
     fact("training", f"{training['steps']} steps in {in_time(training['seconds'])}")
-    template = adapter.metadata["recipe"]["prompt"]
+    template = adapter.provenance.recipe["prompt"]
     prompt = template.replace("{}", names[0]) if len(names) == 1 else pair_prompt(template, names[0], names[1], "list")
     precision = ["--base-dtype", base_dtype] if base_dtype else []
     command = ["portraitist", "generate", f"{prompt} on the beach", "--adapter", str(output), *precision]

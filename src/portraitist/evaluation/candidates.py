@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from portraitist.adapters.formats import read_facts
+from portraitist.adapters import SubjectFacts
+from portraitist.adapters.formats import read_provenance
 from portraitist.bases.examples import list_examples
 from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.evaluation.protocol import Protocol, ProtocolSubject
@@ -114,14 +115,14 @@ def _pair(
 ) -> Candidate:
     if what.is_dir():
         return Candidate(protocol.adopt(name, class_noun), photos, pictures=what, token=token or _TOKEN)
-    noted = read_facts(what)
-    facts, training = (noted[key] if isinstance(noted.get(key), dict) else {} for key in ("subject", "training"))
+    noted = read_provenance(what)
+    learnt = noted.subjects[0] if noted.subjects else SubjectFacts()
     return Candidate(
-        subject=protocol.adopt(name, class_noun or facts.get("class")),
+        subject=protocol.adopt(name, class_noun or learnt.class_noun or None),
         photos=photos,
         adapter=what,
-        token=token or str(facts.get("token", _TOKEN)),
-        training_seconds=training.get("seconds"),
+        token=token or (learnt.token or _TOKEN),
+        training_seconds=noted.training.get("seconds"),
     )
 
 

@@ -10,9 +10,9 @@ from portraitist.adapters import Adapter, add
 from portraitist.adapters.algebra import bind
 from portraitist.adapters.formats import Export, export, get_format, load_any
 from portraitist.adapters.mixing import style_mix
-from portraitist.bases import Base, same_weights
+from portraitist.bases import Base
 from portraitist.bases.layers import geometry_layers
-from portraitist.errors import BadConfig, BadFile, BaseMismatch, MissingBase
+from portraitist.errors import BadConfig, BadFile, MissingBase
 from portraitist.generation.loading import load_for, with_base_if_needed
 
 # Of changes that have full rank. A LoRA of this rank is as large as users of LoRA usually take.
@@ -104,13 +104,11 @@ def merge_adapters(
         if base is not None:
             for adapter in adapters:
                 bind(adapter, base.components)
-        if not force:
-            _require_one_base(adapters)
         if mode == "style-mix":
-            total = style_mix(adapters[0], adapters[1], geometry or _geometry(adapters, base), force=True)
+            total = style_mix(adapters[0], adapters[1], geometry or _geometry(adapters, base), force)
         else:
-            total = add(adapters, given, force=True, names=[source.name for source in sources])
-        total.metadata["merged"] = [
+            total = add(adapters, given, force, names=[source.name for source in sources])
+        total.provenance.facts["merged"] = [
             {"file": source.name, "weight": weight, "method": adapter.method.name}
             for source, weight, adapter in zip(sources, given, adapters, strict=True)
         ]
@@ -125,9 +123,9 @@ def _geometry(adapters: Sequence[Adapter], base: Base | None) -> tuple[str, ...]
     if base is not None:
         return geometry_layers(base.name, base.family.name)
     for adapter in adapters:
-        noted = adapter.metadata.get("base")
-        if isinstance(noted, dict) and "family" in noted:
-            return geometry_layers(str(noted.get("name")), str(noted["family"]))
+        noted = adapter.provenance.base
+        if noted is not None and noted.family is not None:
+            return geometry_layers(str(noted.name), noted.family)
     raise MissingBase("the adapters do not say which base they were made for; name it with --base")
 
 
@@ -163,20 +161,6 @@ def check_target(path: Path, format: str, overwrite: bool = False) -> None:
         raise BadConfig(f"the format {format} is one file; its name ends in {_SUFFIX}, which {path} does not")
     if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise BadFile(f"{path} exists already; choose another place with -o, or use --overwrite")
-
-
-def _require_one_base(adapters: Sequence[Adapter]) -> None:
-    """Refuse adapters that were made for bases with different weights.
-
-    Raises:
-        BaseMismatch: Naming two such bases.
-    """
-    noted = [adapter.metadata.get("base") for adapter in adapters]
-    known = [base for base in noted if isinstance(base, dict) and base.get("fingerprint") is not None]
-    for base in known[1:]:
-        if not same_weights(str(base["fingerprint"]), str(known[0]["fingerprint"])):
-            names = " and ".join(f"{each.get('name')} ({each['fingerprint']})" for each in (known[0], base))
-            raise BaseMismatch(f"these adapters were made for different bases, {names}; use --force to add them")
 
 
 def _load(path: Path, base: Base | None, force: bool) -> Adapter:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 
 from portraitist.adapters import Adapter
-from portraitist.adapters.formats import load_any, read_facts
+from portraitist.adapters.formats import load_any, read_provenance
 from portraitist.adapters.inspection import inspect_file
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, MissingBase
@@ -26,8 +26,8 @@ def find_base(paths: Sequence[Path]) -> str:
         BadFile: If a file is damaged or no adapter.
         BadConfig: If they name several bases or none; then with the one they seem to be for.
     """
-    noted = [read_facts(path).get("base") for path in paths]
-    names = list(dict.fromkeys(str(base["name"]) for base in noted if isinstance(base, dict) and "name" in base))
+    noted = [read_provenance(path).base for path in paths]
+    names = list(dict.fromkeys(base.name for base in noted if base is not None and base.name is not None))
     if len(names) > 1:
         raise BadConfig(f"the adapters were made for {' and '.join(names)}; choose one with --base")
     if names:
@@ -63,9 +63,9 @@ def load_base_of(
 
 def _find_resolution(paths: Sequence[Path]) -> int | None:
     """Return the side of the pictures that adapter files were trained on, if all name the same and it makes sense."""
-    noted = [read_facts(path).get("base") for path in paths]
-    sides = [base.get("resolution") if isinstance(base, dict) else None for base in noted]
-    return sides[0] if len(set(sides)) == 1 and isinstance(sides[0], int) and sides[0] <= _LARGEST else None
+    noted = [read_provenance(path).base for path in paths]
+    sides = [None if base is None else base.resolution for base in noted]
+    return sides[0] if len(set(sides)) == 1 and sides[0] is not None and sides[0] <= _LARGEST else None
 
 
 def load_for(base: Base, path: Path, force: bool = False) -> Adapter:

@@ -64,7 +64,7 @@ def _describe(base: Base, adapters: Mapping[str, tuple[Adapter, float]]) -> dict
                 "file": name,
                 "scale": scale,
                 "method": adapter.method.name,
-                "trigger": adapter.metadata.get("trigger"),
+                "trigger": adapter.provenance.trigger,
             }
             for name, (adapter, scale) in adapters.items()
         ],

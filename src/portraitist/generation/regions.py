@@ -149,7 +149,7 @@ def check_regions(base: Base, regions: Sequence[Region], adapters: Sequence[str]
 def regional(
     base: Base,
     attachment: Attachment,
-    regions: Sequence[Region],
+    regions: Sequence[Region] | Sequence[Sequence[Region]],
     guided: bool,
 ) -> Iterator[None]:
     """Confine prompts and attached adapters to regions while the block samples.
@@ -157,25 +157,25 @@ def regional(
     Args:
         base: The base.
         attachment: Its adapters, by the names that regions know.
-        regions: The regions; without any, nothing is changed.
+        regions: The regions of every picture, or for each picture of the batch its own; without any, nothing is
+            changed.
         guided: Whether the sampling pipeline puts unconditional rows before the conditional ones.
 
     Raises:
         BadConfig: As `check_regions`.
     """
-    if not regions:
+    pictures = of_each(regions) or [[one for one in regions if isinstance(one, Region)]]
+    if not any(pictures):
         yield
         return
-    masks = check_regions(base, regions, attachment.names).to(base.device)
+    board = _Board(base, attachment.names, pictures, guided)
     layers = cross_attentions(base)
     own = {name: attn.processor for name, attn in layers.items()}
-    confined = {region.adapter: index for index, region in enumerate(regions) if region.adapter is not None}
-    board = _Board(base, masks, guided, regions)
     hook = base.family.denoiser.register_forward_pre_hook(board.look_at_time, with_kwargs=True)
     try:
-        for name, index in confined.items():
-            attachment.confine(board.where(index), name)
-        board.read_prompts([region.prompt for region in regions])
+        for name in board.confined:
+            attachment.confine(board.where(name), name)
+        board.read_prompts()
         for attn in layers.values():
             attn.set_processor(_RegionalAttention(attn.processor, board))  # type: ignore[arg-type]
         yield
@@ -183,62 +183,108 @@ def regional(
         hook.remove()
         for name, attn in layers.items():
             attn.set_processor(own[name])
-        for name in confined:
+        for name in board.confined:
             attachment.confine(None, name)
 
 
-class _Board:
-    """Masks and prompts of regions, as layers ask for them."""
+def of_each(regions: Sequence[Region] | Sequence[Sequence[Region]]) -> list[list[Region]] | None:
+    """Return each picture's regions where they have their own; None where one set is for all."""
+    own = [list(each) for each in regions if not isinstance(each, Region)]
+    return own if own and len(own) == len(regions) else None
 
-    def __init__(self, base: Base, masks: Tensor, guided: bool, regions: Sequence[Region]) -> None:
-        self.base, self.masks, self.guided = base, masks, guided
-        self.confined = any(region.adapter is not None for region in regions)
-        self._heard = [1 - region.base_ratio for region in regions]
-        self._starts = [region.start for region in regions]
+
+class _Board:
+    """Masks and prompts of regions, as layers ask for them.
+
+    A picture's first region has the place 0, its second 1, and so on; a picture with fewer than others has nothing at
+    the last places. What is for all pictures has one row, which is taken for each.
+    """
+
+    def __init__(self, base: Base, adapters: Sequence[str], pictures: Sequence[Sequence[Region]], guided: bool) -> None:
+        self.base, self.guided = base, guided
+        places = range(max(map(len, pictures)))
+        size = base.family.resolution
+        masks = [check_regions(base, each, adapters) if each else torch.zeros(0, size, size) for each in pictures]
+        # [pictures, places, size, size]
+        self.masks = torch.stack([F.pad(mask, (0, 0, 0, 0, 0, len(places) - len(mask))) for mask in masks])
+        self.masks = self.masks.to(base.device)
+        # By adapter, at which place of each picture it acts; None where it acts everywhere.
+        self.confined: dict[str, list[int | None]] = {
+            name: [next((i for i, one in enumerate(each) if one.adapter == name), None) for each in pictures]
+            for name in dict.fromkeys(one.adapter for each in pictures for one in each if one.adapter is not None)
+        }
+        self._prompts = [[each[place].prompt if place < len(each) else "" for each in pictures] for place in places]
+        self._heard = self._table([[1 - one.base_ratio for one in each] for each in pictures])
+        self._starts = self._table([[one.start for one in each] for each in pictures])
         # How far the noise is on its way to the picture; a layer that is called alone takes part in everything.
         self._progress = 1.0
         self.states: list[Tensor] = []
         scale = base.pipeline.vae_scale_factor
-        self._latents = (masks.shape[-2] // scale, masks.shape[-1] // scale)
+        self._latents = (size // scale, size // scale)
         self._resized: dict[tuple[int, int], Tensor] = {}
         self._reading: int | None = None
         self._word_layers = {
             f"{base.family.denoiser_name}.{name}.{key}" for name in cross_attentions(base) for key in ("to_k", "to_v")
         }
 
+    def _table(self, values: Sequence[Sequence[float]]) -> Tensor:
+        """Return numbers of regions as ``[pictures, places]``, zeros where a picture has no region."""
+        table = torch.zeros(*self.masks.shape[:2], dtype=torch.float64)
+        for row, own in enumerate(values):
+            table[row, : len(own)] = torch.tensor(own, dtype=torch.float64)
+        return table
+
     @torch.no_grad()
-    def read_prompts(self, prompts: Sequence[str]) -> None:
-        """Encode each region's prompt, with the region's adapter on the text encoders."""
-        for index, prompt in enumerate(prompts):
-            with self.reading(index):
-                self.states.append(self.base.family.encode_prompts([prompt])["encoder_hidden_states"])
+    def read_prompts(self) -> None:
+        """Encode the prompts of every place, with the adapters of their regions on the text encoders."""
+        for place, prompts in enumerate(self._prompts):
+            with self.reading(place):
+                self.states.append(self.base.family.encode_prompts(prompts)["encoder_hidden_states"])
 
     @contextmanager
-    def reading(self, index: int) -> Iterator[None]:
-        """Say that the words layers read in the block are a region's."""
-        self._reading = index
+    def reading(self, place: int) -> Iterator[None]:
+        """Say that the words layers read in the block are those of the regions at a place."""
+        self._reading = place
         try:
             yield
         finally:
             self._reading = None
 
-    def where(self, index: int) -> Where:
-        """Return the function that says where a region's adapter acts in a layer's output."""
+    def where(self, name: str) -> Where:
+        """Return the function that says where an adapter acts in a layer's output."""
+        places = self.confined[name]
 
         def share(spec: LayerSpec, y: Tensor) -> Tensor | float:
             if spec.name in self._word_layers or spec.name.partition(".")[0] in self.base.family.text_encoders:
-                return float(self._reading == index)
+                heard = [1.0 if place is None else float(self._reading == place) for place in places]
+                return heard[0] if len(set(heard)) == 1 else self._for_rows(torch.tensor(heard), y)
             if y.ndim == 4:
-                return self._at(y.shape[-2], y.shape[-1])[index].to(y.dtype)
+                return self._for_rows(self._own(self._at(y.shape[-2], y.shape[-1]), places)[:, None].to(y.dtype), y)
             if y.ndim == 3:
-                return self.rows(y)[index, :, None]
-            return float(self.masks[index].mean())
+                return self._for_rows(self._own(self.rows(y), places), y)
+            means = self._own(self.masks, places).mean((1, 2))
+            return float(means) if len(means) == 1 else self._for_rows(means, y)
 
         return share
 
+    def _own(self, masks: Tensor, places: Sequence[int | None]) -> Tensor:
+        """Return each picture's mask at its place, ones where it has none, from ``[pictures, places, ...]``."""
+        return torch.stack(
+            [torch.ones_like(own[0]) if place is None else own[place] for own, place in zip(masks, places, strict=True)]
+        )
+
+    def _for_rows(self, values: Tensor, y: Tensor) -> Tensor:
+        """Return one value a picture, or a map of them, for each row of an output, to be multiplied with it."""
+        if len(values) > 1:
+            times, left = divmod(len(y), len(values))
+            if left:
+                raise ValueError(f"there are regions for {len(values)} pictures, but the batch has {len(y)}")
+            values = values.repeat(times, *(1,) * (values.ndim - 1))
+        return values.to(y).reshape(*values.shape, *(1,) * (y.ndim - values.ndim))
+
     def rows(self, y: Tensor) -> Tensor:
-        """Return all masks for a sequence of pixels ``[n, pixels, width]``, as ``[regions, pixels]``."""
-        return self._at(*map_size(y.shape[1], self._latents)).flatten(1).to(y.dtype)
+        """Return all masks for a sequence of pixels ``[n, pixels, width]``, as ``[pictures, places, pixels]``."""
+        return self._at(*map_size(y.shape[1], self._latents)).flatten(2).to(y.dtype)
 
     def look_at_time(self, denoiser: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         """See where on its way the noise is; before each pass of the denoiser."""
@@ -246,28 +292,28 @@ class _Board:
         self._progress = 1 - float(step) / self.base.pipeline.scheduler.config.num_train_timesteps
 
     def shares(self, y: Tensor) -> dict[int, Tensor]:
-        """Return how much of a region's words each pixel of a sequence hears, ``[pixels]``; of those that are heard."""
-        rows = self.rows(y)
+        """Return how much of the words at a place each pixel hears, ``[rows, pixels, 1]``; of those that are heard."""
+        masks, heard = self.rows(y), self._heard * (self._starts <= self._progress)
         return {
-            index: rows[index] * heard
-            for index, (heard, start) in enumerate(zip(self._heard, self._starts, strict=True))
-            if heard > 0 and self._progress >= start
+            place: self._for_rows(masks[:, place] * heard[:, place, None].to(masks), y)
+            for place in range(masks.shape[1])
+            if bool((heard[:, place] > 0).any())
         }
 
     def alike(self, rows: int) -> int:
         """Return how many rows, the first, are the same in every region: unconditional ones, if no adapter differs."""
         return rows // 2 if self.guided and not self.confined else 0
 
-    def words(self, states: Tensor, index: int) -> Tensor:
-        """Return a region's words in the place of the whole picture's, unconditional rows left as they are."""
+    def words(self, states: Tensor, place: int) -> Tensor:
+        """Return the words at a place instead of the whole pictures', unconditional rows left as they are."""
         free = len(states) // 2 if self.guided else 0
-        own = self.states[index].to(states.dtype).expand(len(states) - free, -1, -1)
+        own = self.states[place].to(states.dtype).expand(len(states) - free, -1, -1)
         return torch.cat([states[:free], own])
 
     def _at(self, height: int, width: int) -> Tensor:
-        """Return all masks at a layer's size, ``[regions, height, width]``."""
+        """Return all masks at a layer's size, ``[pictures, places, height, width]``."""
         if (height, width) not in self._resized:
-            self._resized[height, width] = F.interpolate(self.masks[None], size=(height, width), mode="area")[0]
+            self._resized[height, width] = F.interpolate(self.masks, size=(height, width), mode="area")
         return self._resized[height, width]
 
 
@@ -289,14 +335,14 @@ class _RegionalAttention:
         board = self.board
         whole: Tensor = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         alike = board.alike(len(whole))
-        shares = board.shares(whole)
+        shares = board.shares(whole[alike:])
         if not shares:
             return whole
-        total = whole[alike:] * (1 - torch.stack(list(shares.values())).sum(0))[:, None]
-        for index, share in shares.items():
-            with board.reading(index):
-                words = board.words(encoder_hidden_states, index)[alike:]
+        total = whole[alike:] * (1 - torch.stack(list(shares.values())).sum(0))
+        for place, share in shares.items():
+            with board.reading(place):
+                words = board.words(encoder_hidden_states, place)[alike:]
                 mask = None if attention_mask is None else attention_mask[alike:]
                 part: Tensor = self.inner(attn, hidden_states[alike:], words, mask, temb)
-            total = total + part * share[:, None]
+            total = total + part * share
         return torch.cat([whole[:alike], total])

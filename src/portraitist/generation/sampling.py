@@ -15,7 +15,7 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.generation.compatibility import check_base
-from portraitist.generation.regions import Region, regional
+from portraitist.generation.regions import Region, of_each, regional
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
 
@@ -92,7 +92,7 @@ def generate(
     *,
     seeds: Sequence[int] | None = None,
     config: SamplingConfig | None = None,
-    regions: Sequence[Region] = (),
+    regions: Sequence[Region] | Sequence[Sequence[Region]] = (),
     force: bool = False,
     merged: bool = False,
     show_progress: bool = True,
@@ -106,7 +106,8 @@ def generate(
         seeds: One seed a picture; 0, 1, 2, ... when not given. The same seed gives the same starting noise, whatever
             else is in the batch.
         config: How to sample.
-        regions: Parts of the pictures with prompts, and perhaps adapters, of their own.
+        regions: Parts of the pictures with prompts, and perhaps adapters, of their own; the same in all pictures, or a
+            list for each.
         force: Use adapters that were made for another base.
         merged: Sample with the adapters in the weights, as `merge_for_sampling` does; not for regions.
         show_progress: Whether to show a bar.
@@ -116,13 +117,17 @@ def generate(
 
     Raises:
         BaseMismatch: If an adapter was made for another base.
-        BadConfig: If there are not as many seeds as prompts, the base's family cannot be sampled so, or a region does
-            not fit.
+        BadConfig: If there are not as many seeds, or lists of regions, as prompts, the base's family cannot be sampled
+            so, or a region does not fit.
     """
     config = (config or SamplingConfig()).for_base(base)
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
     if len(seeds) != len(prompts):
         raise BadConfig(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+    own = of_each(regions)
+    if own is not None and len(own) != len(prompts):
+        raise BadConfig(f"{len(prompts)} prompts need as many lists of regions, not {len(own)}")
+    everywhere = [] if own is not None else [one for one in regions if isinstance(one, Region)]
     chosen = {"adapter": (adapters, 1.0)} if isinstance(adapters, Adapter) else dict(adapters or {})
     for adapter, _ in chosen.values():
         check_base(adapter, base, force)
@@ -133,20 +138,19 @@ def generate(
             attachment.attach(adapter, name, scale)
         if merged:
             merge_for_sampling(base, attachment)
-        with (
-            regional(base, attachment, regions, guided=float(config.guidance or 1) > 1),
-            track(len(prompts), "sampling", hidden=not show_progress) as progress,
-        ):
+        guided = float(config.guidance or 1) > 1
+        with track(len(prompts), "sampling", hidden=not show_progress) as progress:
             for start in range(0, len(prompts), config.batch_size):
                 rows = slice(start, start + config.batch_size)
-                images += _sample(base, prompts[rows], seeds[rows], config)
+                with regional(base, attachment, everywhere if own is None else own[rows], guided):
+                    images += _sample(base, prompts[rows], seeds[rows], config)
                 progress.advance(len(prompts[rows]))
     finally:
         attachment.detach()
     scales = {name: scale for name, (_, scale) in chosen.items()}
     return [
-        Picture(image, prompt, seed, base.name, scales, config, tuple(regions))
-        for image, prompt, seed in zip(images, prompts, seeds, strict=True)
+        Picture(image, prompt, seed, base.name, scales, config, tuple(there))
+        for image, prompt, seed, there in zip(images, prompts, seeds, own or [everywhere] * len(prompts), strict=True)
     ]
 
 

@@ -108,7 +108,7 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     recipe = Recipe.model_validate(spec.recipe)
     watch = _Watch(spec, base, subject, scorer)
     adapter = train(base, subject, recipe, callbacks=[watch])
-    training_seconds = float(adapter.metadata["training"]["seconds"])
+    training_seconds = float(adapter.provenance.training["seconds"])
     scores, pictures = _examine(spec, base, scorer, subject, [subject.prompt(p) for p in spec.prompts], adapter)
     return RunOutcome(
         spec,

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
+from portraitist.toyland.world import captions, identities, painting, pictures
+
 
 class Painter(Protocol):
     """Paints on one device."""
@@ -57,8 +59,6 @@ class Described:
 
 def toyland_world() -> World:
     """Return toyland's own world."""
-    from portraitist.toyland.world import captions, identities, painting, pictures
-
     return World(
         pictures.RESOLUTION,
         identities.KINDS,
@@ -72,6 +72,4 @@ def toyland_world() -> World:
 
 
 def _describe(spec: Any, rng: np.random.Generator, complete: bool) -> str:
-    from portraitist.toyland.world.captions import COMPLETE, caption
-
-    return caption(spec, rng, detail=COMPLETE) if complete else caption(spec, rng)
+    return captions.caption(spec, rng, captions.COMPLETE if complete else None)

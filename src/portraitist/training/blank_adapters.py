@@ -16,8 +16,8 @@ def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
     """Create the untrained adapter of a run, with its metadata."""
     words = {"{token}": base.family.token_ids(subject.token), "{class}": base.family.token_ids(subject.class_noun)}
     adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
-    adapter.metadata["subject"] = {"name": subject.name, "class": subject.class_noun, "token": subject.token}
-    adapter.metadata["trigger"] = f"{subject.token} {subject.class_noun}"
+    adapter.provenance.facts["subject"] = {"name": subject.name, "class": subject.class_noun, "token": subject.token}
+    adapter.provenance.facts["trigger"] = f"{subject.token} {subject.class_noun}"
     return adapter
 
 
@@ -28,7 +28,7 @@ def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adap
         # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
         specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
     adapter = Adapter.create(recipe.method, config, specs, torch_generator(recipe.seed, "adapter"))
-    adapter.metadata.update(adapter_metadata(base, recipe, base.fingerprint))
+    adapter.provenance.facts.update(adapter_metadata(base, recipe, base.fingerprint))
     return adapter.to(base.device)
 
 

@@ -27,7 +27,7 @@ from portraitist.training.recipes import Recipe
 def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[ParameterGroup]:
     """Return an adapter's parameters, in groups of one learning rate each."""
     by_rate: dict[float, dict[str, nn.Parameter]] = {}
-    for layer, tensors in adapter.parameters.items():
+    for layer, tensors in adapter.values.items():
         rate = recipe.learning_rate
         if layer.partition(".")[0] in base.family.text_encoders:
             rate = recipe.text_learning_rate or rate
@@ -141,7 +141,7 @@ class DreamBoothTask:
         self.photos = (photos,) if isinstance(photos, Latents) else tuple(photos)
         self.prior = prior
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
-        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
         self.attachment: Attachment | None = None
         self._frozen_class: Conditions | None = None

@@ -65,7 +65,7 @@ def fit(
     loop.keep()
     for parameter in adapter.named_parameters().values():
         parameter.requires_grad_(False)
-    adapter.metadata["training"] = _summary(outcome)
+    adapter.provenance.facts["training"] = _summary(outcome)
     if output is not None and Processes.current().is_first:
         save_adapter(adapter, output)
         remove_run(output)
@@ -80,7 +80,7 @@ def _rescued(error: TrainingDiverged, loop: Loop, adapter: Adapter, folder: Path
         return TrainingDiverged(error.step, error.what)
     file = folder / f"step-{step}{SUFFIX}"
     if Processes.current().is_first:
-        adapter.metadata["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
+        adapter.provenance.facts["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
         save_adapter(adapter, file)
     return TrainingDiverged(error.step, error.what, f"the adapter as it was after step {step} is in {file}")
 

@@ -87,7 +87,7 @@ def teach_picture(
         recipe = single_image_recipe(recipe, base)
     output = check_output(output, resume, overwrite)
     adapter = blank_adapter(base, recipe, recipe.method_config)
-    adapter.metadata["source_prompt"] = prompt
+    adapter.provenance.facts["source_prompt"] = prompt
     require_room(output, adapter)
     task = DreamBoothTask(base, adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
     return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description="learning the picture")

@@ -80,7 +80,7 @@ def test_the_oldest_layout(tiny: TinyPipeline, tmp_path: Path, prefix: str) -> N
     patterns = ("unet.*to_[qkv]", "unet.*to_out.0") + (("text_encoder.*_proj",) if prefix else ())
     adapter = tiny.draw("lora", patterns, rank=2)
     tensors: dict[str, Tensor] = {}
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         name = layer.removeprefix("unet.").removesuffix(".0").replace("attn1.", "attn1.processor.")
         name = name.replace("attn2.", "attn2.processor.").replace("out_proj", "to_out")
         name = name.replace("text_encoder.", "text_encoder.text_model.")

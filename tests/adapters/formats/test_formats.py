@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from comparing import TinyPipeline
 
-from portraitist.adapters import Conversion, scale, to_lora
+from portraitist.adapters import Conversion, scale, stack, to_lora
 from portraitist.adapters.formats import detect, export, get_format, list_formats, load_any
 from portraitist.errors import BadConfig, MissingBase
 
@@ -65,9 +64,7 @@ def test_spectral_shifts_need_their_base(tiny: TinyPipeline, tmp_path: Path) -> 
 
 
 def test_a_bank_is_refused(tiny: TinyPipeline, tmp_path: Path) -> None:
-    adapter = tiny.draw("lora", ("unet.*to_q",))
-    for params in adapter.parameters.values():
-        params["up"] = torch.stack([params["up"]] * 2)
+    adapter = stack([tiny.draw("lora", ("unet.*to_q",))] * 2)
     with pytest.raises(BadConfig, match="a bank of adapters cannot be written as one"):
         export(adapter, tmp_path / "file.safetensors", "kohya")
 
@@ -81,17 +78,17 @@ def test_negative_strengths_survive(tiny: TinyPipeline, tmp_path: Path) -> None:
 
 def test_facts_travel_along(tiny: TinyPipeline, tmp_path: Path) -> None:
     adapter = tiny.draw("lora", ATTENTION, rank=2)
-    adapter.metadata.update(trigger="sks robot", base={"name": "toyland", "family": "sd", "fingerprint": "abc"})
+    adapter.provenance.facts.update(trigger="sks robot", base={"name": "toyland", "family": "sd", "fingerprint": "abc"})
     for format in LORA_FORMATS:
         export(adapter, tmp_path / format, format)
-        assert load_any(tmp_path / format).metadata == adapter.metadata
+        assert load_any(tmp_path / format).provenance.facts == adapter.provenance.facts
 
 
 def test_an_export_keeps_the_old_file_when_it_fails(tiny: TinyPipeline, tmp_path: Path) -> None:
     adapter, path = tiny.draw("lora", ("unet.*to_q",)), tmp_path / "file.safetensors"
     export(adapter, path, "kohya")
     before = path.read_bytes()
-    adapter.metadata["bad"] = object()
+    adapter.provenance.facts["bad"] = object()
     with pytest.raises(TypeError):
         export(adapter, path, "kohya")
     assert path.read_bytes() == before

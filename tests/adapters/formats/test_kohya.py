@@ -61,22 +61,22 @@ def test_we_read_locon_of_lycoris(tiny: TinyPipeline, tmp_path: Path, tucker: bo
 @pytest.mark.parametrize("known", [True, False], ids=["base", "no-base"])
 def test_round_trip_keeps_everything(tiny: TinyPipeline, tmp_path: Path, known: bool) -> None:
     adapter = tiny.draw("lora", PATTERNS, rank=3, alpha=5.0)
-    adapter.metadata.update(trigger="sks robot", base={"family": "sd", "fingerprint": "abc"})
+    adapter.provenance.facts.update(trigger="sks robot", base={"family": "sd", "fingerprint": "abc"})
     export(adapter, tmp_path / "lora.safetensors", "kohya")
     loaded = load_any(tmp_path / "lora.safetensors", tiny.components if known else None)
     assert loaded.config == adapter.config
-    assert loaded.metadata == adapter.metadata
+    assert loaded.provenance.facts == adapter.provenance.facts
     assert set(loaded.layers) == set(adapter.layers)
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         for key, value in params.items():
-            torch.testing.assert_close(loaded.parameters[layer][key], value, atol=0, rtol=0)
+            torch.testing.assert_close(loaded.values[layer][key], value, atol=0, rtol=0)
         ours, theirs = adapter.layers[layer].spec, loaded.layers[layer].spec
         assert (ours.shape, ours.stride, ours.padding) == (theirs.shape, theirs.stride, theirs.padding)
 
 
 def test_names_are_those_of_comfyui(tiny: TinyPipeline, tmp_path: Path) -> None:
     adapter = tiny.draw("lora", ("unet.mid_block*attn1.to_out.0", "text_encoder.*q_proj"), rank=2)
-    adapter.metadata["trigger"] = "sks robot"
+    adapter.provenance.facts["trigger"] = "sks robot"
     export(adapter, tmp_path / "one.safetensors", "kohya")
     assert set(load_file(tmp_path / "one.safetensors")) == {
         f"{module}.{part}"
@@ -88,7 +88,7 @@ def test_names_are_those_of_comfyui(tiny: TinyPipeline, tmp_path: Path) -> None:
     }
     with safe_open(tmp_path / "one.safetensors", "pt") as file:
         assert file.metadata()["modelspec.trigger_phrase"] == "sks robot"
-    adapter.metadata["base"] = {"family": "sdxl"}
+    adapter.provenance.facts["base"] = {"family": "sdxl"}
     export(adapter, tmp_path / "two.safetensors", "kohya")
     assert any(key.startswith("lora_te1_text_model_") for key in load_file(tmp_path / "two.safetensors"))
 
@@ -100,7 +100,7 @@ def test_diffusers_reads_ours_for_flux(
     components = {"transformer": pipeline.transformer, "text_encoder": pipeline.text_encoder}
     patterns = ("transformer.*.to_q", "transformer.*.add_k_proj", "text_encoder.*.q_proj")
     adapter = draw_adapter(components, "lora", patterns, rank=2)
-    expected = {name: layer.delta_weight(adapter.parameters[name]) for name, layer in adapter.layers.items()}
+    expected = {name: layer.delta_weight(adapter.values[name]) for name, layer in adapter.layers.items()}
     export(adapter, tmp_path / "lora.safetensors", "kohya")
     assert any(key.startswith("lora_te1_text_model_") for key in load_file(tmp_path / "lora.safetensors"))
     pipeline.load_lora_weights(str(tmp_path), weight_name="lora.safetensors", adapter_name="mine")
@@ -109,7 +109,7 @@ def test_diffusers_reads_ours_for_flux(
         layer = components[component].get_submodule(path)
         torch.testing.assert_close(layer.get_delta_weight("mine"), change)
     only_text = draw_adapter({"text_encoder": pipeline.text_encoder}, "lora", ("text_encoder.*.fc1",), rank=2)
-    only_text.metadata["base"] = {"family": "flux"}
+    only_text.provenance.facts["base"] = {"family": "flux"}
     export(only_text, tmp_path / "text.safetensors", "kohya")
     assert all(key.startswith("lora_te1_text_model_") for key in load_file(tmp_path / "text.safetensors"))
 
@@ -121,7 +121,7 @@ def test_trigger_of_a_foreign_file(tmp_path: Path) -> None:
     }
     save_file(tensors, tmp_path / "lora.safetensors", {"modelspec.trigger_phrase": "ohwx cat"})
     loaded = load_any(tmp_path / "lora.safetensors")
-    assert loaded.metadata["trigger"] == "ohwx cat"
+    assert loaded.provenance.facts["trigger"] == "ohwx cat"
     assert loaded.config.alpha is None
 
 
@@ -148,7 +148,7 @@ def test_ranks_and_strengths_that_differ_are_brought_together(tmp_path: Path) ->
     loaded = load_any(tmp_path / "lora.safetensors")
     assert loaded.config.rank == 4  # the layer with 4 inputs needs no more than 4 of its 5
     for layer, change in changes.items():
-        torch.testing.assert_close(loaded.layers[layer].delta_weight(loaded.parameters[layer]), change)
+        torch.testing.assert_close(loaded.layers[layer].delta_weight(loaded.values[layer]), change)
 
 
 def test_a_name_of_no_known_family_needs_the_base(tmp_path: Path) -> None:

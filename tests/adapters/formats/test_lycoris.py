@@ -81,7 +81,7 @@ def test_a_tucker_core(tiny: TinyPipeline, tmp_path: Path) -> None:
     loaded = load_any(tmp_path / "lokr.safetensors", tiny.components)
     w2 = 2 * torch.einsum("ijkl,io,jp->opkl", *(tensors[f"lokr_{key}"] for key in ("t2", "w2_a", "w2_b"))).contiguous()
     dense = torch.kron(tensors["lokr_w1"][..., None, None], w2)
-    torch.testing.assert_close(loaded.layers[layer].delta_weight(loaded.parameters[layer]), dense)
+    torch.testing.assert_close(loaded.layers[layer].delta_weight(loaded.values[layer]), dense)
 
 
 def test_dotted_names(tiny: TinyPipeline, tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_any_factors_survive_a_round_trip(tiny: TinyPipeline, tmp_path: Path) ->
     export(adapter, tmp_path / "lokr.safetensors", "lokr")
     assert "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lokr_w1" in load_file(tmp_path / "lokr.safetensors")
     loaded = load_any(tmp_path / "lokr.safetensors")
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         assert loaded.layers[layer].shapes() == adapter.layers[layer].shapes()
-        torch.testing.assert_close(loaded.parameters[layer]["b"], params["b"], atol=0, rtol=0)
+        torch.testing.assert_close(loaded.values[layer]["b"], params["b"], atol=0, rtol=0)
 
 
 def test_other_methods_are_refused(tiny: TinyPipeline, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def adapter(base: dict[str, nn.Module]) -> Adapter:
     generator = torch.Generator().manual_seed(3)
     patterns = ("linear:unet.*block*", "conv:unet.*block*", "linear:text_encoder*layers*")
     made = Adapter.create("lora", {"rank": 3, "alpha": 5.0}, find_layers(base, patterns), generator)
-    for tensors in made.parameters.values():
+    for tensors in made.values.values():
         for key, value in tensors.items():
             tensors[key] = nn.Parameter(0.1 * torch.randn(value.shape, generator=generator), requires_grad=False)
     return made
@@ -125,4 +125,4 @@ def test_the_original_layout_of_the_blocks(adapter: Adapter, base: dict[str, nn.
         loaded = load_any(tmp_path / "original.safetensors", known)
         assert set(loaded.layers) == set(adapter.layers)
         layer = "unet.mid_block.attentions.0.proj_in"
-        torch.testing.assert_close(loaded.parameters[layer]["down"], adapter.parameters[layer]["down"])
+        torch.testing.assert_close(loaded.values[layer]["down"], adapter.values[layer]["down"])

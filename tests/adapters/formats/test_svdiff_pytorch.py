@@ -52,7 +52,7 @@ def test_we_read_a_folder(tiny: TinyPipeline, tmp_path: Path) -> None:
     assert detect(tmp_path).name == "svdiff-pytorch"
     adapter = load_any(tmp_path, tiny.components)
     norm = "unet.conv_norm_out"
-    assert adapter.parameters[norm]["delta"].shape == adapter.layers[norm].spec.shape
+    assert adapter.values[norm]["delta"].shape == adapter.layers[norm].spec.shape
     tiny.require_same(tiny.adapted(adapter), outputs(pipeline.unet, pipeline.text_encoder), ROUNDING)
 
 

@@ -11,7 +11,7 @@ from portraitist.errors import BadConfig
 def make(**config: object) -> dict[str, torch.Tensor]:
     components = {"m": nn.ModuleDict({"x": nn.Linear(320, 640)})}
     generator = torch.Generator().manual_seed(0)
-    return Adapter.create("krona", config, find_layers(components, ["m.x"]), generator).parameters["m.x"]
+    return Adapter.create("krona", config, find_layers(components, ["m.x"]), generator).values["m.x"]
 
 
 # Standard deviations of A [4, 64] and B [160, 5], and whether the model is unchanged at the start.

@@ -9,7 +9,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from portraitist.adapters import Adapter, Kind, LayerSpec, file_size, find_layers, get_method, load_adapter
+from portraitist.adapters import (
+    Adapter,
+    Kind,
+    LayerSpec,
+    file_size,
+    find_layers,
+    get_method,
+    load_adapter,
+    save_adapter,
+)
 from portraitist.adapters.methods import lidb
 from portraitist.adapters.methods.lidb import LidbConfig, auxiliary_basis
 from portraitist.errors import BadConfig, BadFile
@@ -48,13 +57,13 @@ def path(tmp_path: Path) -> Path:
     components = {"m": nn.ModuleDict({"x": nn.Linear(12, 8), "y": nn.Linear(8, 20)})}
     specs = find_layers(components, ["m.*"])
     adapter = Adapter.create("lidb", {"a": 6, "b": 5}, specs, torch.Generator().manual_seed(0))
-    adapter.save(tmp_path / "a.safetensors")
+    save_adapter(adapter, tmp_path / "a.safetensors")
     assert (tmp_path / "a.safetensors").stat().st_size == file_size(adapter)
     return tmp_path / "a.safetensors"
 
 
 def test_a_file_of_other_bases_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_adapter(path).metadata == {}
+    assert load_adapter(path).provenance.facts == {}
     monkeypatch.setattr(lidb, "auxiliary_basis", lambda *given: auxiliary_basis(*given).flip(0))
     with pytest.raises(BadFile, match="this machine draws other frozen bases"):
         load_adapter(path)

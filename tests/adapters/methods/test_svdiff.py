@@ -45,7 +45,7 @@ def module_input(module: nn.Module, generator: torch.Generator) -> Tensor:
 
 def adapter_of(module: nn.Module, generator: torch.Generator, size: float = 0.5, **config: object) -> Adapter:
     adapter = Adapter.create("svdiff", config, find_layers({"m": nn.ModuleDict({"x": module})}, ["m.x"]), generator)
-    delta = adapter.parameters["m.x"]["delta"]
+    delta = adapter.values["m.x"]["delta"]
     delta.data = size * torch.randn(delta.shape, generator=generator)
     return adapter
 
@@ -67,11 +67,11 @@ def test_forward_equals_the_definition(shape: str, singular: bool, scale: float)
     weight = module.weight.data.clone()
     with attached({"m": nn.ModuleDict({"x": module})}, adapter, scale=scale):
         actual = module(x)
-    module.weight.data = by_definition(weight, adapter.parameters["m.x"]["delta"], scale)
+    module.weight.data = by_definition(weight, adapter.values["m.x"]["delta"], scale)
     expected = module(x)
     if singular:
         # Vectors of equal (vanishing) singular values are not unique: compare what does not depend on them.
-        delta = adapter.parameters["m.x"]["delta"].detach()
+        delta = adapter.values["m.x"]["delta"].detach()
         size = torch.linalg.svdvals(weight.flatten(1)).shape[0]
         assert delta.shape[0] == size
         layer = adapter.layers["m.x"]
@@ -123,9 +123,9 @@ def test_every_way_of_computing_gives_the_same_gradients(
     adapter = adapter_of(module, generator, rank=rank)
     formulas = adapter.layers["m.x"]
     formulas.bind(module.weight, module.bias)
-    delta = adapter.parameters["m.x"]["delta"].detach().double()
+    delta = adapter.values["m.x"]["delta"].detach().double()
     delta = (torch.stack([delta, -delta.flip(0)]) if bank else delta).requires_grad_()
-    adapter.parameters["m.x"]["delta"] = delta
+    adapter.values["m.x"]["delta"] = delta
     if isinstance(module, nn.Linear):
         x = torch.randn(2, positions**2, channels, generator=generator, dtype=torch.float64, requires_grad=True)
     else:
@@ -146,7 +146,7 @@ def test_shifts_below_minus_sigma_empty_the_weight() -> None:
     generator = torch.Generator().manual_seed(1)
     module = nn.Linear(6, 6, bias=False)
     adapter = adapter_of(module, generator)
-    adapter.parameters["m.x"]["delta"].data.fill_(-100.0)
+    adapter.values["m.x"]["delta"].data.fill_(-100.0)
     with attached({"m": nn.ModuleDict({"x": module})}, adapter):
         assert module(torch.randn(4, 6)).abs().max() < 1e-4
 
@@ -157,14 +157,14 @@ def test_rank_limits_the_change() -> None:
     adapter = adapter_of(module, generator, rank=3)
     assert adapter.count() == 3
     bind(adapter, {"m": nn.ModuleDict({"x": module})})
-    change = adapter.layers["m.x"].delta_weight(adapter.parameters["m.x"])
+    change = adapter.layers["m.x"].delta_weight(adapter.values["m.x"])
     assert torch.linalg.matrix_rank(change, rtol=1e-4) == 3
 
 
 def test_shifts_without_their_base_are_refused() -> None:
     adapter = adapter_of(nn.Linear(4, 4), torch.Generator().manual_seed(1))
     with pytest.raises(BadConfig, match="mean nothing without the base"):
-        adapter.layers["m.x"].delta_weight(adapter.parameters["m.x"])
+        adapter.layers["m.x"].delta_weight(adapter.values["m.x"])
 
 
 def test_decompositions_are_kept_on_disk_and_read_again(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_counting_needs_no_weights() -> None:
     module = nn.Linear(16, 64, device="meta")
     generator = torch.Generator().manual_seed(1)
     adapter = adapter_of(module, generator)
-    adapter.parameters["m.x"]["delta"] = torch.empty(16, device="meta")
+    adapter.values["m.x"]["delta"] = torch.empty(16, device="meta")
     with attached({"m": nn.ModuleDict({"x": module})}, adapter):
         assert module(torch.empty(2, 16, device="meta")).shape == (2, 64)
 
@@ -254,7 +254,7 @@ def test_a_weight_changed_in_place_is_decomposed_again(through_data: bool) -> No
         module.weight.data.copy_(torch.randn(8, 8, generator=generator))
     else:
         module.load_state_dict({"weight": torch.randn(8, 8, generator=generator)})
-    expected = x @ by_definition(module.weight, adapter.parameters["m.x"]["delta"]).T
+    expected = x @ by_definition(module.weight, adapter.values["m.x"]["delta"]).T
     with attached(components, adapter):
         torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-4)
 
@@ -265,10 +265,10 @@ def test_shifts_of_different_ranks_add_inside_the_relu() -> None:
         components = {"m": nn.ModuleDict({"x": module})}
         long, short = adapter_of(module, generator, 2.0), adapter_of(module, generator, 2.0, rank=3)
         x = module_input(module, generator)
-        padded = torch.zeros_like(long.parameters["m.x"]["delta"])
-        padded[:3] = short.parameters["m.x"]["delta"].detach()
+        padded = torch.zeros_like(long.values["m.x"]["delta"])
+        padded[:3] = short.values["m.x"]["delta"].detach()
         both = adapter_of(module, generator)
-        both.parameters["m.x"]["delta"] = long.parameters["m.x"]["delta"] + padded
+        both.values["m.x"]["delta"] = long.values["m.x"]["delta"] + padded
         with attached(components, both):
             expected = module(x)
         for first, second in ((long, short), (short, long)):

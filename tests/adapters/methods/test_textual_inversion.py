@@ -27,7 +27,7 @@ def test_tokens_start_as_their_starting_tokens(components: dict[str, nn.Module])
 def test_only_the_chosen_rows_change(components: dict[str, nn.Module]) -> None:
     tokens = components["text"].tokens
     adapter = make(components, token_ids=(4,))
-    adapter.parameters["text.tokens"]["offset"].data.fill_(1.0)
+    adapter.values["text.tokens"]["offset"].data.fill_(1.0)
     everything = torch.arange(20)
     with attached(components, adapter, scale=0.5):
         change = tokens(everything) - tokens.weight

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter
 from portraitist.bases import load_base
 from portraitist.bases.examples import get_example, list_examples
 from portraitist.generation import SamplingConfig, generate
@@ -46,7 +46,7 @@ def test_no_prompt_asks_for_a_place_of_the_photos(example) -> None:  # type: ign
 
 
 def test_pictures_are_those_of_prompts_and_seeds(demo: Demo, tiny_base_folder: Path) -> None:
-    base, adapter = load_base(tiny_base_folder), Adapter.load(demo.adapter_file)
+    base, adapter = load_base(tiny_base_folder), load_adapter(demo.adapter_file)
     comparison = demo.comparisons[2]
     assert comparison.prompt == "a photo of a sks cat in space"
     assert comparison.class_prompt == "a photo of a cat in space"

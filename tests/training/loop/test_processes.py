@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.training.personalise import train
@@ -52,7 +52,7 @@ def test_two_processes_learn_what_one_with_twice_the_batch_does(
     result = subprocess.run(launched, capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("written") == 1, "one process speaks for all"
-    two = Adapter.load(output)
+    two = load_adapter(output)
 
     recipe = load_recipe(
         "lora", base.name, base.family.name, overrides={**SETTINGS, "batch_size": 2, "watch": {"every": 3}}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from portraitist.adapters import Adapter, attached
+from portraitist.adapters import attached, load_adapter
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, TrainingInterrupted
@@ -61,9 +61,9 @@ def test_every_method_learns_several_subjects_with_collages_and_unmix(
     assert settings.unmix_weight == USUAL_WEIGHT
     adapter = train_several(base, pair, settings, output=tmp_path / "both.safetensors")
     assert any(value.abs().sum() > 0 for value in adapter.named_parameters().values())
-    written = Adapter.load(tmp_path / "both.safetensors")
-    assert written.metadata["trigger"] == "sks cat, olo robot"
-    assert [one["token"] for one in written.metadata["subjects"]] == ["sks", "olo"]
+    written = load_adapter(tmp_path / "both.safetensors")
+    assert written.provenance.facts["trigger"] == "sks cat, olo robot"
+    assert [one["token"] for one in written.provenance.facts["subjects"]] == ["sks", "olo"]
     assert not any("forward" in vars(module) for module in base.components["unet"].modules())
 
 
@@ -123,7 +123,7 @@ def test_samples_are_what_their_draw_says(base: Base, pair: list[Subject]) -> No
 def test_three_subjects_are_mixed_two_at_a_time(base: Base, pair: list[Subject]) -> None:
     three = [*pair, subject(base, "monster-1844c6", "zwx")]
     adapter = train_several(base, three, with_cut_mix(recipe(base, cut_mix=1.0)))
-    assert adapter.metadata["trigger"] == "sks cat, olo robot, zwx monster"
+    assert adapter.provenance.facts["trigger"] == "sks cat, olo robot, zwx monster"
 
 
 def test_an_interrupted_run_resumes_to_the_same_adapter(base: Base, pair: list[Subject], tmp_path: Path) -> None:

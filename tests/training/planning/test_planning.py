@@ -9,7 +9,7 @@ import torch
 from tiny_models import KINDS, save_tiny
 from transformers import CLIPTokenizer
 
-from portraitist.adapters import Adapter
+from portraitist.adapters import load_adapter
 from portraitist.bases import Base, load_base
 from portraitist.bases.architectures import write_architecture
 from portraitist.bases.examples import get_example
@@ -44,7 +44,7 @@ def test_numbers_and_file_are_those_of_the_run(method: str, base: Base, tmp_path
     subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
     output = tmp_path / "cat.safetensors"
     train(base, subject, load_recipe(method, base.name, "sd", overrides=overrides), output=output)
-    adapter = Adapter.load(output)
+    adapter = load_adapter(output)
     assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.file == pytest.approx(output.stat().st_size, rel=0.01)
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,6 +19,7 @@ from portraitist.adapters.formats.native import NATIVE
 from portraitist.adapters.formats.peft import PEFT
 from portraitist.adapters.formats.svdiff_pytorch import SVDIFF_PYTORCH
 from portraitist.adapters.layer import Kind
+from portraitist.adapters.provenance import Provenance
 from portraitist.errors import BadConfig, BadFile
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "get_format",
     "list_formats",
     "load_any",
-    "read_facts",
+    "read_provenance",
 ]
 
 _FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, SVDIFF_PYTORCH, DIFFUSEKRONA)
@@ -79,14 +79,14 @@ def detect(path: Path) -> Format:
     raise BadFile(f"{path} seems to be {recognise(outline.shapes, outline.metadata)}, no adapter that can be read")
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+def read_provenance(path: Path) -> Provenance:
     """Return what this package noted in an adapter's file (base, trigger, recipe, ...); nothing for files of others.
 
     Raises:
         BadFile: If it is no adapter, or damaged.
     """
     file = detect(path).files(path)[0]
-    return own_facts(file, read_outline(file).metadata)
+    return Provenance(own_facts(file, read_outline(file).metadata))
 
 
 def load_any(path: Path, components: Components | None = None) -> Adapter:
@@ -139,7 +139,8 @@ def export(
         raise BadConfig(f"a rank is for LoRA, which the format {format} does not hold; leave the rank away")
     if path.is_dir() and not target.folder:
         raise BadConfig(f"{path} is a folder; the format {format} is one file, so name that")
-    _refuse_bank(adapter)
+    if adapter.space.check(adapter.values) is not None:
+        raise BadConfig("a bank of adapters cannot be written as one; choose one of them")
     energy: dict[str, float] = {}
     dropped: tuple[str, ...] = ()
     if rank is not None or (target.holds is not None and adapter.method.name not in target.holds):
@@ -160,16 +161,9 @@ def _can_hold(target: Format, adapter: Adapter) -> bool:
     return any(layer.spec.kind in kinds for layer in adapter.layers.values())
 
 
-def _refuse_bank(adapter: Adapter) -> None:
-    for layer, params in adapter.parameters.items():
-        shapes = adapter.layers[layer].shapes()
-        if any(tuple(value.shape) != shapes[key] for key, value in params.items()):
-            raise BadConfig("a bank of adapters cannot be written as one; choose one of them")
-
-
 def _fitting(adapter: Adapter, holds: Mapping[str, frozenset[Kind]]) -> tuple[Adapter, tuple[str, ...]]:
     """Return the part of an adapter that a format can hold, and the names of the layers that it cannot."""
     kinds = holds[adapter.method.name]
-    kept = {name: layer for name, layer in adapter.layers.items() if layer.spec.kind in kinds}
-    part = replace(adapter, layers=kept, parameters={name: adapter.parameters[name] for name in kept})
-    return part, tuple(name for name in adapter.layers if name not in kept)
+    kept = adapter.space.only(name for name, spec in adapter.space.specs.items() if spec.kind in kinds)
+    part = replace(adapter, space=kept, values={name: adapter.values[name] for name in kept.layers})
+    return part, tuple(name for name in adapter.layers if name not in kept.layers)

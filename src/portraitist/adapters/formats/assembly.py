@@ -13,7 +13,8 @@ from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.files import LAYER_LIMIT
 from portraitist.adapters.formats.naming import Naming
 from portraitist.adapters.layer import LayerSpec, recompress
-from portraitist.adapters.registry import get_method
+from portraitist.adapters.provenance import Provenance
+from portraitist.adapters.space import Space
 from portraitist.errors import BadFile
 
 # All linear and convolution layers of Stable Diffusion XL at rank 256 hold a quarter of this.
@@ -82,19 +83,15 @@ def build_lora(path: Path, factors: Mapping[str, Factors], metadata: Mapping[str
     total = sum(rank * (each.up.shape[0] + each.down.shape[1]) for each in factors.values())
     if total > _TOTAL_LIMIT:
         raise BadFile(f"{path}: its layers brought to their largest rank, {rank}, would hold {total:,} numbers")
-    method = get_method("lora")
-    alike = alike and first.scaling > 0
-    config = method.parse_config(
-        {"rank": rank, "alpha": first.scaling * rank if alike and first.scaling != 1 else None}
-    )
-    layers = {name: method.layer(each.spec, config) for name, each in factors.items()}
-    parameters = {}
+    alpha = first.scaling * rank if alike and first.scaling > 0 and first.scaling != 1 else None
+    space = Space.of("lora", {"rank": rank, "alpha": alpha}, [each.spec for each in factors.values()])
+    values = {}
     for name, each in factors.items():
-        shapes, missing = layers[name].shapes(), rank - each.rank
+        shapes, missing = space.shapes[name], rank - each.rank
         down = nn.functional.pad(each.down, (0, 0, 0, missing)).reshape(shapes["down"])
         up = nn.functional.pad(each.up, (0, missing)).reshape(shapes["up"])
-        parameters[name] = _frozen({"down": down, "up": up})
-    return Adapter(method, config, layers, parameters, dict(metadata))
+        values[name] = _frozen({"down": down, "up": up})
+    return Adapter(space, values, Provenance(dict(metadata)))
 
 
 @dataclass(frozen=True)
@@ -113,14 +110,12 @@ def build_krona(path: Path, factors: Mapping[str, KroneckerFactors], metadata: M
     sizes = {name: (each.w1.shape[0], each.w1.shape[1]) for name, each in factors.items()}
     common = Counter(sizes.values()).most_common(1)[0][0]
     others = tuple((name, *size) for name, size in sizes.items() if size != common)
-    method = get_method("krona")
-    config = method.parse_config({"out_factor": common[0], "in_factor": common[1], "factors": others})
-    layers = {name: method.layer(each.spec, config) for name, each in factors.items()}
-    parameters = {
-        name: _frozen({"a": each.w1, "b": each.w2.reshape(layers[name].shapes()["b"])})
-        for name, each in factors.items()
+    config = {"out_factor": common[0], "in_factor": common[1], "factors": others}
+    space = Space.of("krona", config, [each.spec for each in factors.values()])
+    values = {
+        name: _frozen({"a": each.w1, "b": each.w2.reshape(space.shapes[name]["b"])}) for name, each in factors.items()
     }
-    return Adapter(method, config, layers, parameters, dict(metadata))
+    return Adapter(space, values, Provenance(dict(metadata)))
 
 
 def build_shifts(
@@ -129,11 +124,8 @@ def build_shifts(
     """Build a spectral-shift adapter."""
     if not specs:
         raise BadFile(f"{path} holds no layer of an adapter")
-    method = get_method("svdiff")
-    config = method.parse_config({})
-    layers = {spec.name: method.layer(spec, config) for spec in specs}
-    parameters = {name: _frozen({"delta": shifts[name]}) for name in layers}
-    return Adapter(method, config, layers, parameters, dict(metadata))
+    space = Space.of("svdiff", {}, specs)
+    return Adapter(space, {name: _frozen({"delta": shifts[name]}) for name in space.layers}, Provenance(dict(metadata)))
 
 
 def check_product(where: str, *sizes: int) -> None:

@@ -142,9 +142,9 @@ def _scalings(file: Tensors) -> dict[str, LoraScaling]:
 
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
-    tensors = pipeline_tensors(adapter.parameters, adapter.config.scaling)  # type: ignore[attr-defined]
+    tensors = pipeline_tensors(adapter.values, adapter.config.scaling)  # type: ignore[attr-defined]
     file = path if path.suffix == ".safetensors" and not path.is_dir() else path / WEIGHTS
-    write_tensors(file, tensors, adapter.metadata, dtype)
+    write_tensors(file, tensors, adapter.provenance.facts, dtype)
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:

@@ -51,8 +51,8 @@ def flattened_name(layer: str, two_encoders: bool) -> str:
 
 def has_two_encoders(adapter: Adapter) -> bool:
     """Say whether an adapter's base has two text encoders, as far as the adapter knows."""
-    base = adapter.metadata.get("base")
-    family = str(base.get("family")) if isinstance(base, dict) else ""
+    base = adapter.provenance.base
+    family = (base.family or "") if base is not None else ""
     # All families with a transformer have several.
     return bool({"text_encoder_2", "transformer"} & {*adapter.components()}) or family.startswith(("sdxl", "flux"))
 
@@ -97,15 +97,15 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     rank, alpha = adapter.config.rank, adapter.config.scaling * adapter.config.rank  # type: ignore[attr-defined]
     two_encoders = has_two_encoders(adapter)
     tensors: dict[str, Tensor] = {}
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         name = flattened_name(layer, two_encoders)
         tensors[name + _DOWN] = params["down"]
         tensors[f"{name}.lora_up.weight"] = params["up"]
         tensors[f"{name}.alpha"] = tensor(float(alpha))
     metadata = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
-    if adapter.metadata.get("trigger"):
-        metadata["modelspec.trigger_phrase"] = str(adapter.metadata["trigger"])
-    write_tensors(path, tensors, adapter.metadata, dtype, metadata)
+    if adapter.provenance.trigger:
+        metadata["modelspec.trigger_phrase"] = adapter.provenance.trigger
+    write_tensors(path, tensors, adapter.provenance.facts, dtype, metadata)
 
 
 KOHYA = Format(

@@ -84,12 +84,12 @@ def _read_factor(file: Tensors, key: str, core: Tensor | None) -> tuple[Tensor, 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     scale, two_encoders = adapter.config.scale, has_two_encoders(adapter)  # type: ignore[attr-defined]
     tensors: dict[str, Tensor] = {}
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         name = flattened_name(layer, two_encoders)
         tensors[f"{name}.lokr_w1"] = params["a"]
         tensors[f"{name}.lokr_w2"] = params["b"] * scale
         tensors[f"{name}.alpha"] = tensor(1.0)
-    write_tensors(path, tensors, adapter.metadata, dtype, {"ss_network_module": "lycoris.kohya"})
+    write_tensors(path, tensors, adapter.provenance.facts, dtype, {"ss_network_module": "lycoris.kohya"})
 
 
 LOKR = Format(

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.files import FORMAT, load_adapter, save_adapter
+from portraitist.adapters.files import BANK_FORMAT, FORMAT, load_adapter, save_adapter
 from portraitist.adapters.formats.container import read_outline
 from portraitist.adapters.formats.format import Components, Format
 
 
 def _sniff(path: Path) -> bool:
-    return path.is_file() and read_outline(path).metadata.get("format") == FORMAT
+    return path.is_file() and read_outline(path).metadata.get("format") in (FORMAT, BANK_FORMAT)
 
 
 def _load(path: Path, components: Components | None) -> Adapter:

@@ -166,14 +166,14 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         folder = path if len(components) == 1 else path / component
         modules = {
             layer.partition(".")[2]: params
-            for layer, params in adapter.parameters.items()
+            for layer, params in adapter.values.items()
             if layer.startswith(f"{component}.")
         }
         tensors: dict[str, Tensor] = {}
         for module, params in modules.items():
             tensors[f"{_PREFIX}{module}.lora_A.weight"] = params["down"]
             tensors[f"{_PREFIX}{module}.lora_B.weight"] = params["up"]
-        write_tensors(folder / WEIGHTS, tensors, {**adapter.metadata, "component": component}, dtype)
+        write_tensors(folder / WEIGHTS, tensors, {**adapter.provenance.facts, "component": component}, dtype)
         with write_aside(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(_config(adapter, sorted(modules)), indent=2), encoding="utf-8")
 

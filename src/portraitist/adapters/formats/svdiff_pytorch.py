@@ -92,7 +92,7 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     if adapter.config.leak:  # type: ignore[attr-defined]
         raise BadConfig("files of svdiff-pytorch know no leak; only shifts trained with leak 0 can be written")
     tensors: dict[str, dict[str, Tensor]] = {}
-    for layer, params in adapter.parameters.items():
+    for layer, params in adapter.values.items():
         component, module = clip_path(layer)
         if component not in _FILES:
             raise BadConfig(f"files of svdiff-pytorch have no place for the {component}; they hold {', '.join(_FILES)}")
@@ -100,7 +100,7 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         missing = min(spec.out_features, spec.in_features) - delta.shape[0]
         tensors.setdefault(component, {})[module + _SUFFIX] = nn.functional.pad(delta, (0, missing))
     for component, shifts in tensors.items():
-        write_tensors(path / _FILES[component], shifts, adapter.metadata, dtype)
+        write_tensors(path / _FILES[component], shifts, adapter.provenance.facts, dtype)
 
 
 SVDIFF_PYTORCH = Format(

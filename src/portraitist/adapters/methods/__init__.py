@@ -1,12 +1,32 @@
-"""The methods, one file each. Adding one means adding its file and its line here."""
+"""The methods, one file each. Adding one means adding its file and its place in the tuple here."""
 
+from portraitist.adapters.combination import SIGN, combine
+from portraitist.adapters.method import Method
 from portraitist.adapters.methods.full import FULL
 from portraitist.adapters.methods.krona import KRONA
 from portraitist.adapters.methods.lidb import LIDB
 from portraitist.adapters.methods.lora import LORA
 from portraitist.adapters.methods.svdiff import SVDIFF
 from portraitist.adapters.methods.textual_inversion import TEXTUAL_INVERSION
-from portraitist.adapters.registry import register
+from portraitist.errors import BadConfig
 
-for _method in (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, FULL):
-    register(_method)
+_METHODS = (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, FULL)
+
+
+def list_methods() -> list[Method]:
+    """Return all methods."""
+    return list(_METHODS)
+
+
+def get_method(name: str) -> Method:
+    """Return a method by name, or several as one by their names with ``+`` between them.
+
+    Raises:
+        BadConfig: If there is none, naming those there are.
+    """
+    if SIGN in name:
+        return combine([get_method(part) for part in name.split(SIGN)])
+    for method in _METHODS:
+        if method.name == name:
+            return method
+    raise BadConfig(f"unknown method {name!r}; choose one of {', '.join(method.name for method in _METHODS)}")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, Way, require_plain
+from portraitist.adapters.method import Method, MethodConfig
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,6 @@ class FullConfig(MethodConfig):
 class FullLayer(AdapterLayer):
     """All numbers of one layer: ``weight`` in the layer's shape and, where it has one, ``bias``."""
 
-    reads_weight = True
-
     def __init__(self, spec: LayerSpec, config: FullConfig) -> None:
         super().__init__(spec)
         self.config = config
@@ -44,21 +42,17 @@ class FullLayer(AdapterLayer):
         """Return zeros."""
         return {name: torch.zeros(shape) for name, shape in self.shapes().items()}
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale the differences."""
-        return {name: value * scale for name, value in params.items()}
+    def bind(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Ask for a weight that shows its numbers, since it is computed with."""
+        require_plain(weight, f"full on {self.spec.name}")
 
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return the stored difference."""
         return params["weight"]
 
-    def delta_bias(self, params: Parameters) -> Tensor | None:
-        """Return the stored difference of the bias."""
-        return params.get("bias")
-
-    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
-        """Return True: one pass with ``W + dW`` costs half of two."""
-        return True
+    def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
+        """Change the weight: one pass with ``W + dW`` costs half of two."""
+        return Way.WEIGHT
 
 
 FULL = Method(

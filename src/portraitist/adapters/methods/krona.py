@@ -7,6 +7,7 @@ layers; a convolution's ``B [b1, b2, kh, kw]`` has its kernel, as in LyCORIS' Lo
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -14,8 +15,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, LowRank, Parameters, group_samples
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.layer import (
+    AdapterLayer,
+    Kind,
+    LayerSpec,
+    LowRank,
+    Parameters,
+    Scale,
+    Way,
+    bank_size,
+    group_samples,
+    times,
+)
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 # (out_factor, in_factor) by name; "paper" is its best setting, "release-script" that of its published scripts.
@@ -111,13 +123,15 @@ class _KronaLayer(AdapterLayer):
         b = _draw(second, self.b1, torch.Size(shape[1:]).numel(), generator)
         return {"a": a, "b": b.reshape(shape)}
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale B, the larger factor with zeros at the start."""
-        return {"a": params["a"], "b": params["b"] * scale}
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Scale B, which has zeros at the start; a sum of several is no Kronecker product."""
+        (params,), (scale,) = parts, scales
+        return {"a": params["a"], "b": times(params["b"], scale)}
 
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``A (x) B``."""
-        a, b = params["a"], params["b"].flatten(params["a"].ndim - 1) * self.config.scale
+        first = 1 if bank_size(self, params) is None else 2
+        a, b = params["a"], params["b"].flatten(first) * self.config.scale
         product = torch.einsum("...ij,...kl->...ikjl", a, b)
         return product.flatten(-4, -3).flatten(-2, -1).unflatten(-1, self.spec.shape[1:])
 
@@ -129,13 +143,13 @@ class _KronaLayer(AdapterLayer):
 class KronaLinear(_KronaLayer):
     """A Kronecker change of a linear layer: ``a [a1, a2]``, ``b [b1, b2]``."""
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return ``(A (x) B) x`` without building the product."""
         a, b = params["a"], params["b"] * self.config.scale
-        bank = a.ndim == 3
-        grouped = group_samples(x, a.shape[0]).flatten(1, -2) if bank else x.flatten(0, -2)
+        bank = bank_size(self, params)
+        grouped = x.flatten(0, -2) if bank is None else group_samples(x, bank).flatten(1, -2)
         blocks = grouped.unflatten(-1, (self.a2, self.b2))
-        if bank:  # one singleton axis for the tokens
+        if bank is not None:  # one singleton axis for the tokens
             a, b = a.unsqueeze(1), b.unsqueeze(1)
         bt = b.transpose(-1, -2)
         change = a @ (blocks @ bt) if self._b_first else (a @ blocks) @ bt
@@ -145,12 +159,13 @@ class KronaLinear(_KronaLayer):
 class KronaConv(_KronaLayer):
     """A Kronecker change of a convolution: ``a [a1, a2]``, ``b [b1, b2, kh, kw]``; groups are not supported."""
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the convolution of the a2 blocks of channels with B, mixed by A, or mixed first."""
         a, b = params["a"], params["b"] * self.config.scale
-        if a.ndim == 3:
-            parts = zip(group_samples(x, a.shape[0]), a, params["b"], strict=True)
-            return torch.cat([self.delta(part, y, {"a": each_a, "b": each_b}) for part, each_a, each_b in parts])
+        bank = bank_size(self, params)
+        if bank is not None:
+            parts = zip(group_samples(x, bank), a, params["b"], strict=True)
+            return torch.cat([self.act(way, part, y, {"a": each_a, "b": each_b}) for part, each_a, each_b in parts])
         blocks = x.unflatten(1, (self.a2, self.b2))
         change = _mix(a, self._convolve(blocks, b)) if self._b_first else self._convolve(_mix(a, blocks), b)
         return change.flatten(1, 2)

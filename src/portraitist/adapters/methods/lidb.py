@@ -16,16 +16,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
-    AdapterLayer,
     Kind,
     LayerSpec,
     LowRank,
     Parameters,
+    Scale,
+    SeededLayer,
+    Way,
+    bank_size,
     group_samples,
     has_shape_only,
     recompress,
+    side_by_side,
+    times,
 )
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 # Numbers of an auxiliary basis; those of the widest layers known have an eighth of it.
@@ -67,10 +72,8 @@ def auxiliary_basis(seed: int, name: str, side: str, size: int, dimension: int) 
     return (q * r.diagonal().sign()).float()
 
 
-class LidbLinear(AdapterLayer):
+class LidbLinear(SeededLayer):
     """LiDB on a linear layer: ``a [a, r]`` on the output side, ``b [r, b]`` on the input side."""
-
-    draws = True
 
     def __init__(self, spec: LayerSpec, config: LidbConfig) -> None:
         super().__init__(spec)
@@ -114,16 +117,18 @@ class LidbLinear(AdapterLayer):
             self._placed = (a_aux.to(a), b_aux.to(a))
         return self._placed[0] @ a, b @ self._placed[1]
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale ``B_train``."""
-        return {"a": params["a"], "b": params["b"] * scale}
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Stack the trained factors, ``B_train`` scaled: adapters in the same subspaces add exactly."""
+        b = [times(part["b"], scale) for part, scale in zip(parts, scales, strict=True)]
+        return {"a": side_by_side([part["a"] for part in parts], -1), "b": side_by_side(b, -2)}
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the change through the equal LoRA, whose factors cost next to nothing to build."""
         up, down = self.factors(params)
-        if up.ndim == 2:
+        bank = bank_size(self, params)
+        if bank is None:
             return F.linear(F.linear(x, down), up)
-        grouped = group_samples(x, up.shape[0]).flatten(1, -2)
+        grouped = group_samples(x, bank).flatten(1, -2)
         return (grouped @ down.transpose(1, 2) @ up.transpose(1, 2)).reshape(*x.shape[:-1], self.spec.out_features)
 
     def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
@@ -132,10 +137,6 @@ class LidbLinear(AdapterLayer):
         if rank is None or rank >= self.config.rank:
             return LowRank(up, down, 1.0)
         return recompress(up, down, rank)
-
-    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
-        """Stack the trained factors: adapters in the same subspaces add exactly."""
-        return {"a": torch.cat([part["a"] for part in parts], 1), "b": torch.cat([part["b"] for part in parts], 0)}
 
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``A_aux A_train B_train B_aux``."""

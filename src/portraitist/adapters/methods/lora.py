@@ -19,11 +19,16 @@ from portraitist.adapters.layer import (
     LayerSpec,
     LowRank,
     Parameters,
+    Scale,
+    Way,
     apply_weight,
+    bank_size,
     group_samples,
     recompress,
+    side_by_side,
+    times,
 )
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig
 
 
@@ -62,15 +67,10 @@ class _LoraLayer(AdapterLayer):
             return LowRank(up, down, 1.0)
         return recompress(up, down, rank)
 
-    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
-        """Stack the factors."""
-        return {
-            "down": torch.cat([part["down"] for part in parts], 0),
-            "up": torch.cat([part["up"] for part in parts], 1),
-        }
-
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        return {"down": params["down"], "up": params["up"] * scale}
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Stack the factors, ``up`` scaled."""
+        up = [times(part["up"], scale) for part, scale in zip(parts, scales, strict=True)]
+        return {"down": side_by_side([part["down"] for part in parts], 0), "up": side_by_side(up, 1)}
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         shapes = self.shapes()
@@ -86,12 +86,13 @@ class LoraLinear(_LoraLayer):
         rank = self.config.rank
         return {"down": (rank, self.spec.in_features), "up": (self.spec.out_features, rank)}
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return ``scaling * up(down(x))``."""
         down, up = params["down"], params["up"]
-        if down.ndim == 2:
+        bank = bank_size(self, params)
+        if bank is None:
             return F.linear(F.linear(x, down), up * self.config.scaling)
-        flat = group_samples(x, down.shape[0]).reshape(down.shape[0], -1, x.shape[-1])
+        flat = group_samples(x, bank).reshape(bank, -1, x.shape[-1])
         change = flat @ down.transpose(1, 2) @ (up * self.config.scaling).transpose(1, 2)
         return change.reshape(*x.shape[:-1], self.spec.out_features)
 
@@ -113,14 +114,14 @@ class LoraConv(_LoraLayer):
         rank = self.config.rank
         return {"down": (rank, *self.spec.shape[1:]), "up": (self.spec.out_features, rank, 1, 1)}
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the 1x1 ``up`` of the strided ``down``."""
         down, up = params["down"], params["up"] * self.config.scaling
-        if down.ndim == 4:
+        bank = bank_size(self, params)
+        if bank is None:
             return F.conv2d(F.conv2d(x, down, None, self.spec.stride, self.spec.padding, self.spec.dilation), up)
-        hidden = apply_weight(self.spec, x, down)
-        count = up.shape[0]
-        mixed = torch.einsum("nor,nbrhw->nbohw", up.flatten(2), group_samples(hidden, count))
+        hidden = group_samples(apply_weight(self.spec, x, down), bank)
+        mixed = torch.einsum("nor,nbrhw->nbohw", up.flatten(2), hidden)
         return mixed.flatten(0, 1)
 
     def delta_weight(self, params: Parameters) -> Tensor:

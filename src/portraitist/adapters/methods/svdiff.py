@@ -30,11 +30,16 @@ from portraitist.adapters.layer import (
     LayerSpec,
     LowRank,
     Parameters,
+    Scale,
+    Way,
     apply_weight,
+    bank_size,
     from_singular,
     group_samples,
+    require_plain,
+    times,
 )
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.adapters.spectrum import Spectrum, spectrum_of
 from portraitist.errors import BadConfig, MissingBase
 
@@ -61,8 +66,6 @@ class SvdiffConfig(MethodConfig):
 class SpectralLayer(AdapterLayer):
     """Spectral shifts of a matrix: ``delta [r]``, r singular values from the largest."""
 
-    reads_weight = True
-
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
         self.config = config
@@ -75,6 +78,8 @@ class SpectralLayer(AdapterLayer):
             and spec.padding == (0, 0)
         )
         self._dense = self._apart
+        # The way of a matrix whose decomposition is known by one side.
+        self._usual = Way.OUTPUT
         self._bound: tuple[Tensor, Tensor | None, Spectrum] | None = None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -86,88 +91,99 @@ class SpectralLayer(AdapterLayer):
         """Return zeros."""
         return {"delta": torch.zeros(self.shapes()["delta"])}
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale the shifts inside the ReLU, as the authors do."""
-        return {"delta": params["delta"] * scale}
-
     def joined(self, other: AdapterLayer) -> AdapterLayer | None:
         """Sum shifts inside the ReLU (eq. 4); the layer with more of them has room for the sum."""
         if not isinstance(other, SpectralLayer) or other.config.leak != self.config.leak:
             return None
         return max(self, other, key=lambda layer: layer.shapes()["delta"])
 
-    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
-        """Add shifts, those that one has fewer as zeros, and a bank's to a single adapter's or another bank's."""
-        length = self.shapes()["delta"][0]
-        shifts = [F.pad(part["delta"], (0, length - part["delta"].shape[-1])) for part in parts]
-        if any(shift.ndim == 2 for shift in shifts):
-            banks = [shift if shift.ndim == 2 else shift[None] for shift in shifts]
-            count = math.lcm(*map(len, banks))
-            shifts = [bank.repeat_interleave(count // len(bank), 0) for bank in banks]
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Scale and add shifts inside the ReLU, as the authors do.
+
+        Those that one has fewer count as zeros, and a bank's are added to a single adapter's or another bank's.
+        """
+        shifts = [times(part["delta"], scale) for part, scale in zip(parts, scales, strict=True)]
+        if len(shifts) == 1:
+            return {"delta": shifts[0]}
+        length, sizes = self.shapes()["delta"][0], [bank_size(self, part) for part in parts]
+        shifts = [F.pad(shift, (0, length - shift.shape[-1])) for shift in shifts]
+        if any(size is not None for size in sizes):
+            count = math.lcm(*(size or 1 for size in sizes))
+            shifts = [
+                shift.expand(count, -1) if size is None else shift.repeat_interleave(count // size, 0)
+                for shift, size in zip(shifts, sizes, strict=True)
+            ]
         return {"delta": torch.stack(shifts).sum(0)}
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Look the weight's decomposition up, or compute it once, and see which way it opens."""
+        require_plain(weight, f"svdiff on {self.spec.name}")
         spectrum = spectrum_of(weight)
-        self._bound = weight.detach(), None if bias is None else bias.detach(), spectrum
+        self._bound = weight, bias, spectrum
         # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
         # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.
         one_sided, left = not spectrum.complete, spectrum.left
         open_end = left if self.spec.kind is Kind.EMBEDDING else not left and not self._pointwise
         self._dense = self._apart or (one_sided and open_end)
-        at_input = one_sided and not left and self._pointwise
-        # The smallest singular values cannot be reached through the input.
-        self.changes_input = at_input and self.shapes()["delta"][0] <= spectrum.one_sided
-        self.reads_output = one_sided and not at_input and not self._dense
+        if self._dense or not one_sided:
+            self._usual = Way.OUTPUT
+        elif left or not self._pointwise:
+            self._usual = Way.FROZEN_OUTPUT
+        else:  # the smallest singular values cannot be reached through the input
+            self._usual = Way.INPUT if self.shapes()["delta"][0] <= spectrum.one_sided else Way.OUTPUT
 
-    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
-        """Say whether a nearly square matrix meets so many positions that building its changed weight pays."""
-        if not (self._pointwise and self._base()[2].complete):
-            return False
+    def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
+        """Choose by the decomposition that there is; of a nearly square matrix by how many positions it meets."""
+        weight, _, spectrum = self._base()
+        if not (self._pointwise and spectrum.complete):
+            return self._usual
         short, long = sorted((self.spec.out_features, self.spec.in_features))
-        weights = params["delta"].shape[0] if params["delta"].ndim == 2 else 1
+        weights = bank_size(self, params) or 1
         positions = x.numel() // self.spec.in_features
         # Beyond the frozen layer's passes: positions long short + 2 weights long short^2, or 3 positions short^2.
-        return positions * (3 * short - long) > 2 * weights * long * short
+        if positions * (3 * short - long) > 2 * weights * long * short:
+            return Way.WEIGHT
+        everything = params["delta"].shape[-1] == spectrum.sigma.shape[0]
+        return Way.WHOLE if alone and everything and not weight.requires_grad else Way.OUTPUT
 
-    def changed_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, params: Parameters) -> Tensor | None:
-        """Take the way whose backward pass needs the decomposition only, where there is all of it."""
-        spectrum, delta = self._base()[2], params["delta"]
-        everything = self._pointwise and spectrum.complete and delta.shape[-1] == spectrum.sigma.shape[0]
-        if not everything or weight.requires_grad or self.rebuilds_weight(x, params):
-            return None
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the whole output, ``x V diag(rho) V^T`` at the input, or the change of the output."""
+        if way is Way.WHOLE:
+            return self._whole(x, params)
+        if way is Way.INPUT:
+            return self._along_side(x, self._changes(params["delta"]), bank_size(self, params))
+        return super().act(way, x, y, params) if self._dense else self._at_output(way, x, y, params)
+
+    def _whole(self, x: Tensor, params: Parameters) -> Tensor:
+        """Take the way whose backward pass needs the decomposition only."""
+        (weight, bias, spectrum), delta = self._base(), params["delta"]
         device = x.device.type
         autocast = not x.is_meta and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
-        changes, sigma = self._spread(self._changes(delta), x), self._spread(spectrum.sigma, x)
+        changes = self._spread(self._changes(delta), x, bank_size(self, params))
+        sigma = self._spread(spectrum.sigma, x, None)
         fixed = [None if tensor is None else tensor.to(dtype) for tensor in (weight, bias, spectrum.u, spectrum.v)]
         y: Tensor = _ThroughSpectrum.apply(x.to(dtype), changes, sigma, self.spec, *fixed)  # type: ignore[no-untyped-call]
         return y
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
-        """Return the change of the output: of the singular values known by one side, and of those known by both."""
-        if self._dense:
-            return super().delta(x, y, params)
-        weight, bias, spectrum = self._base()
-        changes = self._changes(params["delta"])
+    def _at_output(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return the change by the singular values known by one side, and by those known by both."""
+        weight, bias, spectrum = self._detached()
+        changes, bank = self._changes(params["delta"]), bank_size(self, params)
         one_sided, rest = changes[..., : spectrum.one_sided], changes[..., spectrum.one_sided :]
         parts = []
-        if one_sided.shape[-1] and self.reads_output:  # an embedding's output is its right side
+        if one_sided.shape[-1] and way is Way.FROZEN_OUTPUT:  # an embedding's output is its right side
             linear = y if bias is None else y - (bias[:, None, None] if self.spec.kind is Kind.CONV else bias)
-            parts.append(self._along_side(linear, one_sided))
+            parts.append(self._along_side(linear, one_sided, bank))
         elif one_sided.shape[-1]:
-            parts.append(apply_weight(self.spec, self._along_side(x, one_sided), weight.to(x.dtype)))
+            parts.append(apply_weight(self.spec, self._along_side(x, one_sided, bank), weight.to(x.dtype)))
         if rest.shape[-1]:
-            parts.append(self._through(x, rest, y.dtype))
+            parts.append(self._through(x, rest, y.dtype, bank))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-    def delta_input(self, x: Tensor, params: Parameters) -> Tensor:
-        """Return ``x V diag(rho) V^T``: the frozen layer does the rest."""
-        return self._along_side(x, self._changes(params["delta"]))
 
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``U diag(e) V^T`` in the weight's shape."""
-        weight, _, spectrum = self._base()
+        weight, _, spectrum = self._detached()
         changes = self._changes(params["delta"])
         rho, rest = self._relative(changes), changes[..., spectrum.one_sided :]
         matrix = weight.flatten(1).to(changes.dtype)
@@ -183,7 +199,7 @@ class SpectralLayer(AdapterLayer):
 
     def low_rank(self, params: Parameters, rank: int | None) -> LowRank:
         """Return the largest changes of singular values with their vectors; no decomposition is needed."""
-        weight, _, spectrum = self._base()
+        weight, _, spectrum = self._detached()
         changes = self._changes(params["delta"])
         count = self._relative(changes).shape[-1]
         matrix, side = weight.flatten(1).to(changes), spectrum.side[:, :count].to(changes)
@@ -198,6 +214,10 @@ class SpectralLayer(AdapterLayer):
             raise MissingBase(f"{self.spec.name}: spectral shifts mean nothing without the base they were trained on")
         return self._bound
 
+    def _detached(self) -> tuple[Tensor, Tensor | None, Spectrum]:
+        weight, bias, spectrum = self._base()
+        return weight.detach(), None if bias is None else bias.detach(), spectrum
+
     def _changes(self, delta: Tensor) -> Tensor:
         """Return ``e = relu(sigma + delta) - sigma`` in float32 at least, exactly 0 where delta is."""
         delta = delta if delta.dtype is torch.float64 else delta.float()
@@ -211,7 +231,7 @@ class SpectralLayer(AdapterLayer):
         one_sided = changes[..., : spectrum.one_sided]
         return one_sided / spectrum.sigma[: one_sided.shape[-1]].to(changes)
 
-    def _along_side(self, hidden: Tensor, changes: Tensor) -> Tensor:
+    def _along_side(self, hidden: Tensor, changes: Tensor, bank: int | None) -> Tensor:
         """Return ``S diag(rho) S^T`` applied to the channels, S being the side whose vectors are all there.
 
         With more than twice as many positions as channels the product of the three matrices is built once, which saves
@@ -219,11 +239,11 @@ class SpectralLayer(AdapterLayer):
         """
         rho = self._relative(changes)
         side = self._base()[2].side[:, : rho.shape[-1]].to(hidden.dtype)
-        if rho.ndim == 1 and hidden.numel() > 2 * side.shape[0] ** 2:
+        if bank is None and hidden.numel() > 2 * side.shape[0] ** 2:
             return self._mix(hidden, (side * rho.to(side.dtype)) @ side.T)
-        return self._mix(self._mix(hidden, side.T) * self._spread(rho, hidden).to(hidden.dtype), side)
+        return self._mix(self._mix(hidden, side.T) * self._spread(rho, hidden, bank).to(hidden.dtype), side)
 
-    def _through(self, x: Tensor, changes: Tensor, dtype: torch.dtype) -> Tensor:
+    def _through(self, x: Tensor, changes: Tensor, dtype: torch.dtype, bank: int | None) -> Tensor:
         """Return ``U diag(e) V^T x`` for the last of the singular values, whose vectors on both sides are there."""
         spectrum = self._base()[2]
         first = self.shapes()["delta"][0] - changes.shape[-1]
@@ -232,10 +252,10 @@ class SpectralLayer(AdapterLayer):
             u, v, hidden = v, u, F.embedding(x, u)
         else:
             hidden = apply_weight(self.spec, x, v.T.unflatten(-1, self.spec.shape[1:]))
-        return self._mix(hidden * self._spread(changes, hidden).to(dtype), u)
+        return self._mix(hidden * self._spread(changes, hidden, bank).to(dtype), u)
 
-    def _spread(self, values: Tensor, hidden: Tensor) -> Tensor:
-        return spread(values, hidden, self.spec.kind is Kind.CONV)
+    def _spread(self, values: Tensor, hidden: Tensor, bank: int | None) -> Tensor:
+        return spread(values, hidden, self.spec.kind is Kind.CONV, bank)
 
     def _mix(self, hidden: Tensor, matrix: Tensor) -> Tensor:
         return mix(hidden, matrix, self.spec.kind is Kind.CONV)
@@ -284,10 +304,10 @@ def mix(hidden: Tensor, matrix: Tensor, conv: bool) -> Tensor:
     return F.linear(hidden.movedim(1, -1), matrix).movedim(-1, 1)  # channels-last memory
 
 
-def spread(values: Tensor, hidden: Tensor, conv: bool) -> Tensor:
-    """Lay ``[r]``, or ``[N, r]`` for N groups of samples, out to be multiplied with hidden channels."""
-    if values.ndim == 2:
-        samples = group_samples(hidden, values.shape[0]).shape[1]
+def spread(values: Tensor, hidden: Tensor, conv: bool, bank: int | None) -> Tensor:
+    """Lay ``[r]``, or ``[N, r]`` for a bank of N and as many groups of samples, out to meet hidden channels."""
+    if bank is not None:
+        samples = group_samples(hidden, bank).shape[1]
         values = values.repeat_interleave(samples, 0)
         return values[..., None, None] if conv else values.reshape(len(values), *(1,) * (hidden.ndim - 2), -1)
     return values[:, None, None] if conv else values
@@ -295,8 +315,6 @@ def spread(values: Tensor, hidden: Tensor, conv: bool) -> Tensor:
 
 class NormShift(AdapterLayer):
     """Shifts of a norm's scale: ``delta [n]``, added without ReLU."""
-
-    reads_weight = True
 
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
@@ -309,17 +327,13 @@ class NormShift(AdapterLayer):
         """Return zeros."""
         return {"delta": torch.zeros(self.spec.shape)}
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Scale the shifts."""
-        return {"delta": params["delta"] * scale}
-
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return the shifts."""
         return params["delta"]
 
-    def rebuilds_weight(self, x: Tensor, params: Parameters) -> bool:
-        """Return True: a changed scale costs nothing."""
-        return True
+    def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
+        """Change the weight: a changed scale costs nothing."""
+        return Way.WEIGHT
 
 
 def _sum_config(configs: Sequence[SvdiffConfig]) -> SvdiffConfig | None:

@@ -11,8 +11,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, group_samples
-from portraitist.adapters.registry import Method, MethodConfig
+from portraitist.adapters.layer import (
+    AdapterLayer,
+    Kind,
+    LayerSpec,
+    Parameters,
+    Scale,
+    Way,
+    bank_size,
+    group_samples,
+    require_plain,
+    side_by_side,
+    times,
+)
+from portraitist.adapters.method import Method, MethodConfig
 from portraitist.errors import BadConfig, MissingBase
 
 
@@ -42,9 +54,6 @@ class TextualInversionConfig(MethodConfig):
 class InvertedEmbedding(AdapterLayer):
     """New rows of an embedding: ``offset [n, width]`` from the starting rows."""
 
-    reads_weight = True
-    reads_output = True
-
     def __init__(self, spec: LayerSpec, config: TextualInversionConfig) -> None:
         super().__init__(spec)
         self.config = config
@@ -62,27 +71,31 @@ class InvertedEmbedding(AdapterLayer):
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Remember the rows that are exchanged and those to start from."""
+        require_plain(weight, f"textual-inversion on {self.spec.name}")
         ids = torch.tensor(self.config.token_ids, device=weight.device)
         starts = torch.tensor(self.config.starts, device=weight.device)
         self._rows = ids, (weight[starts] - weight[ids]).detach()
 
-    def scaled(self, params: Parameters, scale: float) -> dict[str, Tensor]:
-        """Move only part of the way from the frozen rows to the new ones."""
-        step = self._bound()[1].to(params["offset"])
-        return {"offset": scale * (params["offset"] + step) - step}
+    def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
+        """Put the words of all parts side by side, moved part of the way from their frozen rows to the new ones."""
+        moved = [self._moved(part["offset"], scale) for part, scale in zip(parts, scales, strict=True)]
+        return {"offset": side_by_side(moved, 0)}
 
-    def added(self, parts: Sequence[Parameters]) -> dict[str, Tensor]:
-        """Put the words of all parts side by side."""
-        return {"offset": torch.cat([part["offset"] for part in parts])}
+    def _moved(self, offset: Tensor, scale: Scale) -> Tensor:
+        if isinstance(scale, float) and scale == 1.0:  # also where the frozen rows are not known
+            return offset
+        step = self._bound()[1].to(offset)
+        return times(offset + step, scale) - step
 
-    def delta(self, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the difference between new and frozen rows where a chosen token stands, ``[.., width]``."""
         ids, step = self._bound()
         change = params["offset"] + step.to(params["offset"])
         chosen = (x.unsqueeze(-1) == ids).to(change.dtype)
-        if change.ndim == 2:
+        bank = bank_size(self, params)
+        if bank is None:
             return chosen @ change
-        grouped = group_samples(chosen, change.shape[0])
+        grouped = group_samples(chosen, bank)
         return (grouped.flatten(1, -2) @ change).reshape(*x.shape, -1)
 
     def delta_weight(self, params: Parameters) -> Tensor:

@@ -125,7 +125,7 @@ def run_demo(base: Base, example: Example, recipe: Recipe, folder: Path, samplin
         adapter=adapter,
         adapter_file=file,
         comparisons=comparisons,
-        training_seconds=adapter.metadata["training"]["seconds"],
+        training_seconds=adapter.provenance.training["seconds"],
         total_seconds=time.monotonic() - started,
         base_parameters=sum(p.numel() for module in base.components.values() for p in module.parameters()),
         settings=_settings(base, sampling),

@@ -336,7 +336,7 @@ def subjects_of(pair: Pair, base: Base, folder: Path, seed: int = 0) -> tuple[Su
 
 
 def _seconds(adapter: Adapter) -> float:
-    return float(adapter.metadata["training"]["seconds"])
+    return float(adapter.provenance.training["seconds"])
 
 
 def _facts(study: PairStudy, base: Base, recogniser: Recogniser, recipes: Mapping[str, Recipe]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from portraitist.toyland.world.colours import pick
 from portraitist.toyland.world.hands import monsters, people, robots
-from portraitist.toyland.world.hands.layers import NOTHING
+from portraitist.toyland.world.hands.worn import COVERING, PINNED
 from portraitist.toyland.world.pictures import PHOTO, Appearance, PictureSpec
 from portraitist.toyland.world.scenes import PLAIN
 
@@ -35,7 +35,7 @@ _PLAIN_PHRASES = (
     "in front of a plain {colour} background",
     "on {article} {colour} background",
     "against {article} {colour} wall",
-    "with a plain {colour} background",
+    "against a plain {colour} background",
 )
 STYLE_PHRASES: dict[str, tuple[str, ...]] = {
     "pencil sketch": ("a pencil sketch of {}", "a pencil drawing of {}", "{}, pencil sketch"),
@@ -83,7 +83,7 @@ class Description:
 
     Attributes:
         noun: What they are.
-        colour: A colour that goes before the noun, or nothing.
+        colour: Pattern and colour, which go before the noun, or nothing.
         mood: A participle, or nothing.
         traits: What they have: noun phrases.
         wearing: What they wear: noun phrases.
@@ -110,7 +110,7 @@ def caption(spec: PictureSpec, rng: np.random.Generator, detail: Detail | None =
     elif rng.random() < 0.15:
         text = _MIRRORED_PHRASE.format(who[1], who[0])
     else:
-        text = pick(rng, _COMPANY_PHRASES).format(*who)
+        text = _company_phrase(who[0], rng).format(*who)
     if rng.random() < detail.scene:
         text = f"{text} {scene_phrase(spec.scene, spec.colour, rng)}"
     text = text.rstrip(",")
@@ -119,6 +119,13 @@ def caption(spec: PictureSpec, rng: np.random.Generator, detail: Detail | None =
     if rng.random() < detail.style:
         return pick(rng, STYLE_PHRASES[spec.style]).format(text)
     return text
+
+
+def _company_phrase(first: str, rng: np.random.Generator) -> str:
+    """Choose how two are joined; after a list, ``and`` would make the second one of its items."""
+    phrase = pick(rng, _COMPANY_PHRASES)
+    listing = any(f" {word} " in first for word in ("with", "wearing", "holding"))
+    return "{} next to {}" if phrase == "{} and {}" and listing else phrase
 
 
 def plain_caption(spec: PictureSpec) -> str:
@@ -147,7 +154,9 @@ def describe(subject: Appearance, coloured: bool = True) -> Description:
     if not coloured:
         words = dict.fromkeys(words, "")
     kind = subject.identity.kind
-    worn = [_coloured(parts.get(slot, NOTHING), words.get(slot, "")) for slot in ("hat", "neckwear") if parts.get(slot)]
+    worn = [_coloured(parts[slot], words.get(slot, "")) for slot in ("hat", "neckwear") if parts.get(slot)]
+    if parts.get("hat") in PINNED:
+        worn[0] += _where_pinned(parts, kind)
     holding = _coloured(parts["held"], words.get("held", "")) if parts["held"] else ""
     if kind == "person":
         return _describe_person(parts, words, coloured, worn, holding)
@@ -155,8 +164,7 @@ def describe(subject: Appearance, coloured: bool = True) -> Description:
     if kind == "cat":
         return _describe_cat(parts, colour, coloured, worn, holding)
     if kind == "robot":
-        top = robots.TOPS[parts["top"]]
-        return Description("robot", colour, "", (top,), tuple(worn), holding)
+        return _describe_robot(parts, subject.identity.part("texture"), colour, worn, holding)
     top, pattern = monsters.TOPS.get(parts["top"], ""), monsters.PATTERNS.get(parts["pattern"], "")
     traits = tuple(trait for trait in (top, monsters.EYES[parts["eyes"]], pattern) if trait)
     return Description("monster", colour, monsters.MOUTHS[parts["mouth"]], traits, tuple(worn), holding)
@@ -177,7 +185,7 @@ def _describe_person(
         traits.append(f"{parts['ears']} ears")
     if coloured:
         traits.append(f"{parts['skin']} skin")
-        if parts["mood"] not in ("laughing", "asleep") and not parts["sunglasses"]:
+        if parts["mood"] not in ("laughing", "sleeping") and not parts["sunglasses"]:
             traits.append(f"{parts['iris']} eyes")
     garment, colour = parts["clothes"], words.get("cloth", "")
     clothes = f"{colour} {garment}".strip()
@@ -190,7 +198,8 @@ def _describe_person(
 
 def _describe_cat(parts: dict[str, str], colour: str, coloured: bool, worn: list[str], holding: str) -> Description:
     coat = parts["coat"]
-    noun = f"{coat} cat" if coat in ("striped", "spotted", "white-chested") else "cat"
+    before = coat if coat in ("striped", "spotted", "white-chested") else ""
+    colour = f"{before} {colour}".strip()
     traits = []
     if coat == "patched":
         traits.append(f"{parts['mark']} patches" if coloured else "patches")
@@ -206,21 +215,37 @@ def _describe_cat(parts: dict[str, str], colour: str, coloured: bool, worn: list
     mood = {"closed": "sleeping", "happy": "smiling", "wink": "winking"}.get(eyes, "")
     if parts["mouth"] == "meow":
         mood = mood or "meowing"
-    return Description(noun, colour, mood, tuple(traits), tuple(worn), holding)
+    return Description("cat", colour, mood, tuple(traits), tuple(worn), holding)
+
+
+def _describe_robot(parts: dict[str, str], texture: str, colour: str, worn: list[str], holding: str) -> Description:
+    front = parts["front"] if parts["front"] in ("buttons", "bolts") else f"a {parts['front']}"
+    traits = [robots.TOPS[parts["top"]], robots.EYES[parts["eyes"]], f"{front} on its chest"]
+    if texture != "plain":
+        traits.append(texture)
+    return Description("robot", colour, robots.MOUTHS[parts["mouth"]], tuple(traits), tuple(worn), holding)
 
 
 def hair(parts: dict[str, str], coloured: bool = True) -> str:
     """Return words such as ``long red hair``."""
     if parts["hair"] == people.BALD:
         return "a bald head"
-    style = hair_style(parts["hair"]).format(parts["hair colour"] if coloured else "")
-    words = " ".join(style.split())
+    style = hair_style(parts["hair"])
+    if parts.get("hat") in COVERING and style in people.UNDER_HATS:
+        style = "{} hair" if coloured else "hair"
+    words = " ".join(style.format(parts["hair colour"] if coloured else "").split())
     return f"{article(words[2:])} {words[2:]}" if words.startswith("a ") else words
 
 
 def hair_style(drawing: str) -> str:
     """Return the words for a drawing of hair, with a gap for its colour; empty for none."""
     return next((style for style, drawings in people.HAIR_STYLES.items() if drawing in drawings), "")
+
+
+def _where_pinned(parts: dict[str, str], kind: str) -> str:
+    if kind == "person":
+        return " on their head" if parts["hair"] == people.BALD else " in their hair"
+    return " on its head"
 
 
 def _coloured(thing: str, colour: str) -> str:

@@ -156,7 +156,7 @@ def _person(rng: np.random.Generator) -> tuple[Parts, Colours]:
         "glasses": _sometimes(rng, 0.25, people.GLASSES),
         "cheeks": _sometimes(rng, 0.45, people.CHEEKS),
     }
-    return parts, {"hair": hair, "brow": darker(hair, 0.72), "skin": skin, "iris": iris}
+    return parts, {"hair": hair, "brow": darker(hair, 0.72), "skin": skin, "freckle": darker(skin, 0.56), "iris": iris}
 
 
 def _robot(rng: np.random.Generator) -> tuple[Parts, Colours]:
@@ -168,7 +168,7 @@ def _robot(rng: np.random.Generator) -> tuple[Parts, Colours]:
         "texture": pick(rng, textures) if rng.random() < 0.4 else textures[0],
         "sides": pick(rng, robots.SIDES),
         "top": pick(rng, tuple(robots.TOPS)),
-        "eyes": pick(rng, robots.EYES),
+        "eyes": pick(rng, tuple(robots.EYES)),
         "front": pick(rng, robots.FRONTS),
     }
     return parts, {"base": base}
@@ -212,7 +212,8 @@ def _cat(rng: np.random.Generator) -> tuple[Parts, Colours]:
         "whiskers": "dark" if word in ("white", "cream", "pink") else "white",
         "glasses": _sometimes(rng, 0.1, ("glasses",)),
     }
-    return parts, {"fur": fur, "mark": mark, "iris": iris}
+    lid = (150, 144, 152) if word == "black" else (42, 36, 48)
+    return parts, {"fur": fur, "mark": mark, "iris": iris, "lid": lid}
 
 
 _DRAW: dict[str, Callable[[np.random.Generator], tuple[Parts, Colours]]] = {

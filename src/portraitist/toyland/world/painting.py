@@ -31,16 +31,18 @@ _SCENE = 144  # side of a drawn scene; a picture shows a part of it
 VARIANTS = 40  # of each scene
 _SHADOW, _SHADOW_SHIFT = 0.3, (3, 3)
 _BRIGHTNESS = 0.06
+_AT_ONCE = 64
 
 _HANDS = {"person": people, "cat": cats, "robot": robots, "monster": monsters}
 
 
 @dataclass(frozen=True)
 class FigurePlan:
-    """Figures of one kind that are to be painted, back to front within a picture.
+    """Figures of one kind that are to be painted.
 
     Attributes:
         picture: Which picture each is in: int64 ``[n]``.
+        front: Whether it stands in front of another: bool ``[n]``.
         variants: Which variant of every layer is drawn, its number of variants where none is: int64 ``[n, layers]``.
         colours: Open colours: uint8 ``[n, slots, 3]``.
         places: Where the figure stands: float32 ``[n, 2, 3]``, from the picture's coordinates to the figure's, both
@@ -50,6 +52,7 @@ class FigurePlan:
     """
 
     picture: np.ndarray
+    front: np.ndarray
     variants: np.ndarray
     colours: np.ndarray
     places: np.ndarray
@@ -68,7 +71,7 @@ class Plan:
         backdrops: Colour of a plain backdrop: uint8 ``[n, 3]``.
         lights: What the light does to the whole picture: float32 ``[n, 3]``.
         styles: Number of the style: int64 ``[n]``.
-        figures: Who is in them, by kind; of two in a picture the right one stands in front.
+        figures: Who is in them, by kind; of two in a picture the right one stands in front, or who holds something.
     """
 
     scenes: np.ndarray
@@ -110,7 +113,7 @@ def plan(specs: Sequence[PictureSpec]) -> Plan:
     scenes, mirrored = np.full(count, -1, np.int64), np.zeros(count, bool)
     corners, backdrops = np.zeros((count, 2), np.int64), np.zeros((count, 3), np.uint8)
     lights, styles = np.ones((count, 3), np.float32), np.zeros(count, np.int64)
-    figures: dict[str, list[tuple[int, Appearance, np.ndarray]]] = {kind: [] for kind in KINDS}
+    figures: dict[str, list[_Figure]] = {kind: [] for kind in KINDS}
     for row, spec in enumerate(specs):
         rng = numpy_generator(spec.seed, "scene")
         if spec.scene == PLAIN:
@@ -123,8 +126,9 @@ def plan(specs: Sequence[PictureSpec]) -> Plan:
         mirrored[row] = rng.random() < 0.5
         lights[row] = 1 + rng.uniform(-_BRIGHTNESS, _BRIGHTNESS, 3)
         styles[row] = _STYLE_NUMBERS[spec.style]
-        for subject in spec.subjects:
-            figures[subject.identity.kind].append((row, subject, light))
+        front = _in_front(spec.subjects)
+        for number, subject in enumerate(spec.subjects):
+            figures[subject.identity.kind].append(_Figure(row, subject, light, number == front))
     drawn = {kind: _plan_figures(kind, listed) for kind, listed in figures.items() if listed}
     return Plan(scenes, corners, mirrored, backdrops, lights, styles, drawn)
 
@@ -132,22 +136,40 @@ def plan(specs: Sequence[PictureSpec]) -> Plan:
 _STYLE_NUMBERS = {style: number for number, style in enumerate(STYLES)}
 
 
-def _plan_figures(kind: str, listed: Sequence[tuple[int, Appearance, np.ndarray]]) -> FigurePlan:
+@dataclass(frozen=True)
+class _Figure:
+    """One figure of a plan: in which picture, who, in what light, and whether in front of another."""
+
+    picture: int
+    subject: Appearance
+    light: np.ndarray
+    front: bool
+
+
+def _in_front(subjects: Sequence[Appearance]) -> int | None:
+    """Return which of two stands in front, nothing for one alone."""
+    if len(subjects) == 1:
+        return None
+    return 0 if subjects[0].drawn["held"] else 1
+
+
+def _plan_figures(kind: str, listed: Sequence[_Figure]) -> FigurePlan:
     index = _index(kind)
     variants = np.empty((len(listed), len(index.layers)), np.int64)
     colours = np.zeros((len(listed), len(index.slots), 3), np.uint8)
-    for row, (_, subject, _) in enumerate(listed):
-        parts, palette = subject.drawn, subject.palette
+    for row, figure in enumerate(listed):
+        parts, palette = figure.subject.drawn, figure.subject.palette
         variants[row] = [numbers.get(parts.get(part, ""), len(numbers)) for part, numbers in index.layers]
         for column, slot in enumerate(index.slots):
             colours[row, column] = palette.get(slot, (0, 0, 0))
     return FigurePlan(
-        picture=np.array([picture for picture, _, _ in listed]),
+        picture=np.array([figure.picture for figure in listed]),
+        front=np.array([figure.front for figure in listed]),
         variants=variants,
         colours=colours,
-        places=np.stack([_place(subject) for _, subject, _ in listed]),
-        small=np.array([subject.height <= _SMALL for _, subject, _ in listed]),
-        lights=np.stack([light for _, _, light in listed]).astype(np.float32),
+        places=np.stack([_place(figure.subject) for figure in listed]),
+        small=np.array([figure.subject.height <= _SMALL for figure in listed]),
+        lights=np.stack([figure.light for figure in listed]).astype(np.float32),
     )
 
 
@@ -234,13 +256,13 @@ class Painter:
     def paint(self, plan: Plan) -> Tensor:
         """Paint pictures, uint8 ``[n, 3, 128, 128]``; the same plan always gives the same pictures."""
         pictures = self._backgrounds(plan)
-        for kind, figures in plan.figures.items():
-            cut_outs, reach = self._figures(kind, figures), torch.from_numpy(figures.picture).to(self.device)
-            first, second = _in_turn(figures.picture, plan)
-            for rows in (first, second):
+        cut_outs = {kind: self._figures(kind, figures) for kind, figures in plan.figures.items()}
+        for front in (False, True):
+            for kind, figures in plan.figures.items():
+                rows = np.flatnonzero(figures.front == front)
                 if len(rows):
-                    chosen = torch.from_numpy(rows).to(self.device)
-                    pictures[reach[chosen]] = _lay_over(pictures[reach[chosen]], cut_outs[chosen])
+                    chosen, where = (torch.from_numpy(i).to(self.device) for i in (rows, figures.picture[rows]))
+                    pictures[where] = _lay_over(pictures[where], cut_outs[kind][chosen])
         pictures = (pictures * self._column(plan.lights)).clamp(0, 1)
         for style, number in _STYLE_NUMBERS.items():
             rows = np.flatnonzero(plan.styles == number)
@@ -307,13 +329,6 @@ class Painter:
         return torch.from_numpy(colours).to(self.device)[:, :, None, None]
 
 
-def _in_turn(pictures: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Return the figures of a kind that are painted first, and those that meet another of their kind."""
-    again = np.zeros(len(pictures), bool)
-    again[1:] = pictures[1:] == pictures[:-1]
-    return np.flatnonzero(~again), np.flatnonzero(again)
-
-
 def _lay_over(pictures: Tensor, cut_outs: Tensor) -> Tensor:
     """Lay figures over pictures, with a soft shadow behind them."""
     coarse = F.avg_pool2d(cut_outs[:, 3:], 8)
@@ -330,5 +345,10 @@ def _painter() -> Painter:
 
 def render(spec: PictureSpec) -> Image.Image:
     """Paint one picture; the same specification always gives the same pixels."""
-    pixels = _painter().paint(plan([spec]))[0]
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    return render_all([spec])[0]
+
+
+def render_all(specs: Sequence[PictureSpec]) -> list[Image.Image]:
+    """Paint pictures, a few at a time."""
+    painted = [_painter().paint(plan(specs[i : i + _AT_ONCE])) for i in range(0, len(specs), _AT_ONCE)]
+    return [Image.fromarray(pixels) for pixels in torch.cat(painted).permute(0, 2, 3, 1).numpy()]

@@ -1,6 +1,6 @@
 """A picture: who is in it, how they look today, where, and in which style."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +45,12 @@ class Appearance:
     y: float
     tilt: float
     mirrored: bool
+
+    def without(self, part: str) -> "Appearance":
+        """Return the same appearance without something that is worn or held."""
+        parts = tuple((name, NOTHING if name == part else choice) for name, choice in self.parts)
+        colours = tuple((slot, colour) for slot, colour in self.colours if slot != part)
+        return replace(self, parts=parts, colours=colours, words=tuple((s, w) for s, w in self.words if s != part))
 
     @property
     def drawn(self) -> Parts:
@@ -106,10 +112,11 @@ def sample_picture(
     places = (CENTRE,) if len(identities) == 1 else (LEFT, RIGHT)
     scene = scene or (PLAIN if rng.random() < _PLAIN_BACKDROPS else pick(rng, tuple(PLACES)))
     if scene == PLAIN:
-        colour = colour or pick(rng, PLAIN_COLOURS)
+        # A wall in somebody's own colour would swallow them.
+        colour = colour or pick(rng, [name for name in PLAIN_COLOURS if name not in {who.colour for who in identities}])
     style = style or (PHOTO if rng.random() < _PHOTOS else pick(rng, _OTHER_STYLES))
-    subjects = tuple(sample_appearance(rng, who, place) for who, place in zip(identities, places, strict=True))
-    return PictureSpec(subjects, scene, colour or "", style, int(rng.integers(2**31)))
+    subjects = [sample_appearance(rng, who, place) for who, place in zip(identities, places, strict=True)]
+    return PictureSpec(_with_room(subjects), scene, colour or "", style, int(rng.integers(2**31)))
 
 
 def _sample_company(rng: np.random.Generator, split: str | None, count: int) -> tuple[Identity, ...]:
@@ -125,12 +132,26 @@ def _sample_company(rng: np.random.Generator, split: str | None, count: int) -> 
             return first, second
 
 
+def _with_room(subjects: Sequence[Appearance]) -> tuple[Appearance, ...]:
+    """Let nobody hold anything beyond the picture's edge: of two, only one does, on the side of the other."""
+    if len(subjects) == 1:
+        (alone,) = subjects
+        away = abs(alone.x - 0.5) * (1 if alone.mirrored else -1)
+        return (replace(alone, x=0.5 + away),) if alone.drawn["held"] else (alone,)
+    left, right = subjects
+    if left.drawn["held"]:
+        right = right.without("held")
+    return replace(left, mirrored=left.mirrored and not left.drawn["held"]), replace(
+        right, mirrored=right.mirrored or bool(right.drawn["held"])
+    )
+
+
 # How large the drawing of a kind is in a picture of one, and in a picture of two.
 _HEIGHTS = {
-    "person": ((1.02, 1.24), (0.68, 0.8)),
-    "cat": ((0.9, 1.1), (0.58, 0.7)),
-    "robot": ((0.92, 1.12), (0.6, 0.72)),
-    "monster": ((0.84, 1.08), (0.56, 0.7)),
+    "person": ((0.98, 1.18), (0.68, 0.8)),
+    "cat": ((0.88, 1.04), (0.58, 0.7)),
+    "robot": ((0.9, 1.06), (0.6, 0.72)),
+    "monster": ((0.84, 1.04), (0.56, 0.7)),
 }
 # A tilted drawing must still reach the lower edge.
 _SUNK = 0.045
@@ -166,19 +187,28 @@ PEOPLE_MOODS: dict[str, tuple[str, str, str]] = {
     "surprised": ("surprised", "raised", "wide"),
     "smirking": ("smirk", "calm", ""),
     "winking": ("smile", "calm", "wink"),
-    "asleep": ("calm", "calm", "closed"),
+    "sleeping": ("calm", "calm", "closed"),
     "sticking out their tongue": ("tongue", "raised", ""),
 }
 _COMMON_MOODS = ("smiling", "smiling", "grinning", "calm")
 
 
+_NECKWEAR = tuple(worn.NECKWEAR)
+_OF_PEOPLE = tuple(name for name in worn.NECKWEAR if name != "collar")
+
+
 def _dressed(
-    rng: np.random.Generator, hats: tuple[str, ...], hat: float, neck: float, held: float
+    rng: np.random.Generator,
+    hats: tuple[str, ...],
+    hat: float,
+    neck: float,
+    held: float,
+    neckwear: tuple[str, ...] = _NECKWEAR,
 ) -> tuple[Parts, dict[str, str]]:
     """Draw a hat, something around the neck and something in the hand, each with the word of its colour."""
     parts: Parts = {}
     colours: dict[str, str] = {}
-    slots = (("hat", hat, hats), ("neckwear", neck, tuple(worn.NECKWEAR)), ("held", held, tuple(worn.HELD)))
+    slots = (("hat", hat, hats), ("neckwear", neck, neckwear), ("held", held, tuple(worn.HELD)))
     for slot, chance, names in slots:
         parts[slot] = pick(rng, names) if names and rng.random() < chance else NOTHING
         if parts[slot]:
@@ -187,7 +217,7 @@ def _dressed(
 
 
 def _vary_person(rng: np.random.Generator, identity: Identity) -> tuple[Parts, dict[str, str]]:
-    parts, colours = _dressed(rng, tuple(worn.HATS), 0.22, 0.12, 0.16)
+    parts, colours = _dressed(rng, tuple(worn.HATS), 0.22, 0.12, 0.16, _OF_PEOPLE)
     mood = pick(rng, _COMMON_MOODS if rng.random() < 0.4 else tuple(PEOPLE_MOODS))
     mouth, brows, eyes = PEOPLE_MOODS[mood]
     shape = identity.part("eye shape")
@@ -212,7 +242,7 @@ def _vary_person(rng: np.random.Generator, identity: Identity) -> tuple[Parts, d
 def _vary_robot(rng: np.random.Generator, identity: Identity) -> tuple[Parts, dict[str, str]]:
     parts, colours = _dressed(rng, (), 0.0, 0.15, 0.14)
     parts |= {
-        "mouth": pick(rng, robots.MOUTHS),
+        "mouth": pick(rng, tuple(robots.MOUTHS)),
         "torso": "torso",
         "head": f"{identity.part('head')} {identity.part('texture')}",
     }

@@ -92,7 +92,7 @@ def _beach(rng: np.random.Generator) -> str:
     sun = _between(rng, 40, 470)
     shore = _between(rng, 372, 410)
     drawn = (
-        _sky("#4aaef0", "#bfe8fb", height=horizon)
+        _sky("#4aaef0", "#bfe8fb", height=horizon + 10)
         + _glow(sun, 84, 150, "#fff3b8")
         + ellipse(sun, 84, 40, fill="#ffe883")
     )
@@ -102,7 +102,8 @@ def _beach(rng: np.random.Generator) -> str:
         x, y = _between(rng, -20, 480), _between(rng, horizon + 24, shore - 40)
         drawn += line(f"M{x} {y}Q{x + 22} {y - 9} {x + 44} {y}", 6, "#a8dcf5", 0.85)
     phase = _between(rng, -30, 30)
-    wave = f"M-10 {shore}C120 {shore - 30 + phase} 240 {shore + 34} 360 {shore}C420 {shore - 16} 480 {shore - 8} 522 {shore}"
+    wave = f"M-10 {shore}C120 {shore - 30 + phase} 240 {shore + 34} 360 {shore}"
+    wave += f"C420 {shore - 16} 480 {shore - 8} 522 {shore}"
     drawn += line(wave, 26, "#d9f3fb") + shape(wave + "V522H-10Z", "#f3d796") + line(wave, 10, "#e2bf7a", 0.7)
     side = rng.random()
     if side < 0.75:
@@ -235,12 +236,14 @@ def _space(rng: np.random.Generator) -> str:
     x, y, radius = _between(rng, 60, 450), _between(rng, 80, 170), _between(rng, 46, 70)
     colour = _one(rng, "#f0a35c", "#62b7e8", "#e87fb0", "#9bd76a")
     drawn += ellipse(x, y, radius, fill=colour) + shape(
-        f"M{x} {y - radius}A{radius} {radius} 0 0 1 {x} {y + radius}A{radius * 1.5} {radius * 1.5} 0 0 0 {x} {y - radius}Z",
+        f"M{x} {y - radius}A{radius} {radius} 0 0 1 {x} {y + radius}"
+        f"A{radius * 1.5} {radius * 1.5} 0 0 0 {x} {y - radius}Z",
         SHADE,
         0.22,
     )
     if rng.random() < 0.6:
-        drawn += f'<ellipse cx="{x}" cy="{y}" rx="{radius * 1.7}" ry="{radius * 0.42}" stroke="#f6e3b4" stroke-width="11" transform="rotate(-14 {x} {y})"/>'
+        ring = f'<ellipse cx="{x}" cy="{y}" rx="{radius * 1.7}" ry="{radius * 0.42}" stroke="#f6e3b4" stroke-width="11"'
+        drawn += f'{ring} transform="rotate(-14 {x} {y})"/>'
         drawn += shape(f"M{x - radius} {y + 4}A{radius} {radius} 0 0 1 {x + radius} {y - 8}Z", colour)
     ground = _between(rng, 420, 452)
     drawn += shape(f"M-10 522V{ground + 26}Q256 {ground - 40} 522 {ground + 26}V522Z", "#8f8aa6")
@@ -357,7 +360,8 @@ def _sunset(rng: np.random.Generator) -> str:
     sun, level = _between(rng, 110, 400), _between(rng, 286, 316)
     drawn += _glow(sun, level - 16, 230, "#ffe08a", 0.7) + ellipse(sun, level - 20, 66, fill="#ffdf7a")
     drawn += shape(
-        f"M-10 522V{level}L90 {level - 90}L180 {level - 6}L290 {level - 120}L400 {level - 14}L460 {level - 70}L522 {level}V522Z",
+        f"M-10 522V{level}L90 {level - 90}L180 {level - 6}L290 {level - 120}L400 {level - 14}L460 {level - 70}"
+        f"L522 {level}V522Z",
         "#6a2f6e",
     )
     drawn += box(0, level + 24, 512, 220, 0, "#a8446e") + box(sun - 50, level + 34, 100, 12, 6, "#ffd27a", 0.9)

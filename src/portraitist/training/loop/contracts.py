@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -42,6 +42,20 @@ class Task(Protocol):
 
     def identity(self) -> dict[str, Any]:
         """Return JSON-able facts that two runs must share for one to resume the other."""
+
+
+@runtime_checkable
+class BankTask(Task, Protocol):
+    """A task that trains the N adapters of a bank at once.
+
+    Every trained parameter has a leading axis of N, and `step` returns a ``loss`` for each adapter, ``[N]``, that
+    depends on its own row alone (others may be one for all). The loop sums them, clips every adapter's gradient apart,
+    and drops an adapter that diverges, so that each is trained as it would be alone.
+    """
+
+    @property
+    def bank_size(self) -> int | None:
+        """Return N; None where a single adapter is trained, with one loss."""
 
 
 Verdict = Literal["worse", "best", "stop"]
@@ -153,6 +167,7 @@ class Outcome:
         kept: The step whose parameters a watch found best; None without a watch.
         watch_seconds: Time spent on looking.
         elapsed: Time it took altogether.
+        dropped: Adapters of a bank that diverged, and stayed what they were before.
     """
 
     steps: int
@@ -162,6 +177,7 @@ class Outcome:
     kept: int | None = None
     watch_seconds: float = 0.0
     elapsed: float = 0.0
+    dropped: tuple[int, ...] = ()
 
 
 Callback = Callable[[int], None]

@@ -17,6 +17,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
+from portraitist.training.loop.banks import BankRows
 from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
 from portraitist.training.loop.contracts import (
     Callback,
@@ -94,6 +95,7 @@ class Loop:
         self._device = next(iter(self.parameters.values())).device.type
         self.average = self._new_average()
         self._scaler = torch.amp.GradScaler(self._device, enabled=config.scale_gradients or config.precision == "fp16")
+        self.bank = BankRows.of(task, config, list(self.parameters.values()), self._averages, self.processes.count)
         self.completed = 0
         self.seconds = self.watch_seconds = self.elapsed = 0.0
         self.losses = Losses(self.processes, config.read_every)
@@ -164,8 +166,20 @@ class Loop:
         set_training(self.optimizer, False)
         self.journal.close()
         return Outcome(
-            self.completed, self.seconds, self.losses.means, self.history, self.kept, self.watch_seconds, self.elapsed
+            steps=self.completed,
+            seconds=self.seconds,
+            losses=self.losses.means,
+            history=self.history,
+            kept=self.kept,
+            watch_seconds=self.watch_seconds,
+            elapsed=self.elapsed,
+            dropped=self.dropped,
         )
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Return the adapters of a bank that diverged."""
+        return () if self.bank is None else self.bank.dropped
 
     @property
     def share(self) -> float:
@@ -198,11 +212,16 @@ class Loop:
         for micro_step in range(self.config.accumulate):
             with self._autocast():
                 losses = self.task.step(self.completed, micro_step)
+            objective = losses["loss"]
+            if self.bank is not None:
+                objective, losses = self.bank.sum(losses)
             self.losses.add(self.completed, losses, 1 / self.config.accumulate)
-            self._scaler.scale(losses["loss"] / self.config.accumulate).backward()
+            self._scaler.scale(objective / self.config.accumulate).backward()
         self.processes.mean_gradients(self.parameters.values())
+        if self.bank is not None:
+            self.bank.silence()
         self._scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
+        norm = self._clip()
         if not self._scaler.is_enabled():  # a scaler passes over a step whose gradient is not finite
             self.losses.add_gradient(self.completed, norm)
         self._scaler.step(self.optimizer)
@@ -211,6 +230,18 @@ class Loop:
         self.task.after_step()
         if self.average is not None:
             self.average.step(self.parameters.values())
+        if self.bank is not None:
+            self.bank.hold()
+
+    def _averages(self) -> list[Tensor]:
+        return [] if self.average is None else self.average.shadow_params
+
+    def _clip(self) -> Tensor:
+        """Clip gradients, those of a bank for each adapter, and return their norm."""
+        if self.bank is not None:
+            # A scaler passes over a step whose gradient is not finite.
+            return self.bank.clip(self.config.max_gradient_norm, drop=not self._scaler.is_enabled())
+        return torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
 
     def _autocast(self) -> torch.autocast:
         precision = self.config.precision
@@ -303,6 +334,7 @@ class Loop:
                 "watch": self.watch.state() if self.watch else None,
                 "watch_seconds": self.watch_seconds,
                 "kept": self.kept,
+                "dropped": self.dropped,
             },
             identity=self._identity(),
         ).save(self.folder / LAST)
@@ -337,6 +369,8 @@ class Loop:
         self.completed, self.seconds = checkpoint.step, counters["seconds"]
         self.elapsed = counters.get("elapsed", self.seconds)
         self.watch_seconds, self.kept = counters.get("watch_seconds", 0.0), counters.get("kept")
+        if self.bank is not None:
+            self.bank.restore(counters.get("dropped", ()))
         if self.watch is not None and counters.get("watch"):
             self.watch.restore(counters["watch"])
         if self.kept is not None:

@@ -94,7 +94,7 @@ class MultiSubjectTask:
         self.base, self.adapter, self.recipe = base, adapter, recipe
         self.material, self.unmix = tuple(material), unmix
         self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
-        self.prompts = PromptBook(base, fixed=not self.trains_text)
+        self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
         # Brings the autoencoder back for a collage, where it is put away.
         self.awake: Awake = nullcontext

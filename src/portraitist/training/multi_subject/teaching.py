@@ -166,8 +166,8 @@ def _blank(base: Base, subjects: Sequence[Subject], recipe: Recipe) -> Adapter:
         "{class}": tuple(base.family.token_ids(subject.class_noun)[0] for subject in subjects),
     }
     adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
-    adapter.metadata["subjects"] = [
+    adapter.provenance.facts["subjects"] = [
         {"name": subject.name, "class": subject.class_noun, "token": subject.token} for subject in subjects
     ]
-    adapter.metadata["trigger"] = ", ".join(f"{subject.token} {subject.class_noun}" for subject in subjects)
+    adapter.provenance.facts["trigger"] = ", ".join(f"{subject.token} {subject.class_noun}" for subject in subjects)
     return adapter

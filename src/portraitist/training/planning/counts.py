@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portraitist.adapters import count_parameters, find_layers, get_method
+from portraitist.adapters import Space, find_layers, get_method
 from portraitist.bases.architectures import architecture_family, build_architecture
 from portraitist.bases.layers import LAYER_SETS
 from portraitist.errors import BadConfig
@@ -74,9 +74,7 @@ def count_adapter(base: str, method: str, config: Mapping[str, Any], layers: str
     lora_kinds = get_method("lora").layers
     return Count(
         layers=len(specs),
-        numbers=count_parameters(method, config, specs),
+        numbers=Space.of(method, config, specs).count,
         full=sum(p.numel() for name in touched for p in components[name].parameters()),
-        lora=count_parameters(
-            "lora", {"rank": _LORA_RANK}, [s for s in found if s.kind in lora_kinds and s.groups == 1]
-        ),
+        lora=Space.of("lora", {"rank": _LORA_RANK}, [s for s in found if s.kind in lora_kinds and s.groups == 1]).count,
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from portraitist.adapters import Adapter, Attachment, file_size, find_layers, get_method
+from portraitist.adapters import Adapter, Attachment, Provenance, Space, file_size, find_layers, get_method
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Family, Framing, needs_upcast
 from portraitist.bases.skeletons import build_schedule, build_skeleton
@@ -138,19 +138,18 @@ def _blank_adapter(base: Base, recipe: Recipe) -> Adapter:
     """Return a recipe's adapter with parameters that have shapes only."""
     words = {"{token}": (0,), "{class}": (1,)}
     method = get_method(recipe.method)
-    settings = method.parse_config(fill_placeholders(recipe.method_config, words))
     specs = find_layers(base.components, resolve_layers(base, recipe.layers))
     if isinstance(recipe.layers, str):
         specs = [spec for spec in specs if spec.kind in method.layers]
-    layers = {spec.name: method.layer(spec, settings) for spec in specs}
-    parameters: dict[str, dict[str, Tensor]] = {
-        name: {key: nn.Parameter(torch.empty(shape)) for key, shape in layer.shapes().items()}
-        for name, layer in layers.items()
+    space = Space.of(method, fill_placeholders(recipe.method_config, words), specs)
+    values: dict[str, dict[str, Tensor]] = {
+        name: {key: nn.Parameter(torch.empty(shape)) for key, shape in shapes.items()}
+        for name, shapes in space.shapes.items()
     }
     metadata = adapter_metadata(base, recipe, "0" * 32)
     metadata |= {"subject": {"name": "subject", "class": "subject", "token": "sks"}, "trigger": "sks subject"}
     metadata["training"] = {"steps": recipe.steps, "seconds": 1000.0}
-    return Adapter(method, settings, layers, parameters, metadata)
+    return Adapter(space, values, Provenance(metadata))
 
 
 class _Prompts(PromptBook):

@@ -7,8 +7,8 @@ from portraitist.toyland.world.hands.strokes import SHADE, WHITE, ellipse, line,
 _HEADS = {
     "round": ellipse(256, 262, 158, 132, "@fur"),
     "wide": shape(
-        "M256 136C362 136 398 196 406 250L446 290L404 310C388 372 330 396 256 396C182 396 124 372 108 310L66 290L106 250"
-        "C114 196 150 136 256 136Z",
+        "M256 136C362 136 398 196 406 250L446 290L404 310C388 372 330 396 256 396C182 396 124 372 108 310L66 290"
+        "L106 250C114 196 150 136 256 136Z",
         "@fur",
     ),
     "narrow": shape("M256 128C346 128 392 190 388 252C384 330 320 402 256 402C192 402 128 330 124 252"
@@ -90,9 +90,9 @@ def _eyes() -> dict[str, str]:
         for kind in _EYE_SHAPES
         for glance, look in GLANCES.items()
     }
-    drawn["closed"] = mirrored(line("M150 254Q186 288 222 254", 10))
-    drawn["happy"] = mirrored(line("M150 268Q186 226 222 268", 10))
-    drawn["wink"] = line("M150 262Q186 288 222 262", 10) + _open_eye(326, 1, 0, "round")
+    drawn["closed"] = mirrored(line("M150 254Q186 288 222 254", 10, "@lid"))
+    drawn["happy"] = mirrored(line("M150 268Q186 226 222 268", 10, "@lid"))
+    drawn["wink"] = line("M150 262Q186 288 222 262", 10, "@lid") + _open_eye(326, 1, 0, "round")
     return drawn
 
 
@@ -121,6 +121,7 @@ HATS = tuple(name for name in worn.HATS if name not in _TOO_SMALL)
 def draw_layers() -> tuple[Layer, ...]:
     """Draw every part of a cat, from the back to the front."""
     return (
+        Layer("held", worn.arms("M330 500Q384 516 420 478", 40, "@fur")),
         Layer("body", {"body": _BODY}),
         Layer("coat", _BODY_MARKS),
         Layer("paws", {"paws": _PAWS}),
@@ -135,6 +136,6 @@ def draw_layers() -> tuple[Layer, ...]:
         Layer("nose", _NOSES),
         Layer("eyes", _eyes()),
         Layer("glasses", {"glasses": _GLASSES}),
-        Layer("hat", worn.hats(256, 152, 200, HATS)),
+        Layer("hat", worn.hats(256, 156, 200, HATS)),
         Layer("held", worn.held(420, 474, "@fur")),
     )

@@ -2,9 +2,9 @@
 
 from portraitist.toyland.world.hands.dicebear import component
 from portraitist.toyland.world.hands.layers import Layer
-from portraitist.toyland.world.hands.worn import held, neckwear
+from portraitist.toyland.world.hands.worn import arms, held, neckwear
 
-_HAND = "critters"
+HAND = "critters"
 _SCALE = 5.12
 
 
@@ -36,12 +36,13 @@ def draw_layers() -> tuple[Layer, ...]:
     """Draw every part of a monster, from the back to the front."""
 
     def drawn(part: str, variants: tuple[str, ...], x: float, y: float) -> dict[str, str]:
-        return {name: component(_HAND, part, name, _at(x, y)) for name in variants}
+        return {name: component(HAND, part, name, _at(x, y)) for name in variants}
 
     # A body knows where its top goes, so the two are drawn together.
-    bodies = {f"{body} {top}": component(_HAND, "body", body, _at(0, 0), top=top) for body in BODIES for top in TOPS}
-    bodies |= {f"{body} ": component(_HAND, "body", body, _at(0, 0)) for body in BODIES}
+    bodies = {f"{body} {top}": component(HAND, "body", body, _at(0, 0), top=top) for body in BODIES for top in TOPS}
+    bodies |= {f"{body} ": component(HAND, "body", body, _at(0, 0)) for body in BODIES}
     return (
+        Layer("held", arms("M256 500Q372 524 432 474", 36, "@body")),
         Layer("body", bodies),
         Layer("pattern", drawn("pattern", tuple(PATTERNS), 34, 75)),
         Layer("cheeks", drawn("cheeks", CHEEKS, 28, 53)),

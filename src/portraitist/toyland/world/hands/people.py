@@ -5,7 +5,7 @@ from portraitist.toyland.world.hands.layers import Layer
 from portraitist.toyland.world.hands.strokes import INK, SHADE, WHITE, box, ellipse, line, mirrored, shape
 from portraitist.toyland.world.hands.worn import above_hats, hats, held, neckwear
 
-_HAND = "big-ears"
+HAND = "big-ears"
 # Where the style puts its components, moved so that shoulders fit below the head.
 _HEAD = "translate(159.5 192) scale(.71856)"
 _HAIR = "translate(45 26.7) scale(.71048)"
@@ -13,14 +13,14 @@ _FRINGE = "translate(159.6 179) scale(.52237)"
 
 # Hair by what a caption says of it; a person has one of its drawings.
 HAIR_STYLES: dict[str, tuple[str, ...]] = {
-    "long {} hair": ("long07", "long18", "long20", "short09"),
-    "long wavy {} hair": ("long02", "long03", "long15"),
-    "curly {} hair": ("long13", "long11", "short18"),
+    "long {} hair": ("long07", "long18", "long20"),
+    "long wavy {} hair": ("long02", "long03", "long15", "long11"),
+    "curly {} hair": ("long13", "short18"),
     "{} space buns": ("long05",),
     "a {} bun": ("long06",),
     "{} bunches": ("long16",),
     "a {} ponytail": ("long17",),
-    "a {} bob": ("long01", "long09", "long19"),
+    "a {} bob": ("long01", "long09", "long19", "short09"),
     "short {} hair": ("short05", "short13", "short20"),
     "wavy {} hair": ("short02", "short07"),
     "spiky {} hair": ("short03", "short19", "short10"),
@@ -28,6 +28,10 @@ HAIR_STYLES: dict[str, tuple[str, ...]] = {
     "a {} quiff": ("short16", "short11"),
     "a {} flat top": ("short17", "short15"),
 }
+# Styles that nobody sees under a hat that covers the head.
+UNDER_HATS = (
+    "{} space buns", "a {} bun", "wavy {} hair", "spiky {} hair", "messy {} hair", "a {} quiff", "a {} flat top",
+)  # fmt: skip
 BALD = "bald"
 FRINGES = ("variant02", "variant04", "variant05", "variant08", "variant11")
 # Drawings that leave the forehead to a fringe.
@@ -172,14 +176,14 @@ BEARDS = tuple(_BEARDS)
 _BEARD_OPENING = {name: ellipse(256, 392, 52, 30, "@skin") for name in ("beard", "long beard")}
 
 _FRECKLES = "".join(
-    ellipse(x, y, 4.6, 4, "#7a3b1e", 0.62)
+    ellipse(x, y, 4.8, 4.4, "@freckle", 0.8)
     for x, y in ((192, 342), (206, 352), (220, 342), (200, 330), (214, 330), (292, 342), (306, 352), (320, 342),
     (298, 330), (312, 330), (184, 352), (328, 352))
 )  # fmt: skip
 _CHEEKS = {
     "freckles": _FRECKLES,
     "rosy cheeks": mirrored(ellipse(196, 350, 25, 17, "#f0505a", 0.36)),
-    "a mole": ellipse(306, 366, 6.5, fill="#4a2a20"),
+    "a mole": ellipse(306, 366, 7, fill="@freckle"),
 }
 CHEEKS = tuple(_CHEEKS)
 
@@ -249,14 +253,14 @@ _SHADOW_OF_CHIN = shape("M218 424Q256 456 294 424V440Q256 474 218 440Z", SHADE, 
 
 def _hair() -> dict[str, str]:
     return {
-        drawing: component(_HAND, "hair", drawing, _HAIR) for drawings in HAIR_STYLES.values() for drawing in drawings
+        drawing: component(HAND, "hair", drawing, _HAIR) for drawings in HAIR_STYLES.values() for drawing in drawings
     }
 
 
 def draw_layers() -> tuple[Layer, ...]:
     """Draw every part of a person, from the back to the front."""
-    heads = {name: component(_HAND, "head", variant, _HEAD) for name, variant in HEADS.items()}
-    fringes = {name: component(_HAND, "frontHair", name, _FRINGE) for name in FRINGES}
+    heads = {name: component(HAND, "head", variant, _HEAD) for name, variant in HEADS.items()}
+    fringes = {name: component(HAND, "frontHair", name, _FRINGE) for name in FRINGES}
     return (
         Layer("hair", _hair()),
         Layer("hat", above_hats(257, 228, 196), erases=True),

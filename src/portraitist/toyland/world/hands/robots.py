@@ -1,11 +1,13 @@
 """Robots: heads of the style ``bottts``, on bodies drawn by this project."""
 
+from collections.abc import Iterable
+
 from portraitist.toyland.world.hands.dicebear import component
 from portraitist.toyland.world.hands.layers import Layer
 from portraitist.toyland.world.hands.strokes import SHADE, WHITE, box, ellipse, line, shape
 from portraitist.toyland.world.hands.worn import held, neckwear
 
-_HAND = "bottts"
+HAND = "bottts"
 _SCALE = 2.1
 
 
@@ -17,13 +19,19 @@ def _at(x: float, y: float) -> str:
 HEADS = ("round01", "round02", "square01", "square02", "square03", "square04")
 SIDES = ("antenna01", "antenna02", "cables01", "cables02", "round", "square", "squareAssymetric")
 TOPS = {
-    "antenna": "an antenna", "antennaCrooked": "a crooked antenna", "bulb01": "a bulb", "glowingBulb01": "a lamp",
+    "antenna": "an antenna", "antennaCrooked": "a crooked antenna", "bulb01": "a bulb", "glowingBulb01": "a bulb",
     "horns": "horns", "lights": "lights", "pyramid": "a spike", "radar": "a radar dish",
 }  # fmt: skip
-EYES = ("bulging", "eva", "frame1", "frame2", "happy", "hearts", "robocop", "round", "roundFrame01", "roundFrame02",
-        "sensor", "shade01")  # fmt: skip
-MOUTHS = ("bite", "diagram", "grill01", "grill02", "grill03", "smile01", "smile02", "square01", "square02")
-# The head's texture; most robots are plain.
+EYES = {
+    "bulging": "round eyes", "eva": "blue eyes", "frame1": "a visor", "frame2": "a visor", "happy": "happy eyes",
+    "hearts": "heart-shaped eyes", "robocop": "a narrow visor", "round": "little eyes", "roundFrame01": "a visor",
+    "roundFrame02": "round eyes", "sensor": "one eye", "shade01": "a red visor",
+}  # fmt: skip
+MOUTHS = {
+    "bite": "showing its teeth", "diagram": "", "grill01": "", "grill02": "", "grill03": "showing its teeth",
+    "smile01": "smiling", "smile02": "laughing", "square01": "", "square02": "",
+}  # fmt: skip
+# The head's texture, as the style calls it; most robots are plain.
 TEXTURES = {"plain": "", "camouflage": "camo01", "circuits": "circuits", "dots": "dots"}
 
 _TORSO = (
@@ -51,11 +59,11 @@ FRONTS = tuple(_FRONTS)
 def draw_layers() -> tuple[Layer, ...]:
     """Draw every part of a robot, from the back to the front."""
 
-    def drawn(part: str, variants: tuple[str, ...], x: float, y: float) -> dict[str, str]:
-        return {name: component(_HAND, part, name, _at(x, y)) for name in variants}
+    def drawn(part: str, variants: Iterable[str], x: float, y: float) -> dict[str, str]:
+        return {name: component(HAND, part, name, _at(x, y)) for name in variants}
 
     heads = {
-        f"{head} {texture}": component(_HAND, "head", head, _at(25, 44), **({"texture": variant} if variant else {}))
+        f"{head} {texture}": component(HAND, "head", head, _at(25, 44), **({"texture": variant} if variant else {}))
         for head in HEADS
         for texture, variant in TEXTURES.items()
     }
@@ -64,7 +72,7 @@ def draw_layers() -> tuple[Layer, ...]:
         Layer("front", _FRONTS),
         Layer("neckwear", neckwear(256, 398, 120)),
         Layer("sides", drawn("sides", SIDES, 6, 66)),
-        Layer("top", drawn("top", tuple(TOPS), 49, -0.6)),
+        Layer("top", drawn("top", TOPS, 49, -0.6)),
         Layer("head", heads),
         Layer("mouth", drawn("mouth", MOUTHS, 56, 128)),
         Layer("eyes", drawn("eyes", EYES, 38, 76)),

@@ -19,15 +19,15 @@ def _flower(x: float, y: float, radius: float, petals: str) -> str:
 
 
 HATS: dict[str, str] = {
-    "party hat": shape("M-66 6L0 -158L66 6Q0 26 -66 6Z", "@hat")
-    + line("M-47 -44Q0 -26 47 -44M-26 -96Q0 -86 26 -96", 13, WHITE)
-    + ellipse(0, -160, 21, fill="#fff3c4"),
+    "party hat": shape("M-66 6L0 -130L66 6Q0 26 -66 6Z", "@hat")
+    + line("M-46 -38Q0 -20 46 -38M-24 -82Q0 -72 24 -82", 13, WHITE)
+    + ellipse(0, -130, 19, fill="#fff3c4"),
     "crown": shape("M-82 8V-78L-41 -36L0 -96L41 -36L82 -78V8Q0 26 -82 8Z", _GOLD)
     + shape("M-82 8V-14Q0 6 82 -14V8Q0 26 -82 8Z", "#e0a021")
     + ellipse(0, -36, 13, fill="#d8434e")
     + ellipse(-50, -26, 9, fill="#3d8bd6")
     + ellipse(50, -26, 9, fill="#3d8bd6"),
-    "top hat": box(-66, -150, 132, 150, 10, "@hat")
+    "top hat": box(-66, -138, 132, 138, 10, "@hat")
     + box(-66, -44, 132, 32, 0, SHADE, 0.35)
     + box(-118, -16, 236, 34, 17, "@hat"),
     "beanie": shape("M-108 6C-112 -150 112 -150 108 6Z", "@hat")
@@ -51,8 +51,10 @@ HATS: dict[str, str] = {
     + ellipse(0, -40, 20, 22, SHADE, 0.28),
 }
 # Hats that would sit in the hair if it were not taken away above them: what they erase.
-_ABOVE = box(-330, -420, 660, 418, 0, SHADE)
+_ABOVE = shape("M-330 -420H330V70Q190 60 116 -2H-116Q-190 60 -330 70Z", SHADE)
 COVERING = ("top hat", "beanie", "cap", "sun hat")
+# What sits on a head without being a hat.
+PINNED = ("flower", "bow")
 
 NECKWEAR: dict[str, str] = {
     "scarf": shape("M28 10L66 18L74 118L34 118Z", "@neckwear")
@@ -106,6 +108,11 @@ def above_hats(x: float, y: float, width: float) -> dict[str, str]:
 def neckwear(x: float, y: float, width: float) -> dict[str, str]:
     """Return what goes around a neck of that width."""
     return {name: placed(worn, x, y, width / 100) for name, worn in NECKWEAR.items()}
+
+
+def arms(course: str, width: float, colour: str) -> dict[str, str]:
+    """Return the arm that reaches for whatever is held, along a course that ends at the hand."""
+    return dict.fromkeys(HELD, line(course, width, colour))
 
 
 def held(x: float, y: float, hand: str, scale: float = 1.0) -> dict[str, str]:

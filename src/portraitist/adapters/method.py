@@ -1,4 +1,4 @@
-"""The registry of methods: name, configuration, layer class per kind of weight."""
+"""The contract of a method: its name, its configuration, and its layer class for each kind of weight."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +18,7 @@ class MethodConfig:
 
 @dataclass(frozen=True)
 class Method:
-    """A parameter space.
+    """A way to adapt layers.
 
     Attributes:
         name: Name in files and on the command line.
@@ -72,39 +72,3 @@ class Method:
             first = error.errors()[0]
             setting = ".".join(str(part) for part in first["loc"])
             raise BadConfig(f"{self.name}: {setting}: {first['msg']}, not {first['input']!r}") from error
-
-
-_METHODS: dict[str, Method] = {}
-
-
-def register(method: Method) -> None:
-    """Add a method; its name must be new."""
-    if method.name in _METHODS:
-        raise ValueError(f"a method named {method.name} exists already")
-    _METHODS[method.name] = method
-
-
-def list_methods() -> list[Method]:
-    """Return all methods, in order of registration."""
-    _load()
-    return list(_METHODS.values())
-
-
-def get_method(name: str) -> Method:
-    """Return a method by name, or several as one by their names with ``+`` between them.
-
-    Raises:
-        BadConfig: If there is none, naming those there are.
-    """
-    from portraitist.adapters.combination import SIGN, combine
-
-    _load()
-    if SIGN in name:
-        return combine([get_method(part) for part in name.split(SIGN)])
-    if name not in _METHODS:
-        raise BadConfig(f"unknown method {name!r}; choose one of {', '.join(_METHODS)}")
-    return _METHODS[name]
-
-
-def _load() -> None:
-    import portraitist.adapters.methods  # noqa: F401 - registers the methods that ship with the package

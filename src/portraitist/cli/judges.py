@@ -1,0 +1,144 @@
+"""``portraitist toyland judges, examine, frechet, beside``: training toyland's judges, and judging a toyland."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.options import DeviceOption, choose_device
+from portraitist.cli.reporting import fact, say
+from portraitist.errors import BadConfig
+
+BaseArgument = Annotated[str, typer.Argument(help="A toyland: toyland, or a folder in the diffusers layout.")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Denoiser steps of a picture.")]
+GuidanceOption = Annotated[float | None, typer.Option(min=1, help="Weight of guidance; the base's usual one if none.")]
+_FOLDER = Path("toyland-judges")
+
+
+def judges(
+    base: BaseArgument,
+    folder: Annotated[Path, typer.Option(help="Where checkpoints and the finished judges are.")] = _FOLDER,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of settings; the shipped ones if none.")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="One stage, or several; all when not given.")] = None,
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
+) -> None:
+    """Train who examines toyland's pictures and compares them; an interrupted run continues where it was."""
+    from portraitist.files import require_writable
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    import torch
+
+    from portraitist.bases import load_base
+    from portraitist.toyland.judges.config import load_judges_config
+    from portraitist.toyland.judges.workshop import STAGES, JudgesWorkshop
+
+    for name in stage or []:
+        if name not in STAGES:
+            raise BadConfig(f"toyland has no judge {name!r}; there are: {', '.join(STAGES)}")
+    if precision not in ("no", "bf16"):
+        raise BadConfig(f"precision can be no or bf16, not {precision!r}")
+    settings = load_judges_config(config)
+    require_writable(folder)
+    if threads:
+        torch.set_num_threads(threads)
+    place = choose_device(device)
+    workshop = JudgesWorkshop(folder, settings, load_base(base, place), place, precision)
+    chosen = tuple(name for name in STAGES if name in (stage or STAGES))
+    workshop.make(chosen)
+    for name, numbers in workshop.read_report().items():
+        if name in chosen:
+            fact(name, ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
+    fact("written", str(folder / "judges"))
+
+
+def examine(
+    base: BaseArgument,
+    examiner: Annotated[Path, typer.Option(help="The folder of the examiner.")] = _FOLDER / "judges" / "examiner",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the report goes.")] = Path("toyland-exam"),
+    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="How many prompts.")] = 2000,
+    steps: StepsOption = 25,
+    guidance: GuidanceOption = None,
+    choose: Annotated[bool, typer.Option(help="Choose the guidance first, on a tenth as many other questions.")] = True,
+    device: DeviceOption = "auto",
+) -> None:
+    """Examine a toyland: how often its pictures show what their prompts ask for."""
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.generation import SamplingConfig
+    from portraitist.toyland.judges.exam import choose_guidance
+    from portraitist.toyland.judges.exam import examine as hold_exam
+    from portraitist.toyland.judges.examiner import Examiner
+
+    place = choose_device(device)
+    reader, subject = Examiner.load(examiner).to(place), load_base(base, place)
+    if choose and guidance is None:
+        guidance, tried = choose_guidance(subject, reader, count=max(1, questions // 10), steps=steps or 25)
+        fact("guidance", ", ".join(f"{weight:g}: {report.mean:.1%}" for weight, report in tried.items()))
+    report = hold_exam(subject, reader, questions, SamplingConfig(steps, guidance, batch_size=32))
+    report.save(output)
+    say(report.markdown().rstrip())
+    fact("written", str(output))
+
+
+def frechet(
+    bases: Annotated[list[str], typer.Argument(help="Toylands: toyland, or folders in the diffusers layout.")],
+    count: Annotated[int, typer.Option("-n", "--pictures", min=2, help="Pictures on each side.")] = 5000,
+    folder: Annotated[
+        Path, typer.Option(help="Where features are kept, so that an interrupted measurement goes on.")
+    ] = Path("toyland-frechet"),
+    encoder: Annotated[str, typer.Option(help="Whose features are compared.")] = "efficientnet-lite0",
+    steps: StepsOption = None,
+    guidance: GuidanceOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure how far a toyland's pictures are from the drawn ones of its own world, each with the same captions."""
+    from portraitist.files import require_writable
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.generation import SamplingConfig
+    from portraitist.toyland.judges.distance import find_world, load_judge, measure_distance
+
+    require_writable(folder)
+    place = choose_device(device)
+    judge = load_judge(encoder, place)
+    fact("encoder", f"{judge.name} ({judge.revision}; {judge.preprocessing})")
+    for name in bases:
+        base = load_base(name, place)
+        find_world(base)
+        distance = measure_distance(base, judge, folder, count, SamplingConfig(steps, guidance, batch_size=32))
+        fact(distance.base, f"{distance.value:.2f} ({distance.pictures} pictures, {distance.sampling})")
+        fact("two halves of the drawn ones", f"{distance.floor:.2f}")
+
+
+def beside(
+    base: BaseArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet, WebP.")] = Path("toyland-beside.webp"),
+    count: Annotated[int, typer.Option("-n", "--pictures", min=1, help="Pictures on each side.")] = 64,
+    columns: Annotated[int, typer.Option(min=1, help="Pictures in a row of each side.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn and of the noise.")] = 41,
+    steps: StepsOption = None,
+    guidance: GuidanceOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Lay out pictures that a toyland makes, on the left, beside the drawn ones with the same captions."""
+    from portraitist.files import write_aside
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    from portraitist.bases import load_base
+    from portraitist.generation import SamplingConfig
+    from portraitist.photos import encode_for_page
+    from portraitist.toyland.judges.distance import beside as lay_out
+
+    sampling = SamplingConfig(steps, guidance, batch_size=32)
+    sheet = lay_out(load_base(base, choose_device(device)), count, columns, config=sampling, seed=seed)
+    with write_aside(output) as temporary:
+        temporary.write_bytes(encode_for_page(sheet))
+    fact("written", str(output))

@@ -1,0 +1,185 @@
+"""Training the judges, each resumable, in a folder of their own."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from portraitist.bases import Base
+from portraitist.evaluation.encoders import PictureNetwork, save_small
+from portraitist.files import write_aside
+from portraitist.randomness import numpy_generator
+from portraitist.toyland.judges.config import JudgeConfig, JudgesConfig
+from portraitist.toyland.judges.exam import grade
+from portraitist.toyland.judges.examiner import CONFIG, Examiner, ExaminerTask
+from portraitist.toyland.judges.identity import IdentityTask, identity_accuracy
+from portraitist.toyland.judges.matching import MatchingTask, build_text_tower, retrieval_accuracy, tokenize
+from portraitist.toyland.judges.questions import Answers, truth
+from portraitist.toyland.judges.restoring import restore
+from portraitist.toyland.judges.views import ViewsTask
+from portraitist.toyland.world.captions import COMPLETE, caption
+from portraitist.toyland.world.identities import KINDS
+from portraitist.toyland.world.painting import Painter
+from portraitist.toyland.world.pictures import PHOTO, PictureSpec, sample_picture
+from portraitist.toyland.world.portraits import choose_identities, paint_batches, paint_portraits
+from portraitist.training.loop.loop import Loop, LoopConfig, Task
+
+STAGES = ("examiner", "clip", "identity", "dino")
+_REPORT = "report.json"
+_VALIDATION = 2000
+
+
+@dataclass(frozen=True)
+class JudgesWorkshop:
+    """The folder in which the judges are made: one folder a stage, and the finished judges.
+
+    Attributes:
+        folder: Where everything goes; an interrupted stage continues from here.
+        config: Every setting.
+        base: The toyland whose autoencoder the examiner gets to know, and whose tokenizer the encoder of texts has.
+        device: Where the networks are trained and the pictures painted.
+        precision: ``no`` or ``bf16``.
+    """
+
+    folder: Path
+    config: JudgesConfig
+    base: Base
+    device: str = "cpu"
+    precision: str = "no"
+
+    def make(self, stages: Sequence[str] = STAGES) -> None:
+        """Run the given stages in order; a finished stage is passed over."""
+        steps = {
+            "examiner": self.train_examiner,
+            "clip": self.train_clip,
+            "identity": self.train_identity,
+            "dino": self.train_dino,
+        }
+        for stage in stages:
+            if not (self.folder / _judge(stage) / CONFIG).exists():
+                steps[stage]()
+
+    def train_examiner(self) -> None:
+        """Train who reads pictures; note how many validation pictures are read rightly."""
+        config = self.config.examiner
+        torch.manual_seed(config.seed)
+        model = Examiner(config.channels, config.side).to(self.device)
+        rng = numpy_generator(config.seed, "pictures to restore")
+        specs = [sample_picture(rng) for _ in range(config.reconstructions)]
+        restored = restore(self.base.pipeline.vae, self._paint(specs)) if specs else torch.empty(0)
+        task = ExaminerTask(model, self.painter, config, (restored, [truth(spec) for spec in specs]))
+        self._train(task, config, "examiner")
+        model.eval()
+        for name, (pictures, answers) in self.drawn(_VALIDATION).items():
+            scores = grade(answers, model.read(pictures))
+            self.report("examiner", {f"{name} {measure}": score.accuracy for measure, score in scores.items()})
+        model.save(self.folder / _judge("examiner"))
+
+    def train_clip(self) -> None:
+        """Train pictures and captions into one space; note how often test pictures find their captions."""
+        config, tests = self.config.clip, self.config.tests
+        tokenizer = self.base.pipeline.tokenizer
+        torch.manual_seed(config.seed)
+        text = build_text_tower(config, tokenizer).to(self.device)
+        network = PictureNetwork(config.channels, config.embedding).to(self.device)
+        self._train(MatchingTask(text, network, tokenizer, self.painter, config), config, "clip")
+        text.eval(), network.eval()
+        specs, captions = differing(tests.pictures, tests.among, tests.seed)
+        ids = tokenize(tokenizer, captions, config.tokens)
+        accuracy = retrieval_accuracy(text, network, self._paint(specs), ids, tests.among, config.side)
+        facts = {f"test_caption_top1_among_{tests.among}": accuracy}
+        self.report("clip", facts)
+        save_small(self.folder / _judge("clip"), network, config.side, facts, text.cpu(), tokenizer)
+
+    def train_identity(self) -> None:
+        """Train who is who; note how often test identities are recognised."""
+        config = self.config.identity
+        torch.manual_seed(config.seed)
+        network = PictureNetwork(config.channels, config.embedding).to(self.device)
+        self._train(IdentityTask(network, self.painter, config), config, "identity")
+        self._save_recognising("identity", network, config)
+
+    def train_dino(self) -> None:
+        """Train what looks alike, without labels; note how often test identities are recognised all the same."""
+        config = self.config.dino
+        torch.manual_seed(config.seed)
+        network = PictureNetwork(config.channels, config.embedding).to(self.device)
+        self._train(ViewsTask(network, self.painter, config), config, "dino")
+        self._save_recognising("dino", network, config)
+
+    def drawn(self, count: int) -> dict[str, tuple[Tensor, list[Answers]]]:
+        """Return validation pictures with the truth about them: as drawn, and as the autoencoder gives them back."""
+        rng = numpy_generator(self.config.tests.seed, "drawn validation pictures")
+        specs = [sample_picture(rng, "validation") for _ in range(count)]
+        pictures, answers = self._paint(specs), [truth(spec) for spec in specs]
+        return {
+            "drawings": (pictures, answers),
+            "reconstructions": (restore(self.base.pipeline.vae, pictures), answers),
+        }
+
+    @cached_property
+    def painter(self) -> Painter:
+        """Return who paints the pictures."""
+        return Painter(self.device)
+
+    def report(self, stage: str, facts: dict[str, float]) -> None:
+        """Write facts about a stage down."""
+        report = self.read_report()
+        report.setdefault(stage, {}).update(facts)
+        with write_aside(self.folder / _REPORT) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+    def read_report(self) -> dict[str, dict[str, Any]]:
+        """Return the facts about every stage that has finished."""
+        path = self.folder / _REPORT
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def _paint(self, specs: Sequence[PictureSpec]) -> Tensor:
+        return paint_batches(self.painter, specs).cpu()
+
+    def _train(self, task: Task, config: JudgeConfig, stage: str) -> None:
+        """Train to the end, leave the averaged weights in place, and note the outcome."""
+        loop_config = LoopConfig(
+            steps=config.steps,
+            schedule="cosine",
+            warmup_steps=config.warmup_steps,
+            average_decay=config.average_decay,
+            precision=self.precision,
+        )
+        loop = Loop(task, loop_config, self.folder / stage, description=stage)
+        outcome = loop.run(resume=True)
+        loop.keep()
+        self.report(stage, {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses})
+
+    def _save_recognising(self, stage: str, network: PictureNetwork, config: JudgeConfig) -> None:
+        tests, facts = self.config.tests, {}
+        for name, kinds in (("identity", KINDS), ("person", ("person",))):
+            who = choose_identities(tests.identities, "test", tests.seed, kinds)
+            portraits = paint_portraits(self.painter, who, 2, tests.seed, PHOTO)
+            facts[f"test_{name}_top1_among_{len(who)}"] = identity_accuracy(network.eval(), portraits, config.side)
+        self.report(stage, facts)
+        save_small(self.folder / _judge(stage), network, config.side, facts)
+
+
+def _judge(stage: str) -> str:
+    """Return the folder of a finished judge."""
+    return "judges/examiner" if stage == "examiner" else f"judges/toyland-{stage}"
+
+
+def differing(count: int, among: int, seed: int) -> tuple[list[PictureSpec], list[str]]:
+    """Draw test pictures with complete captions that differ within every `among` consecutive ones."""
+    rng = numpy_generator(seed, "test pictures")
+    specs: list[PictureSpec] = []
+    captions: list[str] = []
+    while len(specs) < count:
+        spec = sample_picture(rng, "test")
+        text = caption(spec, rng, COMPLETE)
+        if text not in captions[len(specs) // among * among :]:
+            specs.append(spec)
+            captions.append(text)
+    return specs, captions
