@@ -39,11 +39,17 @@ class MissingExtra(PortraitistError):
 
 
 class TrainingInterrupted(PortraitistError):
-    """A run stopped on request, with a checkpoint written."""
+    """A run stopped on request, with a checkpoint written.
 
-    def __init__(self, completed: int, steps: int | None, folder: Path | None) -> None:
-        kept = f"the checkpoint is in {folder}; continue with --resume" if folder else "nothing was saved"
-        super().__init__(f"stopped after step {completed}{f' of {steps}' if steps else ''}; {kept}")
+    Attributes:
+        place: After which step it stopped.
+        folder: Where its checkpoint is.
+    """
+
+    def __init__(self, place: str, folder: Path | None, way_on: str = "continue with --resume") -> None:
+        self.place, self.folder = place, folder
+        kept = f"the checkpoint is in {folder}; {way_on}" if folder else "nothing was saved"
+        super().__init__(f"stopped after {place}; {kept}")
 
 
 class TrainingDiverged(PortraitistError):

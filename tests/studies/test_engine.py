@@ -134,7 +134,7 @@ def test_an_interrupted_run_leaves_no_row(tiny_base: Base, tmp_path: Path, monke
     prepared = prepare_runs(tmp_path, tiny_base)
 
     def stop(*arguments: Any, **settings: Any) -> None:
-        raise TrainingInterrupted(1, 2, None)
+        raise TrainingInterrupted("step 1 of 2", None)
 
     monkeypatch.setattr(running, "train", stop)
     with pytest.raises(KeyboardInterrupt):

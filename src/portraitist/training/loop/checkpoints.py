@@ -140,6 +140,15 @@ def restore_optimizer(
         group.update({key: _value(value) for key, value in values.items()})
 
 
+def difference(old: Any, new: Any, path: str = "") -> str:
+    """Name the first setting in which two runs' identities differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                return difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    return f"{path} is {old!r} there and {new!r} here"
+
+
 def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it; a number in a tensor with its precision, as sums depend on it."""
     if isinstance(value, Tensor):

@@ -27,6 +27,11 @@ class ParameterGroup:
     weight_decay: float = 0.0
     hidden: bool = False
 
+    def settings(self) -> dict[str, Any]:
+        """Return what an optimiser is built from."""
+        rates = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        return {"params": list(self.parameters.values()), **rates, "hidden": self.hidden}
+
 
 class Task(Protocol):
     """What is trained. `step` must draw all randomness from `portraitist.randomness` streams keyed by the step."""

@@ -18,7 +18,14 @@ from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
 from portraitist.training.loop.banks import BankRows
-from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint, optimizer_state, restore_optimizer
+from portraitist.training.loop.checkpoints import (
+    BEST,
+    LAST,
+    Checkpoint,
+    difference,
+    optimizer_state,
+    restore_optimizer,
+)
 from portraitist.training.loop.contracts import (
     Callback,
     LoopConfig,
@@ -80,15 +87,7 @@ class Loop:
         groups = task.groups()
         self.parameters = {name: parameter for group in groups for name, parameter in group.parameters.items()}
         self.optimizer = build_optimizer(
-            [
-                {
-                    "params": list(g.parameters.values()),
-                    "lr": g.learning_rate,
-                    "weight_decay": g.weight_decay,
-                    "hidden": g.hidden,
-                }
-                for g in groups
-            ],
+            [group.settings() for group in groups],
             OptimizerChoice(config.optimizer, config.betas, config.epsilon),
         )
         self.schedule = build_schedule(self.optimizer, config)
@@ -161,7 +160,8 @@ class Loop:
                     self.save()
                     saved_at = time.monotonic()
                 if stopping and self.share < 1 and not enough:
-                    raise TrainingInterrupted(self.completed, self.config.steps, self.folder)
+                    of = "" if self.config.steps is None else f" of {self.config.steps}"
+                    raise TrainingInterrupted(f"step {self.completed}{of}", self.folder)
         self.save()
         set_training(self.optimizer, False)
         self.journal.close()
@@ -353,7 +353,7 @@ class Loop:
         # Settings that came later have their defaults in older checkpoints.
         there = {**checkpoint.identity, "loop": {**self._settings(LoopConfig(0)), **checkpoint.identity["loop"]}}
         if there != self._identity():
-            raise BadConfig(f"{self.folder} holds another run: {_difference(there, self._identity())}")
+            raise BadConfig(f"{self.folder} holds another run: {difference(there, self._identity())}")
         counters = checkpoint.counters
         for name, parameter in self.parameters.items():
             parameter.data.copy_(checkpoint.parameters[name])
@@ -398,12 +398,3 @@ class Loop:
 
 # What may differ when a run is resumed; a schedule that is constant but for its end may also be prolonged.
 _FREE_TO_CHANGE = {"seconds", "checkpoint_seconds", "log_every", "read_every"}
-
-
-def _difference(old: Any, new: Any, path: str = "") -> str:
-    """Name the first setting in which two identities differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key):
-                return _difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    return f"{path} is {old!r} there and {new!r} here"

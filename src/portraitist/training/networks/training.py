@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from portraitist.errors import BadFile
+from portraitist.errors import BadFile, TrainingInterrupted
 from portraitist.files import write_aside
 from portraitist.training.loop.checkpoints import LAST, Checkpoint
 from portraitist.training.loop.loop import Callback, Loop, Task
@@ -55,7 +55,10 @@ def train_network(
         _start_from(place / START, loop.parameters)
         loop.restart_average()
     loop.callbacks = attend(stage, loop) if attend is not None else ()
-    outcome = loop.run(resume=True)
+    try:
+        outcome = loop.run(resume=True)
+    except TrainingInterrupted as error:
+        raise TrainingInterrupted(error.place, error.folder, "the same command goes on from there") from None
     loop.keep()
     if Processes.current().is_first:
         samples = outcome.steps * settings.batch_size
