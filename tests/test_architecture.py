@@ -16,6 +16,7 @@ FLOORS = (
     "cli",
     "web",
     "studies",
+    "requests",
     "weightgen",
     "toyland",
     "preparation",

@@ -74,7 +74,7 @@ def test_a_folder_below_one_that_cannot_be_written_is_refused(tmp_path: Path) ->
 def test_a_full_disk_is_noticed_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=3_000_000))
     require_writable(tmp_path, size=3_000_000)
-    with pytest.raises(UnwritableFolder, match="has 3 MB of free disk and 50 MB are needed"):
+    with pytest.raises(UnwritableFolder, match="has 3 MB of free disk space, but 50 MB are needed"):
         require_writable(tmp_path, size=50_000_000)
 
 

@@ -38,6 +38,18 @@ class MissingExtra(PortraitistError):
         super().__init__(f'this needs the package {package}; install it with: pip install "portraitist[{extra}]"')
 
 
+class Stopped(PortraitistError):
+    """Work that was stopped on request.
+
+    Attributes:
+        done: Steps or pictures that were done.
+    """
+
+    def __init__(self, stage: str, done: int, total: int) -> None:
+        self.done = done
+        super().__init__(f"stopped while {stage}, after {done} of {total}")
+
+
 class TrainingInterrupted(PortraitistError):
     """A run stopped on request, with a checkpoint written.
 

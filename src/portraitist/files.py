@@ -78,8 +78,8 @@ def require_writable(folder: Path, size: int = 0) -> None:
     free = shutil.disk_usage(existing).free
     if free < size:
         raise UnwritableFolder(
-            f"{folder} has {free / 1e6:.0f} MB of free disk and {size / 1e6:.0f} MB are needed; make room or choose"
-            " another place with -o"
+            f"{folder} has {free / 1e6:.0f} MB of free disk space, but {size / 1e6:.0f} MB are needed; make room or"
+            " choose another place with -o"
         )
 
 

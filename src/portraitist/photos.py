@@ -114,7 +114,7 @@ def _decode(path: Path, content: bytes) -> Image.Image:
                 opened.load()
                 return _to_rgb(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
-        raise BadPhoto(f"{path} claims more pixels than a photo has; save it smaller") from error
+        raise BadPhoto(f"{path} claims more pixels than any photo has; save a smaller copy") from error
     except UnidentifiedImageError as error:
         hint = "; save it as JPEG or PNG" if path.suffix.lower() in {".heic", ".heif", ".svg"} else ""
         raise BadPhoto(f"{path} is not a picture that can be read{hint}") from error

@@ -30,5 +30,5 @@ def test_configurations_that_make_no_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="the configuration of a NoModel cannot be used"):
         build_architecture(tmp_path)
     (tmp_path / "unet" / "config.json").write_text("{")
-    with pytest.raises(BadConfig, match="is no folder in the diffusers layout"):
+    with pytest.raises(BadConfig, match="is not a folder in the diffusers layout"):
         build_architecture(tmp_path)

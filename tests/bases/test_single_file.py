@@ -41,7 +41,7 @@ def test_full_size_checkpoints_are_told_and_fit(name: str, folders: dict[str, Pa
     shapes = published_shapes(name)
     assert len(shapes) == PUBLISHED[name]
     if name == "sd21":
-        with pytest.raises(BadConfig, match=r"say x@sd21 \(512, noise\) or x@sd21-768 \(velocity\)"):
+        with pytest.raises(BadConfig, match=r"write x@sd21 \(512, noise\) or x@sd21-768 \(velocity\)"):
             single_file.recognise(Path("x"), shapes)
     else:
         assert single_file.recognise(Path("x"), shapes) == name
@@ -75,7 +75,7 @@ def test_another_shape_is_named(folders: dict[str, Path]) -> None:
         ({"unet.down_blocks.0.attentions.0.to_q.lora.down.weight": (4, 320)}, "a LoRA; give it with --adapter"),
         ({"double_blocks.0.img_attn.qkv.lora_A.weight": (4, 3072)}, "a LoRA; give it with --adapter"),
         ({"down_blocks.0.resnets.0.conv1.weight": (320, 320, 3, 3)}, "one component of a diffusers folder"),
-        ({"weight": (3,)}, "is no checkpoint in the original layout"),
+        ({"weight": (3,)}, "is not a checkpoint in the original layout"),
     ],
 )
 def test_other_files_are_told(keys: dict[str, tuple[int, ...]], message: str) -> None:
@@ -119,7 +119,7 @@ def test_headers_are_not_trusted(tmp_path: Path) -> None:
     }.items():
         file = tmp_path / f"{name}.safetensors"
         file.write_bytes(content)
-        with pytest.raises(BadConfig, match="is no safetensors file, or damaged"):
+        with pytest.raises(BadConfig, match="is not a safetensors file, or is damaged"):
             load_base(file)
 
 
@@ -133,7 +133,7 @@ def test_a_detail_must_be_known(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "KandinskyPipeline"}')
     with pytest.raises(BadConfig, match="is a KandinskyPipeline, which is not supported yet"):
         load_base(f"{file}@{tmp_path}")
-    with pytest.raises(BadConfig, match="known for its sizes only"):
+    with pytest.raises(BadConfig, match="known by its sizes only"):
         load_base(f"{file}@flux")
     with pytest.raises(BadConfig, match="its unet"):
         load_base(f"{file}@sd21-768")

@@ -92,8 +92,8 @@ def test_a_refused_pickle_can_be_converted_by_the_command_that_is_named(tmp_path
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "is no folder here and no hub id"),
-        ("a/b/c", "is no folder here and no hub id"),
+        ("nothing", "is neither a folder here nor a hub id"),
+        ("a/b/c", "is neither a folder here nor a hub id"),
         ("nowhere.safetensors", "does not exist here"),
         ("nowhere.safetensors@sdxl", "does not exist here"),
     ],

@@ -48,7 +48,7 @@ def test_spectral_shifts_become_a_lora_of_a_rank(run: Run, write_adapter: Write,
     file = write_adapter("shifts", "svdiff", (*ATTENTION, "norm:unet.mid_block*"))
     output = run("convert", file, "-o", "out.safetensors", "--to", "kohya", "--rank", 2).stdout
     assert "lora of rank 2" in output
-    assert "of the change's energy in the mean layer" in output
+    assert "of the change's energy on average" in output
     assert "left out" in output
     assert "unet.mid_block.attentions.0.norm" in output
 

@@ -33,7 +33,7 @@ def test_an_edit_is_learnt_written_and_tried_again_with_other_words(
     facts = json.loads(Path("first/edit.json").read_text())
     assert facts["config"]["strength"] == 0.5
     assert facts["recipe"]["steps"] == 1
-    assert "holds an edit already" in fail("edit", *arguments, "-o", "first")
+    assert "already holds an edit" in fail("edit", *arguments, "-o", "first")
 
     again = ("--adapter", "first/adapter.safetensors", "--no-check", "--sampling-steps", 2, "--no-inversion")
     output = run("edit", picture, *PROMPTS, *again, "-o", "second").stdout
@@ -56,11 +56,11 @@ def test_a_picture_is_edited_without_learning_it(run: Run, picture: Path, tiny_b
     [
         (("--source", " ", "--target", "a cat"), "the source prompt is empty"),
         (("--source", "a cat", "--target", ""), "the target prompt is empty"),
-        ((*PROMPTS, "--strength", 2), "strength goes from 0 to 1"),
+        ((*PROMPTS, "--strength", 2), "strength must be between 0 and 1"),
         ((*PROMPTS, "--no-inversion", "--strength", 0), "changes nothing"),
         ((*PROMPTS, "--method", "textual-inversion"), "teaches a word"),
         ((*PROMPTS, "--method", "magic"), "unknown method 'magic'"),
-        ((*PROMPTS, "--adapter", "a.safetensors", "--steps", 3), "has learnt the picture already"),
+        ((*PROMPTS, "--adapter", "a.safetensors", "--steps", 3), "has already learnt the picture"),
         ((*PROMPTS, "--sampling-steps", 2000), "takes 1 to 999 steps"),
         ((*PROMPTS, "--sampling-steps", 1000), "takes 1 to 999 steps"),
         ((*PROMPTS, "--method", "none", "--steps", 3), "--method none learns nothing"),

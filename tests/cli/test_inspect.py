@@ -97,7 +97,7 @@ def test_the_base_is_guessed(
     for layer, (outputs, inputs) in tensors.items():
         factors |= {f"{layer}.lora_A.weight": torch.ones(2, inputs), f"{layer}.lora_B.weight": torch.ones(outputs, 2)}
     save_file(factors, "lora.safetensors", metadata)
-    expected = f"not named; it seems to be for {base}" if base else "not named\n"
+    expected = f"not named; apparently {base}" if base else "not named\n"
     assert expected in run("inspect", "lora.safetensors").stdout
     assert json.loads(run("inspect", "lora.safetensors", "--json").stdout)["seems_for"] == base
 

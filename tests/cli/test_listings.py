@@ -40,4 +40,4 @@ def test_a_recipe_is_shown_as_a_file_that_train_takes(run: Run, picture: Path, t
 
 
 def test_an_unknown_recipe_is_refused(fail: Fail) -> None:
-    assert "no recipe is named 'sd/lara'; there are: " in fail("recipes", "sd/lara")
+    assert "there is no recipe 'sd/lara'; choose one of " in fail("recipes", "sd/lara")

@@ -85,7 +85,7 @@ def test_a_sum_is_cut_to_a_rank(run: Run, write_adapter: Write) -> None:
     files = [write_adapter(name, "lora", ATTENTION, rank=rank) for name, rank in (("first", 2), ("second", 3))]
     output = run("merge", *files, "-o", "sum.safetensors", "--rank", 2, "--dtype", "fp16").stdout
     assert "lora of rank 2" in output
-    assert "of the change's energy in the mean layer" in output
+    assert "of the change's energy on average" in output
     assert {value.dtype for value in load_file("sum.safetensors").values()} == {torch.float16}
 
 
@@ -150,9 +150,9 @@ def test_what_cannot_work_is_refused_in_one_line(
     def refused(*arguments: object, output: str = "out.safetensors") -> str:
         return fail("merge", *arguments, "-o", output)
 
-    assert "2 adapters need as many weights, not 1" in refused(trained, trained, "--weights", "0.5")
-    assert "--weights wants numbers such as 0.7,0.3" in refused(trained, trained, "--weights", "half")
-    assert "--weights wants finite numbers" in refused(trained, trained, "--weights", "1,nan")
+    assert "2 adapters need 2 weights, not 1" in refused(trained, trained, "--weights", "0.5")
+    assert "--weights takes numbers such as 0.7,0.3" in refused(trained, trained, "--weights", "half")
+    assert "--weights takes finite numbers" in refused(trained, trained, "--weights", "1,nan")
     assert "weights by their sum, which is 0" in refused(trained, trained, "--weights", "1,-1", "--mode", "interpolate")
     assert "unknown mode 'blend'; choose add, interpolate or style-mix" in refused(trained, "--mode", "blend")
     assert "full.safetensors (full) has no LoRA form, which this sum would need; use" in refused(trained, full)

@@ -1,11 +1,10 @@
 """Values that are parsed by hand."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portraitist.cli.options import choose_device, parse_adapter, parse_settings
+from portraitist.cli.options import parse_settings
 from portraitist.errors import BadConfig
 
 
@@ -40,35 +39,3 @@ def test_settings(pairs: list[str], settings: dict[str, Any]) -> None:
 def test_bad_settings(pairs: list[str], complaint: str) -> None:
     with pytest.raises(BadConfig, match=complaint):
         parse_settings(pairs)
-
-
-@pytest.mark.parametrize(
-    ("text", "path", "scale"),
-    [
-        ("a.safetensors", "a.safetensors", 1.0),
-        ("a.safetensors:0.5", "a.safetensors", 0.5),
-        ("a.safetensors:-1", "a.safetensors", -1.0),
-        ("C:folder/a.safetensors", "C:folder/a.safetensors", 1.0),
-    ],
-)
-def test_adapters(text: str, path: str, scale: float) -> None:
-    assert parse_adapter(text) == (Path(path), scale)
-
-
-@pytest.mark.parametrize("scale", ["nan", "inf", "-inf"])
-def test_scales_that_are_no_numbers(scale: str) -> None:
-    with pytest.raises(BadConfig, match=f"finite number, not {scale}"):
-        parse_adapter(f"a.safetensors:{scale}")
-
-
-def test_a_file_whose_name_ends_like_a_scale_is_found(tmp_path: Path) -> None:
-    file = tmp_path / "a:2"
-    file.touch()
-    assert parse_adapter(str(file)) == (file, 1.0)
-    assert parse_adapter(f"{file}:0.5") == (file, 0.5)
-
-
-def test_devices() -> None:
-    assert choose_device("cpu") == "cpu"
-    with pytest.raises(BadConfig, match="no device 'abacus'"):
-        choose_device("abacus")

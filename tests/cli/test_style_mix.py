@@ -58,4 +58,4 @@ def test_a_strip_and_a_heat_map_are_drawn(run: Run, fail: Fail, files: list[Path
             assert picture.width > 100
     assert "exists already" in fail("strip", *files, "a cat")
     assert "exists already" in fail("similarity", *files)
-    assert "two adapters at least" in fail("similarity", files[0], "-o", "other.png")
+    assert "at least two adapters" in fail("similarity", files[0], "-o", "other.png")

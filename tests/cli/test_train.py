@@ -51,8 +51,8 @@ def test_what_holds_on_to_the_class_and_what_is_missing_is_said(
     result = run("train", photos, *quick, *wanted, "-o", "a.safetensors")
     assert "what the base predicts, without images, weight 1" in result.stdout
     assert "class images" not in result.stdout
-    assert "photos.captions is set and" in result.output
-    assert "photos.masks is set and" in result.output
+    assert "photos.captions is set but" in result.output
+    assert "photos.masks is set but" in result.output
 
 
 def test_the_file_is_named_after_the_photos(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
@@ -110,7 +110,7 @@ def test_photos_of_another_size_make_pictures_of_it(
     run("generate", "a sks cat", "--adapter", "large.safetensors", "--resolution", 40, "-n", 1, "--steps", 1, "-o", "x")
     assert Image.open("x/a-sks-cat-0.png").size == (40, 40)
     error = fail("train", photos, *quick, "--resolution", 50, "-o", "no.safetensors")
-    assert "multiple of 4, 32 at least, not 50" in error
+    assert "multiple of 4, at least 32, not 50" in error
 
 
 def test_unusable_photos_are_named_and_the_rest_is_used(
@@ -155,22 +155,22 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--class", ""), "needs a class noun"),
         (("--class", "  "), "needs a class noun"),
         (("--class", "sks cat"), "'sks' is a word of the class"),
-        (("--token", "two words"), "must be one word"),
-        (("--token", ""), "must be one word"),
+        (("--token", "two words"), "must be a single word"),
+        (("--token", ""), "must be a single word"),
         (("--method", "lara"), "unknown method 'lara'; choose one of lora"),
         (("--set", "stepz=3"), "did you mean steps?"),
         (("--set", "method_config.rnk=3"), "did you mean rank?"),
         (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
         (("--set", "method_config.rank=0"), "rank must be at least 1"),
-        (("--set", "method_config=3"), "method_config must hold"),
+        (("--set", "method_config=3"), "method_config must contain"),
         (("--set", "layers=nowhere"), "no layer set is named 'nowhere'"),
         (("--set", "layers=unet.nowhere.*"), "no adaptable layer matches"),
-        (("--set", "prompt=a photo"), "must hold {} once"),
+        (("--set", "prompt=a photo"), "must contain {} exactly once"),
         (("--set", "schedule=zigzag"), "schedule: Input should be 'constant'"),
         (("--set", "steps"), "name=value"),
         (("--steps", "0"), "steps: Input should be greater than 0"),
         (("--learning-rate", "-1"), "learning_rate: Input should be greater than 0"),
-        (("--base", "nowhere/at-all"), "no folder here and not in the hub"),
+        (("--base", "nowhere/at-all"), "neither a folder here nor in the hub"),
         (("--base", "."), "has no readable model_index.json"),
         (("--base-bits", "3"), "8 or 4 bits, not in 3"),
         (("--base-bits", "4", "--method", "full"), "needs the weight, which this base holds in fewer bits"),
@@ -195,8 +195,8 @@ def test_what_cannot_work_is_refused_in_one_line(
         ("- a list", "`name: value` lines"),
         ("a: [", "cannot read the recipe"),
         ("method: lara", "unknown method 'lara'"),
-        ("method_config: 8", "method_config must hold"),
-        ("1: 2", "no setting is named '1'"),
+        ("method_config: 8", "method_config must contain"),
+        ("1: 2", "there is no setting '1'"),
     ],
 )
 def test_a_bad_recipe_file_is_refused(
@@ -254,7 +254,7 @@ def test_an_interrupted_run_is_continued_to_the_same_result(
 
 def test_resuming_nothing_is_said(run: Run, picture: Path, quick: tuple[object, ...]) -> None:
     result = run("train", picture, *quick, "--resume", "-o", "a.safetensors")
-    assert "warning: there is no interrupted run of a.safetensors; starting anew" in result.stderr
+    assert "warning: there is no interrupted run of a.safetensors; starting from scratch" in result.stderr
 
 
 def test_the_metadata_is_plain_json(trained: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_path_without_an_encoder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"config\.json"):
         load_encoder(str(tmp_path))
     (tmp_path / "weights.pt").write_bytes(b"0")
-    with pytest.raises(BadConfig, match="is no encoder"):
+    with pytest.raises(BadConfig, match="is not an encoder"):
         load_encoder(str(tmp_path / "weights.pt"))
 
 

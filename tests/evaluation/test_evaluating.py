@@ -244,7 +244,7 @@ def test_a_role_without_an_encoder_is_named(random_encoders: dict[str, str]) -> 
 
 
 def test_encoders_that_cannot_do_what_is_asked_are_named(random_encoders: dict[str, str]) -> None:
-    with pytest.raises(BadConfig, match="reads no texts, which CLIP-T needs"):
+    with pytest.raises(BadConfig, match="does not read text, which CLIP-T needs"):
         load_tools({**random_encoders, "clip": random_encoders["dino"]}, ["clip_t"])
     assert set(load_tools({"clip": random_encoders["dino"]}, ["clip_i"])) == {"clip"}
     with pytest.raises(BadConfig, match="did you mean clip"):

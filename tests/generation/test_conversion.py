@@ -41,7 +41,7 @@ def test_bases_are_told_apart_across_precisions(write: Callable[..., Path], tmp_
 def test_weights() -> None:
     assert merge_weights(2, None, "add") == [1, 1]
     assert merge_weights(2, [3, 1], "interpolate") == [0.75, 0.25]
-    with pytest.raises(BadConfig, match="3 adapters need as many weights, not 2"):
+    with pytest.raises(BadConfig, match="3 adapters need 3 weights, not 2"):
         merge_weights(3, [1, 1], "add")
 
 

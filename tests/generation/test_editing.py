@@ -98,8 +98,8 @@ def test_the_adapter_changes_the_result_and_leaves_the_base_as_found(base: Base,
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strength": 1.5}, "strength goes from 0 to 1"),
-        ({"eta": -0.1}, "eta goes from 0 to 1"),
+        ({"strength": 1.5}, "strength must be between 0 and 1"),
+        ({"eta": -0.1}, "eta must be between 0 and 1"),
         ({"guidance": 0.5}, "guidance at least 1"),
         ({"inversion": False, "strength": 0.0}, "changes nothing"),
         ({"inverted_on": "nothing"}, "target or source"),
@@ -130,6 +130,6 @@ def test_an_edits_files_hold_every_result_and_setting(tmp_path: Path) -> None:
     with Image.open(files.sheet) as sheet:
         colours = {colour for _, colour in sheet.getcolors(1 << 20)}
     assert colours >= {(255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 0)}
-    with pytest.raises(Exception, match="holds an edit already"):
+    with pytest.raises(Exception, match="already holds an edit"):
         check_folder(tmp_path)
     check_folder(tmp_path, overwrite=True)

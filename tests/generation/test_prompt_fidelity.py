@@ -74,7 +74,7 @@ def test_warns_of_a_source_prompt_no_better_than_none(base: Base, picture: Image
 
 def test_warns_of_exchanged_prompts(base: Base, picture: Image.Image) -> None:
     warnings = source_warnings(base, picture, "a red robot in the snow", KNOWN)
-    assert any("swapped?" in warning for warning in warnings)
+    assert any("were they swapped?" in warning for warning in warnings)
 
 
 def test_names_a_prompt_of_another_picture_that_fits_better(base: Base, picture: Image.Image) -> None:

@@ -50,7 +50,7 @@ def test_places_are_equally_far_apart() -> None:
 
 
 def test_refuses_a_strip_without_ends(base: Base) -> None:
-    with pytest.raises(BadConfig, match="two pictures at least"):
+    with pytest.raises(BadConfig, match="at least two pictures"):
         interpolation_strip(base, random_adapter(base, 1), random_adapter(base, 2), PROMPTS, count=1)
 
 

@@ -214,10 +214,10 @@ BAD = {
     "phone.heic": (b"\0\0\0\x18ftypheic", "phone.heic is not a picture that can be read; save it as JPEG or PNG"),
     "cut.png": (encoded()[:4000], "cut.png is damaged"),
     "cut.jpg": (encoded(kind="JPEG")[:1500], "cut.jpg is damaged"),
-    "bomb.png": (bomb(), "bomb.png claims more pixels than a photo has; save it smaller"),
+    "bomb.png": (bomb(), "bomb.png claims more pixels than any photo has; save a smaller copy"),
     "small.png": (
         encoded((200, 31)),
-        "small.png is too small (200 x 31); its shorter side must have 32 pixels or more",
+        "small.png is too small (200 x 31); its shorter side must be at least 32 pixels",
     ),
     "program.exe": (b"MZ\x90\0", "program.exe is not a picture that can be read"),
 }
@@ -324,8 +324,8 @@ def test_the_prompt_names_token_and_class(tmp_path: Path) -> None:
     ("settings", "complaint"),
     [
         ({"class_noun": " "}, "needs a class noun"),
-        ({"token": ""}, "must be one word"),
-        ({"token": "two words"}, "must be one word"),
+        ({"token": ""}, "must be a single word"),
+        ({"token": "two words"}, "must be a single word"),
         ({"token": "Cat"}, "is a word of the class"),
         ({"fit": "stretch"}, "crop or pad, not 'stretch'"),
     ],

@@ -22,7 +22,7 @@ def test_every_rare_token_is_one_of_toyland(tokenizer: CLIPTokenizer) -> None:
 def test_a_word_of_several_tokens_is_advised_against(tokenizer: CLIPTokenizer) -> None:
     count = count_tokens(tokenizer, "xyzzyx")
     assert count > 1
-    expected = f"token 'xyzzyx' is {count} tokens; rare single tokens of this base: sks, olo, zwx, qyx"
+    expected = f"token 'xyzzyx' is {count} tokens; words that are rare single tokens of this base: sks, olo, zwx, qyx"
     assert token_warning(tokenizer, "xyzzyx") == expected
 
 

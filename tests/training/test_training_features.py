@@ -216,7 +216,7 @@ def test_given_class_images_are_used_and_missing_ones_named(base: Base, folder: 
     without = teach(base, folder, steps=2)
     names = given.named_parameters()
     assert any(not torch.equal(value, names[name]) for name, value in without.named_parameters().items())
-    with pytest.raises(BadConfig, match="is no folder"):
+    with pytest.raises(BadConfig, match="is not a folder"):
         teach(base, folder, steps=2, prior="given", prior_folder=str(tmp_path / "none"))
     with pytest.raises(BadConfig, match="needs prior_folder"):
         recipe(base, prior="given")
@@ -299,8 +299,8 @@ def test_companions_that_are_nowhere_are_said(folder: Path) -> None:
     wanted = PhotoSettings(captions=True, masks=True)
     assert missing_companions(subject, PhotoSettings()) == []
     first, second = missing_companions(subject, wanted)
-    assert "photos.captions is set and disc has none" in first
-    assert "photos.masks is set and disc has none" in second
+    assert "photos.captions is set but disc has no captions" in first
+    assert "photos.masks is set but disc has no masks" in second
 
 
 def far_left(folder: Path, number: int = 0) -> Path:

@@ -87,7 +87,7 @@ def write_architecture(name: str, folder: Path) -> str:
 
     content = _named(name)
     if "pipeline" not in content:
-        raise BadConfig(f"the architecture {name} is known for its sizes only, without tokenizers")
+        raise BadConfig(f"the architecture {name} is known by its sizes only, without tokenizers")
     index: dict[str, Any] = {"_class_name": content["pipeline"], **content.get("options", {})}
     for component, config in {**content["components"], "scheduler": content["scheduler"]}.items():
         index[component] = [_write_component(component, config, folder / component), config["_class_name"]]
@@ -115,7 +115,9 @@ def _write_component(name: str, config: dict[str, Any], folder: Path) -> str:
 def _named(name: str) -> dict[str, Any]:
     path = _FOLDER.joinpath(f"{name}.json")
     if name not in list_architectures():
-        raise BadConfig(f"no architecture is named {name!r}; there are {', '.join(list_architectures())}, or a folder")
+        raise BadConfig(
+            f"there is no architecture {name!r}; choose one of {', '.join(list_architectures())}, or a folder"
+        )
     content: dict[str, Any] = json.loads(path.read_text())
     if "like" not in content:
         return content
@@ -132,7 +134,7 @@ def _folder_configs(folder: Path) -> dict[str, dict[str, Any]]:
             if isinstance(value, list) and value[0] and (folder / key / "config.json").exists()
         }
     except (OSError, ValueError) as error:
-        raise BadConfig(f"{folder} is no folder in the diffusers layout ({error})") from error
+        raise BadConfig(f"{folder} is not a folder in the diffusers layout ({error})") from error
 
 
 def _build(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Module:

@@ -56,8 +56,8 @@ def get_example(name: str) -> Example:
     examples = {example.name: example for example in list_examples()}
     if name not in examples:
         near = get_close_matches(name, examples, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(examples)}"
-        raise BadConfig(f"no example subject is named {name!r}; {hint}")
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(examples)}"
+        raise BadConfig(f"there is no example subject {name!r}; {hint}")
     return examples[name]
 
 

@@ -98,4 +98,6 @@ def geometry_layers(base: str, family: str) -> tuple[str, ...]:
     for name in (base, family):
         if name in GEOMETRY_LAYERS:
             return GEOMETRY_LAYERS[name]
-    raise BadConfig(f"which layers shape a subject is not known for {base} ({family}); name them with --geometry")
+    raise BadConfig(
+        f"the layers that determine geometry are not known for {base} ({family}); name them with --geometry"
+    )

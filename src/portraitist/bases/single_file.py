@@ -37,7 +37,10 @@ _VELOCITY_WORDS = ("v", "v_pred", "v_prediction", "v-prediction")
 _ARCHITECTURES = ((_XL_OPEN_CLIP, _XL), (_OPEN_CLIP, _SECOND), (_CLIP, "sd15"))
 # What else a file may be, by a part of a tensor's name; the more particular first.
 _FOREIGN = (
-    ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL, which teaches nothing new by itself"),
+    (
+        "conditioner.embedders.0.model.",
+        "the refiner of Stable Diffusion XL, which cannot be taught a subject by itself",
+    ),
     ("lora", "a LoRA; give it with --adapter"),
     ("double_blocks.", "a FLUX.1 transformer without its text encoders; give the diffusers folder or hub id"),
     ("joint_blocks.", "a Stable Diffusion 3 model, which is not supported yet"),
@@ -67,7 +70,7 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
             write_architecture(detail or recognise(path, shapes, read_facts(path)), folder)
         elif not folder.is_dir():
             known = ", ".join(list_architectures())
-            raise BadConfig(f"{detail!r} behind the @ is neither a folder nor an architecture; those are {known}")
+            raise BadConfig(f"{detail!r} behind the @ is neither a folder nor an architecture; choose one of {known}")
         pipeline_class = read_index(Source(folder))["_class_name"]
         find_family(pipeline_class, str(folder))
         check_checkpoint(path, shapes, folder)
@@ -83,13 +86,13 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a file's tensors from its header, which is checked against the file's length.
 
     Raises:
-        BadConfig: If it is no safetensors file, or damaged.
+        BadConfig: If it is not a safetensors file, or is damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError) as error:
-        raise BadConfig(f"{path} is no safetensors file, or damaged ({error}); get it again") from error
+        raise BadConfig(f"{path} is not a safetensors file, or is damaged ({error}); get it again") from error
 
 
 def read_facts(path: Path) -> dict[str, str]:
@@ -106,20 +109,20 @@ def recognise(path: Path, shapes: Shapes, facts: Mapping[str, str] = MappingProx
             noise and those that predict velocity have the same tensors.
     """
     if shapes.get(_INPUT, (0, _LATENT_CHANNELS))[1] != _LATENT_CHANNELS:
-        raise BadConfig(f"{path} is an inpainting or editing model; take the text-to-image model it was made from")
+        raise BadConfig(f"{path} is an inpainting or editing model; use the text-to-image model it was made from")
     if _INPUT in shapes:
         for prefix, name in _ARCHITECTURES:
             if any(key.startswith(prefix) for key in shapes):
                 if name == _SECOND:
                     raise BadConfig(
-                        f"{path} is a Stable Diffusion 2.x model, and whether it is for 512 or for 768 pixels does not"
-                        f" show in its tensors: say {path}@{_SECOND} (512, noise) or {path}@{_SECOND}-768 (velocity)"
+                        f"{path} is a Stable Diffusion 2.x model, and its tensors do not show whether it is for 512 or"
+                        f" 768 pixels; write {path}@{_SECOND} (512, noise) or {path}@{_SECOND}-768 (velocity)"
                     )
                 return _xl(shapes, facts) if name == _XL else name
     for part, words in _FOREIGN:
         if any(part in key for key in shapes):
             raise BadConfig(f"{path} seems to be {words}")
-    raise BadConfig(f"{path} is no checkpoint in the original layout of Stable Diffusion 1.x, 2.x or XL")
+    raise BadConfig(f"{path} is not a checkpoint in the original layout of Stable Diffusion 1.x, 2.x or XL")
 
 
 def _xl(shapes: Shapes, facts: Mapping[str, str]) -> str:
@@ -149,7 +152,7 @@ def check_checkpoint(path: Path, shapes: Shapes, folder: Path) -> None:
             if found.shape != wanted.shape and found.squeeze().shape != wanted.squeeze().shape:
                 raise BadConfig(
                     f"{path}: {key} of its {component} has the shape {tuple(found.shape)}, not {tuple(wanted.shape)};"
-                    " if that is meant, give its configurations: FILE.safetensors@FOLDER"
+                    " if that is intended, give its configurations: FILE.safetensors@FOLDER"
                 )
 
 

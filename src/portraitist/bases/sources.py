@@ -67,7 +67,7 @@ def find_source(name: str) -> Source:
     if _HUB_ID.fullmatch(name):
         return _cached(name)
     raise BadConfig(
-        f"base {name!r} is no folder here and no hub id; give {', '.join(BUILTIN)}, a diffusers folder, a"
+        f"base {name!r} is neither a folder here nor a hub id; give {', '.join(BUILTIN)}, a diffusers folder, a"
         f" {_CHECKPOINT} checkpoint, or owner/model[@revision]"
     )
 
@@ -88,7 +88,7 @@ def read_index(source: Source) -> dict[str, Any]:
                 " the folder `pipeline` it writes as base"
             ) from error
         raise BadConfig(
-            f"{source.path} has no readable {INDEX} ({type(error).__name__}), so it is no model in the diffusers"
+            f"{source.path} has no readable {INDEX} ({type(error).__name__}), so it is not a model in the diffusers"
             f" layout; {source.advice}"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("_class_name"), str):
@@ -108,7 +108,8 @@ def _cached(name: str) -> Source:
         folder = snapshot_download(model, revision=revision or None, local_files_only=True)
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise BadConfig(
-            f"base {name!r} is no folder here and not in the hub's cache; if it is on the hub, fetch it with: {fetch}"
+            f"base {name!r} is neither a folder here nor in the hub's cache; if it is on the hub, fetch it with:"
+            f" {fetch}"
         ) from error
     return Source(Path(folder), advice=f"fetch it with: {fetch}")
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, choose_dtype
+from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption
 from portraitist.cli.reporting import fact
+from portraitist.requests.devices import choose_precision
 from portraitist.units import in_bytes
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def convert(
     rank: RankOption = None,
     dtype: DtypeOption = None,
     base: OtherBaseOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Convert an adapter made for another base.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Convert an adapter that was made for another base.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite the target if it exists.")] = False,
 ) -> None:
-    """Write an adapter in another format; methods that it cannot hold become LoRA, and what is lost is told."""
-    precision = choose_dtype(dtype)
+    """Write an adapter in another format; methods that it cannot hold become LoRA, and what is lost is reported."""
+    precision = choose_precision(dtype)
 
     from portraitist.progress import quiet_libraries
 
@@ -60,7 +61,7 @@ def show_export(report: "Export") -> None:
         fact("kept", _kept(report))
     if report.dropped:
         names = ", ".join(report.dropped[:3]) + (" ..." if len(report.dropped) > 3 else "")
-        fact("left out", f"{len(report.dropped)} that the format cannot hold: {names}")
+        fact("left out", f"{len(report.dropped)} layers that the format cannot hold: {names}")
 
 
 def _kept(report: "Export") -> str:
@@ -71,4 +72,4 @@ def _kept(report: "Export") -> str:
     if report.energy[worst] > EXACT:
         return "the whole change, exactly"
     mean = sum(report.energy.values()) / len(report.energy)
-    return f"{mean:.2%} of the change's energy in the mean layer, {report.energy[worst]:.2%} in the worst, {worst}"
+    return f"{mean:.2%} of the change's energy on average, {report.energy[worst]:.2%} in the worst layer, {worst}"

@@ -11,7 +11,7 @@ from portraitist.cli.reporting import fact
 def count(
     method: Annotated[str, typer.Option(help="A name of `portraitist methods`.")],
     base: Annotated[str, typer.Option(help="sd15, sd21, sdxl, flux, or a folder in the diffusers layout.")] = "sd15",
-    layers: Annotated[str | None, typer.Option(help="A layer set or pattern; the paper's set when not given.")] = None,
+    layers: Annotated[str | None, typer.Option(help="A layer set or pattern; by default the paper's set.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -21,7 +21,7 @@ def count(
         ),
     ] = None,
 ) -> None:
-    """Count an adapter's layers and numbers on an architecture; nothing is downloaded."""
+    """Count an adapter's layers and parameters on an architecture; nothing is downloaded."""
     from portraitist.training.planning.counts import count_adapter
 
     result = count_adapter(base, method, parse_settings(settings or []), layers)
@@ -31,7 +31,7 @@ def count(
         fact(dtype, f"{size:,} bytes")
     fact(
         "of full",
-        f"{result.numbers / result.full:.4%} of {result.full:,}, {result.full / result.numbers:,.0f} times fewer",
+        f"{result.numbers / result.full:.4%} of {result.full:,}, {result.full / result.numbers:,.0f} times smaller",
     )
     if result.lora:
         fact("of lora", f"{result.numbers / result.lora:.1%} of {result.lora:,} (rank 4 on the same layers)")

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from portraitist.cli.options import DEFAULT_BASE, BaseOption, DeviceOption, choose_device
+from portraitist.cli.options import BaseOption, DeviceOption
 from portraitist.cli.reporting import fact, say
+from portraitist.requests.devices import choose_device
+from portraitist.requests.usual import DEFAULT_BASE
 from portraitist.units import in_time
 
 
@@ -17,10 +19,10 @@ def demo(
     ),
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = False,
     method: Annotated[str, typer.Option(help="A name of `portraitist methods`.")] = "lora",
-    subject: Annotated[str | None, typer.Option(help="An example subject; a striped cat when not given.")] = None,
+    subject: Annotated[str | None, typer.Option(help="An example subject; by default a striped cat.")] = None,
     base: BaseOption = DEFAULT_BASE,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of the recipe's.")] = None,
-    sampling_steps: Annotated[int | None, typer.Option(help="Denoiser steps of a picture.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; by default the recipe's.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Denoiser steps per picture.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Teach the base a bundled subject, and show it where it has never been."""

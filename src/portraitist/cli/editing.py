@@ -5,38 +5,37 @@ from typing import Annotated
 
 import typer
 
-from portraitist.cli.options import (
-    DEFAULT_BASE,
-    BaseOption,
-    DeviceOption,
-    SetOption,
-    SplitOption,
-    choose_device,
-    parse_settings,
-)
+from portraitist.cli.options import BaseOption, DeviceOption, SetOption, SplitOption, parse_settings
 from portraitist.cli.reporting import fact, say
+from portraitist.requests.devices import choose_device
+from portraitist.requests.usual import DEFAULT_BASE
 
 
 def editing(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the pictures; a study goes on where it is.")
+        Path, typer.Option("-o", "--output", help="Folder of the pictures; an interrupted study continues from it.")
     ] = Path("editing-study"),
     report: Annotated[
-        Path | None, typer.Option(help="Folder of editing.md and editing.webp; that of the pictures when not given.")
+        Path | None, typer.Option(help="Folder of editing.md and editing.webp; by default the folder of the pictures.")
     ] = None,
     base: BaseOption = DEFAULT_BASE,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Edits of each of the five kinds.")] = 8,
-    method: Annotated[list[str] | None, typer.Option(help="svdiff, lora and full when not given.")] = None,
-    sampling_steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps; 50 when not given.")] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of edits of each of the five kinds.")] = 8,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Methods to compare; by default svdiff, lora and full.")
+    ] = None,
+    sampling_steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps; 50 by default.")] = None,
     split: SplitOption = "test",
     settings: SetOption = None,
     examiner: Annotated[
-        Path | None, typer.Option(help="Folder of another examiner, which reads targets, than the package's.")
+        Path | None,
+        typer.Option(help="Folder of an examiner (the classifier that reads targets) to use instead of the package's."),
     ] = None,
-    encoder: Annotated[str, typer.Option(help="Encoder that compares identities.")] = "toyland-identity",
+    encoder: Annotated[str, typer.Option(help="Encoder used to compare identities.")] = "toyland-identity",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the results.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Edits at once, each in a process.")] = 1,
-    only_report: Annotated[bool, typer.Option("--only-report", help="Make no picture; write the report anew.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Edits to run in parallel, each in a process of its own.")] = 1,
+    only_report: Annotated[
+        bool, typer.Option("--only-report", help="Only rewrite the report; make no pictures.")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Measure editing on pictures whose true answer can be drawn, and write a page with a table and a grid."""

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import DeviceOption, OtherBaseOption, choose_device
+from portraitist.cli.options import DeviceOption, OtherBaseOption
 from portraitist.cli.reporting import fact, say, warn
 from portraitist.errors import BadConfig
+from portraitist.requests.devices import choose_device
 
 if TYPE_CHECKING:
     from portraitist.evaluation import Candidate, Evaluation, Protocol, Result
@@ -26,29 +27,33 @@ def evaluate(
     ],
     photos: Annotated[
         Path | None,
-        typer.Option(help="The subject's photos, or a folder of such folders; the bundled examples when not given."),
+        typer.Option(help="The subject's photos, or a folder of such folders; by default the bundled examples."),
     ] = None,
     protocol: Annotated[str, typer.Option(help="dreambench, faces, toyland, or a YAML file of your own.")] = "toyland",
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of pictures and report.")] = Path("evaluation"),
     encoder: Annotated[
         list[str] | None,
-        typer.Option(metavar="ROLE=NAME", help="Another encoder of a role; a hub id or a path."),
+        typer.Option(metavar="ROLE=NAME", help="A different encoder for a role: a hub id or a path."),
     ] = None,
-    metric: Annotated[list[str] | None, typer.Option(help="A metric, or several; the protocol's if not given.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric to compute; may be repeated. By default the protocol's.")
+    ] = None,
     compare: Annotated[
         list[Path] | None, typer.Option(metavar="RESULT", help="A result.json to compare with; may be repeated.")
     ] = None,
-    class_noun: Annotated[str | None, typer.Option("--class", help="What the subject is.")] = None,
-    token: Annotated[str | None, typer.Option(help="The word that means it, if the adapter does not say.")] = None,
-    keep_token: Annotated[bool, typer.Option("--keep-token", help="Let CLIP-T read the token as well.")] = False,
+    class_noun: Annotated[str | None, typer.Option("--class", help="Class noun of the subject.")] = None,
+    token: Annotated[str | None, typer.Option(help="The subject's token, if the adapter does not name it.")] = None,
+    keep_token: Annotated[
+        bool, typer.Option("--keep-token", help="Keep the token in the prompts that CLIP-T reads.")
+    ] = False,
     base: OtherBaseOption = None,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Pictures of each prompt.")] = None,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Pictures per prompt.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoiser steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=1, help="Weight of classifier-free guidance.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=1, help="Scale of classifier-free guidance.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Use adapters that were made for another base.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure adapters or pictures against photos; an interrupted run goes on when repeated."""
+    """Measure adapters or pictures against photos; repeat the command to continue an interrupted run."""
     from portraitist.files import require_writable
     from portraitist.progress import quiet_libraries
 
@@ -113,7 +118,7 @@ def _parse_encoders(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or []:
         role, equals, name = pair.partition("=")
         if not equals or not name or role not in ROLES:
-            raise BadConfig(f"--encoder wants ROLE=NAME with one of the roles {', '.join(ROLES)}, not {pair!r}")
+            raise BadConfig(f"--encoder takes ROLE=NAME with one of the roles {', '.join(ROLES)}, not {pair!r}")
         chosen[role] = name
     return chosen
 

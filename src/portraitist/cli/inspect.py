@@ -18,10 +18,12 @@ _LONGEST = 1e9  # seconds of training that are believed
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="An adapter, or any safetensors file.", show_default=False)],
-    base: Annotated[str | None, typer.Option(help="The adapter's base, where it is not understood without.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The adapter's base, for formats that cannot be read without it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show and check what an adapter of any format holds; say what any other safetensors file seems to be."""
+    """Show and verify what an adapter of any format holds; say what any other safetensors file appears to be."""
     from portraitist.adapters.inspection import inspect_file
 
     components = None
@@ -59,7 +61,7 @@ def _show_adapter(found: "Inspection") -> None:
     if base:
         fact("base", f"{base.get('name', 'not named')} (fingerprint {base.get('fingerprint', 'unknown')})")
     else:
-        fact("base", f"not named; it seems to be for {found.base}" if found.base else "not named")
+        fact("base", f"not named; apparently {found.base}" if found.base else "not named")
     fact("trigger", str(header.get("trigger", "none")))
     training = _mapping(header.get("training"))
     if "steps" in training:

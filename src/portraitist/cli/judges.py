@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from portraitist.cli.options import DeviceOption, choose_device
+from portraitist.cli.options import DeviceOption
 from portraitist.cli.reporting import fact, say
 from portraitist.errors import BadConfig
+from portraitist.requests.devices import choose_device
 
 BaseArgument = Annotated[str, typer.Argument(help="A toyland: toyland, or a folder in the diffusers layout.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Denoiser steps of a picture.")]

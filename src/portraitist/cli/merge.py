@@ -6,42 +6,45 @@ from typing import Annotated
 import typer
 
 from portraitist.cli.convert import show_export
-from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, choose_dtype, name_files, parse_weights
+from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption, parse_weights
 from portraitist.cli.reporting import fact
 from portraitist.errors import BadConfig
+from portraitist.requests.devices import choose_precision
 
 _MIX = "style-mix"
 
 
 def merge(
     adapters: Annotated[list[Path], typer.Argument(help="Adapters of any known formats.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; with --into-base a folder.")],
-    weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="A weight for each; 1 when not given.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; a folder with --into-base.")],
+    weights: Annotated[
+        str | None, typer.Option(metavar="W,W,...", help="A weight for each adapter; 1 by default.")
+    ] = None,
     mode: Annotated[
         str,
         typer.Option(
-            help="add; interpolate: weights are divided by their sum; style-mix: geometry of the first, appearance of"
-            " the second."
+            help="add; interpolate (weights are divided by their sum); or style-mix (geometry of the first, appearance"
+            " of the second)."
         ),
     ] = "add",
     geometry: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Layers that shape a subject, for style-mix; the published when not given."
+            metavar="PATTERN", help="For style-mix: layers that determine geometry; by default the published ones."
         ),
     ] = None,
     rank: RankOption = None,
     to: Annotated[str, typer.Option(help="Format of the file; see `convert`.")] = "portraitist",
     into_base: Annotated[
-        bool, typer.Option("--into-base", help="Write the whole base with the adapters in its weights.")
+        bool, typer.Option("--into-base", help="Write the whole base with the adapters merged into its weights.")
     ] = False,
     dtype: DtypeOption = None,
     base: OtherBaseOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Merge adapters made for other bases.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an adapter file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Merge adapters that were made for different bases.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing adapter file.")] = False,
 ) -> None:
-    """Add adapters up to one; with --into-base, write a model folder that needs no adapter any more."""
-    precision, given = choose_dtype(dtype), parse_weights(weights)
+    """Merge adapters into one or, with --into-base, into a model folder that needs no adapter any more."""
+    precision, given = choose_precision(dtype), parse_weights(weights)
     if mode not in ("add", "interpolate", _MIX):
         raise BadConfig(f"unknown mode {mode!r}; choose add, interpolate or {_MIX}")
     if mode == _MIX and into_base:
@@ -59,6 +62,7 @@ def merge(
     from portraitist.bases import load_base
     from portraitist.generation import conversion, find_base, load_for, merge_into_base
     from portraitist.generation.merging import check_folder
+    from portraitist.requests.choices import name_files
 
     if not into_base:
         conversion.check_target(output, to, overwrite)

@@ -5,16 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import (
-    DEFAULT_BASE,
-    BaseOption,
-    DeviceOption,
-    SetOption,
-    SplitOption,
-    choose_device,
-    parse_settings,
-)
+from portraitist.cli.options import BaseOption, DeviceOption, SetOption, SplitOption, parse_settings
 from portraitist.cli.reporting import fact
+from portraitist.requests.devices import choose_device
+from portraitist.requests.usual import DEFAULT_BASE
 
 if TYPE_CHECKING:
     from portraitist.studies.pairs.rows import Way
@@ -22,25 +16,31 @@ if TYPE_CHECKING:
 
 def pairs(
     output: Annotated[Path, typer.Option("-o", "--output", help="The page, in Markdown; a picture goes beside it.")],
-    folder: Annotated[Path, typer.Option(help="Where rows and pictures go, and an interrupted study goes on.")] = Path(
-        "pairs"
-    ),
+    folder: Annotated[
+        Path, typer.Option(help="Folder of rows and pictures; an interrupted study continues from it.")
+    ] = Path("pairs"),
     base: BaseOption = DEFAULT_BASE,
     judge: Annotated[
-        str, typer.Option(help="An encoder of identities; colours needs no weights.")
+        str, typer.Option(help="Encoder used to tell identities apart; colours needs no weights.")
     ] = "toyland-identity",
-    count: Annotated[int, typer.Option("-n", "--pairs", min=1, help="Pairs, of one class and of two in turn.")] = 10,
-    method: Annotated[list[str] | None, typer.Option(help="A method, or several; svdiff, lora, full if none.")] = None,
+    count: Annotated[
+        int, typer.Option("-n", "--pairs", min=1, help="Number of pairs, alternately of one class and of two.")
+    ] = 10,
+    method: Annotated[
+        list[str] | None, typer.Option(help="A method; may be repeated. By default svdiff, lora and full.")
+    ] = None,
     way: Annotated[
         list[str] | None,
-        typer.Option(help="joint, cut-mix, cut-mix-unmix, addition, regional; all of them if none."),
+        typer.Option(help="joint, cut-mix, cut-mix-unmix, addition or regional; may be repeated. All by default."),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Prompts, at most eight.")] = 8,
-    seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,
-    sampling_steps: Annotated[int, typer.Option(min=1, help="Denoiser steps of a picture.")] = 25,
+    prompts: Annotated[int, typer.Option(min=1, help="Number of prompts, eight at most.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="Pictures per prompt.")] = 4,
+    sampling_steps: Annotated[int, typer.Option(min=1, help="Denoiser steps per picture.")] = 25,
     split: SplitOption = "test",
     settings: SetOption = None,
-    workers: Annotated[int, typer.Option(min=1, help="Pairs and methods at once, each in a process.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Pairs and methods to run in parallel, each in a process of its own.")
+    ] = 1,
     device: DeviceOption = "auto",
 ) -> None:
     """Teach pairs of subjects in several ways, and count the pictures in which both are themselves."""

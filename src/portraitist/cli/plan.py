@@ -1,21 +1,15 @@
 """``portraitist plan``: what a training run will need, before anything is downloaded."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import (
-    DEFAULT_BASE,
-    BaseBitsOption,
-    BaseDtypeOption,
-    ResolutionOption,
-    SetOption,
-    choose_dtype,
-    parse_settings,
-)
+from portraitist.cli.options import BaseBitsOption, BaseDtypeOption, ResolutionOption, SetOption, parse_settings
 from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadPhoto
+from portraitist.requests.devices import choose_device, choose_precision
+from portraitist.requests.usual import DEFAULT_BASE
 from portraitist.units import in_bytes
 
 if TYPE_CHECKING:
@@ -25,15 +19,15 @@ if TYPE_CHECKING:
 def plan(
     photos: Annotated[list[Path], typer.Argument(help="A folder of photos, or several pictures.", show_default=False)],
     base: Annotated[
-        str, typer.Option("--base", help="sd15, sdxl, flux, another public architecture, or a base that is here.")
+        str, typer.Option("--base", help="sd15, sdxl, flux, another public architecture, or a base on this machine.")
     ] = DEFAULT_BASE,
     base_dtype: BaseDtypeOption = None,
     base_bits: BaseBitsOption = None,
-    method: Annotated[str | None, typer.Option(help="One of `portraitist methods`, or several with +.")] = None,
+    method: Annotated[str | None, typer.Option(help="One of `portraitist methods`, or several joined with +.")] = None,
     settings: SetOption = None,
     resolution: ResolutionOption = None,
 ) -> None:
-    """Tell memory, file size, steps and trained numbers of a run; takes what train takes, loads no weights."""
+    """Estimate memory, file size, steps and trained parameters of a run, from the options of train and no weights."""
     for path in photos:
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
@@ -43,6 +37,7 @@ def plan(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
+    from portraitist.bases.precision import usual_precision
     from portraitist.bases.quantisation import check_bits
     from portraitist.training.planning.planning import make_plan
 
@@ -56,9 +51,8 @@ def plan(
             warn(f"skipped: {error}")
     if not usable:
         raise BadPhoto(f"no pictures in {', '.join(map(str, photos))}; give a folder of photos")
-    dtype: Any = choose_dtype(base_dtype)
-    options = {"bits": base_bits, "resolution": resolution, **({"dtype": dtype} if dtype else {})}
-    _show(make_plan(base, method, overrides, usable, **options), usable)
+    dtype = choose_precision(base_dtype) or usual_precision(choose_device("auto"))
+    _show(make_plan(base, method, overrides, usable, dtype=dtype, bits=base_bits, resolution=resolution), usable)
 
 
 def _show(made: "Plan", photos: int) -> None:
@@ -67,7 +61,10 @@ def _show(made: "Plan", photos: int) -> None:
     fact("method", f"{recipe.method} on {made.layers} layers, {made.resolution} x {made.resolution} pixels")
     fact("trained", f"{made.numbers:,} numbers")
     fact("file", in_bytes(made.file))
-    fact("steps", f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of {photos} is seen {made.passes:.0f} times")
+    fact(
+        "steps",
+        f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of the {photos} is seen {made.passes:.0f} times",
+    )
     fact("memory", f"{in_bytes(memory.peak)} at once, at the highest point of {_where(memory)}")
     fact("  base", in_bytes(memory.base))
     fact("  adapter", f"{in_bytes(memory.adapter)} with gradients and {recipe.optimizer.name}'s state")

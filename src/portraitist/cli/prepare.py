@@ -8,45 +8,46 @@ import typer
 from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadConfig, BadPhoto
 
-_OFF = "0 turns it off."
+_OFF = "0 switches this off."
 
 
 def prepare(
     photos: Annotated[list[Path], typer.Argument(help="A folder of photos, or several pictures.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The folder to write; must not be there, or be empty.")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write; must be new or empty.")],
     size: Annotated[int, typer.Option(min=1, help="Side of the base's pictures; 1024 for SDXL and FLUX.1.")] = 512,
     sharpness: Annotated[
         float, typer.Option("--least-sharpness", min=0, help=f"Photos below it are dropped; {_OFF}")
     ] = 0.02,
     share: Annotated[
-        float, typer.Option("--least-share", min=0, max=1, help=f"The same, of the photos' median; {_OFF}")
+        float, typer.Option("--least-share", min=0, max=1, help=f"The same as a fraction of the photos' median; {_OFF}")
     ] = 0.125,
     keep_similar: Annotated[bool, typer.Option("--keep-similar", help="Keep near-duplicates.")] = False,
     detector: Annotated[
-        str | None, typer.Option(help="A face detector: YuNet's ONNX file. Keeps photos of the one who recurs.")
+        str | None,
+        typer.Option(help="A face detector: YuNet's ONNX file. Keeps the photos of the person who appears most often."),
     ] = None,
     face_encoder: Annotated[
-        str | None, typer.Option(help="A face recognition network: an ArcFace ONNX file of side 112.")
+        str | None, typer.Option(help="A face recognition network: an ArcFace ONNX file with 112 x 112 inputs.")
     ] = None,
     face_likeness: Annotated[
-        float, typer.Option(min=-1, max=1, help="Cosine from which two faces are one person's.")
+        float, typer.Option(min=-1, max=1, help="Cosine similarity above which two faces count as the same person.")
     ] = 0.4,
-    person: Annotated[Path | None, typer.Option(help="A picture of the one who is meant, alone.")] = None,
+    person: Annotated[Path | None, typer.Option(help="A picture of the person to keep, alone.")] = None,
     crop: Annotated[bool, typer.Option("--crop", help="Crop to the face, with room around it.")] = False,
-    margin: Annotated[float, typer.Option(min=0, help="Room around a cropped face, in its longer sides.")] = 0.75,
+    margin: Annotated[
+        float, typer.Option(min=0, help="Margin around a cropped face, as a multiple of its longer side.")
+    ] = 0.75,
 ) -> None:
-    """Drop photos that are unreadable, tiny, blurred, double or of somebody else; show every decision on a sheet."""
+    """Drop photos that are unreadable, tiny, blurred, duplicate or of somebody else; show every decision on a sheet."""
     if (detector is None) != (face_encoder is None):
-        raise BadConfig("faces need two networks: --detector finds them, --face-encoder tells whose they are")
+        raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
     if detector is None and (crop or person is not None):
-        raise BadConfig("--crop and --person are about faces, which need --detector and --face-encoder")
+        raise BadConfig("--crop and --person work on faces, so they need --detector and --face-encoder")
     for path in (*photos, *([person] if person else [])):
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise BadConfig(f"{output} is there already and not empty; choose another folder with -o")
+        raise BadConfig(f"{output} already exists and is not empty; choose another folder with -o")
 
     from portraitist.files import require_writable
     from portraitist.preparation import Criteria, write_prepared

@@ -10,7 +10,7 @@ from portraitist.cli.reporting import say
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe, e.g. toyland/lora.", show_default=False)] = None,
 ) -> None:
-    """List the recipes, or show one with the sources of its values; it can be saved, changed and given to train."""
+    """List the recipes, or show one with the sources of its values; save it, edit it, pass it to train --recipe."""
     from portraitist.training.recipes import list_recipes, recipe_text
 
     if name is None:

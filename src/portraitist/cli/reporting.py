@@ -1,7 +1,8 @@
 """What every subcommand shares: one line for an error, a warning, a result."""
 
 import os
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +11,9 @@ from typer.core import TyperGroup
 
 from portraitist.errors import PortraitistError
 from portraitist.progress import console as error_console
+
+if TYPE_CHECKING:
+    from portraitist.requests.advice import Advice
 
 _INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 
@@ -46,6 +50,15 @@ def warn(message: str) -> None:
     """Print a warning in one line."""
     if _speaks():
         error_console.print(Text(f"warning: {_line(message)}", style="yellow"), soft_wrap=True)
+
+
+def advise(advice: Iterable["Advice"]) -> None:
+    """Print pieces of advice, one line each."""
+    for each in advice:
+        if each.severity == "note":
+            say(each.line, style="dim")
+        else:
+            warn(each.line)
 
 
 def say(message: Any = "", style: str = "") -> None:

@@ -12,14 +12,14 @@ from portraitist.errors import BadConfig
 
 
 def similarity(
-    adapters: Annotated[list[Path], typer.Argument(help="Two adapters or more, of any formats.", show_default=False)],
+    adapters: Annotated[list[Path], typer.Argument(help="Two or more adapters of any format.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="The heat map.")] = Path("similarity.png"),
     base: OtherBaseOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing picture.")] = False,
 ) -> None:
     """Compare adapters layer by layer: cosine similarities of their changes, as a heat map with means."""
     if len(adapters) < 2:
-        raise BadConfig("a comparison needs two adapters at least")
+        raise BadConfig("a comparison needs at least two adapters")
     if output.exists() and not overwrite:
         raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
 

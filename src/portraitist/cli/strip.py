@@ -5,27 +5,30 @@ from typing import Annotated, Any
 
 import typer
 
-from portraitist.cli.options import DeviceOption, OtherBaseOption, choose_device
+from portraitist.cli.options import DeviceOption, OtherBaseOption
 from portraitist.cli.reporting import fact
 from portraitist.errors import BadConfig
+from portraitist.requests.devices import choose_device
 
 
 def strip(
-    first: Annotated[Path, typer.Argument(help="The adapter it begins with.", show_default=False)],
-    second: Annotated[Path, typer.Argument(help="The adapter it ends with.", show_default=False)],
+    first: Annotated[Path, typer.Argument(help="The adapter to start from.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="The adapter to end with.", show_default=False)],
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="One row each.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture.")] = Path("strip.png"),
-    count: Annotated[int, typer.Option("-n", "--count", min=2, help="Pictures in a row, both ends included.")] = 7,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same for all.")] = 0,
+    count: Annotated[int, typer.Option("-n", "--count", min=2, help="Pictures per row, including both ends.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, shared by all pictures.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoiser steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Weight of classifier-free guidance; 1 is none.")] = None,
-    negative: Annotated[str | None, typer.Option(help="What to keep away from.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Scale of classifier-free guidance; 1 switches it off.")
+    ] = None,
+    negative: Annotated[str | None, typer.Option(help="Negative prompt.")] = None,
     base: OtherBaseOption = None,
     force: Annotated[bool, typer.Option("--force", help="Use adapters that were made for another base.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing picture.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Interpolate between two adapters in equal steps, with the same seed; the share of the second stands below."""
+    """Interpolate between two adapters in equal steps with one seed, each labelled with the share of the second."""
     if output.exists() and not overwrite:
         raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
 

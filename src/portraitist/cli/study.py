@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portraitist.cli.options import DeviceOption, choose_device
+from portraitist.cli.options import DeviceOption
 from portraitist.cli.reporting import fact, say, warn
 from portraitist.errors import BadConfig
+from portraitist.requests.devices import choose_device
 
 if TYPE_CHECKING:
     from portraitist.studies.engine import Prepared
@@ -20,24 +21,27 @@ _REPORT_SECONDS = 120.0
 
 def study(
     study: Annotated[
-        str | None, typer.Argument(help="A YAML file, or a study of the package; lists those when not given.")
+        str | None, typer.Argument(help="A YAML file or one of the built-in studies; without it, they are listed.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of table and report; a study goes on where it is.")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of table and report; an interrupted study continues from it."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The study's short version, to see where it goes.")] = False,
-    executor: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; one a core when not given.")] = None,
-    base: Annotated[str | None, typer.Option(help="Another base than the study's.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make runs again that failed.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Run the study's short version, for a first impression.")
+    ] = False,
+    executor: Annotated[str, typer.Option(help="local (processes on this machine) or ray (a Ray cluster).")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs in parallel; by default one per core.")] = None,
+    base: Annotated[str | None, typer.Option(help="A base to use instead of the study's.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat the runs that failed.")] = False,
     runs_from: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Take over what another folder of this study, or its runs.csv, has already."),
+        typer.Option("--from", help="Take over finished runs from another folder of this study, or from its runs.csv."),
     ] = None,
-    only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; write the report anew.")] = False,
+    only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; only rewrite the report.")] = False,
     page: Annotated[
         Path | None,
-        typer.Option(help="Also write the report's Markdown here, its figures and runs beside it, to be kept."),
+        typer.Option(help="Also write the report as Markdown here, with its figures and runs beside it."),
     ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
     device: DeviceOption = "auto",
@@ -83,7 +87,7 @@ def study(
         if not only_report:
             carry_out(prepared, executor, count, chosen_device, retry_failed, refresh)
     except KeyboardInterrupt:
-        warn("stopped; the same command goes on from here")
+        warn("stopped; repeat the command to continue")
     _show_result(prepared, write_report(prepared, parquet, page))
 
 
@@ -114,7 +118,7 @@ def _show_plan(prepared: "Prepared", workers: int, retry_failed: bool) -> None:
     kept = f", {len(specs) - len(missing)} of them in the folder already" if len(missing) < len(specs) else ""
     fact("runs", f"{len(specs)} on {len({spec.subject for spec in specs})} subjects{kept}, {workers} at once")
     if failed:
-        warn(f"{failed} of them failed; --retry-failed makes them again")
+        warn(f"{failed} of them failed; --retry-failed repeats them")
 
 
 def _show_result(prepared: "Prepared", files: list[Path]) -> None:

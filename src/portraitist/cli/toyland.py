@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portraitist.cli.launching import is_launched, launch
-from portraitist.cli.options import DeviceOption, SplitOption, choose_device, parse_settings
+from portraitist.cli.options import DeviceOption, SplitOption, parse_settings
 from portraitist.cli.reporting import fact, say
 from portraitist.errors import BadConfig, BadFile
+from portraitist.requests.devices import choose_device
 
 if TYPE_CHECKING:
     from portraitist.toyland.config import ToylandConfig
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The embedded base model: train it again, look at its world.", no_args_is_help=True)
 
 
-FolderOption = Annotated[Path, typer.Option(help="Where data, checkpoints and the model are.")]
+FolderOption = Annotated[Path, typer.Option(help="Folder of data, checkpoints and the model.")]
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="A YAML file of settings; the one of the shipped weights when not given.")
+    Path | None, typer.Option(help="A YAML file of settings; by default the one used for the shipped weights.")
 ]
 PrecisionOption = Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")]
 CompileOption = Annotated[bool, typer.Option("--compile", help="Compile the networks.")]
@@ -163,7 +164,7 @@ def speed(
 
 @app.command("export")
 def export(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the model goes.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the model into.")],
     folder: FolderOption = _FOLDER,
     config: ConfigOption = None,
 ) -> None:
@@ -187,7 +188,7 @@ def export(
 def exam(
     folder: FolderOption = _FOLDER,
     config: ConfigOption = None,
-    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="How many prompts.")] = 2000,
+    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="Number of prompts.")] = 2000,
     device: DeviceOption = "auto",
 ) -> None:
     """Examine a trained toyland: how often its pictures show what their prompts ask for."""
@@ -209,8 +210,8 @@ def exam(
 def pictures(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 36,
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet.")] = Path("toyland-pictures.png"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
-    columns: Annotated[int, typer.Option(min=1, help="Pictures in a row.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawings.")] = 0,
+    columns: Annotated[int, typer.Option(min=1, help="Pictures per row.")] = 6,
 ) -> None:
     """Draw random pictures of toyland's world with their captions."""
     from portraitist.files import write_aside
@@ -232,7 +233,9 @@ def pictures(
 
 @app.command("examples")
 def examples(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the folders go.")] = Path("examples"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the examples into.")] = Path(
+        "examples"
+    ),
 ) -> None:
     """Copy the example subjects out: folders of photos to train on."""
     from portraitist.bases.examples import copy_examples, list_examples
@@ -245,11 +248,13 @@ def examples(
 
 @app.command("subjects")
 def subjects(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the folders go.")] = Path("subjects"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the examples into.")] = Path(
+        "subjects"
+    ),
     split: SplitOption = "validation",
-    each: Annotated[int, typer.Option(min=1, help="Subjects of every kind.")] = 1,
-    photos: Annotated[int, typer.Option(min=1, max=9, help="Photos of each, every one in another scene.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of who is drawn, and of the photos.")] = 0,
+    each: Annotated[int, typer.Option(min=1, help="Number of subjects of each kind.")] = 1,
+    photos: Annotated[int, typer.Option(min=1, max=9, help="Photos per subject, each in a different scene.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the subjects and of their photos.")] = 0,
 ) -> None:
     """Draw new subjects: folders of photos, as the examples are."""
     # Of the world that the shipped base knows; it changes with the base.

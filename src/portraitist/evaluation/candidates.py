@@ -69,7 +69,7 @@ def find_candidates(
     if not shared:
         raise BadConfig(
             f"nothing in {what} belongs to photos in {photos or 'the examples'}: there are {_few(list(found))} here and"
-            f" {_few(list(folders))} there; they must have the same names"
+            f" {_few(list(folders))} there; their names must match"
         )
     candidates = [_pair(found[name], name, folders[name], protocol, class_noun, token) for name in shared]
     for candidate in candidates:
@@ -83,7 +83,7 @@ def _photo_folders(photos: Path | None) -> dict[str, Path]:
     if photos is None:
         return {example.name: example.folder for example in list_examples()}
     if not photos.is_dir():
-        raise BadPhoto(f"{photos} is no folder; give a folder of photos, or a folder of such folders")
+        raise BadPhoto(f"{photos} is not a folder; give a folder of photos, or a folder of such folders")
     nested = sorted(path for path in photos.iterdir() if path.is_dir() and not path.name.startswith("."))
     return {path.name: path for path in nested} if nested else {photos.resolve().name: photos}
 

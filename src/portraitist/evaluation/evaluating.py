@@ -74,7 +74,7 @@ class Evaluation:
         """
         if any(candidate.adapter for candidate in self.candidates):
             if base is None:
-                raise BadConfig("adapters need the base they were made for to make pictures: --base")
+                raise BadConfig("adapters need the base they were made for; name it with --base")
             self._generate(base)
         materials, rows = [], []
         outlined = self.outline(base)

@@ -114,6 +114,6 @@ def load_detector(name: str, device: str = "cpu") -> FaceDetector:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), _LEAST_SCORE)
     except cv2.error as error:
-        raise BadConfig(f"{path} is no face detector; give the ONNX file of YuNet") from error
+        raise BadConfig(f"{path} is not a face detector; give the ONNX file of YuNet") from error
     whole = Preprocessing(320, None, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     return FaceDetector(name, revision(Path(path)), whole, torch.device(device), detector)

@@ -86,7 +86,8 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
         name, kept, new = _first_difference("", _read_notes(path), plain)
         if kept != new:
             raise BadConfig(
-                f"{folder} holds pictures made with {name} {kept!r}, not {new!r}; choose another folder with -o"
+                f"{folder} holds pictures that were made with {name} {kept!r}, not {new!r}; choose another folder"
+                " with -o"
             )
     with write_aside(path) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n")

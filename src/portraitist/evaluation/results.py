@@ -122,10 +122,12 @@ class Result(_Section):
         try:
             content = json.loads(path.read_text())
             if not isinstance(content, dict) or content.get("format") != FORMAT:
-                raise BadFile(f"{path} is no result of an evaluation; give the result.json that `evaluate` wrote")
+                raise BadFile(f"{path} is not the result of an evaluation; give the result.json that `evaluate` wrote")
             return cls.model_validate(content)
         except (OSError, ValueError, ValidationError) as error:
-            raise BadFile(f"{path} cannot be read as a result ({str(error).splitlines()[0]}); evaluate anew") from error
+            raise BadFile(
+                f"{path} cannot be read as a result ({str(error).splitlines()[0]}); evaluate again"
+            ) from error
 
 
 class Comparison(_Section):

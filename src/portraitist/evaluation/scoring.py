@@ -64,7 +64,7 @@ def load_tools(encoders: Mapping[str, str], metrics: Sequence[str], device: str 
     roles = needed_roles(metrics)
     for role in roles:
         if role not in encoders:
-            raise BadConfig(f"nobody says which encoder is {role!r}; give one with --encoder {role}=NAME")
+            raise BadConfig(f"no encoder was chosen for the role {role!r}; give one with --encoder {role}=NAME")
     if finds_faces(metrics) and encoders.get("detector", NO_DETECTOR) != NO_DETECTOR:
         roles.insert(0, "detector")
     tools = {role: _LOADERS.get(role, load_encoder)(encoders[role], device) for role in roles}
@@ -73,7 +73,9 @@ def load_tools(encoders: Mapping[str, str], metrics: Sequence[str], device: str 
             f"{encoders['perceptual']} has no perceptual distance; give toyland-dino or the weights of LPIPS"
         )
     if "clip_t" in metrics and not isinstance(tools["clip"], EmbedsTexts):
-        raise BadConfig(f"{encoders['clip']} reads no texts, which CLIP-T needs; give a CLIP with --encoder clip=NAME")
+        raise BadConfig(
+            f"{encoders['clip']} does not read text, which CLIP-T needs; give a CLIP with --encoder clip=NAME"
+        )
     return tools
 
 

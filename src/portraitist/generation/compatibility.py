@@ -31,7 +31,7 @@ def check_base(adapter: Adapter, base: Base, force: bool = False) -> None:
         return
     raise BaseMismatch(
         f"the adapter was made for {made_for}, not for {here}; load the base it was made for, or use --force to try it"
-        " all the same"
+        " anyway"
     )
 
 
@@ -53,4 +53,4 @@ def prompt_warning(prompt: str, adapter: Adapter) -> str | None:
         return None
     trigger = adapter.provenance.trigger or known[0]
     named = " or ".join(map(repr, known))
-    return f"the prompt {prompt!r} does not hold {named}; write {trigger!r} where the subject is meant"
+    return f"the prompt {prompt!r} does not contain {named}; write {trigger!r} to refer to the subject"

@@ -137,15 +137,17 @@ def merge_weights(count: int, weights: Sequence[float] | None, mode: MergeMode) 
     """
     given = [1.0] * count if weights is None else list(weights)
     if len(given) != count:
-        raise BadConfig(f"{count} adapters need as many weights, not {len(given)}")
+        raise BadConfig(f"{count} adapters need {count} weights, not {len(given)}")
     if mode == "add":
         return given
     if mode == "style-mix":
         if count != 2 or weights is not None:
-            raise BadConfig("a style mix takes two adapters, geometry then appearance, and no weights")
+            raise BadConfig("a style mix takes exactly two adapters, first geometry, then appearance, and no weights")
         return given
     if sum(given) <= 0:
-        raise BadConfig(f"interpolation divides weights by their sum, which is {sum(given):g} here; add instead")
+        raise BadConfig(
+            f"interpolation divides weights by their sum, which is {sum(given):g} here; use --mode add instead"
+        )
     return [weight / sum(given) for weight in given]
 
 

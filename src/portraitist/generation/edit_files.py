@@ -44,7 +44,7 @@ def check_folder(folder: Path, overwrite: bool = False) -> None:
         UnwritableFolder: If the folder cannot be written.
     """
     if (folder / FACTS).exists() and not overwrite:
-        raise BadFile(f"{folder} holds an edit already; choose another folder with -o, or use --overwrite")
+        raise BadFile(f"{folder} already holds an edit; choose another folder with -o, or use --overwrite")
     require_writable(folder, _ROOM)
 
 

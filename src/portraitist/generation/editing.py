@@ -62,13 +62,13 @@ class EditConfig:
         for name in ("strength", "eta"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
-                raise BadConfig(f"{name} goes from 0 to 1, and cannot be {value:g}")
+                raise BadConfig(f"{name} must be between 0 and 1, not {value:g}")
         if self.steps < 1 or self.refinements < 0 or self.guidance < 1:
             raise BadConfig("steps must be at least 1, refinements at least 0, guidance at least 1.0")
         if self.inverted_on not in ("target", "source"):
-            raise BadConfig(f"the picture can be inverted on target or source, not {self.inverted_on!r}")
+            raise BadConfig(f"inverted_on must be target or source, not {self.inverted_on!r}")
         if not self.inversion and self.strength == 0:
-            raise BadConfig("strength 0 without inversion changes nothing; choose more, or use inversion")
+            raise BadConfig("strength 0 without inversion changes nothing; raise it, or use inversion")
 
     @property
     def resolved_strength(self) -> float:

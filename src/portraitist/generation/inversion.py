@@ -220,8 +220,8 @@ def check_invertible(base: Base) -> None:
     """
     if not isinstance(base.family, StableDiffusion):
         raise BadConfig(
-            f"{base.name} is a {base.family.name} model, whose noise is not DDIM's, so a picture cannot be inverted on"
-            " it; take a Stable Diffusion (1.x, 2.x, XL) base"
+            f"{base.name} is a {base.family.name} model, which DDIM cannot sample, so a picture cannot be inverted on"
+            " it; use a Stable Diffusion (1.x, 2.x, XL) base"
         )
 
 

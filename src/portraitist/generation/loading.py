@@ -43,6 +43,7 @@ def load_base_of(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     resolution: int | None = None,
+    bits: int | None = None,
 ) -> Base:
     """Load the base that adapter files name, to make pictures as large as those they were trained on.
 
@@ -52,13 +53,14 @@ def load_base_of(
         device: Where to put it.
         dtype: Precision of its weights; float32 when not given.
         resolution: Another side of the pictures.
+        bits: Bits of its linear weights, 8 or 4, if they are to be fewer.
 
     Raises:
         BadFile: If a file is damaged or no adapter.
         BadConfig: If they name several bases or none, or one that is not here or makes no such pictures.
     """
     side = resolution or (_find_resolution(paths) if name is None else None)
-    return load_base(name or find_base(paths), device, dtype, resolution=side)
+    return load_base(name or find_base(paths), device, dtype, bits, side)
 
 
 def _find_resolution(paths: Sequence[Path]) -> int | None:

@@ -121,7 +121,9 @@ def source_warnings(
             f" loss lower by {nothing.mean:.2g} ± {nothing.error:.1g}); describe what is to be seen"
         )
     if wanted.is_reversed:
-        found.append(f"the target prompt {target!r} describes the picture better than the source does; swapped?")
+        found.append(
+            f"the target prompt {target!r} describes the picture better than the source prompt does; were they swapped?"
+        )
     better = [other for other in rest if other.is_reversed]
     if better:
         best = min(better, key=lambda other: other.mean)

@@ -62,22 +62,7 @@ class Region:
     def __post_init__(self) -> None:
         for name in ("base_ratio", "start"):
             if not 0 <= getattr(self, name) <= 1:
-                raise BadConfig(f"{name} of a region is a share, from 0 to 1, not {getattr(self, name):g}")
-
-    @classmethod
-    def parse(cls, text: str) -> "Region":
-        """Parse ``PLACE=PROMPT`` or ``PLACE=PROMPT@ADAPTER``.
-
-        Raises:
-            BadConfig: If a part is missing.
-        """
-        place, _, rest = (part.strip() for part in text.partition("="))
-        prompt, at, adapter = (part.strip() for part in rest.rpartition("@")) if "@" in rest else (rest, "", "")
-        if not place or not prompt or (at and not adapter):
-            raise BadConfig(
-                f"a region is spelt PLACE=PROMPT or PLACE=PROMPT@ADAPTER, as in 'left=a sks cat', not {text!r}"
-            )
-        return cls(place, prompt, adapter or None)
+                raise BadConfig(f"{name} of a region must be between 0 and 1, not {getattr(self, name):g}")
 
     def mask(self, size: int) -> Tensor:
         """Return the mask of a square picture, ``[size, size]`` in [0, 1].
@@ -96,14 +81,14 @@ class Region:
             return _draw_box(box, size)
         if not Path(self.place).is_file():
             raise BadConfig(
-                f"there is no region {self.place!r}; take {', '.join(_NAMED)}, a box such as 0,0,0.5,1, or a picture"
+                f"there is no region {self.place!r}; give {', '.join(_NAMED)}, a box such as 0,0,0.5,1, or a picture"
                 " that is white inside the region"
             )
         picture = decode_photo(Path(self.place)).convert("L")
         if picture.size != (size, size):
             raise BadConfig(
                 f"the mask {self.place} is {picture.width} x {picture.height}, but pictures are {size} x {size}; save"
-                " it at their size"
+                " it at that size"
             )
         return torch.from_numpy(np.asarray(picture).copy()).float() / 255
 
@@ -134,8 +119,8 @@ def check_regions(base: Base, regions: Sequence[Region], adapters: Sequence[str]
     """
     if not cross_attentions(base):
         raise BadConfig(
-            f"{base.name} is a {base.family.title} model: it has no cross-attention, by which regions are made; leave"
-            " --region out"
+            f"{base.name} is a {base.family.title} model: it has no cross-attention, which regions need; leave out"
+            " --region"
         )
     confined = [region.adapter for region in regions if region.adapter is not None]
     for name in confined:

@@ -1,7 +1,7 @@
 """Sampling pictures from a base, with any adapters on it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def generate(
     force: bool = False,
     merged: bool = False,
     show_progress: bool = True,
+    callback: Callable[[int], None] | None = None,
 ) -> list[Picture]:
     """Sample one picture for each prompt.
 
@@ -111,6 +112,7 @@ def generate(
         force: Use adapters that were made for another base.
         merged: Sample with the adapters in the weights, as `merge_for_sampling` does; not for regions.
         show_progress: Whether to show a bar.
+        callback: Called with the number of pictures that are done, after each batch; what it raises ends the sampling.
 
     Returns:
         The pictures in the order of the prompts.
@@ -123,7 +125,7 @@ def generate(
     config = (config or SamplingConfig()).for_base(base)
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
     if len(seeds) != len(prompts):
-        raise BadConfig(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        raise BadConfig(f"{len(prompts)} prompts need {len(prompts)} seeds, not {len(seeds)}")
     own = of_each(regions)
     if own is not None and len(own) != len(prompts):
         raise BadConfig(f"{len(prompts)} prompts need as many lists of regions, not {len(own)}")
@@ -145,6 +147,8 @@ def generate(
                 with regional(base, attachment, everywhere if own is None else own[rows], guided):
                     images += _sample(base, prompts[rows], seeds[rows], config)
                 progress.advance(len(prompts[rows]))
+                if callback is not None:
+                    callback(len(images))
     finally:
         attachment.detach()
     scales = {name: scale for name, (_, scale) in chosen.items()}

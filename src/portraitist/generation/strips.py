@@ -50,7 +50,7 @@ def interpolation_strip(
         BaseMismatch: If one was made for another base.
     """
     if count < 2 or not prompts:
-        raise BadConfig("a strip needs a prompt and two pictures at least, its ends")
+        raise BadConfig("a strip needs a prompt and at least two pictures, its two ends")
     for adapter in (first, second):
         check_base(adapter, base, force)
         bind(adapter, base.components)

@@ -80,7 +80,7 @@ def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: st
         return []
     folder = Path(str(recipe.prior_folder))
     if not folder.is_dir():
-        raise BadConfig(f"prior_folder {folder} is no folder; give one with pictures of a {subject.class_noun}")
+        raise BadConfig(f"prior_folder {folder} is not a folder; give one with pictures of a {subject.class_noun}")
     paths = list_photos(folder)[: recipe.prior_images]
     if not paths:
         raise BadConfig(f"prior_folder {folder} holds no pictures; put some of a {subject.class_noun} into it")

@@ -43,7 +43,7 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
         raise BadFile(f"{output} exists already; choose another file with -o, or use --overwrite")
     if is_interrupted(output) and not (resume or overwrite):
         raise BadFile(
-            f"{run_folder(output)} holds an interrupted run; continue it with --resume, or start anew with --overwrite"
+            f"{run_folder(output)} holds an interrupted run; continue it with --resume, or start over with --overwrite"
         )
     require_writable(output.parent)
     return output

@@ -47,7 +47,7 @@ def train(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, base.name, base.family.name)
     if recipe.cut_mix or recipe.unmix_weight:
-        raise BadConfig("cut_mix and unmix_weight are for several subjects; teach them together, or set both to 0")
+        raise BadConfig("cut_mix and unmix_weight need several subjects; set both to 0 for a single one")
     output = check_output(output, resume, overwrite)
     adapter = new_adapter(base, subject, recipe)
     require_room(output, adapter)

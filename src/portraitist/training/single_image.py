@@ -48,10 +48,10 @@ def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | 
     if isinstance(recipe.layers, str):
         given = {"layers": recipe.layers.removesuffix(_WITH_TEXT), **given}
     if given["prior"] != "none":
-        raise BadConfig("a single picture has no class, so there is no prior to preserve; leave the prior out")
+        raise BadConfig("a single picture has no class, so there is no prior to preserve; leave out the prior")
     recipe = recipe.replace(given)
     if method == "textual-inversion":
-        raise BadConfig(f"{method} teaches a word, and an edit has none; choose svdiff, lora or full")
+        raise BadConfig(f"{method} teaches a word, which an edit does not use; choose svdiff, lora or full")
     return recipe
 
 

@@ -45,10 +45,10 @@ class Subject:
         if not self.class_noun.strip():
             raise BadConfig("the subject needs a class noun, such as cat or backpack: --class cat")
         if not self.token.strip() or len(self.token.split()) != 1:
-            raise BadConfig(f"the token must be one word, not {self.token!r}; sks is usual")
+            raise BadConfig(f"the token must be a single word, not {self.token!r}; sks is the usual choice")
         if self.token.lower() in self.class_noun.lower().split():
             raise BadConfig(
-                f"the token {self.token!r} is a word of the class {self.class_noun!r}; take a rare one: sks"
+                f"the token {self.token!r} is a word of the class {self.class_noun!r}; choose a rare word such as sks"
             )
 
     @classmethod
@@ -133,7 +133,7 @@ def _decode(path: Path, size: int) -> Image.Image:
     least = -(-size // _MOST_ENLARGED)
     if min(image.size) < least:
         raise BadPhoto(
-            f"{path} is too small ({image.width} x {image.height}); its shorter side must have {least} pixels or more"
+            f"{path} is too small ({image.width} x {image.height}); its shorter side must be at least {least} pixels"
         )
     return image
 

@@ -96,7 +96,7 @@ def test_masks_at_another_size_hold_the_share_of_each_cell() -> None:
 
 
 def test_pictures_that_cannot_be_put_side_by_side_are_refused() -> None:
-    with pytest.raises(BadConfig, match="one size, not 16 x 16 and 32 x 32"):
+    with pytest.raises(BadConfig, match="the same size, not 16 x 16 and 32 x 32"):
         collage(Image.new("RGB", (16, 16)), Image.new("RGB", (32, 32)))
     with pytest.raises(BadConfig, match="15 x 15 cannot be halved"):
         collage(Image.new("RGB", (15, 15)), Image.new("RGB", (15, 15)))

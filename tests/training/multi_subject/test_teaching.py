@@ -154,9 +154,9 @@ def test_usual_strengths_leave_what_a_recipe_sets(base: Base) -> None:
     [
         ({"token": "sks"}, "have the same token 'sks'"),
         ({"token": "SKS"}, "have the same token 'SKS'"),
-        ({"token": "xylophonist"}, r"robot-050089: token 'xylophonist' is \d+ tokens.*one token of its own"),
+        ({"token": "xylophonist"}, r"robot-050089: token 'xylophonist' is \d+ tokens.*a single token of its own"),
         ({"token": "cat"}, "token 'cat' of robot-050089 is a word of the class 'cat' of cat-9d39d7"),
-        ({"photos": (Image.new("RGB", (64, 64)),)}, r"one size.*32 x 32 \(cat-9d39d7\), 64 x 64 \(robot-050089\)"),
+        ({"photos": (Image.new("RGB", (64, 64)),)}, r"the same size.*32 x 32 \(cat-9d39d7\), 64 x 64 \(robot-050089\)"),
     ],
 )
 def test_subjects_that_cannot_be_told_apart_are_refused(
@@ -169,7 +169,7 @@ def test_subjects_that_cannot_be_told_apart_are_refused(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"unmix_weight": 0.1}, "Unmix loss is about collages"),
+        ({"unmix_weight": 0.1}, "Unmix loss needs collages"),
         ({"cut_mix": 0.5, "unmix_weight": 0.1, "unmix_layers": ["nothing.*"]}, "no cross-attention layer of"),
         ({"cut_mix": 0.5, "prompt": "very " * 30 + "{}"}, "'sks' is not among the first 24 tokens of the prompt"),
     ],
@@ -246,7 +246,7 @@ def test_what_a_run_leaves_behind_does_not_make_it_another(base: Base, pair: lis
 
 
 def test_one_subject_is_not_several(base: Base, pair: list[Subject]) -> None:
-    with pytest.raises(BadConfig, match="two or more, not 1"):
+    with pytest.raises(BadConfig, match="two or more subjects, not 1"):
         check_subjects(base, pair[:1])
     with pytest.raises(BadConfig, match="are for several subjects"):
         train(base, pair[0], with_cut_mix(recipe(base)))

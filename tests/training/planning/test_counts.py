@@ -36,7 +36,7 @@ def test_a_folder_is_of_its_own_family(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sd16", "lora", {}), "no architecture is named 'sd16'"),
+        (("sd16", "lora", {}), "there is no architecture 'sd16'"),
         (("sd15", "lora", {}, "Foo"), "no layer set is named 'Foo'"),
         (("sd15", "loar", {}), "unknown method 'loar'"),
         (("sd15", "krona", {"out_factor": 7}), "to_q has 320 outputs .* the nearest that do are \\(8, 64\\)"),

@@ -171,7 +171,7 @@ def test_a_decoded_picture_is_part_of_the_plan(tiny_base_folder: Path) -> None:
 
 
 def test_unknown_bases_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match="no folder here and no hub id"):
+    with pytest.raises(BadConfig, match="neither a folder here nor a hub id"):
         make_plan("sd99", "lora", {}, 5)
     (tmp_path / "one.safetensors").write_bytes(b"")
     with pytest.raises(BadConfig, match=r"is a single file; give the name of its architecture: .*sd15"):

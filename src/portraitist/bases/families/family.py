@@ -114,7 +114,7 @@ class Family(ABC):
         step, least = self.side_step, _LEAST_LATENTS * self.side_step
         if side < least or side % step:
             raise BadConfig(
-                f"{self.title} makes pictures whose side is a multiple of {step}, {least} at least, not {side}"
+                f"{self.title} makes pictures whose side is a multiple of {step}, at least {least}, not {side}"
             )
         self._side = side
 

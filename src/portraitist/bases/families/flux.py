@@ -110,7 +110,7 @@ class Flux(Family):
     def sampling_arguments(self, prompts: Sequence[str], negative_prompt: str) -> dict[str, Any]:
         """Return the prompts; guidance is distilled into the model, so nothing can be kept away from."""
         if negative_prompt:
-            raise BadConfig("FLUX.1 takes no negative prompt: its guidance is distilled; leave --negative out")
+            raise BadConfig("FLUX.1 takes no negative prompt: its guidance is distilled; leave out --negative")
         return {"prompt": list(prompts), "max_sequence_length": self.prompt_tokens}
 
     @property

@@ -38,16 +38,18 @@ class StableDiffusion(Family):
         scheduler = self.pipeline.scheduler
         if not hasattr(scheduler, "alphas_cumprod"):
             raise BadConfig(
-                f"this base's scheduler is a {type(scheduler).__name__}, so it was not trained on the noise that"
-                f" {self.title} is (DDPM's); such models are not known here"
+                f"this base's scheduler is a {type(scheduler).__name__}, so it was not trained with the DDPM noise"
+                f" schedule of {self.title}; such models are not supported"
             )
         prediction = self.pipeline.scheduler.config.get("prediction_type", "epsilon")
         if prediction not in ("epsilon", _VELOCITY):
-            raise BadConfig(f"this base predicts {prediction!r}; only noise and velocity are known for {self.title}")
+            raise BadConfig(
+                f"this base predicts {prediction!r}; only epsilon and v_prediction are supported for {self.title}"
+            )
         if self.pipeline.unet.config.in_channels != self.pipeline.vae.config.latent_channels:
             raise BadConfig(
                 f"this base's UNet reads {self.pipeline.unet.config.in_channels} channels: it is made for inpainting or"
-                " editing; take the text-to-image model"
+                " editing; use the text-to-image model"
             )
 
     @property

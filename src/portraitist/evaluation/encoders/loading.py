@@ -38,7 +38,7 @@ def load_encoder(name: str, device: str | torch.device = "cpu", preprocessing: P
     if path.suffix == ".safetensors":
         return load_lpips(name, path, revision(path), place)
     if path.is_file():
-        raise BadConfig(f"{name} is no encoder; give a folder, an .onnx file or the .safetensors of LPIPS")
+        raise BadConfig(f"{name} is not an encoder; give a folder, an .onnx file or the .safetensors of LPIPS")
     return _load_folder(name, path, place)
 
 

@@ -107,7 +107,7 @@ def from_processor(config: Mapping[str, Any], kind: str, name: str) -> Preproces
     sides = [_side(config.get(key)) for key in ("crop_size", "size")]
     size = sides[0] if sides[0] and config.get("do_center_crop", True) else sides[1]
     if not size:
-        raise BadConfig(f"the preprocessor_config.json of {name} does not say how large its pictures are")
+        raise BadConfig(f"the preprocessor_config.json of {name} does not say how large its input pictures are")
     mean = three(config.get("image_mean", IMAGENET_MEAN if kind != "clip" else CLIP_MEAN))
     std = three(config.get("image_std", IMAGENET_STD if kind != "clip" else CLIP_STD))
     crops = bool(sides[0] and config.get("do_center_crop", True))

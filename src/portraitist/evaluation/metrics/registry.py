@@ -14,7 +14,7 @@ from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_co
 
 FID = "fid"
 _LOWER_IS_BETTER = {FID, "face_misses"}
-_NO_PROMPTS = "nobody knows the prompts of the pictures"
+_NO_PROMPTS = "the prompts of the pictures are not known"
 
 
 def _mean(values: Tensor | Sequence[float]) -> Scores:
@@ -34,7 +34,7 @@ def _clip_t(made: Embeddings) -> Scores:
     if not made.material.prompts:
         return Scores(None, missing=_NO_PROMPTS)
     if not isinstance(made.encoder("clip"), EmbedsTexts):
-        return Scores(None, missing=f"{made.encoder('clip').name} reads no texts")
+        return Scores(None, missing=f"{made.encoder('clip').name} does not read text")
     return _mean(paired_cosine(made.of("clip", "pictures"), made.of_prompts()))
 
 
@@ -115,7 +115,7 @@ def get_metrics(names: Sequence[str]) -> list[Metric]:
         if name not in METRICS and name != FID:
             near = get_close_matches(name, [*METRICS, FID], 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join([*METRICS, FID])}"
-            raise BadConfig(f"no metric is named {name!r}; {hint}")
+            raise BadConfig(f"there is no metric {name!r}; {hint}")
     return [METRICS[name] for name in names if name != FID]
 
 
@@ -145,4 +145,4 @@ def check_roles(roles: Iterable[str]) -> None:
         if role not in ROLES:
             near = get_close_matches(role, ROLES, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(ROLES)}"
-            raise BadConfig(f"no encoder has the role {role!r}; {hint}")
+            raise BadConfig(f"there is no encoder role {role!r}; {hint}")

@@ -58,7 +58,7 @@ def read_mask(photo: Path) -> Image.Image | None:
     if mask.size != size:
         raise BadPhoto(
             f"the mask {file} is {mask.width} x {mask.height}, but {photo.name} is {size[0]} x {size[1]} (upright);"
-            " draw it on the photo"
+            " make it the same size"
         )
     if mask.getextrema()[1] == 0:
         raise BadPhoto(f"the mask {file} is black all over; paint the subject white, or remove it")
@@ -69,7 +69,7 @@ def missing_companions(subject: Subject, photos: PhotoSettings) -> list[str]:
     """Return a line for each kind of companion that a recipe reads and no photo of the subject has."""
     lines = []
     if photos.captions and not any(find_caption(path) for path in subject.paths):
-        lines.append(f"photos.captions is set and {subject.name} has none; put photo.txt beside photo.png")
+        lines.append(f"photos.captions is set but {subject.name} has no captions; put photo.txt beside photo.png")
     if photos.masks and not any(mask_path(path).exists() for path in subject.paths):
-        lines.append(f"photos.masks is set and {subject.name} has none; put photo{MASK_SUFFIX} beside photo.png")
+        lines.append(f"photos.masks is set but {subject.name} has no masks; put photo{MASK_SUFFIX} beside photo.png")
     return lines

@@ -80,7 +80,7 @@ def collage(left: Image.Image, right: Image.Image, fit: CollageFit = "crop") -> 
         BadConfig: If their sizes differ, or the width is odd.
     """
     if left.size != right.size:
-        raise BadConfig(f"a collage needs pictures of one size, not {_size(left)} and {_size(right)}")
+        raise BadConfig(f"a collage needs two pictures of the same size, not {_size(left)} and {_size(right)}")
     width, height = left.size
     if width % 2:
         raise BadConfig(f"a picture of {_size(left)} cannot be halved; its width must be even")

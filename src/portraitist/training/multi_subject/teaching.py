@@ -96,25 +96,27 @@ def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
             another's class, or photos of different sizes.
     """
     if len(subjects) < 2:
-        raise BadConfig(f"several subjects are two or more, not {len(subjects)}; train one without --subject")
+        raise BadConfig(f"this takes two or more subjects, not {len(subjects)}; train one without --subject")
     seen: dict[str, Subject] = {}
     for subject in subjects:
         if other := seen.get(subject.token.lower()):
             raise BadConfig(f"{subject.name} and {other.name} have the same token {subject.token!r}; give each its own")
         seen[subject.token.lower()] = subject
         if advice := token_warning(base.pipeline.tokenizer, subject.token):
-            raise BadConfig(f"{subject.name}: {advice}; with several subjects each needs one token of its own")
+            raise BadConfig(f"{subject.name}: {advice}; with several subjects, each needs a single token of its own")
     for subject in subjects:
         for other in subjects:
             if other.token.lower() in subject.class_noun.lower().split():
                 raise BadConfig(
                     f"the token {other.token!r} of {other.name} is a word of the class {subject.class_noun!r} of"
-                    f" {subject.name}; take a rare one"
+                    f" {subject.name}; choose a rare word"
                 )
     sizes = {photo.size: subject.name for subject in subjects for photo in subject.photos}
     if len(sizes) > 1:
         seen_sizes = ", ".join(f"{width} x {height} ({name})" for (width, height), name in sizes.items())
-        raise BadConfig(f"photos must have one size to be put side by side, not {seen_sizes}; read them at one size")
+        raise BadConfig(
+            f"photos must all have the same size to be put side by side, not {seen_sizes}; read them at one size"
+        )
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -124,12 +126,12 @@ def _check_recipe(recipe: Recipe) -> None:
         BadConfig: Naming the setting.
     """
     if recipe.prior not in ("none", "generated"):
-        raise BadConfig(f"prior={recipe.prior} is for one subject; several take none or generated")
+        raise BadConfig(f"prior={recipe.prior} works with one subject only; with several use none or generated")
     if recipe.watch.every:
-        raise BadConfig("watch.every is for one subject; leave it out with several")
+        raise BadConfig("watch.every works with one subject only; leave it out")
     for name in ("crops", "buckets", "captions", "masks"):
         if getattr(recipe.photos, name):
-            raise BadConfig(f"photos.{name} is for one subject; leave it out with several")
+            raise BadConfig(f"photos.{name} works with one subject only; leave it out")
 
 
 def _check_words(recipe: Recipe, subjects: Sequence[Subject]) -> None:
@@ -145,7 +147,7 @@ def _check_words(recipe: Recipe, subjects: Sequence[Subject]) -> None:
             if subject.token.lower() in words:
                 raise BadConfig(
                     f"the token {subject.token!r} of {subject.name} is a word of the prompts ({' '.join(words)});"
-                    " take a rare one"
+                    " choose a rare word"
                 )
 
 
@@ -154,7 +156,7 @@ def _unmix_loss(base: Base, recipe: Recipe, subjects: Sequence[Subject]) -> Unmi
     if not recipe.unmix_weight:
         return None
     if not recipe.cut_mix:
-        raise BadConfig("the Unmix loss is about collages; mix some with --cut-mix-unmix or cut_mix=0.6")
+        raise BadConfig("the Unmix loss needs collages; add some with --cut-mix-unmix or cut_mix=0.6")
     _, channels, height, width = encode(base, subjects[0].photos[:1]).mean.shape
     return UnmixLoss(base, (channels, height, width), recipe.unmix_layers, recipe.unmix_largest_map)
 

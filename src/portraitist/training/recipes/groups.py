@@ -48,37 +48,49 @@ class ScheduleSettings(Group):
 class PhotoSettings(Group):
     """What is made of each photo."""
 
-    crops: int = Field(0, ge=0, description="random crops of each photo, encoded once, beside the whole; 4 is useful")
+    crops: int = Field(
+        0, ge=0, description="random crops per photo, encoded once, in addition to the whole photo; 4 works well"
+    )
     smallest_crop: float = Field(
-        0.75, gt=0, le=1, description="shorter side of a crop, of the photo's; smaller ones cut subjects apart"
+        0.75,
+        gt=0,
+        le=1,
+        description="shorter side of a crop, as a fraction of the photo's; smaller crops cut subjects apart",
     )
     buckets: bool = Field(
         False, description="keep photos in their shape, in sizes of about the base's area (NovelAI's buckets)"
     )
     captions: bool = Field(False, description="train with the caption in photo.txt or photo.caption beside a photo")
     masks: bool = Field(False, description="learn only where photo.mask.png beside a photo is white")
-    mask_floor: float = Field(0.1, ge=0, le=1, description="weight of what a mask leaves out; 0 lets it run wild")
+    mask_floor: float = Field(
+        0.1, ge=0, le=1, description="loss weight outside the mask; with 0 anything may appear there"
+    )
 
 
 class WatchSettings(Group):
     """Knowing when it is good, while it is trained (docs/training.md)."""
 
-    every: int = Field(0, ge=0, description="optimiser steps between two looks, or a multiple of it; 0 does not watch")
-    time_share: float = Field(0.1, gt=0, le=1, description="extra work the looks may cost, of the training's own")
-    held_out: int | None = Field(
-        None, ge=0, description="photos kept from training; one of four or more when absent, else crops"
+    every: int = Field(
+        0, ge=0, description="optimiser steps between two evaluations, or a multiple of it; 0 switches watching off"
     )
-    samples: int = Field(64, gt=0, description="noised pictures in a validation loss, as far as time allows")
+    time_share: float = Field(
+        0.1, gt=0, le=1, description="extra work that evaluations may cost, as a fraction of the training's own"
+    )
+    held_out: int | None = Field(
+        None, ge=0, description="photos held out of training; by default one of four or more, else crops"
+    )
+    samples: int = Field(64, gt=0, description="noised pictures per validation loss, as far as time allows")
     prompts: tuple[str, ...] = Field(
         ("a photo of a {} on the beach", "a photo of a {} in the snow", "a painting of a {}", "a {} on a city street"),
-        description="what is drawn and scored with encoders, the first ones if time is short; {} becomes the subject",
+        description="prompts that are generated and scored with encoders, the first ones if time is short; {} becomes"
+        " the subject",
     )
     sampling_steps: int = Field(
-        12, gt=0, description="most denoiser evaluations a picture; enough to tell subjects apart"
+        12, gt=0, description="maximum denoiser evaluations per picture; enough to tell subjects apart"
     )
     subject_encoder: str | None = Field(None, description="image encoder that measures likeness, e.g. a DINO folder")
     prompt_encoder: str | None = Field(None, description="encoder of pictures and texts, e.g. a CLIP folder")
-    patience: int = Field(3, gt=0, description="looks without a new best after which a curve has turned")
+    patience: int = Field(3, gt=0, description="evaluations without a new best after which a curve counts as turned")
     stop: bool = Field(True, description="stop when every curve has turned")
 
 
@@ -89,15 +101,15 @@ class LogSettings(Group):
     samples_every: int = Field(
         0, ge=0, description="steps between two sheets of pictures in the run's folder; 0 for none"
     )
-    sample_prompts: tuple[str, ...] = Field(("a photo of a {}",), description="what is on them, one picture each")
-    sampling_steps: int = Field(20, gt=0, description="denoiser evaluations a picture")
+    sample_prompts: tuple[str, ...] = Field(("a photo of a {}",), description="prompts on the sheets, one picture each")
+    sampling_steps: int = Field(20, gt=0, description="denoiser evaluations per picture")
 
 
 class MemorySettings(Group):
     """Trading time for memory."""
 
     checkpoint_activations: bool = Field(
-        False, description="compute activations again in the backward pass (arXiv 1604.06174): a third more time"
+        False, description="recompute activations in the backward pass (arXiv 1604.06174); takes a third more time"
     )
     offload: bool = Field(
         False,

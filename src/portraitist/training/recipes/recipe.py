@@ -38,7 +38,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: str = Field(description="parameter space: a name of `portraitist methods`, or several with + between them")
+    method: str = Field(description="parameter space: a name of `portraitist methods`, or several joined with +")
     method_config: dict[str, Any] = Field(
         default_factory=dict, description="settings of the method, e.g. rank; of several methods by their names"
     )
@@ -46,7 +46,7 @@ class Recipe(BaseModel):
         description="a layer set of the base's family, or several, or patterns on component.module.path"
     )
     steps: int = Field(gt=0, description="optimiser steps")
-    batch_size: int = Field(gt=0, description="photos in a step")
+    batch_size: int = Field(gt=0, description="photos per step")
     accumulate: int = Field(1, gt=0, description="micro-batches summed into one step")
     learning_rate: float = Field(gt=0, description="learning rate of the denoiser's parameters")
     text_learning_rate: float | None = Field(
@@ -58,11 +58,11 @@ class Recipe(BaseModel):
     optimizer: OptimizerSettings = Field(OptimizerSettings(), description="how parameters are stepped")
     schedule: ScheduleName = Field("constant", description="learning-rate schedule of diffusers")
     schedule_options: ScheduleSettings = Field(
-        default_factory=ScheduleSettings, description="what some schedules want to know"
+        default_factory=ScheduleSettings, description="further settings of some schedules"
     )
     warmup_steps: int = Field(0, ge=0, description="warm-up steps of the schedule")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    max_gradient_norm: float = Field(1.0, gt=0, description="global norm gradients are clipped to")
+    max_gradient_norm: float = Field(1.0, gt=0, description="global norm that gradients are clipped to")
     average_decay: float = Field(0.0, ge=0, lt=1, description="decay of the averaged adapter; 0 keeps none")
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR loss weighting; none when absent")
     noise_offset: float = Field(
@@ -82,12 +82,14 @@ class Recipe(BaseModel):
     prior_images: int = Field(100, gt=0, description="class images generated once per base and class")
     cut_mix: float = Field(0.0, ge=0, le=1, description="several subjects: share of samples that are collages of two")
     cut_mix_fit: CollageFit = Field(
-        "crop", description="how a picture gets into its half: crop its middle, or shrink all of it"
+        "crop", description="how a picture is fitted into its half: crop its middle, or shrink all of it"
     )
-    unmix_weight: float = Field(0.0, ge=0, description="weight of the attention of a token to the other one's half")
-    unmix_layers: tuple[str, ...] = Field(("*",), description="patterns on the cross-attention modules it looks at")
-    unmix_largest_map: int = Field(32, gt=0, description="longest side of the attention maps it looks at")
-    unmix_class: bool = Field(False, description="whether it counts class nouns too")
+    unmix_weight: float = Field(
+        0.0, ge=0, description="weight of the loss on a token's attention to the other subject's half"
+    )
+    unmix_layers: tuple[str, ...] = Field(("*",), description="patterns on the cross-attention modules it uses")
+    unmix_largest_map: int = Field(32, gt=0, description="longest side of the attention maps it uses")
+    unmix_class: bool = Field(False, description="whether class nouns count too")
     precision: Precision = Field("no", description="autocast precision; the adapter's parameters stay float32")
     memory: MemorySettings = Field(MemorySettings(), description="trading time for memory")
     watch: WatchSettings = Field(WatchSettings(), description="knowing when it is good")
@@ -112,7 +114,7 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     for name in values:
         if name not in Recipe.model_fields:
             near = get_close_matches(name, Recipe.model_fields, 1)
-            raise BadConfig(f"{where}: no setting is named {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise BadConfig(f"{where}: there is no setting {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
@@ -121,13 +123,14 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         get_method(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
         if getattr(recipe, name).count("{}") != 1:
-            raise BadConfig(f"{where}: {name} must hold {{}} once, for the subject")
+            raise BadConfig(f"{where}: {name} must contain {{}} exactly once, for the subject")
     for prompt in (*recipe.watch.prompts, *recipe.log.sample_prompts):
         if prompt.count("{}") != 1:
-            raise BadConfig(f"{where}: the prompt {prompt!r} must hold {{}} once, for the subject")
+            raise BadConfig(f"{where}: the prompt {prompt!r} must contain {{}} exactly once, for the subject")
     if (recipe.prior == "given") != (recipe.prior_folder is not None):
         raise BadConfig(
-            f"{where}: a given prior needs prior_folder, and no other does: --set prior=given --set prior_folder=FOLDER"
+            f"{where}: prior=given needs prior_folder, which no other prior takes: --set prior=given --set"
+            " prior_folder=FOLDER"
         )
     return recipe
 
@@ -141,7 +144,7 @@ def _complaint(error: ValidationError) -> str:
     group = Recipe.model_fields[path[0]].annotation
     known = getattr(group, "model_fields", {})
     near = get_close_matches(path[-1], known, 1)
-    return f"no setting is named {'.'.join(path)}" + (f"; did you mean {path[0]}.{near[0]}?" if near else "")
+    return f"there is no setting {'.'.join(path)}" + (f"; did you mean {path[0]}.{near[0]}?" if near else "")
 
 
 def load_recipe(
@@ -199,7 +202,7 @@ def _settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a layer's settings of the method."""
     settings = values.get("method_config") or {}
     if not isinstance(settings, Mapping):
-        raise BadConfig(f"method_config must hold `name: value` lines, such as rank: 8, not {settings!r}")
+        raise BadConfig(f"method_config must contain `name: value` lines, such as rank: 8, not {settings!r}")
     return settings
 
 
@@ -209,5 +212,5 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"cannot read the recipe {path}: {error}") from error
     if not isinstance(content, dict):
-        raise BadConfig(f"{path} must hold settings as `name: value` lines")
+        raise BadConfig(f"{path} must contain settings as `name: value` lines")
     return {str(name): value for name, value in content.items()}

@@ -24,5 +24,5 @@ def recipe_text(name: str) -> str:
         BadConfig: If there is none of this name, naming those there are.
     """
     if name not in list_recipes():
-        raise BadConfig(f"no recipe is named {name!r}; there are: {', '.join(list_recipes())}")
+        raise BadConfig(f"there is no recipe {name!r}; choose one of {', '.join(list_recipes())}")
     return files("portraitist.training.recipes").joinpath(f"{name}.yaml").read_text()

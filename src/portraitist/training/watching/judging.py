@@ -50,7 +50,9 @@ class Encoders:
 
     def __post_init__(self) -> None:
         if self.prompt is not None and not isinstance(self.prompt, EmbedsTexts):
-            raise BadConfig(f"{self.prompt.name} embeds no texts; watch.prompt_encoder wants one like CLIP")
+            raise BadConfig(
+                f"{self.prompt.name} does not embed text; watch.prompt_encoder needs an encoder such as CLIP"
+            )
 
     def __bool__(self) -> bool:
         return self.subject is not None or self.prompt is not None

@@ -1,0 +1,1 @@
+"""Requests carried out: opened with what they need, planned, run, and told of."""

@@ -1,0 +1,98 @@
+"""What `portraitist train` is asked: photos of one subject or several, to one adapter file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from portraitist.errors import BadConfig, BadPhoto
+from portraitist.requests.advice import Advice
+from portraitist.requests.choices import BaseChoice, SubjectChoice, check_fit
+from portraitist.requests.devices import check_precision
+from portraitist.requests.request import Request, Rule
+
+Collages = Literal["none", "cut-mix", "cut-mix-unmix"]
+
+
+class TrainRequest(Request):
+    """Teach a base one subject, or several in one adapter.
+
+    Attributes:
+        subjects: Who or what to teach.
+        collages: Whether several subjects are also shown in collages of two, and kept apart there by attention.
+        base: The base.
+        method: A method, or several with ``+``; None for the recipe file's, or LoRA.
+        recipe: A YAML file of settings that go above the method's own recipe.
+        settings: Settings above those, as a recipe holds them.
+        fit: Photos that are not square: ``crop``, or ``pad`` with white.
+        output: The adapter file, or a folder for it; None names it after the photos.
+        resume: Continue an interrupted run.
+        overwrite: Replace an adapter file that is there.
+    """
+
+    subjects: tuple[SubjectChoice, ...]
+    collages: Collages = "none"
+    base: BaseChoice = BaseChoice()
+    method: str | None = None
+    recipe: Path | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    fit: str = "crop"
+    output: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def file(self) -> Path:
+        """Return the adapter file that will be written."""
+        from portraitist.training.outputs import SUFFIX
+
+        names = [subject.photos[0].resolve().stem or "subject" for subject in self.subjects]
+        name = f"{'-and-'.join(names)}{SUFFIX}"
+        if self.output is None:
+            return Path(name)
+        return self.output / name if self.output.is_dir() else self.output
+
+    def rules(self) -> Sequence[Rule]:
+        """Return what must hold of subjects, photos, base and output."""
+        return (
+            self._check_subjects,
+            self._check_photos,
+            lambda: check_precision(self.base.precision),
+            lambda: check_fit(self.fit),
+            self._check_output,
+        )
+
+    def hints(self) -> list[Advice]:
+        """Say that there is nothing to resume."""
+        from portraitist.training.outputs import is_interrupted
+
+        if not self.resume or not self._has_photos or is_interrupted(self.file):
+            return []
+        return [Advice.of(f"there is no interrupted run of {self.file}; starting from scratch")]
+
+    @property
+    def _has_photos(self) -> bool:
+        return bool(self.subjects) and all(subject.photos for subject in self.subjects)
+
+    def _check_subjects(self) -> None:
+        if not self._has_photos:
+            raise BadConfig("there are no photos; give a folder of them, and --class")
+        if any(not subject.class_noun.strip() for subject in self.subjects):
+            raise BadConfig("the subject needs a class noun, such as cat or backpack: --class cat")
+        if self.collages != "none" and len(self.subjects) == 1:
+            raise BadConfig(
+                "collages show several subjects; give each with --subject PHOTOS:CLASS:TOKEN, as in --subject"
+                " my-cat:cat:sks"
+            )
+
+    def _check_photos(self) -> None:
+        for path in (path for subject in self.subjects for path in subject.photos):
+            if not path.exists():
+                raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
+
+    def _check_output(self) -> None:
+        from portraitist.training.outputs import check_output
+
+        if self._has_photos:
+            check_output(self.file, self.resume, self.overwrite)

@@ -1,0 +1,124 @@
+"""Jobs from a request in JSON to what came of it: plans, advice, progress, stopping."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from portraitist.adapters import load_adapter
+from portraitist.bases.examples import get_example
+from portraitist.errors import Stopped, TrainingInterrupted
+from portraitist.requests.edit import EditRequest
+from portraitist.requests.generate import GenerateRequest
+from portraitist.requests.handle import Handle, Progress
+from portraitist.requests.jobs.edit import EditJob, EditOutcome
+from portraitist.requests.jobs.generate import Generated, GenerateJob, GeneratePlan, slug
+from portraitist.requests.jobs.train import Trained, TrainJob, TrainPlan
+from portraitist.requests.train import TrainRequest
+
+CAT = get_example("cat-9d39d7").folder
+
+
+def ask_to_train(base: Path, folder: Path, **settings: object) -> TrainRequest:
+    values = {
+        "subjects": [{"photos": [str(CAT)], "class_noun": "cat"}],
+        "base": {"name": str(base), "device": "cpu"},
+        "settings": {"steps": 3, "prior": "none", **settings},
+        "output": str(folder / "cat.safetensors"),
+    }
+    return TrainRequest.from_json(json.dumps(values))
+
+
+def test_a_training_run_is_planned_run_and_told_of(tiny_base_folder: Path, tmp_path: Path) -> None:
+    job = TrainJob(ask_to_train(tiny_base_folder, tmp_path, **{"photos": {"captions": True}}))
+    assert [each.severity for each in job.advice] == ["warning"]
+    assert job.advice[0].remedy == "put photo.txt beside photo.png"
+    assert not list(tmp_path.iterdir()), "nothing is written before it is run"
+    assert [(each.words, each.photos) for each in job.plan.subjects] == [("sks cat", 5)]
+    assert (job.plan.precision, job.plan.recipe.method, job.plan.recipe.steps) == ("float32", "lora", 3)
+    assert TrainPlan.from_json(job.plan.to_json()) == job.plan
+
+    heard: list[Progress] = []
+    trained = job.run(Handle(heard.append))
+    assert [(each.stage, each.done, each.total) for each in heard] == [("training", step, 3) for step in (1, 2, 3)]
+    assert trained.size == trained.file.stat().st_size
+    assert trained.numbers == load_adapter(trained.file).count()
+    assert (trained.steps, trained.prompt) == (3, "a photo of sks cat on the beach")
+    assert Trained.from_json(trained.to_json()) == trained
+
+
+def test_a_training_run_is_stopped_and_can_be_asked_again(tiny_base_folder: Path, tmp_path: Path) -> None:
+    handle = Handle(lambda progress: handle.stop() if progress.done == 2 else None)
+    request = ask_to_train(tiny_base_folder, tmp_path)
+    with pytest.raises(TrainingInterrupted, match="stopped after step 2 of 3"):
+        TrainJob(request).run(handle)
+    assert not request.file.exists()
+    assert TrainJob(request).run().steps == 3
+
+
+def test_pictures_are_planned_made_and_stopped(tiny_base_folder: Path, tmp_path: Path) -> None:
+    values = {
+        "prompts": ["a cat", "a dog"],
+        "base": {"name": str(tiny_base_folder), "device": "cpu"},
+        "count": 1,
+        "steps": 1,
+        "output": str(tmp_path / "pictures"),
+    }
+    job = GenerateJob(GenerateRequest.from_json(json.dumps(values)))
+    plan = job.plan
+    assert (plan.pictures, plan.side, plan.steps, plan.scheduler, plan.adapters) == (2, 32, 1, "dpm", {})
+    assert GeneratePlan.from_json(plan.to_json()) == plan
+    handle = Handle()
+    generated = job.run(handle)
+    assert handle.progress == Progress(stage="sampling", done=2, total=2)
+    assert [path.name for path in generated.pictures] == ["a-cat-0.png", "a-dog-0.png"]
+    assert generated.sheet.is_file()
+    assert Generated.from_json(generated.to_json()) == generated
+
+    many = GenerateJob(GenerateRequest.parse({**values, "count": 8, "output": tmp_path / "more"}))
+    handle.stop()
+    with pytest.raises(Stopped, match="stopped while sampling, after 8 of 16"):
+        many.run(handle)
+    assert not (tmp_path / "more").exists()
+
+
+def test_an_edit_is_planned_and_made(tiny_base_folder: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(photo)
+    values = {
+        "photo": str(photo),
+        "source": "a red robot",
+        "target": "a blue robot",
+        "base": {"name": str(tiny_base_folder), "device": "cpu"},
+        "steps": 1,
+        "settings": {"layers": "UNet-CA"},
+        "sampling_steps": 2,
+        "refinements": 0,
+        "check_prompts": False,
+        "output": str(tmp_path / "edit"),
+    }
+    job = EditJob(EditRequest.from_json(json.dumps(values)))
+    assert job.plan.recipe is not None
+    assert (job.plan.recipe.steps, job.plan.sampling_steps, job.plan.strength) == (1, 2, 0.0)
+    heard: list[Progress] = []
+    outcome = job.run(Handle(heard.append))
+    assert [each.stage for each in heard] == ["learning", "editing", "editing"]
+    assert outcome.adapter == tmp_path / "edit" / "adapter.safetensors"
+    assert outcome.drift is not None
+    assert EditOutcome.from_json(outcome.to_json()) == outcome
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("A sks cat, on the beach!", "a-sks-cat-on-the-beach"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("eine Katze, grün", "eine-katze-grün"),
+        ("", "picture"),
+        ("?!", "picture"),
+        ("long " * 50, "-".join(["long"] * 12)),
+    ],
+)
+def test_file_names(prompt: str, name: str) -> None:
+    assert slug(prompt) == name
