@@ -53,7 +53,10 @@ def test_collages_without_the_loss_and_none_at_all(run: Run, tiny_base_folder: P
         ((*TWO[:2], "--subject", f"{ROBOT}:robot"), "a subject is spelt --subject PHOTOS:CLASS:TOKEN"),
         ((*TWO[:2], "--subject", "nowhere:robot:olo"), "nowhere does not exist"),
         ((*TWO[:2], "--subject", f"{ROBOT}:robot:sks"), "have the same token 'sks'"),
-        ((*TWO[:2], "--subject", f"{ROBOT}:robot:xylophonist"), "tokens; words that are rare single tokens of this base"),
+        (
+            (*TWO[:2], "--subject", f"{ROBOT}:robot:xylophonist"),
+            "tokens; words that are rare single tokens of this base",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(
