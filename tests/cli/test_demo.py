@@ -30,7 +30,7 @@ def test_the_demo_says_where_everything_is(run: Run, tiny_base_folder: Path, tmp
     ("arguments", "complaint"),
     [
         (("--subject", "cat-9d39d8"), "did you mean cat-9d39d7?"),
-        (("--subject", "x"), "there are: robot-050089"),
+        (("--subject", "x"), "choose one of robot-050089"),
         (("--method", "lara"), "unknown method 'lara'"),
         (("--base", "nowhere"), "neither a folder here"),
         (("-o", "file/demo"), "cannot write into file/demo"),
