@@ -32,8 +32,8 @@ KNOWN_CIRCLES = {
     frozenset({"studies.executors", "studies.running"}),
     frozenset({"toyland.first.encoder_stages", "toyland.first.making"}),
 }
-# Doors, and the requests they hand on, import what a command needs when it runs, so that --help is quick and a mistake is
-# told at once. Nobody else imports inside functions, but for these, which shall go.
+# Doors, and the requests they hand on, import what a command needs when it runs, so that --help is quick. Nobody else
+# imports inside functions, but for these, which shall go.
 DOORS = ("cli", "web", "requests")
 KNOWN_LAZY = {"bases.architectures", "bases.base", "studies.executors"}
 LONG_FILE = 400

@@ -217,7 +217,7 @@ def test_the_token_is_taken_out() -> None:
 def test_candidates_that_fit_nothing_are_named(tmp_path: Path, adapter: Path, protocol: Protocol) -> None:
     with pytest.raises(BadFile, match="nowhere"):
         find_candidates(tmp_path / "nowhere", None, protocol)
-    with pytest.raises(BadPhoto, match="no folder"):
+    with pytest.raises(BadPhoto, match="not a folder"):
         find_candidates(adapter, tmp_path / "nowhere", protocol)
     (tmp_path / "stranger").mkdir()
     with pytest.raises(BadConfig, match="stranger"):

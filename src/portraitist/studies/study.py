@@ -119,7 +119,7 @@ class Study(_Section):
     def _places(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
         for prompt in prompts:
             if prompt.count("{}") != 1:
-                raise ValueError(f"{prompt!r} must hold {{}} once, for the subject")
+                raise ValueError(f"{prompt!r} must contain {{}} exactly once, for the subject")
         return prompts
 
     @field_validator("subjects")
