@@ -83,8 +83,7 @@ class DenoiserTask:
         self.text = text.eval().requires_grad_(False)
         for network in (self.unet, self.text):
             machine.prepare(network)
-        if machine.device == "cpu":
-            # The fused attention's backward pass takes several times as long as that of plain products on a CPU.
+        if not machine.fuses_attention:
             unet.set_attn_processor(AttnProcessor())
         self.data, self.config, self.device = data, config, machine.device
         self.processes = Processes.current()

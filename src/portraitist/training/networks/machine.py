@@ -57,6 +57,11 @@ class Machine:
         """
         return torch.contiguous_format if self.device == "cpu" else torch.channels_last
 
+    @property
+    def fuses_attention(self) -> bool:
+        """Say whether fused attention pays in training; on a CPU its backward pass takes several times as long."""
+        return self.device != "cpu"
+
     def prepare(self, network: nn.Module) -> None:
         """Lay a network's weights out for this machine and compile it, in place."""
         network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
