@@ -45,7 +45,7 @@ class AutoencoderTask:
     def __init__(
         self, model: AutoencoderKL, pictures: Pictures, config: AutoencoderConfig, resolution: int, machine: Machine
     ) -> None:
-        self.model = model.to(memory_format=torch.channels_last).train()
+        self.model, self.memory_format = model.train(), machine.memory_format
         self.pictures, self.config, self.resolution = pictures, config, resolution
         self.device, self.processes = machine.device, Processes.current()
         for half in (model.encoder, model.decoder):
@@ -92,7 +92,7 @@ class AutoencoderTask:
         count = max(1, draws.share(config.batch_size) * config.crop**2 // size**2)
         chosen = draws.items(len(self.pictures), config.batch_size)[:count]
         corners = rng.integers(0, self.resolution - size + 1, (count, 2))
-        pixels = as_floats(self.pictures.crops(chosen, corners, size))
+        pixels = as_floats(self.pictures.crops(chosen, corners, size)).contiguous(memory_format=self.memory_format)
         return pixels.flip(3) if rng.random() < 0.5 else pixels  # turned as a whole: as many views, one operation
 
 

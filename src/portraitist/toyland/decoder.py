@@ -60,14 +60,13 @@ class DecoderTask:
     """Train the decoder on whole pictures and the discriminator beside it, both in one step."""
 
     def __init__(self, model: AutoencoderKL, pictures: Pictures, config: DecoderConfig, machine: Machine) -> None:
-        self.model = model.to(memory_format=torch.channels_last).train().requires_grad_(False)
+        self.model = model.train().requires_grad_(False)
         self.decoder = nn.ModuleDict({"decoder": model.decoder, "post_quant_conv": model.post_quant_conv})
         self.decoder.requires_grad_(True)
         self.pictures, self.config, self.device = pictures, config, machine.device
-        self.processes = Processes.current()
+        self.processes, self.memory_format = Processes.current(), machine.memory_format
         discriminator = PatchDiscriminator(config.discriminator_channels, model.config.latent_channels)
-        discriminator.to(machine.device)
-        self.discriminator = discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = discriminator.to(machine.device)
         for network in (model.encoder, model.decoder, self.discriminator):
             machine.prepare(network)
 
@@ -90,6 +89,7 @@ class DecoderTask:
         draws = Draws(config.seed, step, self.processes)
         rng = draws.numpy("views")
         pixels = as_floats(self.pictures.whole(draws.items(len(self.pictures), config.batch_size)))
+        pixels = pixels.contiguous(memory_format=self.memory_format)
         pixels = pixels.flip(3) if rng.random() < 0.5 else pixels
         with torch.no_grad():
             posterior = self.model.encode(pixels).latent_dist

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import compute_snr
 from torch import Tensor
 from torch.nn import functional as F
@@ -78,10 +79,12 @@ class DenoiserTask:
             config: Settings of the stage.
             machine: What it is trained on.
         """
-        self.unet = unet.to(memory_format=torch.channels_last).train()
+        self.unet, self.memory_format = unet.train(), machine.memory_format
         self.text = text.eval().requires_grad_(False)
         for network in (self.unet, self.text):
             machine.prepare(network)
+        if not machine.fuses_attention:
+            unet.set_attn_processor(AttnProcessor())
         self.data, self.config, self.device = data, config, machine.device
         self.processes = Processes.current()
         self.empty_ids = empty_ids.to(machine.device)
@@ -120,7 +123,7 @@ class DenoiserTask:
         noise = torch.randn(latents.shape, generator=draws, device=self.device)
         place = timesteps[:, None, None, None]
         noised = self.signal[place] * latents + self.noise[place] * noise
-        noised = noised.contiguous(memory_format=torch.channels_last)
+        noised = noised.contiguous(memory_format=self.memory_format)
         prediction = self.unet(noised, timesteps, states, return_dict=False)[0]
         errors = F.mse_loss(prediction.float(), noise, reduction="none").mean((1, 2, 3))
         return {"loss": (self.weights[timesteps] * errors).mean(), "mse": errors.mean()}

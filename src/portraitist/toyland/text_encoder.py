@@ -71,6 +71,8 @@ class ContrastiveTask:
             machine: What it is trained on.
         """
         self.networks = networks.to(machine.device).train()
+        if not machine.fuses_attention:
+            networks.text.set_attn_implementation("eager")
         self.pictures, self.token_ids, self.config, self.device = pictures, token_ids, config, machine.device
         self.processes = Processes.current()
         self.lengths = token_lengths(token_ids, networks.text.config.eos_token_id)
