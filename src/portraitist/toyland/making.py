@@ -92,17 +92,22 @@ class Workshop:
         """Train the autoencoder; note how well it restores other pictures, and the scale of its latents."""
         if _is_saved(self.folder / "autoencoder" / "vae"):
             return
-        config, resolution = self.config.autoencoder, self.world.resolution
-        torch.manual_seed(config.seed)
-        model = build_autoencoder(config, resolution).to(self.machine.device)
-        task = AutoencoderTask(model, self.data("train").pictures, config, resolution, self.machine)
-        self._train(task, config, "autoencoder")
+        task = self.autoencoder_task()
+        model = task.model
+        self._train(task, self.config.autoencoder, "autoencoder")
         if self._is_first:
             self._report_restoring("autoencoder", model.eval())
             pictures = self.data("train").pictures
             latents = encode_pictures(model, pictures, self.machine.precision, self._encoded_at_once, _SCALE_PICTURES)
             model.register_to_config(scaling_factor=unit_scale(latents))
             model.to(memory_format=torch.contiguous_format).save_pretrained(self.folder / "autoencoder" / "vae")
+
+    def autoencoder_task(self) -> AutoencoderTask:
+        """Return the autoencoder's task with an untrained network."""
+        config, resolution = self.config.autoencoder, self.world.resolution
+        torch.manual_seed(config.seed)
+        model = build_autoencoder(config, resolution).to(self.machine.device)
+        return AutoencoderTask(model, self.data("train").pictures, config, resolution, self.machine)
 
     def train_decoder(self) -> None:
         """Refine the decoder; the encoder, and with it all latents, stay."""
