@@ -248,7 +248,7 @@ def test_what_a_run_leaves_behind_does_not_make_it_another(base: Base, pair: lis
 def test_one_subject_is_not_several(base: Base, pair: list[Subject]) -> None:
     with pytest.raises(BadConfig, match="two or more subjects, not 1"):
         check_subjects(base, pair[:1])
-    with pytest.raises(BadConfig, match="are for several subjects"):
+    with pytest.raises(BadConfig, match="need several subjects"):
         train(base, pair[0], with_cut_mix(recipe(base)))
 
 
