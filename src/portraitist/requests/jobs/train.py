@@ -109,8 +109,8 @@ class TrainJob(Job[TrainPlan, Trained]):
             "output": self.file,
             "resume": self.request.resume,
             "overwrite": self.request.overwrite,
+            "callbacks": [lambda step: handle.report("training", step, steps)],
         }
-        options["callbacks"] = [lambda step: handle.report("training", step, steps)]
         with resumable(self.file, steps):
             if len(self.subjects) == 1:
                 adapter = train(self.base, self.subjects[0], recipe, **options)
