@@ -18,9 +18,9 @@ from portraitist.toyland.first.autoencoder import build_autoencoder
 from portraitist.toyland.first.config import ToylandConfig, load_config
 from portraitist.toyland.first.denoiser import build_denoiser, build_scheduler
 from portraitist.toyland.first.text_encoder import build_text_encoder, without_projection
-from portraitist.toyland.first.tokenizer import train_tokenizer
 from portraitist.toyland.first.world.captions import IDENTIFIERS, SCENE_PHRASES, STYLE_PHRASES
 from portraitist.toyland.first.world.identities import KINDS, ROBOT_COLOURS
+from portraitist.toyland.tokenizer import train_tokenizer
 
 
 @pytest.fixture(autouse=True, scope="session")

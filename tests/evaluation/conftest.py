@@ -6,8 +6,8 @@ import torch
 from portraitist.evaluation.encoders import PictureNetwork, save_small
 from portraitist.toyland.first.config import load_config
 from portraitist.toyland.first.text_encoder import build_text_encoder
-from portraitist.toyland.first.tokenizer import train_tokenizer
 from portraitist.toyland.first.world.captions import IDENTIFIERS
+from portraitist.toyland.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,8 @@ from portraitist.evaluation.encoders import (
     load_encoder,
 )
 from portraitist.evaluation.encoders.locating import BUILTIN
-from portraitist.toyland.first.tokenizer import train_tokenizer
 from portraitist.toyland.first.world.captions import IDENTIFIERS
+from portraitist.toyland.tokenizer import train_tokenizer
 
 IMAGES = [Image.effect_mandelbrot((90, 70), (-2, -1.5, 1, 1.5), 50).convert("RGB"), Image.new("RGB", (64, 64), "red")]
 TEXTS = ["a cat", "a photo of a cat on the beach"]

@@ -5,7 +5,7 @@ trained first so that captions find their pictures it carries subject, colour an
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,12 +22,36 @@ from portraitist.training.networks.draws import Draws
 from portraitist.training.networks.machine import Machine
 from portraitist.training.networks.parameters import parameter_groups
 
-_EDGES = ("token_embedding", "position_embedding")
+EDGES = ("token_embedding", "position_embedding")
 _INITIAL_TEMPERATURE = 0.07
 _MAX_LOGIT_SCALE = 100.0
 
 
-def build_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
+class TextShape(Protocol):
+    """Sizes of a text encoder."""
+
+    @property
+    def width(self) -> int:
+        """Return the width of the hidden states."""
+
+    @property
+    def layers(self) -> int:
+        """Return the number of layers."""
+
+    @property
+    def heads(self) -> int:
+        """Return the number of attention heads."""
+
+    @property
+    def tokens(self) -> int:
+        """Return the number of tokens of a prompt."""
+
+    @property
+    def embedding(self) -> int:
+        """Return the width of the space that captions and pictures share."""
+
+
+def build_text_encoder(config: TextShape, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
     """Build an untrained CLIP text encoder with a projection into the common space."""
     return CLIPTextModelWithProjection(
         CLIPTextConfig(
@@ -54,6 +78,20 @@ class Matching(nn.Module):
         self.text, self.pictures = text, pictures
         self.logit_scale = nn.Parameter(torch.tensor(1 / _INITIAL_TEMPERATURE).log())
 
+    @torch.no_grad()
+    def limit_temperature(self) -> None:
+        """Keep the temperature in CLIP's range."""
+        self.logit_scale.clamp_(max=float(np.log(_MAX_LOGIT_SCALE)))
+
+    def losses(self, pixels: Tensor, ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Return the error of matching a batch both ways, and how many pictures find their captions."""
+        text = F.normalize(embed_captions(self.text, ids, lengths).float(), dim=-1)
+        picture = F.normalize(self.pictures(pixels).float(), dim=-1)
+        logits = self.logit_scale.exp() * picture @ text.T
+        target = torch.arange(len(ids), device=logits.device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        return {"loss": loss, "accuracy": (logits.argmax(1) == target).float().mean()}
+
 
 class ContrastiveTask:
     """Match captions and pictures of a batch (the symmetric cross-entropy of CLIP, arXiv 2103.00020)."""
@@ -79,7 +117,7 @@ class ContrastiveTask:
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return matrices with weight decay and everything else without."""
-        return parameter_groups(self.networks, self.config.learning_rate, self.config.weight_decay, _EDGES)
+        return parameter_groups(self.networks, self.config.learning_rate, self.config.weight_decay, EDGES)
 
     def identity(self) -> dict[str, Any]:
         """Return the stage's settings and the number of pictures."""
@@ -88,8 +126,7 @@ class ContrastiveTask:
 
     def after_step(self) -> None:
         """Keep the temperature in CLIP's range."""
-        with torch.no_grad():
-            self.networks.logit_scale.clamp_(max=float(np.log(_MAX_LOGIT_SCALE)))
+        self.networks.limit_temperature()
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Match one batch."""
@@ -99,13 +136,7 @@ class ContrastiveTask:
         pixels = F.avg_pool2d(as_floats(self.pictures.whole(chosen)), self.config.shrink)
         rows, columns = torch.from_numpy(chosen), torch.from_numpy(which)
         ids, lengths = self.token_ids[rows, columns].long(), self.lengths[rows, columns]
-        text = F.normalize(embed_captions(self.networks.text, ids, lengths).float(), dim=-1)
-        picture = F.normalize(self.networks.pictures(pixels).float(), dim=-1)
-        logits = self.networks.logit_scale.exp() * picture @ text.T
-        target = torch.arange(len(chosen), device=self.device)
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        accuracy = (logits.argmax(1) == target).float().mean()
-        return {"loss": loss, "accuracy": accuracy}
+        return self.networks.losses(pixels, ids, lengths)
 
 
 def token_lengths(ids: Tensor, end: int) -> Tensor:

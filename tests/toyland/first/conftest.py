@@ -9,8 +9,8 @@ from portraitist.toyland.first.autoencoder import build_autoencoder
 from portraitist.toyland.first.config import ToylandConfig, load_config
 from portraitist.toyland.first.denoiser import build_denoiser, build_scheduler
 from portraitist.toyland.first.text_encoder import build_text_encoder, without_projection
-from portraitist.toyland.first.tokenizer import train_tokenizer
 from portraitist.toyland.first.world.captions import IDENTIFIERS, exam_question
+from portraitist.toyland.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,10 @@ from portraitist.toyland.first.text_encoder import (
     retrieval_accuracy,
     without_projection,
 )
-from portraitist.toyland.first.tokenizer import single_token, train_tokenizer
 from portraitist.toyland.first.world.captions import IDENTIFIERS, caption, exam_question
 from portraitist.toyland.first.world.dataset import load_dataset
 from portraitist.toyland.first.world.pictures import render, sample_picture
+from portraitist.toyland.tokenizer import single_token, train_tokenizer
 from portraitist.training.loop.loop import Loop, LoopConfig
 
 CAPTIONS = [exam_question(numpy_generator(1, "captions", index)).prompt for index in range(80)]

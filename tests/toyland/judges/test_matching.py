@@ -5,14 +5,15 @@ import torch
 from portraitist.bases import Base
 from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.toyland.judges.config import JudgesConfig
-from portraitist.toyland.judges.matching import MatchingTask, build_text_tower, retrieval_accuracy, tokenize
+from portraitist.toyland.judges.matching import MatchingTask, retrieval_accuracy, tokenize
+from portraitist.toyland.text_encoder import build_text_encoder
 from portraitist.toyland.world.painting import Painter
 
 
 def build(base: Base, painter: Painter, config: JudgesConfig) -> MatchingTask:
     torch.manual_seed(0)
     tokenizer = base.pipeline.tokenizer
-    text = build_text_tower(config.clip, tokenizer)
+    text = build_text_encoder(config.clip, tokenizer)
     return MatchingTask(text, PictureNetwork((8, 16), 16), tokenizer, painter, config.clip)
 
 

@@ -29,17 +29,17 @@ from portraitist.toyland.first.denoiser import DenoiserTask, build_denoiser, bui
 from portraitist.toyland.first.exam import choose_guidance, examine, grade
 from portraitist.toyland.first.examiner import Examiner, ExaminerTask, Reading, reconstruct
 from portraitist.toyland.first.grids import GridWriter, sample_grid
-from portraitist.toyland.first.identifiers import place_identifiers
 from portraitist.toyland.first.text_encoder import (
     ContrastiveTask,
     build_text_encoder,
     retrieval_accuracy,
     without_projection,
 )
-from portraitist.toyland.first.tokenizer import train_tokenizer
 from portraitist.toyland.first.world.captions import IDENTIFIERS
 from portraitist.toyland.first.world.dataset import Dataset, load_dataset, write_dataset
 from portraitist.toyland.first.world.identities import KINDS
+from portraitist.toyland.identifiers import place_identifiers
+from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.training.loop.checkpoints import LAST, Checkpoint
 from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Task
 

@@ -18,9 +18,10 @@ from portraitist.files import sha256, write_aside
 from portraitist.randomness import numpy_generator
 from portraitist.toyland.judges.config import ExaminerConfig
 from portraitist.toyland.judges.questions import HEADS, UNASKED, Answers, to_targets, truth
-from portraitist.toyland.judges.stream import as_seen, disturb, parameter_groups, sample_batch
+from portraitist.toyland.judges.stream import as_seen, disturb, sample_batch
 from portraitist.toyland.world.painting import Painter, plan
 from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.networks.parameters import group_parameters
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -113,7 +114,7 @@ class ExaminerTask:
     def groups(self) -> Sequence[ParameterGroup]:
         """Return all weights."""
         named = dict(self.model.named_parameters())
-        return parameter_groups(named, self.config.learning_rate, self.config.weight_decay)
+        return group_parameters(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
         """Return the stage's settings."""

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.randomness import numpy_generator
 from portraitist.toyland.judges.config import IdentityConfig
-from portraitist.toyland.judges.stream import as_seen, disturb, parameter_groups
+from portraitist.toyland.judges.stream import as_seen, disturb
 from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
 from portraitist.toyland.world.painting import Painter, plan
 from portraitist.toyland.world.pictures import sample_picture
 from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.networks.parameters import group_parameters
 
 _NO_LABEL = -100
 _KNOWN = 4000  # identities that name what parts there are
@@ -106,7 +107,7 @@ class IdentityTask:
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the network's parameters and what reads the parts."""
         named = {**dict(self.network.named_parameters()), "reader": self.reader}
-        return parameter_groups(named, self.config.learning_rate, self.config.weight_decay)
+        return group_parameters(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
         """Return the stage's settings."""

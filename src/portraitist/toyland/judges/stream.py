@@ -1,15 +1,12 @@
 """The judges' training pictures: painted as they are asked for, so that no two steps see the same ones."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.randomness import numpy_generator, torch_generator
 from portraitist.toyland.judges.config import DisturbedConfig
 from portraitist.toyland.world.pictures import PictureSpec, sample_picture
-from portraitist.training.loop.loop import ParameterGroup
 
 # Weights of a binomial blur, one pixel wide.
 _BINOMIAL = (0.25, 0.5, 0.25)
@@ -54,12 +51,3 @@ def blur(pixels: Tensor) -> Tensor:
     for _ in range(2):
         pixels = F.conv2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
     return pixels
-
-
-def parameter_groups(named: Mapping[str, nn.Parameter], rate: float, decay: float) -> Sequence[ParameterGroup]:
-    """Return matrices with weight decay and everything else without."""
-    matrices = {name: p for name, p in named.items() if p.ndim > 1}
-    others = {name: p for name, p in named.items() if p.ndim <= 1}
-    return [
-        group for group in (ParameterGroup(matrices, rate, decay), ParameterGroup(others, rate)) if group.parameters
-    ]

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from portraitist.evaluation.encoders import PictureNetwork
 from portraitist.randomness import numpy_generator
 from portraitist.toyland.judges.config import ViewsConfig
-from portraitist.toyland.judges.stream import as_seen, parameter_groups, sample_batch
+from portraitist.toyland.judges.stream import as_seen, sample_batch
 from portraitist.toyland.world.painting import Painter, plan
 from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.networks.parameters import group_parameters
 
 # Half widths and half heights of the middle that is laid over another picture, and where its centre is.
 _WIDTHS, _HEIGHTS, _ACROSS, _DOWN = (0.24, 0.44), (0.3, 0.5), (0.45, 0.55), (0.48, 0.64)
@@ -135,7 +136,7 @@ class ViewsTask:
             **{f"network.{name}": parameter for name, parameter in self.network.named_parameters()},
             **{f"projection.{name}": parameter for name, parameter in self.projection.named_parameters()},
         }
-        return parameter_groups(named, self.config.learning_rate, self.config.weight_decay)
+        return group_parameters(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
         """Return the stage's settings."""

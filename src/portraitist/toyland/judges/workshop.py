@@ -1,36 +1,34 @@
 """Training the judges, each resumable, in a folder of their own."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from portraitist.bases import Base
 from portraitist.evaluation.encoders import PictureNetwork, save_small
-from portraitist.files import write_aside
 from portraitist.randomness import numpy_generator
 from portraitist.toyland.judges.config import JudgeConfig, JudgesConfig
 from portraitist.toyland.judges.exam import grade
 from portraitist.toyland.judges.examiner import CONFIG, Examiner, ExaminerTask
 from portraitist.toyland.judges.identity import IdentityTask, identity_accuracy
-from portraitist.toyland.judges.matching import MatchingTask, build_text_tower, retrieval_accuracy, tokenize
+from portraitist.toyland.judges.matching import MatchingTask, retrieval_accuracy, tokenize
 from portraitist.toyland.judges.questions import Answers, truth
 from portraitist.toyland.judges.restoring import restore
 from portraitist.toyland.judges.views import ViewsTask
+from portraitist.toyland.text_encoder import build_text_encoder
 from portraitist.toyland.world.captions import COMPLETE, caption
 from portraitist.toyland.world.identities import KINDS
 from portraitist.toyland.world.painting import Painter
 from portraitist.toyland.world.pictures import PHOTO, PictureSpec, sample_picture
 from portraitist.toyland.world.portraits import choose_identities, paint_batches, paint_portraits
 from portraitist.training.loop.loop import Loop, LoopConfig, Task
+from portraitist.training.networks.reports import Facts, add_facts, read_report
 
 STAGES = ("examiner", "clip", "identity", "dino")
-_REPORT = "report.json"
 _VALIDATION = 2000
 
 
@@ -85,7 +83,7 @@ class JudgesWorkshop:
         config, tests = self.config.clip, self.config.tests
         tokenizer = self.base.pipeline.tokenizer
         torch.manual_seed(config.seed)
-        text = build_text_tower(config, tokenizer).to(self.device)
+        text = build_text_encoder(config, tokenizer).to(self.device)
         network = PictureNetwork(config.channels, config.embedding).to(self.device)
         self._train(MatchingTask(text, network, tokenizer, self.painter, config), config, "clip")
         text.eval(), network.eval()
@@ -127,17 +125,13 @@ class JudgesWorkshop:
         """Return who paints the pictures."""
         return Painter(self.device)
 
-    def report(self, stage: str, facts: dict[str, float]) -> None:
+    def report(self, stage: str, facts: Facts) -> None:
         """Write facts about a stage down."""
-        report = self.read_report()
-        report.setdefault(stage, {}).update(facts)
-        with write_aside(self.folder / _REPORT) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        add_facts(self.folder, stage, facts)
 
-    def read_report(self) -> dict[str, dict[str, Any]]:
+    def read_report(self) -> dict[str, dict[str, float]]:
         """Return the facts about every stage that has finished."""
-        path = self.folder / _REPORT
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_report(self.folder)
 
     def _paint(self, specs: Sequence[PictureSpec]) -> Tensor:
         return paint_batches(self.painter, specs).cpu()

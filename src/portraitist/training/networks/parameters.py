@@ -1,6 +1,6 @@
 """Which of a network's parameters are stepped how."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
@@ -20,6 +20,13 @@ def parameter_groups(
             should leave to AdamW.
     """
     named = {name: value for name, value in network.named_parameters() if value.requires_grad}
+    return group_parameters(named, learning_rate, weight_decay, edges)
+
+
+def group_parameters(
+    named: Mapping[str, nn.Parameter], learning_rate: float, weight_decay: float = 0.0, edges: Collection[str] = ()
+) -> list[ParameterGroup]:
+    """Split parameters by name, as `parameter_groups` splits a network's."""
     hidden = {name: value for name, value in named.items() if value.ndim > 1 and not _within(name, edges)}
     others = {name: value for name, value in named.items() if name not in hidden}
     groups = [ParameterGroup(hidden, learning_rate, weight_decay, hidden=True), ParameterGroup(others, learning_rate)]
