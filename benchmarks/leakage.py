@@ -28,11 +28,11 @@ from portraitist.generation import SamplingConfig, generate
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.studies.pairs.identities import Pair, draw_pairs
-from portraitist.studies.pairs.judging import PairJudge
-from portraitist.studies.pairs.recognisers import make_recogniser
-from portraitist.studies.pairs.rows import Way
-from portraitist.studies.pairs.study import (
+from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs
+from portraitist.studies.experiments.pairs.judging import PairJudge
+from portraitist.studies.experiments.pairs.recognisers import make_recogniser
+from portraitist.studies.experiments.pairs.rows import Way
+from portraitist.studies.experiments.pairs.study import (
     PROMPTS,
     TOKENS,
     PairStudy,

@@ -24,10 +24,10 @@ from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.markdown import table
 from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.progress import quiet_libraries
-from portraitist.studies.pairs.identities import Pair, draw_pairs
-from portraitist.studies.pairs.judging import Judgement
-from portraitist.studies.pairs.recognisers import make_recogniser
-from portraitist.studies.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
+from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs
+from portraitist.studies.experiments.pairs.judging import Judgement
+from portraitist.studies.experiments.pairs.recognisers import make_recogniser
+from portraitist.studies.experiments.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
 from portraitist.toyland.first.examiner import Examiner
 from portraitist.training.personalise import train
 

@@ -14,10 +14,10 @@ from portraitist.bases import Base, load_base
 from portraitist.files import write_aside
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
-from portraitist.studies.pairs.judging import VERDICTS
-from portraitist.studies.pairs.recognisers import Recogniser, make_recogniser
-from portraitist.studies.pairs.rows import Row
-from portraitist.studies.pairs.study import PairStudy, carry_out
+from portraitist.studies.experiments.pairs.judging import VERDICTS
+from portraitist.studies.experiments.pairs.recognisers import Recogniser, make_recogniser
+from portraitist.studies.experiments.pairs.rows import Row
+from portraitist.studies.experiments.pairs.study import PairStudy, carry_out
 
 WEIGHTS = (0.0, 0.01, 0.1, 1.0, 10.0)
 _PAGE = Path("docs/results/unmix-weight.md")

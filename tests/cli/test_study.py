@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from portraitist.studies.study import list_studies
+from portraitist.studies.grid.study import list_studies
 
 STUDY = """
 title: LoRA at two rates

@@ -12,12 +12,12 @@ from PIL import Image
 from portraitist.bases import Base, load_base
 from portraitist.bases.examples import list_examples
 from portraitist.randomness import numpy_generator
-from portraitist.studies.engine import Prepared, study_facts
-from portraitist.studies.grid import Arm, RunSpec, plan
-from portraitist.studies.running import CurvePoint, RunOutcome, picture_name
-from portraitist.studies.scoring import Evidence, Measure
-from portraitist.studies.study import Study, parse_study
-from portraitist.studies.table import Table
+from portraitist.studies.grid.planning import Arm, RunSpec, plan
+from portraitist.studies.grid.study import Study, parse_study
+from portraitist.studies.runs.engine import Prepared, study_facts
+from portraitist.studies.runs.running import CurvePoint, RunOutcome, picture_name
+from portraitist.studies.runs.scoring import Evidence, Measure
+from portraitist.studies.runs.table import Table
 
 STUDY: dict[str, Any] = {
     "title": "Three methods on eight subjects",

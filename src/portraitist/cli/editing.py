@@ -46,9 +46,9 @@ def editing(
     quiet_libraries()
     from portraitist.bases import load_base
     from portraitist.evaluation.encoders import load_encoder
-    from portraitist.studies.editing.edits import draw_edits
-    from portraitist.studies.editing.report import write_editing_report
-    from portraitist.studies.editing.study import METHODS, EditingStudy, default_arms, default_recipes
+    from portraitist.studies.experiments.editing.edits import draw_edits
+    from portraitist.studies.experiments.editing.report import write_editing_report
+    from portraitist.studies.experiments.editing.study import METHODS, EditingStudy, default_arms, default_recipes
     from portraitist.toyland.first.examiner import BUILTIN, Examiner
 
     place = choose_device(device)

@@ -11,7 +11,7 @@ from portraitist.requests.devices import choose_device
 from portraitist.requests.usual import DEFAULT_BASE
 
 if TYPE_CHECKING:
-    from portraitist.studies.pairs.rows import Way
+    from portraitist.studies.experiments.pairs.rows import Way
 
 
 def pairs(
@@ -51,9 +51,9 @@ def pairs(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.studies.pairs.recognisers import make_recogniser
-    from portraitist.studies.pairs.report import write_report
-    from portraitist.studies.pairs.study import METHODS, WAYS, PairStudy, carry_out
+    from portraitist.studies.experiments.pairs.recognisers import make_recogniser
+    from portraitist.studies.experiments.pairs.report import write_report
+    from portraitist.studies.experiments.pairs.study import METHODS, WAYS, PairStudy, carry_out
 
     ways: tuple[Way, ...] = tuple(way) if way else WAYS  # type: ignore[arg-type]
     study = PairStudy(

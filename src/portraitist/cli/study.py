@@ -12,8 +12,8 @@ from portraitist.errors import BadConfig
 from portraitist.requests.devices import choose_device
 
 if TYPE_CHECKING:
-    from portraitist.studies.engine import Prepared
-    from portraitist.studies.study import Study
+    from portraitist.studies.grid.study import Study
+    from portraitist.studies.runs.engine import Prepared
 
 # The report is written anew during a study when the last one is older than so many seconds.
 _REPORT_SECONDS = 120.0
@@ -54,10 +54,10 @@ def study(
         _list()
         return
     from portraitist.files import require_writable
-    from portraitist.studies.engine import carry_out, default_workers, prepare, take_over
-    from portraitist.studies.executors import get_executor
-    from portraitist.studies.run_files import find_runs
-    from portraitist.studies.study_report import write_report
+    from portraitist.studies.report.writing import write_report
+    from portraitist.studies.runs.engine import carry_out, default_workers, prepare, take_over
+    from portraitist.studies.runs.executors import get_executor
+    from portraitist.studies.runs.files import find_runs
 
     get_executor(executor)
     chosen_device = choose_device(device)
@@ -92,7 +92,7 @@ def study(
 
 
 def _list() -> None:
-    from portraitist.studies.study import list_studies, load_study
+    from portraitist.studies.grid.study import list_studies, load_study
 
     for name in list_studies():
         fact(name, load_study(name).title)
@@ -100,7 +100,7 @@ def _list() -> None:
 
 def _wanted(name: str, quick: bool, base: str | None) -> "Study":
     """Return the study that is asked for."""
-    from portraitist.studies.study import load_study
+    from portraitist.studies.grid.study import load_study
 
     loaded = load_study(name)
     if base is not None:
@@ -122,8 +122,8 @@ def _show_plan(prepared: "Prepared", workers: int, retry_failed: bool) -> None:
 
 
 def _show_result(prepared: "Prepared", files: list[Path]) -> None:
-    from portraitist.studies.analysis import analyse
-    from portraitist.studies.findings import answer, caveats
+    from portraitist.studies.report.analysis import analyse
+    from portraitist.studies.report.findings import answer, caveats
 
     result = analyse(prepared)
     first = next((grid for grid in result.grids if grid.finished), None)

@@ -1,0 +1,250 @@
+"""The answer first: sentences computed from the results."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from portraitist.evaluation.statistics import Interval
+from portraitist.studies.grid.planning import PHOTOS_THEMSELVES, UNTRAINED_BASE, setting_words, value_words
+from portraitist.studies.report.analysis import GridResult, StudyResult
+from portraitist.studies.report.robustness import KEPT, Robustness, steadiest
+from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_known, is_noise
+from portraitist.studies.runs.scoring import Measure, Role
+
+# A smaller adapter is worth a sentence from this factor on.
+_WORTH_SAYING = 1.5
+_MOST_NAMED = 4
+_COMPARED: tuple[Role, ...] = ("subject", "prompt")
+_ASIDE: tuple[Role, ...] = ("drift", "diversity", "quality")
+
+
+def in_figures(value: float) -> str:
+    """Return a score: ``0.742``, ``12.3``."""
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def in_words(interval: Interval, figures: Callable[[float], str] = in_figures, unit: str = "") -> str:
+    """Return a mean with its unit and interval: ``0.742 (0.701 to 0.781)``."""
+    mean = f"{figures(interval.mean)}{unit}"
+    return f"{mean} ({figures(interval.low)} to {figures(interval.high)})" if is_known(interval) else mean
+
+
+def answer(result: StudyResult) -> list[str]:
+    """Return the study's findings: those of its first grid with runs, and of each other grid what leads there."""
+    begun = [grid for grid in result.grids if grid.finished]
+    if not begun:
+        return ["No run of this study is finished yet."]
+    first, *others = begun
+    lines = grid_findings(first) or [f"Only {first.finished[0].arm.label} has finished a run yet."]
+    leads = [(grid, found[0]) for grid in others if (found := grid_findings(grid))]
+    return lines + [f"{grid.grid.name}: {lead}" for grid, lead in leads]
+
+
+def grid_findings(grid: GridResult) -> list[str]:
+    """Return what a grid shows, one sentence each, the most wanted first."""
+    if len(grid.compared) < 2:
+        return []
+    if grid.axis is not None:
+        return _over_axis(grid)
+    lines = [line for role in (*_COMPARED, *_ASIDE) for line in _effects(grid, grid.first(role))]
+    aside = [] if lines else [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
+    lines += [line for role in _COMPARED for line in _best(grid, grid.first(role))]
+    lines += _span(grid)
+    if not grid.can_decide:
+        return lines
+    return lines + _smallest(grid) + _front(grid) + aside
+
+
+def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
+    """Return what a reader must know before believing the findings."""
+    lines = []
+    missing = result.planned - result.done - len(result.failures)
+    if missing:
+        lines.append(f"The study is not finished: {result.planned} runs are planned, {missing} still missing.")
+    if result.failures:
+        lines.append(f"Of {result.planned} runs {len(result.failures)} failed; the report lists why.")
+    for arm in [arm for grid in result.grids for arm in grid.finished if not arm.compared and len(grid.finished) > 1]:
+        lines.append(
+            f"{arm.arm.label} has only {_count(arm.done, 'finished run')} and is not compared with the others."
+        )
+    if grid is not None and grid.subjects and not grid.can_decide:
+        number = _count(len(grid.subjects), "subject")
+        lines.append(f"With {number} no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
+    return lines
+
+
+def _effects(grid: GridResult, measure: Measure | None) -> list[str]:
+    """Say what the second of two values does to a measure, method by method, the largest effect first."""
+    found = grid.effects(measure) if measure else {}
+    if measure is None or not found:
+        return []
+    ranked = sorted(found.items(), key=lambda pair: -abs(pair[1].mean))
+    line = f"{_directed(measure)}, {choice_words(grid)}: "
+    line += _list([f"{effect.mean:+.3f} with {method}" for method, effect in ranked])
+    if not all(can_decide(effect) for effect in found.values()):
+        return [f"{line}."]
+    noise = [method for method, effect in ranked if is_noise(effect)]
+    if noise and len(noise) < len(ranked):
+        return [f"{line}; with {_list(noise)} within noise."]
+    return [f"{line}, {'within' if noise else 'more than'} noise{' everywhere' if len(ranked) > 1 else ''}."]
+
+
+def choice_words(grid: GridResult) -> str:
+    """Return words for the choice between two values: ``prior generated instead of none``."""
+    assert grid.choice is not None
+    setting, one, other = grid.choice
+    return f"{setting_words(setting)} {value_words(other)} instead of {value_words(one)}"
+
+
+def _best(grid: GridResult, measure: Measure | None) -> list[str]:
+    """Say who is best at a measure, by how much, and who is within noise of it."""
+    best = grid.best(measure) if measure else None
+    if measure is None or best is None:
+        return []
+    interval = best.interval(measure.name)
+    assert interval is not None
+    here = _subjects(interval.count)
+    line = f"On {here}, {best.arm.label} is best at {_lower(measure.label)}: {in_words(interval)}."
+    if not can_decide(interval):
+        return [line]
+    others = [arm for arm in grid.compared if arm is not best]
+    standings = {arm.arm.label: grid.standing(arm, best, measure) for arm in others}
+    near = [label for label, standing in standings.items() if standing == "near"]
+    if near and len(near) == len(others):
+        return [f"{line} But all others are within noise of it, so this decides nothing."]
+    if near:
+        return [f"{line} Within noise of it: {_list(near)}."]
+    if all(standing == "behind" for standing in standings.values()):
+        return [f"{line} The lead over every other is larger than noise."]
+    return [line]
+
+
+def _span(grid: GridResult) -> list[str]:
+    """Say how far the best arm at the subject comes from the untrained base towards the photos themselves."""
+    measure = grid.first("subject")
+    best = grid.best(measure) if measure else None
+    if measure is None or best is None:
+        return []
+    intervals = {each.arm.method: each.interval(measure.name) for each in (*grid.references, best)}
+    photos, base = intervals.get(PHOTOS_THEMSELVES), intervals.get(UNTRAINED_BASE)
+    reached = intervals[best.arm.method]
+    if photos is None or base is None or reached is None:
+        return []
+    line = f"At {_lower(measure.label)} the base is at {in_figures(base.mean)} before it learns"
+    line += f" and the photos are at {in_figures(photos.mean)} among themselves"
+    if photos.mean <= base.mean:
+        return [f"{line}."]
+    share = (reached.mean - base.mean) / (photos.mean - base.mean)
+    if round(100 * share) < 1:
+        return [f"{line}: no arm comes nearer."]
+    return [f"{line}: {best.arm.label} covers {100 * share:.0f} % of the way."]
+
+
+def _smallest(grid: GridResult) -> list[str]:
+    """Name the smallest arm within noise of the best at the subject, rather one that is not behind it at prompts."""
+    subject, prompt = grid.first("subject"), grid.first("prompt")
+    best = grid.best(subject) if subject else None
+    if subject is None or best is None or not best.size:
+        return []
+    near = [arm for arm in grid.compared if arm is not best and arm.size and grid.within_noise(arm, best, subject)]
+    keeping = [arm for arm in near if prompt is None or grid.no_clear_loss(arm, best, prompt)]
+    losing = [arm for arm in near if prompt is not None and grid.no_clear_loss(best, arm, prompt)]
+    smallest = min(keeping or losing, key=lambda arm: arm.size or 0, default=None)
+    if smallest is None or not smallest.size or best.size / smallest.size < _WORTH_SAYING:
+        return []
+    line = f"{smallest.arm.label} is {_factor(best.size / smallest.size)} smaller than {best.arm.label}"
+    line += f", within noise of it at {_lower(subject.label)}"
+    if prompt is None:
+        return [f"{line}."]
+    if keeping:
+        return [f"{line}, with no clear loss at {_lower(prompt.label)}."]
+    means = [each.mean for arm in (smallest, best) if (each := arm.interval(prompt.name)) is not None]
+    return [f"{line}, but behind it at {_lower(prompt.label)}: {' against '.join(map(in_figures, means))}."]
+
+
+def _front(grid: GridResult) -> list[str]:
+    subject, prompt = grid.first("subject"), grid.first("prompt")
+    if subject is None or prompt is None:
+        return []
+    front = grid.front(subject, prompt)
+    if not front or len(front) == len(grid.compared):
+        return []
+    names = f"{_lower(subject.label)} and {_lower(prompt.label)}"
+    if len(front) == 1:
+        return [f"{front[0].arm.label} is ahead of all others at both {names} on average."]
+    if len(front) > _MOST_NAMED:
+        return [f"{len(front)} of {len(grid.compared)} trade {names} against each other; the rest are beaten at both."]
+    return [f"{_list([arm.arm.label for arm in front])} trade {names} against each other; the rest are beaten at both."]
+
+
+def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
+    """Say how far apart the arms are at a measure that does not decide."""
+    best = grid.best(measure) if measure else None
+    if measure is None or best is None:
+        return []
+    sign = 1 if measure.higher_is_better else -1
+    known = [(arm, each) for arm in grid.compared if (each := arm.interval(measure.name)) is not None]
+    worst, interval = min(known, key=lambda pair: sign * pair[1].mean)
+    top = best.interval(measure.name)
+    assert top is not None
+    if worst is best or all(grid.within_noise(arm, best, measure) for arm, _ in known if arm is not best):
+        return [] if worst is best else [f"{measure.label}: no difference is larger than noise."]
+    return [f"{_directed(measure)}: {in_words(top)} for {best.arm.label}, {in_words(interval)} for {worst.arm.label}."]
+
+
+def _directed(measure: Measure) -> str:
+    return f"{measure.label} ({'higher' if measure.higher_is_better else 'lower'} is better)"
+
+
+def _over_axis(grid: GridResult) -> list[str]:
+    """Say at which value each method is best, and how much its scores move over the setting."""
+    assert grid.axis is not None
+    lines = []
+    words = setting_words(grid.axis)
+    for measure in [m for role in _COMPARED if (m := grid.first(role)) is not None]:
+        found = [each for method in grid.grid.methods if (each := grid.robustness(method, measure)) is not None]
+        if not found:
+            continue
+        ranked = sorted(found, key=lambda each: each.spread)
+        same = len({len(each.scores) for each in ranked}) == 1
+        lead = f"{measure.label}, over {_count(len(ranked[0].scores), 'value') if same else 'values'} of {words}: "
+        least = steadiest(found)
+        lead += f"{least.method} moves least; " if least else ""
+        lines.append(f"{lead}{'; '.join(_robustness_words(each, same) for each in ranked)}.")
+    return lines
+
+
+def _robustness_words(each: Robustness, same: bool) -> str:
+    over = "" if same else f", over {_count(len(each.scores), 'value')},"
+    kept = f", {100 * KEPT:.0f} % as good {_between(*each.kept)}" if each.kept else ""
+    failed = f", but runs failed at {_list([value_words(value) for value in each.failed])}" if each.failed else ""
+    return (
+        f"{each.method}{over} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
+        f" (standard deviation {in_figures(each.deviation)}), best at {value_words(each.best_value)}{kept}{failed}"
+    )
+
+
+def _between(low: Any, high: Any) -> str:
+    return "only there" if low == high else f"from {value_words(low)} to {value_words(high)}"
+
+
+def _factor(ratio: float) -> str:
+    return f"{ratio:.0f}x" if ratio >= 3 else f"{ratio:.1f}x"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _subjects(number: int) -> str:
+    return "this one subject" if number == 1 else f"these {number} subjects"
+
+
+def _list(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMED:
+        return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _lower(label: str) -> str:
+    """Return a label inside a sentence; names such as CLIP-T and Face Sim keep their capitals."""
+    return label if sum(map(str.isupper, label)) > 1 else label.lower()
