@@ -31,7 +31,7 @@ from portraitist.randomness import numpy_generator, torch_generator
 from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs
 from portraitist.studies.experiments.pairs.judging import PairJudge
 from portraitist.studies.experiments.pairs.recognisers import make_recogniser
-from portraitist.studies.experiments.pairs.rows import Way
+from portraitist.studies.experiments.pairs.results import Way
 from portraitist.studies.experiments.pairs.study import (
     PROMPTS,
     TOKENS,

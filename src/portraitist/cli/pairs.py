@@ -11,7 +11,7 @@ from portraitist.requests.devices import choose_device
 from portraitist.requests.usual import DEFAULT_BASE
 
 if TYPE_CHECKING:
-    from portraitist.studies.experiments.pairs.rows import Way
+    from portraitist.studies.experiments.pairs.results import Way
 
 
 def pairs(
@@ -53,7 +53,7 @@ def pairs(
     from portraitist.bases import load_base
     from portraitist.studies.experiments.pairs.recognisers import make_recogniser
     from portraitist.studies.experiments.pairs.report import write_report
-    from portraitist.studies.experiments.pairs.study import METHODS, WAYS, PairStudy, carry_out
+    from portraitist.studies.experiments.pairs.study import METHODS, WAYS, PairStudy, run_pairs
 
     ways: tuple[Way, ...] = tuple(way) if way else WAYS  # type: ignore[arg-type]
     study = PairStudy(
@@ -69,7 +69,7 @@ def pairs(
     for place in (folder, output.parent):
         require_writable(place)
     recogniser = make_recogniser(judge)
-    store = carry_out(study, load_base(base, choose_device(device)), recogniser, folder, workers)
+    store = run_pairs(study, load_base(base, choose_device(device)), recogniser, folder, workers)
     page, picture = write_report(store, output)
     fact("page", str(page))
     fact("picture", str(picture))

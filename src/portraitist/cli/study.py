@@ -55,7 +55,7 @@ def study(
         return
     from portraitist.files import require_writable
     from portraitist.studies.report.writing import write_report
-    from portraitist.studies.runs.engine import carry_out, default_workers, prepare, take_over
+    from portraitist.studies.runs.engine import default_workers, prepare, run_study, take_over
     from portraitist.studies.runs.executors import get_executor
     from portraitist.studies.runs.files import find_runs
 
@@ -85,7 +85,7 @@ def study(
 
     try:
         if not only_report:
-            carry_out(prepared, executor, count, chosen_device, retry_failed, refresh)
+            run_study(prepared, executor, count, chosen_device, retry_failed, refresh)
     except KeyboardInterrupt:
         warn("stopped; repeat the command to continue")
     _show_result(prepared, write_report(prepared, parquet, page))

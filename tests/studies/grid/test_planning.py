@@ -9,23 +9,24 @@ import pytest
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig
-from portraitist.studies.grid.planning import REFERENCES, Cell, coarse_to_fine, interleave, nest, plan, unique_specs
+from portraitist.studies.grid.planning import Cell, nest, plan, unique_specs
 from portraitist.studies.grid.study import list_studies, load_study
+from portraitist.studies.grid.variants import REFERENCES, coarse_to_fine, interleave
 from portraitist.studies.runs.scoring import ColourScorer
 
 from ..conftest import MadeUpScorer, small_study
 
 
 def cells(base: Base, **changes: object) -> list[Cell]:
-    return plan(small_study(**{"references": False, **changes}), base, ColourScorer())
+    return plan(small_study(**{"references": False, **changes}), base, ColourScorer().identity())
 
 
 def test_there_is_a_run_for_every_combination(tiny_base: Base) -> None:
     planned = cells(tiny_base, seeds=[0, 1])
-    by_grid = {name: [cell for cell in planned if cell.arm.grid == name] for name in ("Methods", "Learning rates")}
+    by_grid = {name: [cell for cell in planned if cell.variant.grid == name] for name in ("Methods", "Learning rates")}
     assert len(by_grid["Methods"]) == 3 * 8 * 2
     assert len(by_grid["Learning rates"]) == 2 * 4 * 6 * 2
-    rates = {cell.arm.label: cell.spec.recipe["learning_rate"] for cell in by_grid["Learning rates"]}
+    rates = {cell.variant.label: cell.spec.recipe["learning_rate"] for cell in by_grid["Learning rates"]}
     assert rates["lora, learning rate 0.01"] == 0.01
     assert {cell.spec.recipe["seed"] for cell in planned} == {0, 1}
     assert all(cell.spec.recipe["prior"] == "none" for cell in planned)
@@ -37,8 +38,8 @@ def test_all_arms_meet_a_subject_before_the_next_and_all_subjects_before_the_nex
     assert [seed for seed, _ in turns] == [0] * 8 + [1] * 8
     first = [cell for cell in planned if (cell.seed, cell.subject) == turns[0]]
     assert planned[: len(first)] == first
-    assert [cell.arm.label for cell in first[:3]] == ["full", "lora, learning rate 0.0001", "svdiff, layers UNet"]
-    methods = [cell.arm.method for cell in first if cell.arm.grid == "Learning rates"]
+    assert [cell.variant.label for cell in first[:3]] == ["full", "lora, learning rate 0.0001", "svdiff, layers UNet"]
+    methods = [cell.variant.method for cell in first if cell.variant.grid == "Learning rates"]
     assert methods == ["lora", "svdiff"] * 4
     kinds = [subject.partition("-")[0] for _, subject in turns[:4]]
     assert len(set(kinds)) == len({subject.partition("-")[0] for _, subject in turns[:8]})
@@ -47,7 +48,7 @@ def test_all_arms_meet_a_subject_before_the_next_and_all_subjects_before_the_nex
 def test_arms_that_agree_share_runs(tiny_base: Base) -> None:
     planned = cells(tiny_base)
     assert len(unique_specs(planned)) < len(planned)
-    rate = next(cell.spec.recipe["learning_rate"] for cell in planned if cell.arm.label == "lora")
+    rate = next(cell.spec.recipe["learning_rate"] for cell in planned if cell.variant.label == "lora")
     grids = [
         {"name": "one", "methods": ["lora"]},
         {"name": "two", "methods": ["lora"], "settings": {"learning_rate": [rate, 2 * rate]}},
@@ -59,13 +60,13 @@ def test_arms_that_agree_share_runs(tiny_base: Base) -> None:
 
 def test_references_end_a_subject_and_are_shared_by_all_grids(tiny_base: Base) -> None:
     planned = cells(tiny_base, seeds=[0, 1], references=True)
-    references = [cell for cell in planned if cell.arm.method in REFERENCES]
+    references = [cell for cell in planned if cell.variant.method in REFERENCES]
     assert len(references) == 2 * (8 + 6 + 8)
     assert len({cell.spec.key for cell in references}) == 2 * 8
     assert {cell.seed for cell in references} == {0}
     first = [cell for cell in planned if cell.subject == planned[0].subject and cell.seed == 0]
-    assert [cell.arm.method for cell in first[-6:]] == ["photos", "base"] * 3
-    assert not any(cell.arm.method in REFERENCES for cell in first[:-6])
+    assert [cell.variant.method for cell in first[-6:]] == ["photos", "base"] * 3
+    assert not any(cell.variant.method in REFERENCES for cell in first[:-6])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_whatever_changes_a_result_changes_its_key(tiny_base: Base, change: dict
 
 def test_other_encoders_make_other_runs_and_moved_photos_do_not(tiny_base: Base) -> None:
     study = small_study()
-    (one, *_), (other, *_) = (plan(study, tiny_base, scorer) for scorer in (ColourScorer(), MadeUpScorer()))
+    (one, *_), (other, *_) = (plan(study, tiny_base, scorer.identity()) for scorer in (ColourScorer(), MadeUpScorer()))
     assert one.spec.key != other.spec.key
     assert replace(one.spec, photos="/elsewhere").key == one.spec.key
     assert replace(one.spec, fingerprint="another").key != one.spec.key
@@ -128,7 +129,7 @@ def test_the_studies_of_the_package_can_be_planned(tiny_base: Base, name: str) -
     toyland = replace(tiny_base, name="toyland")
     study = load_study(name)
     whole, quick = (
-        [spec for spec in unique_specs(plan(each, toyland, ColourScorer())) if spec.method not in REFERENCES]
+        [spec for spec in unique_specs(plan(each, toyland, ColourScorer().identity())) if spec.method not in REFERENCES]
         for each in (study, study.shrunk())
     )
     assert len(quick) <= 24

@@ -111,4 +111,4 @@ def test_nothing_is_wider_than_the_screen_and_tables_sort(page: Path, tmp_path: 
     assert facts["width"] <= width
     values = [float(value) for value in facts["rows"]]
     assert values == sorted(values)
-    assert len(values) == 3 + 2  # arms and references
+    assert len(values) == 3 + 2  # variants and references

@@ -15,11 +15,12 @@ from portraitist.bases import Base
 from portraitist.studies.report import writing
 from portraitist.studies.report.analysis import GridResult, StudyResult, analyse
 from portraitist.studies.report.findings import answer, caveats
-from portraitist.studies.report.picture_grids import shown_arms
+from portraitist.studies.report.picture_grids import shown_variants
 from portraitist.studies.report.sections import build_sections
 from portraitist.studies.report.writing import FIGURES, write_report
 from portraitist.studies.runs.engine import Prepared
-from portraitist.studies.runs.running import RunOutcome, picture_name
+from portraitist.studies.runs.outcome import RunOutcome
+from portraitist.studies.runs.running import picture_name
 
 from ..conftest import STUDY, made_up_outcome, make_up
 
@@ -58,16 +59,15 @@ def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -
 
 def test_the_smaller_one_is_named_with_what_it_loses(tiny_base: Base, tmp_path: Path) -> None:
     prepared = make_up(tmp_path, tiny_base)
-    cells = {
-        (cell.arm.method, cell.spec.subject, cell.spec.seed): cell for cell in prepared.cells if not cell.arm.values
-    }
+    whole = [cell for cell in prepared.cells if not cell.variant.values]
+    cells = {(cell.variant.method, cell.subject, cell.seed): cell for cell in whole}
     for index, ((method, subject, seed), cell) in enumerate(cells.items()):
         if method != "lora":
             continue
-        full = made_up_outcome(cells["full", subject, seed].spec, cells["full", subject, seed].arm)
+        full = made_up_outcome(cells["full", subject, seed].spec, cells["full", subject, seed].variant)
         likeness = full.scores["dino"] - 0.001 + (0.01 if index % 2 else -0.01)
         scores = {**full.scores, "dino": likeness, "clip_t": full.scores["clip_t"] - 0.05}
-        prepared.table.record(replace(made_up_outcome(cell.spec, cell.arm), scores=scores))
+        prepared.table.record(replace(made_up_outcome(cell.spec, cell.variant), scores=scores))
     text = " ".join(answer(analyse(prepared)))
     assert re.search(
         r"lora is 64x smaller than full, within noise of it at DINO, but behind it at CLIP-T: 0\.\d+ against 0\.\d+\.",
@@ -80,8 +80,8 @@ def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:
     added = {"name": "Betas", "methods": ["lora"], "settings": {"optimizer.betas": betas}}
     made_up = make_up(tmp_path, tiny_base, {**STUDY, "grids": [*STUDY["grids"], added]})
     write_report(made_up)
-    arms = grid(analyse(made_up), "Betas").arms
-    assert [(arm.arm.value("optimizer.betas"), arm.done) for arm in arms] == [(one, 8) for one in betas]
+    variants = grid(analyse(made_up), "Betas").variants
+    assert [(each.variant.value("optimizer.betas"), each.done) for each in variants] == [(one, 8) for one in betas]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "lora, betas [0.9, 0.999]" in page
     assert "[0.8, 0.99]" in page
@@ -93,7 +93,7 @@ def test_of_two_values_the_report_says_what_the_second_changes(tiny_base: Base, 
     prepared = make_up(tmp_path, tiny_base, {**STUDY, "grids": grids})
     found = analyse(prepared)
     rates = grid(found, "Two rates")
-    dino = next(measure for measure in rates.measures if measure.name == "dino")
+    dino = next(metric for metric in rates.metrics if metric.name == "dino")
     effects = rates.effects(dino)
     assert effects["lora"].mean == pytest.approx(-0.08, abs=0.02)  # 0.08 a decade
     assert effects["lora"].high < 0
@@ -120,8 +120,8 @@ def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult,
     assert (float(base), float(photos)) == pytest.approx((0.4, 0.9), abs=0.03)
     assert int(share) == pytest.approx(80, abs=5)
     methods = grid(result, "Methods")
-    assert [arm.arm.method for arm in methods.references] == ["photos", "base"]
-    assert methods.best(methods.measures[0]) not in methods.references
+    assert [variant.method for variant in methods.references] == ["photos", "base"]
+    assert methods.best(methods.metrics[0]) not in methods.references
     row = re.search(r'<tr class="reference">.*?real photos.*?</tr>', page, re.DOTALL)
     assert row is not None
     assert not re.search(r'class="(best|near)"', row.group())
@@ -129,7 +129,7 @@ def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult,
 
 def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> None:
     rates = grid(result, "Learning rates")
-    dino = next(measure for measure in rates.measures if measure.name == "dino")
+    dino = next(metric for metric in rates.metrics if metric.name == "dino")
     lora, svdiff = (rates.robustness(method, dino) for method in ("lora", "svdiff"))
     assert lora is not None
     assert svdiff is not None
@@ -143,27 +143,27 @@ def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> No
 
 def test_win_rates_and_front(result: StudyResult) -> None:
     methods = grid(result, "Methods")
-    dino, clip = methods.measures[:2]
+    dino, clip = methods.metrics[:2]
     rates = methods.wins(dino)
     assert rates[0][2] == 1.0
     assert rates[2][0] == 0.0
     assert rates[0][0] is None
     assert rates[0][1] == pytest.approx(1 - rates[1][0])  # type: ignore[operator]
-    assert "svdiff" in [arm.arm.label for arm in methods.front(clip, dino)]
+    assert "svdiff" in [variant.label for variant in methods.front(clip, dino)]
 
 
 def test_arms_are_compared_on_what_all_of_them_have(result: StudyResult) -> None:
     layers = grid(result, "Layers")
-    lacking = next(arm for arm in layers.arms if arm.failures)
+    lacking = next(variant for variant in layers.variants if variant.failures)
     assert (lacking.done, lacking.planned) == (7, 8)
-    assert layers.compared == layers.arms
-    assert all(arm.rows.keys() == lacking.rows.keys() for arm in layers.arms)
-    assert {subject for arm in layers.references for subject, _ in arm.rows} == set(layers.subjects)
+    assert layers.compared == layers.variants
+    assert all(variant.runs.keys() == lacking.runs.keys() for variant in layers.variants)
+    assert {subject for variant in layers.references for subject, _ in variant.runs} == set(layers.subjects)
 
 
 def fail(prepared: Prepared, label: str, count: int) -> None:
-    """Let an arm's last runs have failed."""
-    chosen = [cell for cell in prepared.cells if cell.arm.label == label][-count:]
+    """Let an variant's last runs have failed."""
+    chosen = [cell for cell in prepared.cells if cell.variant.label == label][-count:]
     for cell in chosen:
         prepared.table.record(RunOutcome(cell.spec, "failed", "the loss is not finite"))
 
@@ -183,19 +183,19 @@ def test_an_arm_with_few_runs_is_not_compared(tiny_base: Base, tmp_path: Path) -
     fail(prepared, "full", 6)
     partial = analyse(prepared)
     methods = grid(partial, "Methods")
-    assert [arm.arm.label for arm in methods.compared] == ["lora", "svdiff"]
+    assert [variant.label for variant in methods.compared] == ["lora", "svdiff"]
     assert len(methods.subjects) == 8
     assert "full has only 2 finished runs and is not compared with the others." in caveats(partial, methods)
     write_report(prepared)
 
 
 def test_pictures_show_the_same_values_of_every_method(result: StudyResult) -> None:
-    arms = grid(result, "Learning rates").finished
-    labels = [(one.arm.method, one.arm.value("learning_rate")) for one in shown_arms(arms, most=5)]
+    variants = grid(result, "Learning rates").finished
+    labels = [(one.method, one.variant.value("learning_rate")) for one in shown_variants(variants, most=5)]
     assert labels == [("lora", 1e-4), ("lora", 0.1), ("svdiff", 1e-4), ("svdiff", 0.1)]
-    assert shown_arms(arms, most=len(arms)) == list(arms)
-    assert len(shown_arms(arms, most=1)) == 1
-    assert shown_arms(arms, most=3) == [arms[0], arms[3]], "two values of one method rather than one of each"
+    assert shown_variants(variants, most=len(variants)) == list(variants)
+    assert len(shown_variants(variants, most=1)) == 1
+    assert shown_variants(variants, most=3) == [variants[0], variants[3]]  # of one method rather than one of each
 
 
 def test_pictures_of_the_class_follow_those_of_the_subject(tiny_base: Base, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_p
     fail(prepared, "svdiff, learning rate 0.1", 6)
     partial = analyse(prepared)
     rates = grid(partial, "Learning rates")
-    dino = next(measure for measure in rates.measures if measure.name == "dino")
+    dino = next(metric for metric in rates.metrics if metric.name == "dino")
     svdiff = rates.robustness("svdiff", dino)
     assert svdiff is not None
     assert (len(svdiff.scores), svdiff.failed) == (3, (0.1,))
@@ -343,12 +343,12 @@ def test_the_summary_holds_what_the_page_shows(folder: Path, result: StudyResult
     with (folder / "summary.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 3 + 8 + 3 + 3 * 2
-    lora = next(line for line in lines if line["grid"] == "Methods" and line["arm"] == "lora")
-    interval = grid(result, "Methods").arms[1].interval("dino")
+    lora = next(line for line in lines if line["grid"] == "Methods" and line["variant"] == "lora")
+    interval = grid(result, "Methods").variants[1].interval("dino")
     assert interval is not None
     assert float(lora["dino"]) == interval.mean
     assert float(lora["dino_low"]) == interval.low
-    assert int(lora["bytes"]) == 812_000
+    assert int(lora["file_bytes"]) == 812_000
 
 
 def test_runs_are_written_flat(folder: Path) -> None:
@@ -365,5 +365,5 @@ def test_parquet_holds_the_same_rows(made_up: Prepared) -> None:
     table = parquet.read_table(files[-1])
     assert table.num_rows == 84 + 2 * 8
     done = [row for row in table.to_pylist() if row["status"] == "done"]
-    rows = made_up.table.rows()
+    rows = made_up.table.records()
     assert all(row["score.dino"] == rows[row["key"]].scores["dino"] for row in done)

@@ -1,17 +1,13 @@
-"""Carrying out a study on a tiny base: real runs, resumed, recorded, the same wherever they are made."""
+"""Running a study on a tiny base: real runs, resumed, recorded, the same wherever they are made."""
 
 import io
-import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import killed_runs
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,10 +17,11 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, BadFile, TrainingInterrupted
 from portraitist.generation import SamplingConfig, generate
+from portraitist.studies.makers import training
 from portraitist.studies.runs import executors, running
-from portraitist.studies.runs.engine import Prepared, carry_out, default_workers, prepare
+from portraitist.studies.runs.engine import Prepared, default_workers, prepare, run_study
 from portraitist.studies.runs.executors import EXECUTORS, get_executor, run_local
-from portraitist.studies.runs.table import FILE, Row, Table
+from portraitist.studies.runs.table import FILE, RunRecord, RunTable
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
@@ -51,40 +48,42 @@ def prepare_runs(folder: Path, base: Base, **changes: Any) -> Prepared:
 @pytest.fixture(scope="module")
 def finished(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     prepared = prepare_runs(tmp_path_factory.mktemp("finished"), tiny_base)
-    carry_out(prepared)
+    run_study(prepared)
     return prepared
 
 
-def row_of(prepared: Prepared, method: str) -> Row:
-    (row,) = (row for row in prepared.table.rows().values() if row.method == method)
-    return row
+def record_of(prepared: Prepared, method: str) -> RunRecord:
+    (record,) = (record for record in prepared.table.records().values() if record.method == method)
+    return record
 
 
 def test_a_run_is_what_training_and_generating_give(finished: Prepared, tiny_base: Base, tmp_path: Path) -> None:
-    row = row_of(finished, "lora")
+    record = record_of(finished, "lora")
     subject = Subject.from_folder(get_example(SUBJECT).folder, "cat", size=tiny_base.family.resolution)
-    adapter = train(tiny_base, subject, Recipe.model_validate(row.spec["recipe"]))
+    adapter = train(tiny_base, subject, Recipe.model_validate(record.spec["recipe"]))
     save_adapter(adapter, tmp_path / "adapter.safetensors")
-    assert row.parameters == adapter.count()
-    assert row.size == pytest.approx((tmp_path / "adapter.safetensors").stat().st_size, abs=64)  # its seconds' digits
+    assert record.parameters == adapter.count()
+    assert record.file_bytes == pytest.approx(
+        (tmp_path / "adapter.safetensors").stat().st_size, abs=64
+    )  # its seconds' digits
     prompts = ["a photo of a sks cat on the beach"] * 2 + ["a poster of a sks cat"] * 2
     config = SamplingConfig(steps=2)
     made = generate(tiny_base, prompts, adapter, seeds=[0, 1, 0, 1], config=config, show_progress=False)
     for index, picture in enumerate(made):
-        with Image.open(finished.table.picture_path(row.key, f"subject-{index // 2:02d}-{index % 2}.png")) as kept:
+        with Image.open(finished.table.picture_path(record.key, f"subject-{index // 2:02d}-{index % 2}.png")) as kept:
             difference = np.asarray(kept).astype(int) - np.asarray(picture.image)
         assert np.abs(difference).max() <= 1
-    assert set(row.scores) == {"colour_match", "class_colour_match", "spread"}
+    assert set(record.scores) == {"colour_match", "class_colour_match", "spread"}
 
 
 def test_the_curve_ends_at_the_finished_adapter(tiny_base: Base, tmp_path: Path) -> None:
     one_picture = prepare_runs(tmp_path, tiny_base, pictures=1, grids=[{"name": "Methods", "methods": ["lora"]}])
-    carry_out(one_picture)
-    row = row_of(one_picture, "lora")
-    assert [point.step for point in row.curve] == [1, 2]
-    assert row.curve[-1].seconds == row.training_seconds
-    assert row.curve[-1].scores["colour_match"] == pytest.approx(row.scores["colour_match"])
-    assert row.curve[0].scores != row.curve[1].scores
+    run_study(one_picture)
+    record = record_of(one_picture, "lora")
+    assert [point.step for point in record.curve] == [1, 2]
+    assert record.curve[-1].seconds == record.training_seconds
+    assert record.curve[-1].scores["colour_match"] == pytest.approx(record.scores["colour_match"])
+    assert record.curve[0].scores != record.curve[1].scores
 
 
 def test_references_are_the_base_and_the_photos(tiny_base: Base, tmp_path: Path) -> None:
@@ -109,11 +108,11 @@ def test_references_are_the_base_and_the_photos(tiny_base: Base, tmp_path: Path)
 
 
 def test_a_failure_is_recorded_and_the_rest_goes_on(finished: Prepared) -> None:
-    row = row_of(finished, "krona")
-    assert row.status == "failed"
-    assert "factors (4, 64) do not divide" in row.error
-    assert row.scores == {}
-    assert row_of(finished, "lora").status == "done"
+    record = record_of(finished, "krona")
+    assert record.status == "failed"
+    assert "factors (4, 64) do not divide" in record.error
+    assert record.scores == {}
+    assert record_of(finished, "lora").status == "done"
 
 
 def test_what_is_done_is_not_done_again(finished: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,9 +123,9 @@ def test_what_is_done_is_not_done_again(finished: Prepared, monkeypatch: pytest.
         return iter(())
 
     monkeypatch.setitem(EXECUTORS, "local", count)
-    carry_out(finished)
+    run_study(finished)
     assert made == []
-    carry_out(finished, retry_failed=True)
+    run_study(finished, retry_failed=True)
     assert made == ["krona"]
 
 
@@ -136,10 +135,10 @@ def test_an_interrupted_run_leaves_no_row(tiny_base: Base, tmp_path: Path, monke
     def stop(*arguments: Any, **settings: Any) -> None:
         raise TrainingInterrupted("step 1 of 2", None)
 
-    monkeypatch.setattr(running, "train", stop)
+    monkeypatch.setattr(training, "train", stop)
     with pytest.raises(KeyboardInterrupt):
-        carry_out(prepared)
-    assert prepared.table.rows() == {}
+        run_study(prepared)
+    assert prepared.table.records() == {}
     assert len(prepared.missing()) == 2
 
 
@@ -147,7 +146,7 @@ def test_an_error_nobody_foresaw_is_kept_in_one_line(finished: Prepared, monkeyp
     def fail(*arguments: Any, **settings: Any) -> None:
         raise RuntimeError("out of\n  memory")
 
-    monkeypatch.setattr(running, "train", fail)
+    monkeypatch.setattr(training, "train", fail)
     outcome = running.execute(finished.specs[0])
     assert (outcome.status, outcome.error) == ("failed", "RuntimeError: out of memory")
 
@@ -178,25 +177,24 @@ def test_photos_can_be_left_out(finished: Prepared, tiny_base: Base, count: int)
 
 def test_other_processes_make_the_same_runs(finished: Prepared, tiny_base: Base, tmp_path: Path) -> None:
     again = prepare_runs(tmp_path, tiny_base, grids=[{"name": "Methods", "methods": ["lora"]}])
-    carry_out(again, workers=2)
-    assert row_of(again, "lora").scores == pytest.approx(row_of(finished, "lora").scores, abs=1e-3)
+    run_study(again, workers=2)
+    assert record_of(again, "lora").scores == pytest.approx(record_of(finished, "lora").scores, abs=1e-3)
 
 
-def test_a_process_that_is_ended_fails_its_run_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that becomes /bin/false is as good as killed."""
-    monkeypatch.setattr(executors, "execute_alone", os.execv)
-    specs: Any = ["/bin/false"] * 3
-    device: Any = ["false"]
-    outcomes = list(run_local(specs, 2, device))
-    assert [outcome.status for outcome in outcomes] == ["failed"] * 3
-    assert all("ended from outside" in outcome.error for outcome in outcomes)
+def test_a_run_whose_process_is_killed_is_made_again_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "execute", killed_runs.die_or_not)
+    specs: Any = [str(tmp_path / "unlucky"), "doomed"]
+    unlucky, doomed = sorted(run_local(specs, 2, "cpu"), key=lambda outcome: outcome.status)
+    assert (unlucky.spec, unlucky.status) == (specs[0], "done")
+    assert (doomed.spec, doomed.status) == ("doomed", "failed")
+    assert "ended from outside twice" in doomed.error
 
 
 def test_a_ray_cluster_makes_the_same_runs(finished: Prepared, tiny_base: Base, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     again = prepare_runs(tmp_path, tiny_base, grids=[{"name": "Methods", "methods": ["lora"]}])
-    carry_out(again, "ray", workers=1)
-    assert row_of(again, "lora").scores == pytest.approx(row_of(finished, "lora").scores, abs=1e-3)
+    run_study(again, "ray", workers=1)
+    assert record_of(again, "lora").scores == pytest.approx(record_of(finished, "lora").scores, abs=1e-3)
 
 
 def test_an_unknown_executor_is_named() -> None:
@@ -212,46 +210,11 @@ def test_an_accelerator_gets_one_run_at_once() -> None:
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("this is no table, though it is long enough to be one" * 100)
     with pytest.raises(BadFile, match="choose another folder"):
-        Table(tmp_path)
+        RunTable(tmp_path)
 
 
 def test_the_table_is_plain_sqlite(finished: Prepared) -> None:
     with sqlite3.connect(finished.table.folder / FILE) as connection:
         query = "SELECT method, json_extract(scores, '$.colour_match') FROM runs WHERE status = 'done'"
         rows = connection.execute(query).fetchall()
-    assert rows == [("lora", row_of(finished, "lora").scores["colour_match"])]
-
-
-_POOL = """
-import multiprocessing, os, time
-from concurrent.futures import ProcessPoolExecutor
-from portraitist.studies.runs.executors import begin_worker
-
-if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_worker)
-    print(pool.submit(os.getpid).result(), flush=True)
-    time.sleep(600)
-"""
-
-
-def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
-    script = tmp_path / "pool.py"
-    script.write_text(_POOL)
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        worker = int(parent.stdout.readline())
-        parent.kill()
-    for _ in range(100):
-        if not _is_running(worker):
-            return
-        time.sleep(0.1)
-    os.kill(worker, signal.SIGKILL)
-    pytest.fail("the worker outlived its parent by ten seconds")
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text() if Path("/proc").exists() else True
+    assert rows == [("lora", record_of(finished, "lora").scores["colour_match"])]

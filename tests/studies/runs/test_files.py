@@ -16,7 +16,7 @@ from portraitist.studies.report.sections import build_sections
 from portraitist.studies.report.writing import write_report
 from portraitist.studies.runs.engine import Prepared, study_facts, take_over
 from portraitist.studies.runs.files import RUNS, write_csv
-from portraitist.studies.runs.table import PICTURES, Table
+from portraitist.studies.runs.table import PICTURES, RunTable
 
 from ..conftest import STUDY, MadeUpScorer, small_study
 
@@ -24,7 +24,7 @@ from ..conftest import STUDY, MadeUpScorer, small_study
 def empty(folder: Path, base: Base, **changes: Any) -> Prepared:
     """Return the made-up study, or one like it, in a folder without runs."""
     study, scorer = small_study(STUDY, **changes), MadeUpScorer()
-    prepared = Prepared(study, tuple(plan(study, base, scorer)), scorer, Table(folder))
+    prepared = Prepared(study, tuple(plan(study, base, scorer.identity())), scorer, RunTable(folder))
     prepared.table.write_facts(study_facts(study, base, scorer, {}))
     return prepared
 
@@ -39,9 +39,9 @@ def kept(made_up: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_kept_file_brings_every_finished_run(made_up: Prepared, kept: Path, tiny_base: Base, tmp_path: Path) -> None:
     other = empty(tmp_path, tiny_base)
-    done = {key: row for key, row in made_up.table.rows().items() if row.status == "done"}
+    done = {key: record for key, record in made_up.table.records().items() if record.status == "done"}
     assert take_over(other, kept) == len(done) == len(made_up.specs) - 1
-    assert other.table.rows() == done
+    assert other.table.records() == done
     assert len(other.missing()) == 1
     assert take_over(other, kept) == 0
     assert other.table.facts()["taken_over"] == len(done)
@@ -60,7 +60,7 @@ def test_a_folder_brings_pictures_as_well(made_up: Prepared, tiny_base: Base, tm
     other = empty(tmp_path, tiny_base)
     take_over(other, made_up.table.folder)
     assert build_sections(analyse(other))[0].pictures
-    for key in other.table.rows():
+    for key in other.table.records():
         files = {file.name: file.read_bytes() for file in (tmp_path / PICTURES / key).glob("*")}
         assert files == {file.name: file.read_bytes() for file in (made_up.table.folder / PICTURES / key).glob("*")}
 
@@ -71,9 +71,9 @@ def test_subjects_and_seeds_with_pictures_are_shown(
     other = empty(tmp_path, tiny_base)
     take_over(other, kept)
     late = STUDY["subjects"][5]
-    for key, row in other.table.rows().items():
+    for key, record in other.table.records().items():
         pictures = made_up.table.folder / PICTURES / key
-        if row.subject == late and pictures.exists():
+        if record.subject == late and pictures.exists():
             shutil.copytree(pictures, tmp_path / PICTURES / key)
     grids = [grid for section in build_sections(analyse(other)) for grid in section.pictures]
     assert {grid.subject for grid in grids} == {late}
@@ -107,7 +107,7 @@ def test_a_spoilt_file_is_refused_and_nothing_taken(
     with pytest.raises(BadFile, match=message) as caught:
         take_over(other, source)
     assert str(source) in str(caught.value)
-    assert not other.table.rows()
+    assert not other.table.records()
 
 
 def test_fields_without_a_head_are_passed_over(kept: Path, tiny_base: Base, tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_no_file_is_said(tiny_base: Base, tmp_path: Path) -> None:
 
 
 def test_a_line_has_settings_and_scores_in_columns(made_up: Prepared, tmp_path: Path) -> None:
-    write_csv(made_up.table.rows().values(), tmp_path / RUNS)
+    write_csv(made_up.table.records().values(), tmp_path / RUNS)
     with (tmp_path / RUNS).open(newline="") as file:
         lines = {line["key"]: line for line in csv.DictReader(file)}
-    for key, row in made_up.table.rows().items():
-        if row.status == "done":
-            assert float(lines[key]["score.dino"]) == row.scores["dino"]
-        assert lines[key]["setting.method"] == row.method
+    for key, record in made_up.table.records().items():
+        if record.status == "done":
+            assert float(lines[key]["score.dino"]) == record.scores["dino"]
+        assert lines[key]["setting.method"] == record.method

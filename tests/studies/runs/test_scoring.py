@@ -10,9 +10,9 @@ from PIL import Image
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import PictureNetwork, save_small
-from portraitist.studies.runs.engine import carry_out, prepare
+from portraitist.studies.runs.engine import prepare, run_study
 from portraitist.studies.runs.scoring import ColourScorer, EncoderScorer, Evidence, make_scorer
-from portraitist.studies.runs.table import Table
+from portraitist.studies.runs.table import RunTable
 
 from ..conftest import small_study
 
@@ -72,13 +72,13 @@ def test_a_run_is_scored_by_the_encoders_and_their_identity_is_kept(
         "grids": [{"name": "Methods", "methods": ["lora"]}],
     }
     prepared = prepare(small_study(**settings), tmp_path)
-    carry_out(prepared)
-    (row,) = prepared.table.rows().values()
+    run_study(prepared)
+    (row,) = prepared.table.records().values()
     assert row.status == "done", row.error
     assert {"face_sim", "clip_i", "pres", "div"} <= set(row.scores)
     assert row.scores["face_sim"] == pytest.approx(row.scores["clip_i"])  # the same random network in both roles
-    assert encoders["dino"] in Table(tmp_path).facts()["scorer"]["dino"]
-    assert [measure.role for measure in prepared.scorer.measures()] == ["subject", "subject", "drift", "diversity"]
+    assert encoders["dino"] in RunTable(tmp_path).facts()["scorer"]["dino"]
+    assert [metric.aspect for metric in prepared.scorer.metrics()] == ["subject", "subject", "drift", "diversity"]
     other = prepare(
         small_study(**{**settings, "encoders": {**encoders, "dino": encoders["dino"][:-1] + "1"}}), tmp_path
     )
@@ -86,7 +86,7 @@ def test_a_run_is_scored_by_the_encoders_and_their_identity_is_kept(
 
 
 def test_fid_needs_more_pictures_than_a_run_makes(encoders: dict[str, str]) -> None:
-    assert EncoderScorer(encoders, ["clip_i", "fid"], "cpu").metrics == ("clip_i",)
+    assert EncoderScorer(encoders, ["clip_i", "fid"], "cpu").names == ("clip_i",)
 
 
 def test_an_unknown_scorer_is_named() -> None:

@@ -9,10 +9,11 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from portraitist.adapters import get_method
 from portraitist.bases.examples import get_example, list_examples
 from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
+from portraitist.studies.grid.words import value_words
+from portraitist.studies.makers import find_maker
 
 SUFFIX = ".yaml"
 PHOTOS = "photos"  # an axis that is no setting of the recipe: how many of the subject's photos are used
@@ -48,7 +49,7 @@ class Sampling(_Section):
 
 
 class Grid(_Section):
-    """Methods times settings; every combination is an arm of the comparison."""
+    """Methods times settings; every combination is a variant that is compared."""
 
     name: str = Field(description="heading in the report")
     question: str = Field("", description="what this grid is to answer")
@@ -56,7 +57,10 @@ class Grid(_Section):
     settings: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted settings of the recipe, or `photos`, with the values to try"
     )
-    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings that all arms share")
+    names: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="what readers are to see instead of a setting's values: by setting, by value"
+    )
+    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings that all variants share")
     subjects: int | None = Field(None, gt=0, description="use only the first so many subjects")
     seeds: int | None = Field(None, gt=0, description="use only the first so many seeds")
 
@@ -64,7 +68,7 @@ class Grid(_Section):
     @classmethod
     def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         for method in methods:
-            get_method(method)
+            find_maker(method)
         return methods
 
     @field_validator("settings")
@@ -74,6 +78,34 @@ class Grid(_Section):
             if not values or len({repr(value) for value in values}) < len(values):
                 raise ValueError(f"{name} needs values, each once")
         return settings
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _values_as_words(cls, names: Any) -> Any:
+        """Let a study file write values as it does among the settings: ``{25: best checkpoint}``."""
+        if not isinstance(names, Mapping):
+            return names
+        return {
+            setting: {value_words(value): name for value, name in each.items()} if isinstance(each, Mapping) else each
+            for setting, each in names.items()
+        }
+
+    @model_validator(mode="after")
+    def _what_is_named_exists(self) -> "Grid":
+        for setting, names in self.names.items():
+            values = [value_words(value) for value in self.settings.get(setting, ())]
+            unknown = [value for value in names if value not in values]
+            if unknown:
+                raise ValueError(f"names: {setting} does not take the value {unknown[0]} in this grid")
+        return self
+
+    def is_named(self, setting: str, value: Any) -> bool:
+        """Say whether a value has a name for readers."""
+        return value_words(value) in self.names.get(setting, {})
+
+    def value_words(self, setting: str, value: Any) -> str:
+        """Return a value for readers: its name, or the value in words."""
+        return self.names.get(setting, {}).get(value_words(value), value_words(value))
 
 
 class Quick(_Section):
@@ -86,7 +118,7 @@ class Quick(_Section):
     values: int = Field(3, gt=1, description="values of a setting at most, the ends among them")
     checkpoints: int = Field(2, ge=0, description="points of the training curves at most")
     sampling_steps: int = Field(15, gt=0, description="denoiser steps at most")
-    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all arms")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all variants")
     grids: tuple[str, ...] | None = Field(None, description="only these grids")
 
 
@@ -110,7 +142,7 @@ class Study(_Section):
     sampling: Sampling = Sampling.model_validate({})
     checkpoints: int = Field(0, ge=0, description="how often during training pictures are scored, for the curves")
     references: bool = Field(True, description="also score the photos themselves and the base before it learns")
-    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all arms")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all variants")
     grids: tuple[Grid, ...] = Field(min_length=1)
     quick: Quick = Quick.model_validate({})
 

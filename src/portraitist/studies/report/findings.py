@@ -4,17 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portraitist.evaluation.statistics import Interval
-from portraitist.studies.grid.planning import PHOTOS_THEMSELVES, UNTRAINED_BASE, setting_words, value_words
+from portraitist.studies.grid.variants import PHOTOS_THEMSELVES, UNTRAINED_BASE
+from portraitist.studies.grid.words import setting_words, value_words
 from portraitist.studies.report.analysis import GridResult, StudyResult
 from portraitist.studies.report.robustness import KEPT, Robustness, steadiest
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_known, is_noise
-from portraitist.studies.runs.scoring import Measure, Role
+from portraitist.studies.runs.scoring import Aspect, MetricInfo
 
 # A smaller adapter is worth a sentence from this factor on.
 _WORTH_SAYING = 1.5
 _MOST_NAMED = 4
-_COMPARED: tuple[Role, ...] = ("subject", "prompt")
-_ASIDE: tuple[Role, ...] = ("drift", "diversity", "quality")
+_COMPARED: tuple[Aspect, ...] = ("subject", "prompt")
+_ASIDE: tuple[Aspect, ...] = ("drift", "diversity", "quality")
 
 
 def in_figures(value: float) -> str:
@@ -34,7 +35,7 @@ def answer(result: StudyResult) -> list[str]:
     if not begun:
         return ["No run of this study is finished yet."]
     first, *others = begun
-    lines = grid_findings(first) or [f"Only {first.finished[0].arm.label} has finished a run yet."]
+    lines = grid_findings(first) or [f"Only {first.finished[0].variant.label} has finished a run yet."]
     leads = [(grid, found[0]) for grid in others if (found := grid_findings(grid))]
     return lines + [f"{grid.grid.name}: {lead}" for grid, lead in leads]
 
@@ -45,9 +46,9 @@ def grid_findings(grid: GridResult) -> list[str]:
         return []
     if grid.axis is not None:
         return _over_axis(grid)
-    lines = [line for role in (*_COMPARED, *_ASIDE) for line in _effects(grid, grid.first(role))]
-    aside = [] if lines else [line for role in _ASIDE for line in _aside(grid, grid.first(role))]
-    lines += [line for role in _COMPARED for line in _best(grid, grid.first(role))]
+    lines = [line for aspect in (*_COMPARED, *_ASIDE) for line in _effects(grid, grid.first(aspect))]
+    aside = [] if lines else [line for aspect in _ASIDE for line in _aside(grid, grid.first(aspect))]
+    lines += [line for aspect in _COMPARED for line in _best(grid, grid.first(aspect))]
     lines += _span(grid)
     if not grid.can_decide:
         return lines
@@ -62,9 +63,11 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
         lines.append(f"The study is not finished: {result.planned} runs are planned, {missing} still missing.")
     if result.failures:
         lines.append(f"Of {result.planned} runs {len(result.failures)} failed; the report lists why.")
-    for arm in [arm for grid in result.grids for arm in grid.finished if not arm.compared and len(grid.finished) > 1]:
+    for variant in [
+        variant for grid in result.grids for variant in grid.finished if not variant.compared and len(grid.finished) > 1
+    ]:
         lines.append(
-            f"{arm.arm.label} has only {_count(arm.done, 'finished run')} and is not compared with the others."
+            f"{variant.label} has only {_count(variant.done, 'finished run')} and is not compared with the others."
         )
     if grid is not None and grid.subjects and not grid.can_decide:
         number = _count(len(grid.subjects), "subject")
@@ -72,13 +75,13 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
     return lines
 
 
-def _effects(grid: GridResult, measure: Measure | None) -> list[str]:
-    """Say what the second of two values does to a measure, method by method, the largest effect first."""
-    found = grid.effects(measure) if measure else {}
-    if measure is None or not found:
+def _effects(grid: GridResult, metric: MetricInfo | None) -> list[str]:
+    """Say what the second of two values does to a metric, method by method, the largest effect first."""
+    found = grid.effects(metric) if metric else {}
+    if metric is None or not found:
         return []
     ranked = sorted(found.items(), key=lambda pair: -abs(pair[1].mean))
-    line = f"{_directed(measure)}, {choice_words(grid)}: "
+    line = f"{_directed(metric)}, {choice_words(grid)}: "
     line += _list([f"{effect.mean:+.3f} with {method}" for method, effect in ranked])
     if not all(can_decide(effect) for effect in found.values()):
         return [f"{line}."]
@@ -95,19 +98,19 @@ def choice_words(grid: GridResult) -> str:
     return f"{setting_words(setting)} {value_words(other)} instead of {value_words(one)}"
 
 
-def _best(grid: GridResult, measure: Measure | None) -> list[str]:
-    """Say who is best at a measure, by how much, and who is within noise of it."""
-    best = grid.best(measure) if measure else None
-    if measure is None or best is None:
+def _best(grid: GridResult, metric: MetricInfo | None) -> list[str]:
+    """Say who is best at a metric, by how much, and who is within noise of it."""
+    best = grid.best(metric) if metric else None
+    if metric is None or best is None:
         return []
-    interval = best.interval(measure.name)
+    interval = best.interval(metric.name)
     assert interval is not None
     here = _subjects(interval.count)
-    line = f"On {here}, {best.arm.label} is best at {_lower(measure.label)}: {in_words(interval)}."
+    line = f"On {here}, {best.label} is best at {_lower(metric.label)}: {in_words(interval)}."
     if not can_decide(interval):
         return [line]
-    others = [arm for arm in grid.compared if arm is not best]
-    standings = {arm.arm.label: grid.standing(arm, best, measure) for arm in others}
+    others = [variant for variant in grid.compared if variant is not best]
+    standings = {variant.label: grid.standing(variant, best, metric) for variant in others}
     near = [label for label, standing in standings.items() if standing == "near"]
     if near and len(near) == len(others):
         return [f"{line} But all others are within noise of it, so this decides nothing."]
@@ -119,45 +122,49 @@ def _best(grid: GridResult, measure: Measure | None) -> list[str]:
 
 
 def _span(grid: GridResult) -> list[str]:
-    """Say how far the best arm at the subject comes from the untrained base towards the photos themselves."""
-    measure = grid.first("subject")
-    best = grid.best(measure) if measure else None
-    if measure is None or best is None:
+    """Say how far the best variant at the subject comes from the untrained base towards the photos themselves."""
+    metric = grid.first("subject")
+    best = grid.best(metric) if metric else None
+    if metric is None or best is None:
         return []
-    intervals = {each.arm.method: each.interval(measure.name) for each in (*grid.references, best)}
+    intervals = {each.method: each.interval(metric.name) for each in (*grid.references, best)}
     photos, base = intervals.get(PHOTOS_THEMSELVES), intervals.get(UNTRAINED_BASE)
-    reached = intervals[best.arm.method]
+    reached = intervals[best.method]
     if photos is None or base is None or reached is None:
         return []
-    line = f"At {_lower(measure.label)} the base is at {in_figures(base.mean)} before it learns"
+    line = f"At {_lower(metric.label)} the base is at {in_figures(base.mean)} before it learns"
     line += f" and the photos are at {in_figures(photos.mean)} among themselves"
     if photos.mean <= base.mean:
         return [f"{line}."]
     share = (reached.mean - base.mean) / (photos.mean - base.mean)
     if round(100 * share) < 1:
-        return [f"{line}: no arm comes nearer."]
-    return [f"{line}: {best.arm.label} covers {100 * share:.0f} % of the way."]
+        return [f"{line}: no variant comes nearer."]
+    return [f"{line}: {best.label} covers {100 * share:.0f} % of the way."]
 
 
 def _smallest(grid: GridResult) -> list[str]:
-    """Name the smallest arm within noise of the best at the subject, rather one that is not behind it at prompts."""
+    """Name the smallest variant within noise of the best at the subject, better one that is not behind at prompts."""
     subject, prompt = grid.first("subject"), grid.first("prompt")
     best = grid.best(subject) if subject else None
-    if subject is None or best is None or not best.size:
+    if subject is None or best is None or not best.file_bytes:
         return []
-    near = [arm for arm in grid.compared if arm is not best and arm.size and grid.within_noise(arm, best, subject)]
-    keeping = [arm for arm in near if prompt is None or grid.no_clear_loss(arm, best, prompt)]
-    losing = [arm for arm in near if prompt is not None and grid.no_clear_loss(best, arm, prompt)]
-    smallest = min(keeping or losing, key=lambda arm: arm.size or 0, default=None)
-    if smallest is None or not smallest.size or best.size / smallest.size < _WORTH_SAYING:
+    near = [
+        variant
+        for variant in grid.compared
+        if variant is not best and variant.file_bytes and grid.within_noise(variant, best, subject)
+    ]
+    keeping = [variant for variant in near if prompt is None or grid.no_clear_loss(variant, best, prompt)]
+    losing = [variant for variant in near if prompt is not None and grid.no_clear_loss(best, variant, prompt)]
+    smallest = min(keeping or losing, key=lambda variant: variant.file_bytes or 0, default=None)
+    if smallest is None or not smallest.file_bytes or best.file_bytes / smallest.file_bytes < _WORTH_SAYING:
         return []
-    line = f"{smallest.arm.label} is {_factor(best.size / smallest.size)} smaller than {best.arm.label}"
+    line = f"{smallest.label} is {_factor(best.file_bytes / smallest.file_bytes)} smaller than {best.label}"
     line += f", within noise of it at {_lower(subject.label)}"
     if prompt is None:
         return [f"{line}."]
     if keeping:
         return [f"{line}, with no clear loss at {_lower(prompt.label)}."]
-    means = [each.mean for arm in (smallest, best) if (each := arm.interval(prompt.name)) is not None]
+    means = [each.mean for variant in (smallest, best) if (each := variant.interval(prompt.name)) is not None]
     return [f"{line}, but behind it at {_lower(prompt.label)}: {' against '.join(map(in_figures, means))}."]
 
 
@@ -170,29 +177,31 @@ def _front(grid: GridResult) -> list[str]:
         return []
     names = f"{_lower(subject.label)} and {_lower(prompt.label)}"
     if len(front) == 1:
-        return [f"{front[0].arm.label} is ahead of all others at both {names} on average."]
+        return [f"{front[0].label} is ahead of all others at both {names} on average."]
     if len(front) > _MOST_NAMED:
         return [f"{len(front)} of {len(grid.compared)} trade {names} against each other; the rest are beaten at both."]
-    return [f"{_list([arm.arm.label for arm in front])} trade {names} against each other; the rest are beaten at both."]
+    return [
+        f"{_list([variant.label for variant in front])} trade {names} against each other; the rest are beaten at both."
+    ]
 
 
-def _aside(grid: GridResult, measure: Measure | None) -> list[str]:
-    """Say how far apart the arms are at a measure that does not decide."""
-    best = grid.best(measure) if measure else None
-    if measure is None or best is None:
+def _aside(grid: GridResult, metric: MetricInfo | None) -> list[str]:
+    """Say how far apart the variants are at a metric that does not decide."""
+    best = grid.best(metric) if metric else None
+    if metric is None or best is None:
         return []
-    sign = 1 if measure.higher_is_better else -1
-    known = [(arm, each) for arm in grid.compared if (each := arm.interval(measure.name)) is not None]
+    sign = 1 if metric.higher_is_better else -1
+    known = [(variant, each) for variant in grid.compared if (each := variant.interval(metric.name)) is not None]
     worst, interval = min(known, key=lambda pair: sign * pair[1].mean)
-    top = best.interval(measure.name)
+    top = best.interval(metric.name)
     assert top is not None
-    if worst is best or all(grid.within_noise(arm, best, measure) for arm, _ in known if arm is not best):
-        return [] if worst is best else [f"{measure.label}: no difference is larger than noise."]
-    return [f"{_directed(measure)}: {in_words(top)} for {best.arm.label}, {in_words(interval)} for {worst.arm.label}."]
+    if worst is best or all(grid.within_noise(variant, best, metric) for variant, _ in known if variant is not best):
+        return [] if worst is best else [f"{metric.label}: no difference is larger than noise."]
+    return [f"{_directed(metric)}: {in_words(top)} for {best.label}, {in_words(interval)} for {worst.label}."]
 
 
-def _directed(measure: Measure) -> str:
-    return f"{measure.label} ({'higher' if measure.higher_is_better else 'lower'} is better)"
+def _directed(metric: MetricInfo) -> str:
+    return f"{metric.label} ({'higher' if metric.higher_is_better else 'lower'} is better)"
 
 
 def _over_axis(grid: GridResult) -> list[str]:
@@ -200,13 +209,13 @@ def _over_axis(grid: GridResult) -> list[str]:
     assert grid.axis is not None
     lines = []
     words = setting_words(grid.axis)
-    for measure in [m for role in _COMPARED if (m := grid.first(role)) is not None]:
-        found = [each for method in grid.grid.methods if (each := grid.robustness(method, measure)) is not None]
+    for metric in [m for aspect in _COMPARED if (m := grid.first(aspect)) is not None]:
+        found = [each for method in grid.grid.methods if (each := grid.robustness(method, metric)) is not None]
         if not found:
             continue
         ranked = sorted(found, key=lambda each: each.spread)
         same = len({len(each.scores) for each in ranked}) == 1
-        lead = f"{measure.label}, over {_count(len(ranked[0].scores), 'value') if same else 'values'} of {words}: "
+        lead = f"{metric.label}, over {_count(len(ranked[0].scores), 'value') if same else 'values'} of {words}: "
         least = steadiest(found)
         lead += f"{least.method} moves least; " if least else ""
         lines.append(f"{lead}{'; '.join(_robustness_words(each, same) for each in ranked)}.")

@@ -4,19 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portraitist.evaluation.statistics import Interval, bootstrap_interval
-from portraitist.studies.grid.planning import REFERENCES, setting_words, value_words
-from portraitist.studies.report.analysis import ArmResult, GridResult, StudyResult
+from portraitist.studies.grid.variants import REFERENCES
+from portraitist.studies.grid.words import setting_words, value_words
+from portraitist.studies.report.analysis import GridResult, StudyResult, VariantResult
 from portraitist.studies.report.charts import Chart, Point, Series, curves, scatter
 from portraitist.studies.report.findings import choice_words, grid_findings, in_figures, in_words
 from portraitist.studies.report.picture_grids import PictureGrid, picture_grids
 from portraitist.studies.report.statistics import can_decide, is_known, is_noise
-from portraitist.studies.runs.scoring import Measure
-from portraitist.studies.runs.table import Table
+from portraitist.studies.runs.scoring import MetricInfo
+from portraitist.studies.runs.table import RunTable
 from portraitist.units import in_bytes, in_time
 
-_LABELLED = 120  # characters of names a scatter has room for; where arms have more, it shows their numbers
-_CURVES = 8  # arms up to this number have training curves
-_MATRIX = 12  # arms up to this number have a table of win rates
+_LABELLED = 120  # characters of names a scatter has room for; where variants have more, it shows their numbers
+_CURVES = 8  # variants up to this number have training curves
+_MATRIX = 12  # variants up to this number have a table of win rates
 _PALETTE = 8
 _NONE = "-"
 
@@ -51,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Effects:
-    """What one of two values changes: the choice in words, the measures, and per method a cell for each."""
+    """What one of two values changes: the choice in words, the metrics, and per method a cell for each."""
 
     choice: str
     heads: tuple[str, ...]
@@ -83,8 +84,8 @@ def build_sections(result: StudyResult) -> list[Section]:
     return [_section(grid, colours, result.prepared.table) for grid in result.grids]
 
 
-def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Section:
-    numbered = sum(len(result.label(arm)) for arm in result.finished) > _LABELLED
+def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) -> Section:
+    numbered = sum(len(result.label(variant)) for variant in result.finished) > _LABELLED
     return Section(
         name=result.grid.name,
         question=result.grid.question,
@@ -92,10 +93,10 @@ def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Se
         columns=_columns(result),
         lines=(
             *(
-                Line(number, result.label(arm), colours[arm.arm.method], _entries(result, arm))
-                for number, arm in enumerate(result.arms, 1)
+                Line(number, result.label(variant), colours[variant.method], _entries(result, variant))
+                for number, variant in enumerate(result.variants, 1)
             ),
-            *(Line(None, REFERENCES[arm.arm.method], None, _entries(result, arm)) for arm in result.references),
+            *(Line(None, REFERENCES[variant.method], None, _entries(result, variant)) for variant in result.references),
         ),
         charts=tuple(_charts(result, colours, numbered)),
         legend=tuple((colours[method], method) for method in dict.fromkeys(result.grid.methods)),
@@ -108,7 +109,7 @@ def _section(result: GridResult, colours: Mapping[str, int], table: Table) -> Se
 
 
 def _columns(result: GridResult) -> tuple[Column, ...]:
-    scores = [Column(_head(measure), measure.meaning) for measure in result.measures]
+    scores = [Column(_head(metric), metric.meaning) for metric in result.metrics]
     subject = result.first("subject")
     share = f"Training time to 95 % of the way to a run's own best {subject.label}" if subject else ""
     share += ", from where the base is before it learns." if subject and result.starts(subject) else "."
@@ -122,33 +123,37 @@ def _columns(result: GridResult) -> tuple[Column, ...]:
     )
 
 
-def _head(measure: Measure) -> str:
-    return f"{measure.label} {'↑' if measure.higher_is_better else '↓'}"
+def _head(metric: MetricInfo) -> str:
+    return f"{metric.label} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def _entries(result: GridResult, arm: ArmResult) -> tuple[Entry, ...]:
-    entries = [_score_entry(result, arm, measure) for measure in result.measures]
-    entries.append(Entry(_NONE) if arm.parameters is None else Entry(f"{arm.parameters:,}", sort=arm.parameters))
-    entries.append(Entry(_NONE) if arm.size is None else Entry(in_bytes(arm.size), sort=arm.size))
-    entries.append(_time_entry(arm.seconds))
+def _entries(result: GridResult, variant: VariantResult) -> tuple[Entry, ...]:
+    entries = [_score_entry(result, variant, metric) for metric in result.metrics]
+    entries.append(
+        Entry(_NONE) if variant.parameters is None else Entry(f"{variant.parameters:,}", sort=variant.parameters)
+    )
+    entries.append(
+        Entry(_NONE) if variant.file_bytes is None else Entry(in_bytes(variant.file_bytes), sort=variant.file_bytes)
+    )
+    entries.append(_time_entry(variant.seconds))
     if _has_curves(result):
         subject = result.first("subject")
-        entries.append(_time_entry(arm.seconds_to_best(subject, result.starts(subject)) if subject else None))
-    remarks = [f"{len(arm.failures)} failed"] if arm.failures else []
-    remarks += [] if arm.compared or not arm.rows else ["not compared"]
-    entries.append(Entry(f"{arm.done}/{arm.planned}", ", ".join(remarks), sort=arm.done))
+        entries.append(_time_entry(variant.seconds_to_best(subject, result.starts(subject)) if subject else None))
+    remarks = [f"{len(variant.failures)} failed"] if variant.failures else []
+    remarks += [] if variant.compared or not variant.runs else ["not compared"]
+    entries.append(Entry(f"{variant.done}/{variant.planned}", ", ".join(remarks), sort=variant.done))
     return tuple(entries)
 
 
-def _score_entry(result: GridResult, arm: ArmResult, measure: Measure) -> Entry:
-    interval = arm.interval(measure.name)
+def _score_entry(result: GridResult, variant: VariantResult, metric: MetricInfo) -> Entry:
+    interval = variant.interval(metric.name)
     if interval is None:
         return Entry(_NONE)
-    best = result.best(measure)
+    best = result.best(metric)
     standing = ""
-    if best is not None and len(result.compared) > 1 and arm in result.compared:
-        near = best is not arm and result.within_noise(arm, best, measure)
-        standing = "best" if best is arm else "near" if near else ""
+    if best is not None and len(result.compared) > 1 and variant in result.compared:
+        near = best is not variant and result.within_noise(variant, best, metric)
+        standing = "best" if best is variant else "near" if near else ""
     detail = f"{in_figures(interval.low)} to {in_figures(interval.high)}" if is_known(interval) else ""
     return Entry(in_figures(interval.mean), detail, interval.mean, standing)
 
@@ -160,7 +165,7 @@ def _time_entry(interval: Interval | None) -> Entry:
 
 
 def _has_curves(result: GridResult) -> bool:
-    return any(row.curve for arm in result.arms for row in arm.rows.values())
+    return any(run.curve for variant in result.variants for run in variant.runs.values())
 
 
 def _charts(result: GridResult, colours: Mapping[str, int], numbered: bool) -> list[Chart]:
@@ -168,8 +173,8 @@ def _charts(result: GridResult, colours: Mapping[str, int], numbered: bool) -> l
     if not result.finished:
         return []
     if result.axis is not None:
-        shown = [measure for measure in (subject, prompt, result.first("drift")) if measure is not None]
-        found = [_axis_chart(result, measure, colours) for measure in shown]
+        shown = [metric for metric in (subject, prompt, result.first("drift")) if metric is not None]
+        found = [_axis_chart(result, metric, colours) for metric in shown]
         return [chart for chart in found if chart is not None]
     charts = []
     if subject is not None and prompt is not None and len(result.finished) > 1:
@@ -180,15 +185,15 @@ def _charts(result: GridResult, colours: Mapping[str, int], numbered: bool) -> l
 
 
 def _scatter(
-    result: GridResult, subject: Measure, prompt: Measure, colours: Mapping[str, int], numbered: bool
+    result: GridResult, subject: MetricInfo, prompt: MetricInfo, colours: Mapping[str, int], numbered: bool
 ) -> Chart:
     front = result.front(prompt, subject)
     points = []
-    for number, arm in enumerate(result.arms, 1):
-        x, y = arm.interval(prompt.name), arm.interval(subject.name)
+    for number, variant in enumerate(result.variants, 1):
+        x, y = variant.interval(prompt.name), variant.interval(subject.name)
         if x is None or y is None:
             continue
-        label = result.label(arm)
+        label = result.label(variant)
         points.append(
             Point(
                 x.mean,
@@ -197,29 +202,29 @@ def _scatter(
                 f"{label}: {prompt.label} {in_words(x)}, {subject.label} {in_words(y)}",
                 (x.low, x.high),
                 (y.low, y.high),
-                colours[arm.arm.method],
-                arm in front,
+                colours[variant.method],
+                variant in front,
             )
         )
     return scatter(f"{subject.label} against {prompt.label}", prompt.label, subject.label, points)
 
 
-def _training_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]) -> Chart:
-    """Draw the mean scores during training; an arm has its method's colour where methods differ."""
-    one_each = len({arm.arm.method for arm in result.finished}) == len(result.finished)
+def _training_chart(result: GridResult, metric: MetricInfo, colours: Mapping[str, int]) -> Chart:
+    """Draw the mean scores during training; a variant has its method's colour where methods differ."""
+    one_each = len({variant.method for variant in result.finished}) == len(result.finished)
     series = [
         Series(
-            result.label(arm),
+            result.label(variant),
             [Point(seconds, value, note=f"{in_time(seconds)}: {in_figures(value)}") for seconds, value in points],
-            colours[arm.arm.method] if one_each else index % _PALETTE,
+            colours[variant.method] if one_each else index % _PALETTE,
         )
-        for index, arm in enumerate(result.finished)
-        if (points := arm.curve(measure.name))
+        for index, variant in enumerate(result.finished)
+        if (points := variant.curve(metric.name))
     ]
-    return curves(f"{measure.label} during training", "seconds of training", _axis_label(measure), series)
+    return curves(f"{metric.label} during training", "seconds of training", _axis_label(metric), series)
 
 
-def _axis_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]) -> Chart | None:
+def _axis_chart(result: GridResult, metric: MetricInfo, colours: Mapping[str, int]) -> Chart | None:
     assert result.axis is not None
     words = setting_words(result.axis)
     series = [
@@ -233,13 +238,13 @@ def _axis_chart(result: GridResult, measure: Measure, colours: Mapping[str, int]
             colours[method],
         )
         for method in dict.fromkeys(result.grid.methods)
-        if (found := result.over_axis(method, measure))
+        if (found := result.over_axis(method, metric))
     ]
-    return curves(f"{measure.label} over {words}", words, _axis_label(measure), series) if series else None
+    return curves(f"{metric.label} over {words}", words, _axis_label(metric), series) if series else None
 
 
-def _axis_label(measure: Measure) -> str:
-    return measure.label if measure.higher_is_better else f"{measure.label} (lower is better)"
+def _axis_label(metric: MetricInfo) -> str:
+    return metric.label if metric.higher_is_better else f"{metric.label} (lower is better)"
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:
@@ -247,16 +252,16 @@ def _ends(interval: Interval) -> tuple[float, float] | None:
 
 
 def _wins(result: GridResult) -> tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None:
-    """Return the name of the measure, and rows of win rates."""
-    measure = result.first("subject")
-    if measure is None or result.axis is not None or not 2 <= len(result.finished) <= _MATRIX:
+    """Return the name of the metric, and rows of win rates."""
+    metric = result.first("subject")
+    if metric is None or result.axis is not None or not 2 <= len(result.finished) <= _MATRIX:
         return None
-    rates = result.wins(measure)
+    rates = result.wins(metric)
     rows = tuple(
-        (result.label(arm), tuple("" if rate is None else f"{100 * rate:.0f} %" for rate in row))
-        for arm, row in zip(result.finished, rates, strict=True)
+        (result.label(variant), tuple("" if rate is None else f"{100 * rate:.0f} %" for rate in row))
+        for variant, row in zip(result.finished, rates, strict=True)
     )
-    return measure.label, rows
+    return metric.label, rows
 
 
 def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]] | None:
@@ -265,7 +270,7 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
         return None
     rows = []
     for method in dict.fromkeys(result.grid.methods):
-        found = [result.robustness(method, measure) for measure in result.measures]
+        found = [result.robustness(method, metric) for metric in result.metrics]
         cells = [
             _NONE if each is None else f"{in_figures(each.spread)}, {in_figures(each.deviation)}" for each in found
         ]
@@ -273,18 +278,18 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
         if some is not None:
             failed = "; ".join(value_words(value) for value in some.failed) or "none"
             rows.append((method, (*cells, str(len(some.scores)), failed)))
-    heads = (*(measure.label for measure in result.measures), "Values", "Failed at")
+    heads = (*(metric.label for metric in result.metrics), "Values", "Failed at")
     return (heads, tuple(rows)) if rows else None
 
 
 def _effects(result: GridResult) -> Effects | None:
     """Return what a choice between two values changes; None where there is none."""
-    found = [result.effects(measure) for measure in result.measures]
+    found = [result.effects(metric) for metric in result.metrics]
     methods = [method for method in result.grid.methods if any(method in each for each in found)]
     if not methods:
         return None
     rows = tuple((method, tuple(_effect_entry(each.get(method)) for each in found)) for method in methods)
-    return Effects(choice_words(result), tuple(_head(measure) for measure in result.measures), rows)
+    return Effects(choice_words(result), tuple(_head(metric) for metric in result.metrics), rows)
 
 
 def _effect_entry(effect: Interval | None) -> Entry:

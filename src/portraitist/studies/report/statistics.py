@@ -1,4 +1,4 @@
-"""What comparing many arms takes beyond intervals: when they decide, Pareto fronts, time to a share of the best."""
+"""What comparing many variants takes beyond intervals: when they decide, Pareto fronts, time to a share of the best."""
 
 from collections.abc import Sequence
 

@@ -11,10 +11,10 @@ from PIL import Image
 from portraitist import __version__
 from portraitist.bases.examples import list_examples
 from portraitist.files import write_aside
-from portraitist.generation import Row as SheetRow
-from portraitist.generation import contact_sheet
+from portraitist.generation import SheetRow, contact_sheet
 from portraitist.photos import PAGE_SUFFIX, encode_for_page
-from portraitist.studies.grid.planning import REFERENCES, value_words
+from portraitist.studies.grid.variants import REFERENCES
+from portraitist.studies.grid.words import value_words
 from portraitist.studies.pages.rendering import template_environment
 from portraitist.studies.report.analysis import StudyResult, analyse
 from portraitist.studies.report.charts import Chart
@@ -62,14 +62,14 @@ def write_report(prepared: Prepared, parquet: bool = False, page: Path | None = 
     figures = _draw_figures(sections)
     _write_text(folder / TEXT, content, figures, FIGURES)
     _write_summary(result, folder / SUMMARY)
-    write_csv(result.rows.values(), folder / RUNS)
+    write_csv(result.runs.values(), folder / RUNS)
     files = [folder / name for name in (PAGE, TEXT, SUMMARY, RUNS)]
     if parquet:
-        write_parquet(result.rows.values(), folder / PARQUET)
+        write_parquet(result.runs.values(), folder / PARQUET)
         files.append(folder / PARQUET)
     if page is not None:
         _write_text(page, content, figures, page.stem)
-        write_csv(result.rows.values(), page.parent / page.stem / RUNS)
+        write_csv(result.runs.values(), page.parent / page.stem / RUNS)
         files.append(page)
     return files
 
@@ -116,8 +116,8 @@ def _content(result: StudyResult, sections: Sequence[Section]) -> dict[str, Any]
 def _failures(result: StudyResult) -> list[tuple[str, str]]:
     """Return who failed and why; runs with the same message share a line."""
     by_error: dict[str, list[str]] = {}
-    for row in result.failures:
-        by_error.setdefault(row.error, []).append(f"{row.method} on {row.subject}, seed {row.seed}")
+    for run in result.failures:
+        by_error.setdefault(run.error, []).append(f"{run.method} on {run.subject}, seed {run.seed}")
     return [(", ".join(dict.fromkeys(runs)), error) for error, runs in by_error.items()]
 
 
@@ -126,12 +126,12 @@ def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
     facts = result.prepared.table.facts()
     study = {name: value for name, value in facts["study"].items() if name not in ("title", "hypothesis", "grids")}
     study["runs"] = f"{result.done} finished of {result.planned}"
-    times = [row.seconds for row in result.rows.values() if row.seconds is not None]
+    times = [run.total_seconds for run in result.runs.values() if run.total_seconds is not None]
     study["time of all runs together"] = in_time(sum(times)) if times else "none yet"
     recipes: dict[str, dict[str, Any]] = {}
-    for row in result.rows.values():
-        if row.method not in REFERENCES:
-            recipes.setdefault(row.method, row.spec["recipe"])
+    for run in result.runs.values():
+        if run.method not in REFERENCES:
+            recipes.setdefault(run.method, run.spec["recipe"])
     machine = {
         "machine": facts["machine"],
         "workers": facts.get("workers", "none yet"),
@@ -178,7 +178,7 @@ def _words(value: Any) -> str:
 
 def _licence(result: StudyResult) -> str:
     """Return who drew the example subjects' artwork."""
-    subjects = {row.subject for row in result.rows.values()}
+    subjects = {run.subject for run in result.runs.values()}
     licences = dict.fromkeys(example.licence for example in list_examples() if example.name in subjects)
     return f"{'. '.join(licences)}. The generated pictures are derived from that artwork." if licences else ""
 
@@ -220,19 +220,19 @@ def _sheet(gallery: PictureGrid) -> bytes:
 
 
 def _write_summary(result: StudyResult, path: Path) -> None:
-    """Write one line an arm, references after a grid's arms: means with the ends of their intervals."""
+    """Write one line a variant, references after a grid's variants: means with the ends of their intervals."""
     lines: list[dict[str, Any]] = []
     for grid in result.grids:
-        for arm in (*grid.arms, *grid.references):
-            line: dict[str, Any] = {"grid": grid.grid.name, "arm": arm.arm.label, "method": arm.arm.method}
-            line |= {"runs": len(arm.rows), "failed": len(arm.failures), "planned": arm.planned}
-            line |= {"parameters": arm.parameters, "bytes": arm.size}
-            line["training_seconds"] = arm.seconds.mean if arm.seconds else None
-            for measure in grid.measures:
-                interval = arm.interval(measure.name)
+        for variant in (*grid.variants, *grid.references):
+            line: dict[str, Any] = {"grid": grid.grid.name, "variant": variant.label, "method": variant.method}
+            line |= {"runs": len(variant.runs), "failed": len(variant.failures), "planned": variant.planned}
+            line |= {"parameters": variant.parameters, "file_bytes": variant.file_bytes}
+            line["training_seconds"] = variant.seconds.mean if variant.seconds else None
+            for metric in grid.metrics:
+                interval = variant.interval(metric.name)
                 if interval is not None:
-                    line[measure.name] = interval.mean
-                    line |= {f"{measure.name}_low": interval.low, f"{measure.name}_high": interval.high}
+                    line[metric.name] = interval.mean
+                    line |= {f"{metric.name}_low": interval.low, f"{metric.name}_high": interval.high}
             lines.append(line)
     names = list(dict.fromkeys(name for line in lines for name in line))
     with write_aside(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

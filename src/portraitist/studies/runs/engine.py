@@ -1,4 +1,4 @@
-"""Carrying out a study: what is missing is run, what is done is kept, and the folder always holds a usable state."""
+"""Running a study: what is missing is run, what is done is kept, and the folder always holds a usable state."""
 
 import os
 import platform
@@ -13,12 +13,13 @@ from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.files import require_writable
 from portraitist.progress import track
-from portraitist.studies.grid.planning import Cell, RunSpec, plan, unique_specs
+from portraitist.studies.grid.planning import Cell, plan, unique_specs
+from portraitist.studies.grid.specs import RunSpec
 from portraitist.studies.grid.study import Study
 from portraitist.studies.runs.executors import get_executor
 from portraitist.studies.runs.files import read_runs
 from portraitist.studies.runs.scoring import Scorer, make_scorer
-from portraitist.studies.runs.table import Table
+from portraitist.studies.runs.table import RunTable
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 _ROOM_PER_RUN = 500_000  # bytes of a run's small pictures and its row
@@ -32,13 +33,13 @@ class Prepared:
         study: The study.
         cells: All cells in the order of running.
         scorer: Who scores.
-        table: Where rows go.
+        table: Where records go.
     """
 
     study: Study
     cells: tuple[Cell, ...]
     scorer: Scorer
-    table: Table
+    table: RunTable
 
     @property
     def specs(self) -> list[RunSpec]:
@@ -66,9 +67,9 @@ def prepare(study: Study, folder: Path) -> Prepared:
     """
     base = load_base(study.base)
     scorer = make_scorer(study.scorer, study.encoders, study.metrics)
-    cells = plan(study, base, scorer)
+    cells = plan(study, base, scorer.identity())
     require_writable(folder, _ROOM_PER_RUN * len(unique_specs(cells)))
-    table = Table(folder)
+    table = RunTable(folder)
     earlier = table.facts()
     _require_same_study(study, earlier, folder)
     table.write_facts(study_facts(study, base, scorer, earlier))
@@ -104,7 +105,7 @@ def take_over(prepared: Prepared, source: Path) -> int:
     return taken
 
 
-def carry_out(
+def run_study(
     prepared: Prepared,
     executor: str = "local",
     workers: int = 1,
@@ -120,10 +121,10 @@ def carry_out(
         workers: How many runs at once.
         device: Where models go.
         retry_failed: Make failed runs again.
-        after_run: Called after every row.
+        after_run: Called after every run.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C; the rows that are written stay, and the next call goes on from them.
+        KeyboardInterrupt: On Ctrl-C; the records that are written stay, and the next call goes on from them.
     """
     make = get_executor(executor)
     missing = prepared.missing(retry_failed)
@@ -155,7 +156,7 @@ def study_facts(study: Study, base: Base, scorer: Scorer, earlier: Mapping[str, 
         "study": study.model_dump(mode="json", by_alias=True),
         "base": {"name": base.name, "fingerprint": base.fingerprint, "family": base.family.name},
         "scorer": dict(scorer.identity()),
-        "measures": [asdict(measure) for measure in scorer.measures()],
+        "metrics": [asdict(metric) for metric in scorer.metrics()],
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
 

@@ -7,45 +7,50 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Json, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, Json, ValidationError
 
 from portraitist.errors import BadConfig, BadFile, MissingExtra
 from portraitist.files import write_aside
-from portraitist.studies.grid.planning import RunSpec
-from portraitist.studies.runs.running import CurvePoint, RunOutcome
-from portraitist.studies.runs.table import PICTURES, Row
+from portraitist.studies.grid.specs import RunSpec
+from portraitist.studies.grid.study import PHOTOS
+from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
+from portraitist.studies.runs.table import PICTURES, RunRecord
 
 RUNS, PARQUET = "runs.csv", "runs.parquet"
 _SCORE, _SETTING = "score.", "setting."
 
 
 class _KeptRun(BaseModel):
-    """What a line of the CSV says of a finished run, apart from what its key stands for."""
+    """What a line of the CSV says of a finished run, apart from what its key stands for.
+
+    Files of earlier versions call two columns `size` and `seconds`.
+    """
 
     parameters: int | None
-    size: int | None
+    file_bytes: int | None = Field(validation_alias=AliasChoices("file_bytes", "size"))
     training_seconds: float | None
-    seconds: float | None
+    total_seconds: float | None = Field(validation_alias=AliasChoices("total_seconds", "seconds"))
     finished: str
     scores: dict[str, float]
     curve: Json[tuple[CurvePoint, ...]]
 
 
-def flatten(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def flatten(records: Iterable[RunRecord]) -> list[dict[str, Any]]:
     """Return one flat mapping a run, scores and settings each in a column of their own, curves as JSON."""
     flat = []
-    for row in rows:
-        plain = {name: value for name, value in vars(row).items() if name not in ("scores", "curve", "spec")}
-        scores = {f"{_SCORE}{name}": value for name, value in row.scores.items()}
-        settings = {f"{_SETTING}{name}": value for name, value in _dotted(row.spec["recipe"]).items()}
-        curve = json.dumps([asdict(point) for point in row.curve])
-        flat.append({**plain, "base": row.spec["base"], **scores, **settings, "curve": curve})
+    for record in records:
+        plain = {name: value for name, value in vars(record).items() if name not in ("scores", "curve", "spec")}
+        scores = {f"{_SCORE}{name}": value for name, value in record.scores.items()}
+        chosen = {PHOTOS: record.spec["photo_count"], **_dotted(record.spec["recipe"])}
+        settings = {f"{_SETTING}{name}": value for name, value in chosen.items()}
+        curve = json.dumps([asdict(point) for point in record.curve])
+        flat.append({**plain, "base": record.spec["base"], **scores, **settings, "curve": curve})
     return flat
 
 
-def write_csv(rows: Iterable[Row], path: Path) -> None:
+def write_csv(records: Iterable[RunRecord], path: Path) -> None:
     """Write the runs as comma-separated values."""
-    flat = flatten(rows)
+    flat = flatten(records)
     names = list(dict.fromkeys(name for row in flat for name in row))
     with write_aside(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
@@ -53,7 +58,7 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
         writer.writerows(flat)
 
 
-def write_parquet(rows: Iterable[Row], path: Path) -> None:
+def write_parquet(records: Iterable[RunRecord], path: Path) -> None:
     """Write the runs as Parquet.
 
     Raises:
@@ -64,7 +69,7 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtra("parquet", "pyarrow") from error
-    flat = flatten(rows)
+    flat = flatten(records)
     names = list(dict.fromkeys(name for row in flat for name in row))
     columns = {name: _one_type([row.get(name) for row in flat]) for name in names}
     with write_aside(path) as temporary:
@@ -107,9 +112,9 @@ def read_runs(source: Path, wanted: Iterable[RunSpec]) -> Iterator[tuple[RunOutc
             scores=run.scores,
             curve=run.curve,
             parameters=run.parameters,
-            size=run.size,
+            file_bytes=run.file_bytes,
             training_seconds=run.training_seconds,
-            seconds=run.seconds,
+            total_seconds=run.total_seconds,
             pictures={picture.name: picture.read_bytes() for picture in pictures},
         )
         yield outcome, run.finished

@@ -1,13 +1,11 @@
-"""One run of a study: train, make the pictures, score them; or score what runs are compared with."""
+"""One run of a study: get the adapter, make the pictures, score them; or score what runs are compared with."""
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean
-from typing import Literal
 
 from PIL import Image
 
@@ -17,61 +15,17 @@ from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
 from portraitist.evaluation.protocol import fill
 from portraitist.generation import SamplingConfig, generate
 from portraitist.photos import encode_png
-from portraitist.studies.grid.planning import PHOTOS_THEMSELVES, UNTRAINED_BASE, RunSpec, digest
+from portraitist.studies.grid.specs import RunSpec, digest
 from portraitist.studies.grid.study import thin
-from portraitist.studies.runs.executors import base_of_process
+from portraitist.studies.grid.variants import PHOTOS_THEMSELVES, UNTRAINED_BASE
+from portraitist.studies.makers import find_maker
+from portraitist.studies.runs.outcome import CurvePoint, RunOutcome, failure
+from portraitist.studies.runs.processes import base_of_process
 from portraitist.studies.runs.scoring import Evidence, Scorer, make_scorer
-from portraitist.training.personalise import train
-from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 
-Status = Literal["done", "failed", "stopped"]
 # Prompts of a point of a training curve, one picture each; more would cost more than the finished run does.
 _CURVE_PROMPTS = 4
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Scores during training.
-
-    Attributes:
-        step: Completed steps.
-        seconds: Training time until then.
-        scores: The scores of a few pictures.
-    """
-
-    step: int
-    seconds: float
-    scores: dict[str, float]
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """What became of a run.
-
-    Attributes:
-        spec: The run.
-        status: ``done``, ``failed``, or ``stopped`` on request, in which case nothing is recorded.
-        error: Why it failed, in one line.
-        scores: Scores by name.
-        curve: Scores during training.
-        parameters: Numbers in the adapter.
-        size: Bytes of its file.
-        training_seconds: Time spent in training steps.
-        seconds: Time of the whole run.
-        pictures: PNG files by name.
-    """
-
-    spec: RunSpec
-    status: Status
-    error: str = ""
-    scores: dict[str, float] = field(default_factory=dict)
-    curve: tuple[CurvePoint, ...] = ()
-    parameters: int | None = None
-    size: int | None = None
-    training_seconds: float | None = None
-    seconds: float | None = None
-    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
@@ -90,9 +44,9 @@ def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
     except TrainingInterrupted:
         return RunOutcome(spec, "stopped")
     except PortraitistError as error:
-        return RunOutcome(spec, "failed", str(error))
+        return failure(spec, str(error))
     except Exception as error:  # a study goes on without the run that broke, and shows why it did
-        return RunOutcome(spec, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return failure(spec, error)
 
 
 @lru_cache(maxsize=1)
@@ -102,23 +56,22 @@ def _scorer(name: str, encoders: tuple[tuple[str, str], ...], metrics: tuple[str
 
 
 def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
-    """Train, make pictures of the subject and of its class, and score them."""
+    """Get the adapter, make pictures of the subject and of its class, and score them."""
     started = time.monotonic()
     subject = read_subject(spec, base)
-    recipe = Recipe.model_validate(spec.recipe)
     watch = _Watch(spec, base, subject, scorer)
-    adapter = train(base, subject, recipe, callbacks=[watch])
-    training_seconds = float(adapter.provenance.training["seconds"])
-    scores, pictures = _examine(spec, base, scorer, subject, [subject.prompt(p) for p in spec.prompts], adapter)
+    made = find_maker(spec.method).make(base, subject, spec.recipe, [watch])
+    prompts = [subject.prompt(prompt) for prompt in spec.prompts]
+    scores, pictures = _examine(spec, base, scorer, subject, prompts, made.adapter)
     return RunOutcome(
         spec,
         "done",
         scores=scores,
-        curve=watch.points(training_seconds),
-        parameters=adapter.count(),
-        size=_file_size(adapter),
-        training_seconds=training_seconds,
-        seconds=time.monotonic() - started,
+        curve=watch.points(made.seconds),
+        parameters=made.adapter.count(),
+        file_bytes=_file_bytes(made.adapter),
+        training_seconds=made.seconds,
+        total_seconds=time.monotonic() - started,
         pictures=pictures,
     )
 
@@ -129,14 +82,14 @@ def score_base(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     subject = read_subject(spec, base)
     prompts = [fill(prompt, subject.class_noun) for prompt in spec.prompts]
     scores, pictures = _examine(spec, base, scorer, subject, prompts, None)
-    return RunOutcome(spec, "done", scores=scores, seconds=time.monotonic() - started, pictures=pictures)
+    return RunOutcome(spec, "done", scores=scores, total_seconds=time.monotonic() - started, pictures=pictures)
 
 
 def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     """Score every photo against the subject's others; only likeness to the subject means anything there."""
     started = time.monotonic()
     subject = read_subject(spec, base)
-    likeness = {measure.name for measure in scorer.measures() if measure.role == "subject"}
+    likeness = {metric.name for metric in scorer.metrics() if metric.aspect == "subject"}
     values: dict[str, list[float]] = {}
     for index, photo in enumerate(subject.photos if len(subject.photos) > 1 else ()):
         others = [*subject.photos[:index], *subject.photos[index + 1 :]]
@@ -145,7 +98,7 @@ def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
             if name in likeness:
                 values.setdefault(name, []).append(float(value))
     scores = {name: mean(each) for name, each in values.items()}
-    return RunOutcome(spec, "done", scores=scores, seconds=time.monotonic() - started)
+    return RunOutcome(spec, "done", scores=scores, total_seconds=time.monotonic() - started)
 
 
 def read_subject(spec: RunSpec, base: Base) -> Subject:
@@ -164,9 +117,8 @@ class _Watch:
 
     def __init__(self, spec: RunSpec, base: Base, subject: Subject, scorer: Scorer) -> None:
         self.spec, self.base, self.subject, self.scorer = spec, base, subject, scorer
-        steps, count = int(spec.recipe["steps"]), spec.checkpoints
-        self.steps = steps
-        self.due = {round(steps * (index + 1) / count) for index in range(count)}
+        self.steps, count = int(spec.recipe.get("steps", 0)), spec.checkpoints
+        self.due = {round(self.steps * (index + 1) / count) for index in range(count)}
         self.scores: dict[int, dict[str, float]] = {}
 
     def __call__(self, completed: int) -> None:
@@ -180,8 +132,8 @@ class _Watch:
 
     def points(self, training_seconds: float) -> tuple[CurvePoint, ...]:
         """Return the curve; steps of one run take equally long."""
-        share = training_seconds / self.steps
-        return tuple(CurvePoint(step, step * share, scores) for step, scores in sorted(self.scores.items()))
+        scored = sorted(self.scores.items())
+        return tuple(CurvePoint(step, training_seconds * step / self.steps, scores) for step, scores in scored)
 
 
 def _examine(
@@ -221,7 +173,7 @@ def _evidence(
     return Evidence(spec.subject, subject.photos, texts, pictures, class_pictures)
 
 
-def _file_size(adapter: Adapter) -> int:
+def _file_bytes(adapter: Adapter) -> int:
     """Return the bytes of the adapter's file."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "adapter.safetensors"

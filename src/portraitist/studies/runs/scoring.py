@@ -12,25 +12,25 @@ from portraitist.evaluation import Material, flatten, load_protocol, load_tools,
 from portraitist.evaluation.metrics import FID, get_metrics
 
 COLOURS = "colours"
-# What a measure speaks about; the report's headline compares subject with prompt fidelity.
-Role = Literal["subject", "prompt", "drift", "diversity", "quality"]
+# What a metric speaks about; the report's headline compares subject with prompt fidelity.
+Aspect = Literal["subject", "prompt", "drift", "diversity", "quality"]
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricInfo:
     """What the report must know of a score.
 
     Attributes:
         name: Its name among the scores.
         label: Its name for readers.
-        role: What it speaks about.
+        aspect: What it speaks about.
         higher_is_better: Which way is good.
         meaning: One sentence for readers.
     """
 
     name: str
     label: str
-    role: Role
+    aspect: Aspect
     higher_is_better: bool = True
     meaning: str = ""
 
@@ -60,7 +60,7 @@ class Scorer(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """Return JSON-able facts: encoders, their revisions, their preprocessing."""
 
-    def measures(self) -> Sequence[Measure]:
+    def metrics(self) -> Sequence[MetricInfo]:
         """Return what `score` may return."""
 
     def score(self, evidence: Evidence) -> Mapping[str, float]:
@@ -80,19 +80,19 @@ class ColourScorer:
         """Return the scorer's name and its bins."""
         return {"scorer": COLOURS, "bins": self.bins}
 
-    def measures(self) -> Sequence[Measure]:
+    def metrics(self) -> Sequence[MetricInfo]:
         """Return colour match, its drift, and spread."""
         match = "How far the colours of the pictures are those of the photos."
         return (
-            Measure("colour_match", "Colour match", "subject", meaning=match),
-            Measure(
+            MetricInfo("colour_match", "Colour match", "subject", meaning=match),
+            MetricInfo(
                 "class_colour_match",
                 "Class colour match",
                 "drift",
                 higher_is_better=False,
                 meaning="The same for pictures of the class, which should not have become the subject.",
             ),
-            Measure("spread", "Spread", "diversity", meaning="How much pictures of one prompt differ."),
+            MetricInfo("spread", "Spread", "diversity", meaning="How much pictures of one prompt differ."),
         )
 
     def score(self, evidence: Evidence) -> Mapping[str, float]:
@@ -131,27 +131,27 @@ class EncoderScorer:
     """The papers' metrics by a protocol's encoders (`portraitist.evaluation`)."""
 
     def __init__(self, encoders: Mapping[str, str], metrics: Sequence[str], device: str) -> None:
-        self.metrics = tuple(name for name in metrics if name != FID)  # which needs more pictures than a run makes
-        self.tools = load_tools(encoders, self.metrics, device)
+        self.names = tuple(name for name in metrics if name != FID)  # which needs more pictures than a run makes
+        self.tools = load_tools(encoders, self.names, device)
 
     def identity(self) -> Mapping[str, Any]:
         """Return the metrics, and name, weights and preprocessing of every encoder."""
-        return {"metrics": list(self.metrics), **{role: str(facts) for role, facts in tool_facts(self.tools).items()}}
+        return {"metrics": list(self.names), **{role: str(facts) for role, facts in tool_facts(self.tools).items()}}
 
-    def measures(self) -> Sequence[Measure]:
-        """Return the metrics, the first of a role being its headline."""
-        metrics = get_metrics(self.metrics)
-        return [Measure(m.name, m.label, _ROLES[m.name], m.higher_is_better, m.meaning) for m in metrics]
+    def metrics(self) -> Sequence[MetricInfo]:
+        """Return the metrics, the first of an aspect being its headline."""
+        metrics = get_metrics(self.names)
+        return [MetricInfo(m.name, m.label, _ASPECTS[m.name], m.higher_is_better, m.meaning) for m in metrics]
 
     def score(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the scores that the evidence allows."""
         material = Material(
             evidence.subject, evidence.photos, evidence.pictures, evidence.prompts, evidence.class_pictures
         )
-        return flatten(score_subject(material, self.tools, self.metrics))
+        return flatten(score_subject(material, self.tools, self.names))
 
 
-_ROLES: dict[str, Role] = {
+_ASPECTS: dict[str, Aspect] = {
     "dino": "subject",
     "clip_i": "subject",
     "face_sim": "subject",

@@ -11,7 +11,7 @@ from typing import Any
 
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
-from portraitist.studies.runs.running import CurvePoint, RunOutcome
+from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
 
 FILE, PICTURES = "runs.sqlite", "pictures"
 _COLUMNS = {
@@ -22,9 +22,9 @@ _COLUMNS = {
     "subject": "TEXT NOT NULL",
     "seed": "INTEGER NOT NULL",
     "parameters": "INTEGER",
-    "size": "INTEGER",
+    "file_bytes": "INTEGER",
     "training_seconds": "REAL",
-    "seconds": "REAL",
+    "total_seconds": "REAL",
     "finished": "TEXT NOT NULL",
     "scores": "TEXT NOT NULL",
     "curve": "TEXT NOT NULL",
@@ -34,8 +34,8 @@ _JSON = ("scores", "curve", "spec")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A run that was made; fields as in `portraitist.studies.runs.running.RunOutcome`."""
+class RunRecord:
+    """A run that was made; fields as in `portraitist.studies.runs.outcome.RunOutcome`, `finished` in ISO 8601."""
 
     key: str
     status: str
@@ -44,17 +44,17 @@ class Row:
     subject: str
     seed: int
     parameters: int | None
-    size: int | None
+    file_bytes: int | None
     training_seconds: float | None
-    seconds: float | None
+    total_seconds: float | None
     finished: str
     scores: Mapping[str, float]
     curve: tuple[CurvePoint, ...]
     spec: Mapping[str, Any]
 
 
-class Table:
-    """The runs of a study in a folder; every row is on disk once `record` returns."""
+class RunTable:
+    """The runs of a study in a folder; every record is on disk once `record` returns."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,9 +83,9 @@ class Table:
             "subject": spec.subject,
             "seed": spec.seed,
             "parameters": outcome.parameters,
-            "size": outcome.size,
+            "file_bytes": outcome.file_bytes,
             "training_seconds": outcome.training_seconds,
-            "seconds": outcome.seconds,
+            "total_seconds": outcome.total_seconds,
             "finished": finished or datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "scores": json.dumps(outcome.scores),
             "curve": json.dumps([asdict(point) for point in outcome.curve]),
@@ -95,11 +95,11 @@ class Table:
         with self._open() as connection:
             connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({marks})", [values[name] for name in _COLUMNS])
 
-    def rows(self) -> dict[str, Row]:
+    def records(self) -> dict[str, RunRecord]:
         """Return all runs by key."""
         with self._open() as connection:
             found = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs").fetchall()
-        return {row.key: row for row in map(_row, found)}
+        return {record.key: record for record in map(_record, found)}
 
     def statuses(self) -> dict[str, str]:
         """Return what became of each run, by key."""
@@ -134,12 +134,13 @@ class Table:
                 connection.close()
         except sqlite3.Error as error:
             raise BadFile(
-                f"{path} cannot be used as a study's table ({error}); choose another folder with -o"
+                f"{path} cannot be used as a study's table ({error}); choose another folder with -o, and take finished"
+                f" runs over with --from {self.folder}"
             ) from error
 
 
-def _row(values: tuple[Any, ...]) -> Row:
+def _record(values: tuple[Any, ...]) -> RunRecord:
     content = dict(zip(_COLUMNS, values, strict=True))
     content.update({name: json.loads(content[name]) for name in _JSON})
     content["curve"] = tuple(CurvePoint(**point) for point in content["curve"])
-    return Row(**content)
+    return RunRecord(**content)

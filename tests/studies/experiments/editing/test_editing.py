@@ -21,7 +21,7 @@ from portraitist.studies.experiments.editing.report import (
     write_editing_report,
 )
 from portraitist.studies.experiments.editing.scores import EditScores, score_edits
-from portraitist.studies.experiments.editing.study import EditingStudy, default_arms, default_recipes
+from portraitist.studies.experiments.editing.study import EditingStudy, default_recipes, default_variants
 from portraitist.toyland.first.examiner import Examiner
 
 
@@ -43,7 +43,9 @@ def encoder() -> Encoder:
 def new_study(base: Base, folder: Path, count: int = 5) -> EditingStudy:
     settings = {"steps": 1, "layers": "UNet-CA", "batch_size": 1}
     edits = draw_edits(per_kind=1)[:count]
-    return EditingStudy(base, edits, default_arms(("svdiff",), 2), default_recipes(base, ("svdiff",), settings), folder)
+    return EditingStudy(
+        base, edits, default_variants(("svdiff",), 2), default_recipes(base, ("svdiff",), settings), folder
+    )
 
 
 def test_forty_edits_change_one_thing_each() -> None:
@@ -87,14 +89,14 @@ def test_a_study_is_resumed_and_reported(base: Base, examiner: Examiner, encoder
     with pytest.raises(BadConfig, match="run the study first"):
         score_study(study, examiner, encoder)
     new_study(base, tmp_path / "run", count=2).run()
-    early = study.picture_path(study.edits[0], study.arms[0])
+    early = study.picture_path(study.edits[0], study.variants[0])
     written = early.stat().st_mtime_ns
     study.run()
     assert early.stat().st_mtime_ns == written
-    assert all(study.result(known, arm) is not None for known in study.edits for arm in study.arms)
+    assert all(study.result(known, variant) is not None for known in study.edits for variant in study.variants)
     rows = {row.name: row for row in score_study(study, examiner, encoder)}
     references = [UNEDITED, UNEDITED + RESTORED], [ANSWER + RESTORED, ANSWER]
-    assert list(rows) == [*references[0], *(arm.name for arm in study.arms), *references[1]]
+    assert list(rows) == [*references[0], *(variant.name for variant in study.variants), *references[1]]
     assert rows[ANSWER + RESTORED].values("unchanged_error") > rows[ANSWER].values("unchanged_error")
     assert np.mean(rows[ANSWER].values("gain")) == 1
     page, grid = write_editing_report(study, tmp_path / "report", examiner, encoder)
@@ -106,7 +108,7 @@ def test_a_study_is_resumed_and_reported(base: Base, examiner: Examiner, encoder
     assert f"]({grid.name})" in text
     with Image.open(grid) as image:
         assert image.format == "WEBP"
-        assert image.width > (len(study.arms) + 2) * 96
+        assert image.width > (len(study.variants) + 2) * 96
 
 
 def test_the_best_is_named_with_what_is_within_noise_of_it() -> None:
@@ -128,8 +130,8 @@ def test_several_processes_make_the_same_pictures(base: Base, tmp_path: Path) ->
     one.run()
     two.run(workers=2)
     for known in one.edits:
-        for arm in one.arms:
-            made = [study.result(known, arm) for study in (one, two)]
+        for variant in one.variants:
+            made = [study.result(known, variant) for study in (one, two)]
             assert None not in made
             assert made[0] == made[1]
 
@@ -137,7 +139,7 @@ def test_several_processes_make_the_same_pictures(base: Base, tmp_path: Path) ->
 def test_a_picture_made_with_other_settings_is_made_again(base: Base, tmp_path: Path) -> None:
     study = new_study(base, tmp_path, count=1)
     study.run()
-    other = EditingStudy(base, study.edits, study.arms, study.recipes, tmp_path, seed=1)
-    assert all(other.result(known, arm) is None for known in other.edits for arm in other.arms)
-    study.picture_path(study.edits[0], study.arms[0]).write_bytes(json.dumps({}).encode())
-    assert study.result(study.edits[0], study.arms[0]) is None
+    other = EditingStudy(base, study.edits, study.variants, study.recipes, tmp_path, seed=1)
+    assert all(other.result(known, variant) is None for known in other.edits for variant in other.variants)
+    study.picture_path(study.edits[0], study.variants[0]).write_bytes(json.dumps({}).encode())
+    assert study.result(study.edits[0], study.variants[0]) is None

@@ -16,8 +16,8 @@ from portraitist.studies.experiments.pairs import study as pair_study
 from portraitist.studies.experiments.pairs.judging import VERDICTS, Judgement, Reliability
 from portraitist.studies.experiments.pairs.recognisers import ColourRecogniser, make_recogniser
 from portraitist.studies.experiments.pairs.report import render_report, write_report
-from portraitist.studies.experiments.pairs.rows import PairStudyFolder, Row, Way
-from portraitist.studies.experiments.pairs.study import PROMPTS, WAYS, PairStudy, carry_out, recipe_of_way
+from portraitist.studies.experiments.pairs.results import PairResult, PairStudyFolder, Way
+from portraitist.studies.experiments.pairs.study import PROMPTS, WAYS, PairStudy, recipe_of_way, run_pairs
 from portraitist.training.multi_subject.cut_mix import WORDINGS, pair_prompt
 
 QUICK: dict[str, Any] = {
@@ -51,11 +51,11 @@ def base(tiny_base_folder: Path) -> Base:
 
 @pytest.fixture(scope="module")
 def store(base: Base, tmp_path_factory: pytest.TempPathFactory) -> PairStudyFolder:
-    return carry_out(STUDY, base, ColourRecogniser(), tmp_path_factory.mktemp("pairs"))
+    return run_pairs(STUDY, base, ColourRecogniser(), tmp_path_factory.mktemp("pairs"))
 
 
 def test_every_way_has_a_row_for_every_pair(store: PairStudyFolder) -> None:
-    rows = store.rows()
+    rows = store.results()
     taught = {(p, "svdiff", way) for p in (0, 1) for way in WAYS}
     assert {(row.pair, row.method, row.way) for row in rows} == taught | {(p, "base", "untrained") for p in (0, 1)}
     assert all(len(row.verdicts) == 3 and set(row.verdicts) <= set(VERDICTS) for row in rows)
@@ -88,7 +88,7 @@ def test_what_is_done_is_kept(store: PairStudyFolder, base: Base, monkeypatch: p
         pair_study, "train", lambda *args, **named: taught.append(args[1].token) or real(*args, **named)
     )
     monkeypatch.setattr(pair_study, "train_several", lambda *args, **named: pytest.fail("trained again"))
-    carry_out(STUDY, base, ColourRecogniser(), store.folder)
+    run_pairs(STUDY, base, ColourRecogniser(), store.folder)
     assert taught == ["sks", "olo"]
     assert json.loads(gone.read_text())["verdicts"] == before["verdicts"]
 
@@ -97,7 +97,7 @@ def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: 
     study = PairStudy(1, ("svdiff",), ("joint",), 1, 1, 1, overrides=tuple(QUICK.items()), strangers=2)
     base = load_base(tiny_base_folder)
     recogniser = make_recogniser("toyland-identity")
-    one, two = (carry_out(study, base, recogniser, tmp_path / str(n), workers=n) for n in (1, 2))
+    one, two = (run_pairs(study, base, recogniser, tmp_path / str(n), workers=n) for n in (1, 2))
     assert len(one.rows()) == 2
     for mine, other in zip(one.rows(), two.rows(), strict=True):
         # Judges in other processes draw more references.
@@ -108,12 +108,12 @@ def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: 
 
 def test_without_references_the_base_is_left_out(base: Base, tmp_path: Path) -> None:
     study = replace(STUDY, pairs=1, ways=("joint",), prompts=1, references=False)
-    assert [row.way for row in carry_out(study, base, ColourRecogniser(), tmp_path).rows()] == ["joint"]
+    assert [row.way for row in run_pairs(study, base, ColourRecogniser(), tmp_path).rows()] == ["joint"]
 
 
 def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = replace(STUDY, pairs=1, ways=("joint", "addition"), references=False)
-    before = carry_out(study, base, ColourRecogniser(), tmp_path)
+    before = run_pairs(study, base, ColourRecogniser(), tmp_path)
     kept = [(row.seconds, before.sheet(row).tobytes()) for row in before.rows()]
     monkeypatch.setitem(pair_study.JUDGING, "own halves rejected", 0.5)
     monkeypatch.setattr(
@@ -121,9 +121,9 @@ def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, mo
     )
     for name in ("train", "train_several"):
         monkeypatch.setattr(pair_study, name, lambda *args, **named: pytest.fail("trained again"))
-    fewer = carry_out(replace(study, ways=("joint",)), base, ColourRecogniser(), tmp_path)
+    fewer = run_pairs(replace(study, ways=("joint",)), base, ColourRecogniser(), tmp_path)
     assert [row.way for row in fewer.rows()] == ["joint"], "verdicts of two judges are not mixed"
-    after = carry_out(study, base, ColourRecogniser(), tmp_path)
+    after = run_pairs(study, base, ColourRecogniser(), tmp_path)
     assert [set(row.verdicts) for row in after.rows()] == [{"twice"}] * 2
     assert [(row.seconds, after.sheet(row).tobytes()) for row in after.rows()] == kept
 
@@ -131,7 +131,7 @@ def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, mo
 def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, base: Base) -> None:
     other = replace(STUDY, seeds=2)
     with pytest.raises(BadConfig, match="holds another study: its pictures differs"):
-        carry_out(other, base, ColourRecogniser(), store.folder)
+        run_pairs(other, base, ColourRecogniser(), store.folder)
 
 
 def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFolder, tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFold
     assert "| base | untrained | same class |" in text
 
 
-def row(pair: int, way: Way, both: int) -> Row:
-    return Row(
+def row(pair: int, way: Way, both: int) -> PairResult:
+    return PairResult(
         pair=pair,
         name=f"pair {pair}",
         same_class=pair % 2 == 0,

@@ -71,19 +71,19 @@ def write_editing_report(study: EditingStudy, folder: Path, examiner: Examiner, 
 
 
 def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> list[Scored]:
-    """Score every arm on the edits that all arms have made.
+    """Score every variant on the edits that all variants have made.
 
     The unedited pictures and the true answers stand beside them, as they are and through the autoencoder.
     """
     made = _made(study)
     if not made:
-        raise BadConfig(f"{study.folder} holds no edit that every arm has made; run the study first")
+        raise BadConfig(f"{study.folder} holds no edit that every variant has made; run the study first")
     size = study.base.family.resolution
     before, after = ([known.pictures(size)[which] for known, _ in made] for which in (0, 1))
     columns: dict[str, list[Image.Image]] = {
         UNEDITED: before,
         UNEDITED + RESTORED: restore(study.base.pipeline.vae, before),
-        **{arm.name: [results[arm.name] for _, results in made] for arm in study.arms},
+        **{variant.name: [results[variant.name] for _, results in made] for variant in study.variants},
         ANSWER + RESTORED: restore(study.base.pipeline.vae, after),
         ANSWER: after,
     }
@@ -92,7 +92,7 @@ def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> li
 
 
 def draw_grid(study: EditingStudy) -> Image.Image:
-    """Draw the first finished edit of each kind: the picture, every arm's result, the true answer."""
+    """Draw the first finished edit of each kind: the picture, every variant's result, the true answer."""
     tiles: list[tuple[Image.Image, str]] = []
     made = _made(study)
     for kind in KINDS_OF_EDIT:
@@ -102,18 +102,18 @@ def draw_grid(study: EditingStudy) -> Image.Image:
         known, results = first
         before, after = known.pictures(study.base.family.resolution)
         tiles.append((before, known.source))
-        tiles += [(results[arm.name], arm.name) for arm in study.arms]
+        tiles += [(results[variant.name], variant.name) for variant in study.variants]
         tiles.append((after, known.target))
-    return caption_sheet(tiles, columns=len(study.arms) + 2, tile=_TILE)
+    return caption_sheet(tiles, columns=len(study.variants) + 2, tile=_TILE)
 
 
 def _made(study: EditingStudy) -> list[tuple[KnownEdit, Mapping[str, Image.Image]]]:
-    """Return the edits that every arm has made, with the results by arm."""
+    """Return the edits that every variant has made, with the results by variant."""
     found: list[tuple[KnownEdit, Mapping[str, Image.Image]]] = []
     for known in study.edits:
-        results = {arm.name: study.result(known, arm) for arm in study.arms}
+        results = {variant.name: study.result(known, variant) for variant in study.variants}
         present = {name: image for name, image in results.items() if image is not None}
-        if len(present) == len(study.arms):
+        if len(present) == len(study.variants):
             found.append((known, present))
     return found
 
@@ -134,7 +134,7 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, enc
         f" {study.base.name} ({study.base.fingerprint}). Learning: {recipes}. Ranges are 95 % bootstrap intervals over"
         " edits. Written by `portraitist toyland editing`.",
         "",
-        *_findings([row for row in rows if row.name in {arm.name for arm in study.arms}], shown),
+        *_findings([row for row in rows if row.name in {variant.name for variant in study.variants}], shown),
         "",
         table(["", *(_HEADINGS[name] for name in shown)], [_cells(row, shown) for row in rows]),
         "",
@@ -153,13 +153,13 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, enc
     return "\n".join(lines)
 
 
-def _findings(arms: Sequence[Scored], shown: Sequence[str]) -> list[str]:
+def _findings(variants: Sequence[Scored], shown: Sequence[str]) -> list[str]:
     """Say which way is best at each score, and which cannot be told from it."""
     lines = []
     for score in shown:
         sign = -1 if score in _LOWER_IS_BETTER else 1
-        best = max(arms, key=lambda row: sign * sum(row.values(score)))
-        near = [row.name for row in arms if row is not best and _holds_zero(_difference(best, row, score))]
+        best = max(variants, key=lambda row: sign * sum(row.values(score)))
+        near = [row.name for row in variants if row is not best and _holds_zero(_difference(best, row, score))]
         words = f" Within noise of it: {'; '.join(near)}." if near else ""
         if not can_decide(found := bootstrap_interval(best.values(score))):
             words = f" With {found.count} edits no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
@@ -168,11 +168,11 @@ def _findings(arms: Sequence[Scored], shown: Sequence[str]) -> list[str]:
 
 
 def _differences(study: EditingStudy, rows: Sequence[Scored], shown: Sequence[str]) -> list[list[str]]:
-    """Return a line a comparison of two arms that differ in one thing."""
+    """Return a line a comparison of two variants that differ in one thing."""
     by_name = {row.name: row for row in rows}
-    inverted = {arm.method: arm.name for arm in study.arms if arm.config.inversion}
-    others = [arm for arm in study.arms if not arm.config.inversion]
-    pairs = [(inverted[arm.method], arm.name) for arm in others]
+    inverted = {variant.method: variant.name for variant in study.variants if variant.config.inversion}
+    others = [variant for variant in study.variants if not variant.config.inversion]
+    pairs = [(inverted[variant.method], variant.name) for variant in others]
     pairs += [(name, inverted[NOTHING]) for method, name in inverted.items() if method != NOTHING]
     return [
         [f"{one} - {other}", *(_signed(_difference(by_name[one], by_name[other], score)) for score in shown)]

@@ -1,4 +1,4 @@
-"""Editing measured: every known edit by every arm, one picture a cell; an interrupted study goes on where it was."""
+"""Editing measured: every known edit by every variant, one picture each; an interrupted study goes on where it was."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from portraitist.generation.editing import EditConfig, edit
 from portraitist.generation.inversion import check_invertible
 from portraitist.progress import track
 from portraitist.studies.experiments.editing.edits import KnownEdit
-from portraitist.studies.runs.executors import base_of_process, spread
+from portraitist.studies.runs.processes import base_of_process, spread
 from portraitist.training.recipes import Recipe
 from portraitist.training.single_image import single_image_recipe, teach_picture
 
@@ -32,7 +32,7 @@ _ROOM = 100_000_000  # bytes
 
 
 @dataclass(frozen=True)
-class Arm:
+class EditVariant:
     """A way of editing.
 
     Attributes:
@@ -60,7 +60,7 @@ class EditingStudy:
     Attributes:
         base: The base.
         edits: What to edit.
-        arms: Ways of editing.
+        variants: Ways of editing.
         recipes: How a picture is learnt, by method.
         folder: Where the pictures go.
         seed: Seed of every result.
@@ -68,21 +68,21 @@ class EditingStudy:
 
     base: Base
     edits: Sequence[KnownEdit]
-    arms: Sequence[Arm]
+    variants: Sequence[EditVariant]
     recipes: dict[str, Recipe] = field(repr=False)
     folder: Path
     seed: int = 0
 
-    def picture_path(self, known: KnownEdit, arm: Arm) -> Path:
+    def picture_path(self, known: KnownEdit, variant: EditVariant) -> Path:
         """Return where a cell's picture is."""
-        return self.folder / known.name / f"{arm.name.replace(', ', '-').replace(' ', '-')}.png"
+        return self.folder / known.name / f"{variant.name.replace(', ', '-').replace(' ', '-')}.png"
 
-    def result(self, known: KnownEdit, arm: Arm) -> Image.Image | None:
+    def result(self, known: KnownEdit, variant: EditVariant) -> Image.Image | None:
         """Return a cell's picture, or None if it is still to be made (with these settings)."""
         try:
-            with Image.open(self.picture_path(known, arm)) as image:
+            with Image.open(self.picture_path(known, variant)) as image:
                 made = image.info.get("portraitist")
-                return image.convert("RGB") if made == self._identity(known, arm) else None
+                return image.convert("RGB") if made == self._identity(known, variant) else None
         except (FileNotFoundError, UnidentifiedImageError):
             return None
 
@@ -99,22 +99,22 @@ class EditingStudy:
         check_invertible(self.base)
         require_writable(self.folder, _ROOM)
         order = sorted(self.edits, key=lambda known: int(known.name.rpartition("-")[2]))
-        wanted = [known for known in order if any(self.result(known, arm) is None for arm in self.arms)]
+        wanted = [known for known in order if any(self.result(known, variant) is None for variant in self.variants)]
         alone = partial(
-            _make_alone, self.base.name, str(self.base.device), self.arms, self.recipes, self.folder, self.seed
+            _make_alone, self.base.name, str(self.base.device), self.variants, self.recipes, self.folder, self.seed
         )
         make = self.make if workers == 1 else alone
         with track(len(order), "edits", completed=len(order) - len(wanted)) as progress:
-            for _ in spread(make, wanted, workers):
+            for _ in spread(make, wanted, workers, lambda known: known.name):
                 progress.advance()
 
     def make(self, known: KnownEdit) -> None:
         """Make the pictures of one edit that are missing."""
-        missing = [arm for arm in self.arms if self.result(known, arm) is None]
-        for method in dict.fromkeys(arm.method for arm in missing):
+        missing = [variant for variant in self.variants if self.result(known, variant) is None]
+        for method in dict.fromkeys(variant.method for variant in missing):
             adapter = self._learn(known, method)
-            for arm in (arm for arm in missing if arm.method == method):
-                self._make(known, arm, adapter)
+            for variant in (variant for variant in missing if variant.method == method):
+                self._make(known, variant, adapter)
 
     def _learn(self, known: KnownEdit, method: str) -> Adapter | None:
         if method == NOTHING:
@@ -122,7 +122,7 @@ class EditingStudy:
         before, _ = known.pictures(self.base.family.resolution)
         return teach_picture(self.base, before, known.source, self.recipes[method])
 
-    def _make(self, known: KnownEdit, arm: Arm, adapter: Adapter | None) -> None:
+    def _make(self, known: KnownEdit, variant: EditVariant, adapter: Adapter | None) -> None:
         before, _ = known.pictures(self.base.family.resolution)
         edited = edit(
             self.base,
@@ -131,46 +131,56 @@ class EditingStudy:
             known.target,
             adapter,
             seeds=(self.seed,),
-            config=arm.config,
+            config=variant.config,
             reconstruct=False,
             show_progress=False,
         )
         info = PngInfo()
         info.add_itxt("prompt", known.target)
-        info.add_itxt("portraitist", self._identity(known, arm))
-        path = self.picture_path(known, arm)
+        info.add_itxt("portraitist", self._identity(known, variant))
+        path = self.picture_path(known, variant)
         with write_aside(path) as temporary:
             edited.results[0].save(temporary, format="PNG", pnginfo=info)
 
-    def _identity(self, known: KnownEdit, arm: Arm) -> str:
+    def _identity(self, known: KnownEdit, variant: EditVariant) -> str:
         """Return a hash of everything that decides a cell's picture."""
-        recipe = self.recipes[arm.method].model_dump(mode="json") if arm.method != NOTHING else None
+        recipe = self.recipes[variant.method].model_dump(mode="json") if variant.method != NOTHING else None
         before, _ = known.pictures(self.base.family.resolution)
         facts: dict[str, Any] = {
             "base": self.base.fingerprint,
             "before": hashlib.sha256(before.tobytes()).hexdigest(),
             "prompts": [known.source, known.target],
             "recipe": recipe,
-            "config": asdict(arm.config),
+            "config": asdict(variant.config),
             "seed": self.seed,
         }
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _make_alone(
-    base: str, device: str, arms: Sequence[Arm], recipes: dict[str, Recipe], folder: Path, seed: int, known: KnownEdit
+    base: str,
+    device: str,
+    variants: Sequence[EditVariant],
+    recipes: dict[str, Recipe],
+    folder: Path,
+    seed: int,
+    known: KnownEdit,
 ) -> None:
     """Make the pictures of one edit in a process of its own."""
-    EditingStudy(base_of_process(base, device), [known], arms, recipes, folder, seed).make(known)
+    EditingStudy(base_of_process(base, device), [known], variants, recipes, folder, seed).make(known)
 
 
-def default_arms(methods: Sequence[str] = METHODS, steps: int | None = None) -> list[Arm]:
+def default_variants(methods: Sequence[str] = METHODS, steps: int | None = None) -> list[EditVariant]:
     """Return each method with and without inversion, and what needs no learning: inversion alone, and SDEdit."""
     settings: dict[str, Any] = {"tolerance": _TOLERANCE, **({} if steps is None else {"steps": steps})}
-    arms = [Arm(method, EditConfig(inversion=flag, **settings)) for method in methods for flag in (True, False)]
-    arms.append(Arm(NOTHING, EditConfig(**settings)))
-    arms += [Arm(NOTHING, EditConfig(inversion=False, strength=part, **settings)) for part in SDEDIT_STRENGTHS]
-    return arms
+    variants = [
+        EditVariant(method, EditConfig(inversion=flag, **settings)) for method in methods for flag in (True, False)
+    ]
+    variants.append(EditVariant(NOTHING, EditConfig(**settings)))
+    variants += [
+        EditVariant(NOTHING, EditConfig(inversion=False, strength=part, **settings)) for part in SDEDIT_STRENGTHS
+    ]
+    return variants
 
 
 def default_recipes(

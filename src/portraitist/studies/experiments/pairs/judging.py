@@ -228,7 +228,7 @@ class PairJudge:
     def _embed_two(self, rng: np.random.Generator, first: Identity, second: Identity) -> tuple[Tensor, Tensor]:
         """Return embeddings of two people's halves, in company and in both sorts of collages, in every scene.
 
-        Row by row they share scenes, so that rows of several people may be mixed.
+        PairResult by row they share scenes, so that rows of several people may be mixed.
         """
         pictures: list[Image.Image] = []
         places: list[int] = []

@@ -9,15 +9,14 @@ from PIL import Image
 
 from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference
 from portraitist.files import write_aside
-from portraitist.generation import Row as SheetRow
-from portraitist.generation import contact_sheet
+from portraitist.generation import SheetRow, contact_sheet
 from portraitist.markdown import table
 from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.studies.experiments.pairs.identities import draw_pairs, photos_of
 from portraitist.studies.experiments.pairs.judging import VERDICTS
-from portraitist.studies.experiments.pairs.rows import PairStudyFolder, Row
+from portraitist.studies.experiments.pairs.results import PairResult, PairStudyFolder
 from portraitist.studies.experiments.pairs.study import METHODS, PHOTOS, PROMPTS, TOKENS, UNTRAINED, WAYS
-from portraitist.studies.grid.planning import UNTRAINED_BASE
+from portraitist.studies.grid.variants import UNTRAINED_BASE
 from portraitist.studies.report.findings import in_words
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide
 
@@ -30,14 +29,14 @@ _MEANINGS = {
     "alone": "only one of them is there, and nobody else",
     "neither": "neither is there",
 }
-_GROUPS: dict[str, Callable[[Row], bool]] = {
+_GROUPS: dict[str, Callable[[PairResult], bool]] = {
     "all pairs": lambda row: True,
     "same class": lambda row: row.same_class,
     "two classes": lambda row: not row.same_class,
 }
 # Of pairs, without all of them.
 _SORTS = ("same class", "two classes")
-_GRADES: dict[str, Callable[[Row], float]] = {
+_GRADES: dict[str, Callable[[PairResult], float]] = {
     "likeness": lambda row: fmean(row.likeness),
     "separation": lambda row: fmean(row.separation),
 }
@@ -50,7 +49,7 @@ _points = partial(in_words, figures=lambda share: f"{100 * share:+.0f}", unit=" 
 
 def write_report(store: PairStudyFolder, page: Path) -> tuple[Path, Path]:
     """Write a page and the picture beside it; return both paths."""
-    rows = store.rows()
+    rows = store.results()
     picture = page.with_suffix(PAGE_SUFFIX)
     with write_aside(picture) as temporary:
         temporary.write_bytes(encode_for_page(draw_grid(store, rows)))
@@ -59,7 +58,7 @@ def write_report(store: PairStudyFolder, page: Path) -> tuple[Path, Path]:
     return page, picture
 
 
-def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str) -> str:
+def render_report(facts: Mapping[str, object], rows: Sequence[PairResult], picture: str) -> str:
     """Return the page as Markdown."""
     count = len({row.pair for row in rows})
     base, pictures = facts["base"], facts["pictures"]
@@ -90,12 +89,12 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
         "## Share of pictures with both, each as itself",
         table(
             ["method", "way", *_GROUPS, "pairs", "training, s"],
-            [_share_row(method, way, chosen) for method, way, chosen in _arms(rows)],
+            [_share_row(method, way, chosen) for method, way, chosen in _by_way(rows)],
         ),
         "## What is wrong with the others",
         table(
             ["method", "way", "pairs", *VERDICTS[1:]],
-            [line for method, way, chosen in _arms(rows) for line in _failure_rows(method, way, chosen)],
+            [line for method, way, chosen in _by_way(rows) for line in _failure_rows(method, way, chosen)],
         ),
         "\n".join(f"- *{verdict}*: {_MEANINGS[verdict]}" for verdict in VERDICTS[1:]),
         *(["## Gain over joint training without collages, on the same pairs", gains] if gains else []),
@@ -106,7 +105,7 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
         table(
             ["method", "way", *(f"{name}, {group}" for name in _GRADES for group in _SORTS)],
             [
-                *(_graded_row(method, way, chosen) for method, way, chosen in _arms(rows)),
+                *(_graded_row(method, way, chosen) for method, way, chosen in _by_way(rows)),
                 ["pictures of the pair, drawn", "", *_truth_cells(rows)],
             ],
         ),
@@ -115,7 +114,7 @@ def render_report(facts: Mapping[str, object], rows: Sequence[Row], picture: str
     return "\n\n".join(parts) + "\n"
 
 
-def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
+def draw_grid(store: PairStudyFolder, rows: Sequence[PairResult]) -> Image.Image:
     """Draw, for one pair of each sort, the photos and then a row of pictures for each method and way."""
     sheets: list[SheetRow] = []
     pairs = draw_pairs(max(row.pair for row in rows) + 1, int(store.facts["seed"]), store.facts["split"])
@@ -129,26 +128,26 @@ def draw_grid(store: PairStudyFolder, rows: Sequence[Row]) -> Image.Image:
         for who, token in zip((pairs[number].first, pairs[number].second), TOKENS, strict=True):
             photos = photos_of(who, PHOTOS, size, int(store.facts["seed"]))
             sheets.append(SheetRow(f"{token} {who.kind}: photos", photos))
-        for method, way, (row,) in _arms(chosen):
+        for method, way, (row,) in _by_way(chosen):
             of_first_seed = store.pictures(row)[:: store.facts["pictures"]["seeds"]]
             label = f"{method}, {way}: {row.share:.0%}, apart {_GRADES['separation'](row):.2f}"
             sheets.append(SheetRow(label, of_first_seed[:_SHOWN_PROMPTS]))
     return contact_sheet(sheets, title="Two subjects in one picture", tile=96)
 
 
-def _arms(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
+def _by_way(rows: Sequence[PairResult]) -> list[tuple[str, str, list[PairResult]]]:
     """Return (method, way, rows) in the order of the report."""
     methods = [*METHODS, *sorted({row.method for row in rows} - {*METHODS, UNTRAINED_BASE}), UNTRAINED_BASE]
     ways = (*WAYS, UNTRAINED)
-    arms = [(m, w, [row for row in rows if (row.method, row.way) == (m, w)]) for m in methods for w in ways]
-    return [arm for arm in arms if arm[2]]
+    found = [(m, w, [row for row in rows if (row.method, row.way) == (m, w)]) for m in methods for w in ways]
+    return [each for each in found if each[2]]
 
 
-def _findings(rows: Sequence[Row]) -> list[str]:
+def _findings(rows: Sequence[PairResult]) -> list[str]:
     """Say, method by method, which way is best, which cannot be told from it, and what it adds to joint training."""
     lines = []
-    for method in dict.fromkeys(method for method, _, _ in _arms(rows) if method != UNTRAINED_BASE):
-        ways = {way: found for name, way, found in _arms(rows) if name == method}
+    for method in dict.fromkeys(method for method, _, _ in _by_way(rows) if method != UNTRAINED_BASE):
+        ways = {way: found for name, way, found in _by_way(rows) if name == method}
         shares = {way: {row.name: row.share for row in found} for way, found in ways.items()}
         apart = {way: {row.name: _GRADES["separation"](row) for row in found} for way, found in ways.items()}
         lines += [
@@ -176,13 +175,13 @@ def _best_way(
     return line
 
 
-def _share_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
+def _share_row(method: str, way: str, rows: Sequence[PairResult]) -> list[str]:
     shares = [[row.share for row in rows if belongs(row)] for belongs in _GROUPS.values()]
     cells = [_percent(bootstrap_interval(share)) if share else "" for share in shares]
     return [method, way, *cells, str(len(rows)), f"{sum(row.seconds for row in rows) / len(rows):.0f}"]
 
 
-def _failure_rows(method: str, way: str, rows: Sequence[Row]) -> list[list[str]]:
+def _failure_rows(method: str, way: str, rows: Sequence[PairResult]) -> list[list[str]]:
     """Return a line for the pairs of one class and one for the others."""
     lines = []
     for group in _SORTS:
@@ -192,12 +191,12 @@ def _failure_rows(method: str, way: str, rows: Sequence[Row]) -> list[list[str]]
     return lines
 
 
-def _graded_row(method: str, way: str, rows: Sequence[Row]) -> list[str]:
+def _graded_row(method: str, way: str, rows: Sequence[PairResult]) -> list[str]:
     grades = [[grade(row) for row in rows if _GROUPS[group](row)] for grade in _GRADES.values() for group in _SORTS]
     return [method, way, *(_cosine(bootstrap_interval(each)) if each else "" for each in grades)]
 
 
-def _truth_cells(rows: Sequence[Row]) -> list[str]:
+def _truth_cells(rows: Sequence[PairResult]) -> list[str]:
     """Return likeness and separation of drawn pictures of the pairs."""
     judges = {row.pair: row for row in rows}.values()
     chosen = [[row.judge for row in judges if _GROUPS[group](row)] for group in _SORTS]
@@ -208,10 +207,10 @@ def _truth_cells(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _gain_rows(rows: Sequence[Row]) -> list[list[str]]:
+def _gain_rows(rows: Sequence[PairResult]) -> list[list[str]]:
     """Return what ways add to joint training: to the share of pictures, and to how far apart subjects are."""
     found = []
-    for method, way, chosen in _arms(rows):
+    for method, way, chosen in _by_way(rows):
         joint = [row for row in rows if (row.method, row.way) == (method, "joint")]
         if way == "joint" or not joint:
             continue
@@ -228,7 +227,9 @@ def _gain_rows(rows: Sequence[Row]) -> list[list[str]]:
     return found
 
 
-def _gain(ours: Sequence[Row], theirs: Sequence[Row], value: Callable[[Row], float], group: str) -> Interval | None:
+def _gain(
+    ours: Sequence[PairResult], theirs: Sequence[PairResult], value: Callable[[PairResult], float], group: str
+) -> Interval | None:
     """Return the mean difference on the pairs of a group that both have."""
     values = ({row.name: value(row) for row in rows if _GROUPS[group](row)} for rows in (ours, theirs))
     return paired_difference(*values)
@@ -244,5 +245,5 @@ def _samples(facts: Mapping[str, object]) -> str:
     return ", ".join(found)
 
 
-def _prompts(rows: Sequence[Row], pictures: Mapping[str, int]) -> Sequence[object]:
+def _prompts(rows: Sequence[PairResult], pictures: Mapping[str, int]) -> Sequence[object]:
     return PROMPTS[: len(rows[0].verdicts) // pictures["seeds"]]

@@ -24,9 +24,9 @@ from portraitist.progress import track
 from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs, photos_of
 from portraitist.studies.experiments.pairs.judging import JUDGING, STRANGERS, PairJudge
 from portraitist.studies.experiments.pairs.recognisers import Recogniser, make_recogniser
-from portraitist.studies.experiments.pairs.rows import PairStudyFolder, Row, Way
-from portraitist.studies.grid.planning import UNTRAINED_BASE
-from portraitist.studies.runs.executors import base_of_process, spread
+from portraitist.studies.experiments.pairs.results import PairResult, PairStudyFolder, Way
+from portraitist.studies.grid.variants import UNTRAINED_BASE
+from portraitist.studies.runs.processes import base_of_process, spread
 from portraitist.toyland.first.examiner import restore
 from portraitist.toyland.first.world.identities import check_split
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY
@@ -156,7 +156,7 @@ def recipe_of_way(recipe: Recipe, way: Way) -> Recipe:
     )
 
 
-def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path, workers: int = 1) -> PairStudyFolder:
+def run_pairs(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path, workers: int = 1) -> PairStudyFolder:
     """Make the rows that are missing.
 
     Args:
@@ -174,12 +174,17 @@ def carry_out(study: PairStudy, base: Base, recogniser: Recogniser, folder: Path
     taught = (*([UNTRAINED_BASE] if study.references else []), *study.methods)
     jobs = [(number, method) for number in range(study.pairs) for method in taught]
     wanted = [job for job in jobs if any(not store.has(*job, way) for way in _ways(study, job[1]))]
-    here = partial(_make_rows, study, base, recogniser, {}, store)
-    alone = partial(_make_rows_alone, study, base.name, str(base.device), recogniser.name, store)
+    here = partial(_make_results, study, base, recogniser, {}, store)
+    alone = partial(_make_results_alone, study, base.name, str(base.device), recogniser.name, store)
     with track(len(jobs), "pairs and methods", completed=len(jobs) - len(wanted)) as progress:
-        for _ in spread(here if workers == 1 else alone, wanted, workers):
+        for _ in spread(here if workers == 1 else alone, wanted, workers, _job_words):
             progress.advance()
     return store
+
+
+def _job_words(job: tuple[int, str]) -> str:
+    number, method = job
+    return f"pair {number} by {method}"
 
 
 def _ways(study: PairStudy, method: str) -> Sequence[Way]:
@@ -187,7 +192,7 @@ def _ways(study: PairStudy, method: str) -> Sequence[Way]:
     return (UNTRAINED,) if method == UNTRAINED_BASE else study.ways
 
 
-def _make_rows(
+def _make_results(
     study: PairStudy,
     base: Base,
     recogniser: Recogniser,
@@ -202,7 +207,7 @@ def _make_rows(
 
     def keep(way: Way, pictures: Sequence[Image.Image], seconds: float) -> None:
         judged = judge.judge(pictures, study.sides)
-        row = Row(
+        row = PairResult(
             pair=number,
             name=pair.name,
             same_class=pair.same_class,
@@ -218,7 +223,7 @@ def _make_rows(
         store.write(row, pictures, study.seeds)
 
     for ways in _trained_together(_ways(study, method)):
-        rows = {way: store.row(number, method, way) for way in ways if not store.has(number, method, way)}
+        rows = {way: store.result(number, method, way) for way in ways if not store.has(number, method, way)}
         for way, row in rows.items():
             if row is not None:
                 keep(way, store.pictures(row), row.seconds)
@@ -227,12 +232,12 @@ def _make_rows(
                 keep(*made)
 
 
-def _make_rows_alone(
+def _make_results_alone(
     study: PairStudy, base: str, device: str, judge: str, store: PairStudyFolder, job: tuple[int, str]
 ) -> None:
     """Do the same in a process of its own."""
     recogniser, strangers = _load_recogniser(judge, base, study.seed, study.strangers)
-    _make_rows(study, base_of_process(base, device), recogniser, strangers, store, job)
+    _make_results(study, base_of_process(base, device), recogniser, strangers, store, job)
 
 
 @lru_cache(maxsize=1)

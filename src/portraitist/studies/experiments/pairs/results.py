@@ -11,14 +11,14 @@ from PIL import Image
 from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.studies.experiments.pairs.judging import Reliability, Verdict
-from portraitist.studies.grid.planning import digest
+from portraitist.studies.grid.specs import digest
 
 Way = Literal["joint", "cut-mix", "cut-mix-unmix", "addition", "regional", "untrained"]
 _PHOTOS = "photos"
 
 
 @dataclass(frozen=True)
-class Row:
+class PairResult:
     """What became of one pair, taught in one way by one method.
 
     Attributes:
@@ -83,15 +83,15 @@ class PairStudyFolder:
 
     def has(self, pair: int, method: str, way: Way) -> bool:
         """Say whether a row is there with verdicts of today's judge."""
-        row = self.row(pair, method, way)
+        row = self.result(pair, method, way)
         return row is not None and row.judged_by == self.judge
 
-    def row(self, pair: int, method: str, way: Way) -> Row | None:
+    def result(self, pair: int, method: str, way: Way) -> PairResult | None:
         """Return a row, whoever judged it, or None if its pictures are still to be made."""
         path = self._path(pair, method, way)
-        return _read_row(path) if path.exists() else None
+        return _read_result(path) if path.exists() else None
 
-    def write(self, row: Row, pictures: Sequence[Image.Image], columns: int) -> None:
+    def write(self, row: PairResult, pictures: Sequence[Image.Image], columns: int) -> None:
         """Write a sheet of pictures, then the row."""
         size = pictures[0].size
         sheet = Image.new("RGB", (columns * size[0], -(-len(pictures) // columns) * size[1]))
@@ -103,17 +103,17 @@ class PairStudyFolder:
         with write_aside(path) as temporary:
             temporary.write_text(json.dumps(asdict(row)) + "\n")
 
-    def rows(self) -> list[Row]:
+    def results(self) -> list[PairResult]:
         """Return all rows with verdicts of today's judge."""
-        rows = [_read_row(path) for path in sorted((self.folder / "rows").glob("*.json"))]
+        rows = [_read_result(path) for path in sorted((self.folder / "rows").glob("*.json"))]
         return [row for row in rows if row.judged_by == self.judge]
 
-    def sheet(self, row: Row) -> Image.Image:
+    def sheet(self, row: PairResult) -> Image.Image:
         """Return a row's pictures: prompts down, seeds across."""
         with Image.open(self._path(row.pair, row.method, row.way).with_suffix(".png")) as image:
             return image.convert("RGB")
 
-    def pictures(self, row: Row) -> list[Image.Image]:
+    def pictures(self, row: PairResult) -> list[Image.Image]:
         """Return a row's pictures, prompt by prompt."""
         sheet = self.sheet(row)
         size = sheet.width // self.facts["pictures"]["seeds"]
@@ -124,7 +124,7 @@ class PairStudyFolder:
         return self.folder / "rows" / f"{pair:03d}-{method}-{way}.json"
 
 
-def _read_row(path: Path) -> Row:
+def _read_result(path: Path) -> PairResult:
     content = json.loads(path.read_text())
     lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    return Row(**{**content, **lists, "judge": Reliability(**content["judge"])})
+    return PairResult(**{**content, **lists, "judge": Reliability(**content["judge"])})
