@@ -78,7 +78,7 @@ def tiny_base(tiny_base_folder: Path) -> Base:
 
 def made_up_outcome(spec: RunSpec, variant: Variant) -> RunOutcome:
     """Return a run drawn around the truth; LoRA falls off over the learning rates, svdiff does not."""
-    draws = numpy_generator(spec.seed, f"{spec.subject} {variant.label}")
+    draws = numpy_generator(spec.seed, " ".join([spec.subject, ", ".join([variant.method, *variant.words])]))
     shared = numpy_generator(spec.seed, spec.subject).normal(0, 0.03)  # a subject is hard for all methods alike
     subject, prompt, drift, parameters, size, seconds = TRUTH[variant.method]
     settings = dict(variant.values)
@@ -126,7 +126,7 @@ def make_up(folder: Path, base: Base, content: Mapping[str, Any] = STUDY) -> Pre
     prepared.table.write_facts(study_facts(study, base, scorer, {}))
     for cell in prepared.cells:
         prepared.table.record(made_up_outcome(cell.spec, cell.variant))
-    broken = next(cell for cell in reversed(prepared.cells) if cell.variant.label == "svdiff, layers Up-Blocks")
+    broken = next(cell for cell in reversed(prepared.cells) if cell.variant.label == "svdiff (layers Up-Blocks)")
     prepared.table.record(RunOutcome(broken.spec, "failed", "the <loss> is not finite at step 3"))
     return prepared
 

@@ -24,7 +24,8 @@ def pairs(
         str, typer.Option(help="Encoder used to tell identities apart; colours needs no weights.")
     ] = "toyland-identity",
     count: Annotated[
-        int, typer.Option("-n", "--pairs", min=1, help="Number of pairs, alternately of one class and of two.")
+        int,
+        typer.Option("-n", "--pairs", min=1, help="Number of pairs; every other one has two subjects of one class."),
     ] = 10,
     method: Annotated[
         list[str] | None, typer.Option(help="A method; may be repeated. By default svdiff, lora and full.")

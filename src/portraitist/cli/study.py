@@ -21,22 +21,22 @@ _REPORT_SECONDS = 120.0
 
 def study(
     study: Annotated[
-        str | None, typer.Argument(help="A YAML file or one of the built-in studies; without it, they are listed.")
+        str | None, typer.Argument(help="A YAML file, or a built-in study by name; without it, those are listed.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder of table and report; an interrupted study continues from it."),
+        typer.Option("-o", "--output", help="Folder of results and report; an interrupted study continues from it."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Run the study's short version, for a first impression.")
+        bool, typer.Option("--quick", help="Run a short version of the study, for a first impression.")
     ] = False,
-    executor: Annotated[str, typer.Option(help="local (processes on this machine) or ray (a Ray cluster).")] = "local",
+    executor: Annotated[str, typer.Option(help="Where to run: local (this machine) or ray (a Ray cluster).")] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="Runs in parallel; by default one per core.")] = None,
     base: Annotated[str | None, typer.Option(help="A base to use instead of the study's.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat the runs that failed.")] = False,
     runs_from: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Take over finished runs from another folder of this study, or from its runs.csv."),
+        typer.Option("--from", help="Reuse finished runs from another folder of this study, or from its runs.csv."),
     ] = None,
     only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; only rewrite the report.")] = False,
     page: Annotated[
@@ -46,7 +46,7 @@ def study(
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Compare methods and settings on several subjects, and write a report."""
+    """Compare methods and settings on several subjects, and report which is best."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()

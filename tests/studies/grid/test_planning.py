@@ -27,7 +27,7 @@ def test_there_is_a_run_for_every_combination(tiny_base: Base) -> None:
     assert len(by_grid["Methods"]) == 3 * 8 * 2
     assert len(by_grid["Learning rates"]) == 2 * 4 * 6 * 2
     rates = {cell.variant.label: cell.spec.recipe["learning_rate"] for cell in by_grid["Learning rates"]}
-    assert rates["lora, learning rate 0.01"] == 0.01
+    assert rates["lora (learning rate 0.01)"] == 0.01
     assert {cell.spec.recipe["seed"] for cell in planned} == {0, 1}
     assert all(cell.spec.recipe["prior"] == "none" for cell in planned)
 
@@ -38,7 +38,7 @@ def test_all_arms_meet_a_subject_before_the_next_and_all_subjects_before_the_nex
     assert [seed for seed, _ in turns] == [0] * 8 + [1] * 8
     first = [cell for cell in planned if (cell.seed, cell.subject) == turns[0]]
     assert planned[: len(first)] == first
-    assert [cell.variant.label for cell in first[:3]] == ["full", "lora, learning rate 0.0001", "svdiff, layers UNet"]
+    assert [cell.variant.label for cell in first[:3]] == ["full", "lora (learning rate 0.0001)", "svdiff (layers UNet)"]
     methods = [cell.variant.method for cell in first if cell.variant.grid == "Learning rates"]
     assert methods == ["lora", "svdiff"] * 4
     kinds = [subject.partition("-")[0] for _, subject in turns[:4]]

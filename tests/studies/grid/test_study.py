@@ -9,6 +9,7 @@ from portraitist.bases.examples import list_examples
 from portraitist.cli.study import _wanted as wanted
 from portraitist.errors import BadConfig
 from portraitist.studies.grid.study import list_studies, load_study, thin
+from portraitist.studies.grid.variants import variants_of
 from portraitist.training.recipes import load_recipe
 
 LINES = """
@@ -55,6 +56,14 @@ def test_what_cannot_work_is_named(tmp_path: Path, change: tuple[str, str], comp
     assert change[0] in LINES
     with pytest.raises(BadConfig, match=complaint.replace("{", r"\{").replace("}", r"\}")):
         load_study(write(tmp_path, LINES.replace(*change)))
+
+
+def test_values_are_named_for_readers(tmp_path: Path) -> None:
+    named = LINES.replace("settings: {", "names: {learning_rate: {2e-3: fast}}, settings: {")
+    (grid,) = load_study(write(tmp_path, named)).grids
+    assert [variant.label for variant in variants_of(grid)] == ["lora (learning rate 0.0001)", "lora (fast)"]
+    with pytest.raises(BadConfig, match=r"learning_rate does not take the value 0\.005"):
+        load_study(write(tmp_path, named.replace("{2e-3: fast}", "{5e-3: fast}")))
 
 
 def test_two_grids_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -47,14 +47,16 @@ def grid(result: StudyResult, name: str) -> GridResult:
 
 def test_the_answer_is_the_truth_the_runs_were_drawn_from(result: StudyResult) -> None:
     text = " ".join(answer(result))
-    assert re.search(r"On these 8 subjects, (full|lora) is best at DINO: 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", text)
+    assert re.search(r"Across 8 subjects, (full|lora) is best on DINO: 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", text)
     assert re.search(r"Within noise of it: (lora|full)\.", text)
-    assert "svdiff is best at CLIP-T" in text
-    assert "The lead over every other is larger than noise." in text
-    if "full is best at DINO" in text:
-        assert "lora is 64x smaller than full, within noise of it at DINO, with no clear loss at CLIP-T." in text
-    assert "PRES (lower is better)" in text
-    assert "for svdiff, 0.6" in text
+    assert "svdiff is best on CLIP-T" in text
+    assert "ahead of every other variant by more than noise." in text
+    if "full is best on DINO" in text:
+        smaller = (
+            "The file of lora is 64 times smaller than that of full; on DINO the two are within noise of each other"
+        )
+        assert f"{smaller}, and on CLIP-T there is no clear loss." in text
+    assert re.search(r"PRES \(lower is better\) ranges from 0\.\d+ \(.*\) with svdiff to 0\.6", text)
 
 
 def test_the_smaller_one_is_named_with_what_it_loses(tiny_base: Base, tmp_path: Path) -> None:
@@ -69,10 +71,8 @@ def test_the_smaller_one_is_named_with_what_it_loses(tiny_base: Base, tmp_path: 
         scores = {**full.scores, "dino": likeness, "clip_t": full.scores["clip_t"] - 0.05}
         prepared.table.record(replace(made_up_outcome(cell.spec, cell.variant), scores=scores))
     text = " ".join(answer(analyse(prepared)))
-    assert re.search(
-        r"lora is 64x smaller than full, within noise of it at DINO, but behind it at CLIP-T: 0\.\d+ against 0\.\d+\.",
-        text,
-    )
+    assert "lora is 64 times smaller than that of full; on DINO the two are within noise of each other, but" in text
+    assert re.search(r"but on CLIP-T it is behind: 0\.\d+ against 0\.\d+\.", text)
 
 
 def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:
     variants = grid(analyse(made_up), "Betas").variants
     assert [(each.variant.value("optimizer.betas"), each.done) for each in variants] == [(one, 8) for one in betas]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "lora, betas [0.9, 0.999]" in page
+    assert "lora (betas [0.9, 0.999])" in page
     assert "[0.8, 0.99]" in page
 
 
@@ -99,14 +99,15 @@ def test_of_two_values_the_report_says_what_the_second_changes(tiny_base: Base, 
     assert effects["lora"].high < 0
     assert effects["svdiff"].low < 0 < effects["svdiff"].high
     said = next(line for line in answer(found) if line.startswith("Two rates: "))
-    assert "DINO (higher is better), learning rate 0.1 instead of 0.01: " in said
-    assert f": {effects['lora'].mean:+.3f} with lora and {effects['svdiff'].mean:+.3f} with svdiff; " in said
-    assert said.endswith("with svdiff within noise.")
+    assert "Learning rate 0.1 instead of 0.01: DINO " in said
+    by = [f"{effects[name].mean:+.3f} with {name}" for name in ("lora", "svdiff")]
+    assert " and ".join(by) in said or " and ".join(by).replace("-", "") in said
+    assert said.endswith("(higher is better). With svdiff this is within noise.")
     write_report(prepared)
     row = f"| lora | {effects['lora'].mean:+.3f} ({effects['lora'].low:+.3f} to {effects['lora'].high:+.3f}) |"
     assert row in (tmp_path / "report.md").read_text(encoding="utf-8")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "What it changes: learning rate 0.1 instead of 0.01" in page
+    assert "The effect of learning rate 0.1 instead of 0.01" in page
     few = make_up(tmp_path / "few", tiny_base, {**STUDY, "grids": grids, "subjects": STUDY["subjects"][:2]})
     assert "noise" not in " ".join(answer(analyse(few)))
     assert all(not each.effects(dino) for each in found.grids if each is not rates)
@@ -114,7 +115,8 @@ def test_of_two_values_the_report_says_what_the_second_changes(tiny_base: Base, 
 
 def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult, page: str) -> None:
     text = " ".join(answer(result))
-    said = re.search(r"the base is at (0\.\d+) .* at (0\.\d+) among themselves: (full|lora) covers (\d+) %", text)
+    numbers = r"(0\.\d+) for the untrained base and (0\.\d+) between the real photos; (full|lora) gets (\d+) %"
+    said = re.search(numbers, text)
     assert said is not None
     base, photos, _, share = said.groups()
     assert (float(base), float(photos)) == pytest.approx((0.4, 0.9), abs=0.03)
@@ -137,8 +139,8 @@ def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> No
     assert svdiff.spread < 0.03
     assert lora.best_value in (1e-4, 1e-3)
     text = next(line for line in answer(result) if line.startswith("Learning rates: "))
-    assert "svdiff moves least; " in text
-    assert re.search(r"svdiff is between .*, best at \S+, 90 % as good from 0\.0001 to 0\.1[.;]", text)
+    assert "varies least with svdiff: " in text
+    assert re.search(r"svdiff scores .*, its best at \S+, at least 90 % of it from 0\.0001 to 0\.1[.;]", text)
 
 
 def test_win_rates_and_front(result: StudyResult) -> None:
@@ -174,7 +176,7 @@ def test_failures_on_hard_subjects_do_not_change_who_is_best(tiny_base: Base, tm
     fail(prepared, "full", 1)
     fail(prepared, "lora", 1)
     text = " ".join(answer(analyse(prepared)))
-    assert re.search(r"On these 7 subjects, (full|lora) is best at DINO", text)
+    assert re.search(r"Across 7 subjects, (full|lora) is best on DINO", text)
     assert re.search(r"Within noise of it: (lora|full)\.", text)
 
 
@@ -185,7 +187,7 @@ def test_an_arm_with_few_runs_is_not_compared(tiny_base: Base, tmp_path: Path) -
     methods = grid(partial, "Methods")
     assert [variant.label for variant in methods.compared] == ["lora", "svdiff"]
     assert len(methods.subjects) == 8
-    assert "full has only 2 finished runs and is not compared with the others." in caveats(partial, methods)
+    assert "full has only 2 finished runs, so it is not compared with the others." in caveats(partial, methods)
     write_report(prepared)
 
 
@@ -210,7 +212,7 @@ def test_pictures_of_the_class_follow_those_of_the_subject(tiny_base: Base, tmp_
 
 def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_path: Path) -> None:
     prepared = make_up(tmp_path, tiny_base)
-    fail(prepared, "svdiff, learning rate 0.1", 6)
+    fail(prepared, "svdiff (learning rate 0.1)", 6)
     partial = analyse(prepared)
     rates = grid(partial, "Learning rates")
     dino = next(metric for metric in rates.metrics if metric.name == "dino")
@@ -218,9 +220,9 @@ def test_rates_at_which_training_diverges_are_not_praised(tiny_base: Base, tmp_p
     assert svdiff is not None
     assert (len(svdiff.scores), svdiff.failed) == (3, (0.1,))
     text = next(line for line in answer(partial) if line.startswith("Learning rates: "))
-    assert "svdiff, over 3 values, is between" in text
+    assert " over 3 values (standard deviation" in text
     assert "but runs failed at 0.1" in text
-    assert "moves least" not in text
+    assert "varies least" not in text
 
 
 def test_the_first_hypothesis_stays(made_up: Prepared, result: StudyResult) -> None:
@@ -231,13 +233,13 @@ def test_the_first_hypothesis_stays(made_up: Prepared, result: StudyResult) -> N
 
 
 def test_what_failed_and_what_is_missing_is_said(result: StudyResult, tiny_base: Base, tmp_path: Path) -> None:
-    assert "Of 100 runs 1 failed; the report lists why." in caveats(result, result.grids[0])
+    assert "1 of 100 runs failed; the report says why." in caveats(result, result.grids[0])
     few = make_up(tmp_path, tiny_base, {**STUDY, "subjects": STUDY["subjects"][:2]})
     with sqlite3.connect(tmp_path / "runs.sqlite") as connection:
         connection.execute("DELETE FROM runs WHERE key IN (SELECT key FROM runs WHERE status = 'done' LIMIT 3)")
     partial = analyse(few)
     said = " ".join(caveats(partial, partial.grids[0]))
-    assert "runs are planned, 3 still missing" in said
+    assert "The study is not finished: 3 of " in said
     assert "no difference can be told from noise" in said
     assert "noise" not in " ".join(answer(partial))
     assert "trade" not in " ".join(answer(partial))

@@ -213,6 +213,13 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         RunTable(tmp_path)
 
 
+def test_a_table_of_an_earlier_version_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("CREATE TABLE runs (key TEXT, size INTEGER)")
+    with pytest.raises(BadFile, match=f"no such column: .*; choose .* -o, and take .* over with --from {tmp_path}"):
+        RunTable(tmp_path)
+
+
 def test_the_table_is_plain_sqlite(finished: Prepared) -> None:
     with sqlite3.connect(finished.table.folder / FILE) as connection:
         query = "SELECT method, json_extract(scores, '$.colour_match') FROM runs WHERE status = 'done'"

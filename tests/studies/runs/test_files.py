@@ -47,12 +47,23 @@ def test_a_kept_file_brings_every_finished_run(made_up: Prepared, kept: Path, ti
     assert other.table.facts()["taken_over"] == len(done)
 
 
+def test_a_file_of_an_earlier_version_brings_as_much(
+    made_up: Prepared, kept: Path, tiny_base: Base, tmp_path: Path
+) -> None:
+    source = tmp_path / RUNS
+    head, lines = kept.read_text().split("\n", 1)
+    source.write_text(head.replace("file_bytes", "size").replace("total_seconds", "seconds") + "\n" + lines)
+    other = empty(tmp_path / "study", tiny_base)
+    assert take_over(other, source) == len(made_up.specs) - 1
+    assert other.table.records().items() <= made_up.table.records().items()
+
+
 def test_without_pictures_the_report_has_tables_only(kept: Path, tiny_base: Base, tmp_path: Path) -> None:
     other = empty(tmp_path, tiny_base)
     take_over(other, kept)
     page = write_report(other)[0].read_text()
     assert not any(section.pictures for section in build_sections(analyse(other)))
-    assert re.search(rf"runs taken over from elsewhere\W+(th|td|\W)+{len(other.specs) - 1}<", page)
+    assert re.search(rf"runs taken from elsewhere\W+(th|td|\W)+{len(other.specs) - 1}<", page)
 
 
 def test_a_folder_brings_pictures_as_well(made_up: Prepared, tiny_base: Base, tmp_path: Path) -> None:

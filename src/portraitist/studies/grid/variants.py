@@ -32,12 +32,17 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """Return words for tables: ``krona, learning rate 0.001``."""
-        return ", ".join([self.method, *self.words])
+        """Return words for tables and sentences: ``krona (learning rate 0.001)``."""
+        return with_words(self.method, self.words)
 
     def value(self, setting: str) -> Any:
         """Return the variant's value of a setting."""
         return dict(self.values)[setting]
+
+
+def with_words(method: str, words: Sequence[str]) -> str:
+    """Return a method with what tells a variant of it apart: ``krona (learning rate 0.001)``."""
+    return f"{method} ({', '.join(words)})" if words else method
 
 
 def variants_of(grid: Grid) -> list[Variant]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from portraitist.evaluation.statistics import Interval, bootstrap_interval, paired_difference, win_rate
 from portraitist.studies.grid.planning import Cell
 from portraitist.studies.grid.study import Grid
-from portraitist.studies.grid.variants import UNTRAINED_BASE, Variant, references_of, variants_of
+from portraitist.studies.grid.variants import UNTRAINED_BASE, Variant, references_of, variants_of, with_words
 from portraitist.studies.report.robustness import Robustness
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_noise, pareto_front, seconds_to_share
 from portraitist.studies.runs.engine import Prepared
@@ -148,9 +148,9 @@ class GridResult:
         words = list(variant.variant.words)
         if len(self.grid.settings) == 1:
             words = [self.grid.value_words(name, value) for name, value in variant.variant.values]
-        if len(set(self.grid.methods)) > 1 or not words:
-            words = [variant.method, *words]
-        return ", ".join(words)
+        if len(set(self.grid.methods)) == 1 and words:
+            return ", ".join(words)
+        return with_words(variant.method, words)
 
     def best(self, metric: MetricInfo) -> VariantResult | None:
         """Return the variant with the best mean over the subjects that all compared variants have."""

@@ -1,6 +1,6 @@
 """The answer first: sentences computed from the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from portraitist.evaluation.statistics import Interval
@@ -35,7 +35,7 @@ def answer(result: StudyResult) -> list[str]:
     if not begun:
         return ["No run of this study is finished yet."]
     first, *others = begun
-    lines = grid_findings(first) or [f"Only {first.finished[0].variant.label} has finished a run yet."]
+    lines = grid_findings(first) or [f"So far only {first.finished[0].label} has finished a run."]
     leads = [(grid, found[0]) for grid in others if (found := grid_findings(grid))]
     return lines + [f"{grid.grid.name}: {lead}" for grid, lead in leads]
 
@@ -46,7 +46,7 @@ def grid_findings(grid: GridResult) -> list[str]:
         return []
     if grid.axis is not None:
         return _over_axis(grid)
-    lines = [line for aspect in (*_COMPARED, *_ASIDE) for line in _effects(grid, grid.first(aspect))]
+    lines = _effects(grid)
     aside = [] if lines else [line for aspect in _ASIDE for line in _aside(grid, grid.first(aspect))]
     lines += [line for aspect in _COMPARED for line in _best(grid, grid.first(aspect))]
     lines += _span(grid)
@@ -60,42 +60,57 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
     lines = []
     missing = result.planned - result.done - len(result.failures)
     if missing:
-        lines.append(f"The study is not finished: {result.planned} runs are planned, {missing} still missing.")
+        lines.append(f"The study is not finished: {missing} of {result.planned} runs are still to be made.")
     if result.failures:
-        lines.append(f"Of {result.planned} runs {len(result.failures)} failed; the report lists why.")
+        lines.append(f"{len(result.failures)} of {result.planned} runs failed; the report says why.")
     for variant in [
         variant for grid in result.grids for variant in grid.finished if not variant.compared and len(grid.finished) > 1
     ]:
         lines.append(
-            f"{variant.label} has only {_count(variant.done, 'finished run')} and is not compared with the others."
+            f"{variant.label} has only {_count(variant.done, 'finished run')}, so it is not compared with the others."
         )
     if grid is not None and grid.subjects and not grid.can_decide:
         number = _count(len(grid.subjects), "subject")
-        lines.append(f"With {number} no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
+        lines.append(f"With {number}, no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
     return lines
 
 
-def _effects(grid: GridResult, metric: MetricInfo | None) -> list[str]:
-    """Say what the second of two values does to a metric, method by method, the largest effect first."""
-    found = grid.effects(metric) if metric else {}
-    if metric is None or not found:
-        return []
-    ranked = sorted(found.items(), key=lambda pair: -abs(pair[1].mean))
-    line = f"{_directed(metric)}, {choice_words(grid)}: "
-    line += _list([f"{effect.mean:+.3f} with {method}" for method, effect in ranked])
-    if not all(can_decide(effect) for effect in found.values()):
-        return [f"{line}."]
+def _effects(grid: GridResult) -> list[str]:
+    """Say what the second of two values does to each aspect's first metric, the clearest effect first."""
+    metrics = [metric for aspect in (*_COMPARED, *_ASIDE) if (metric := grid.first(aspect)) is not None]
+    found = [(metric, effects) for metric in metrics if (effects := grid.effects(metric))]
+    ranked = sorted(found, key=lambda pair: -max(map(_clearness, pair[1].values())))
+    return [_effect_words(grid, metric, effects) for metric, effects in ranked]
+
+
+def _clearness(effect: Interval) -> float:
+    """Return how large an effect is against its interval, so that metrics of different scales can be ranked."""
+    return abs(effect.mean) / ((effect.high - effect.low) or 1.0)
+
+
+def _effect_words(grid: GridResult, metric: MetricInfo, effects: Mapping[str, Interval]) -> str:
+    """Say what a choice does to a metric, method by method, the largest effect first."""
+    ranked = sorted(effects.items(), key=lambda pair: -abs(pair[1].mean))
+    ups = {effect.mean > 0 for effect in effects.values()}
+    verb = "changes by" if len(ups) > 1 else "rises by" if True in ups else "falls by"
+    sizes = [f"{e.mean:+.3f}" if len(ups) > 1 else f"{abs(e.mean):.3f}" for _, e in ranked]
+    amounts = _list([f"{size} with {method}" for size, (method, _) in zip(sizes, ranked, strict=True)])
+    line = f"{_capital(choice_words(grid))}: {metric.label} {verb} {amounts} ({_direction(metric)})"
+    if not all(can_decide(effect) for effect in effects.values()):
+        return f"{line}."
     noise = [method for method, effect in ranked if is_noise(effect)]
     if noise and len(noise) < len(ranked):
-        return [f"{line}; with {_list(noise)} within noise."]
-    return [f"{line}, {'within' if noise else 'more than'} noise{' everywhere' if len(ranked) > 1 else ''}."]
+        return f"{line}. With {_list(noise)} this is within noise."
+    whole = "All of these are" if len(ranked) > 1 else "This is"
+    return f"{line}. {whole} {'within' if noise else 'more than'} noise."
 
 
 def choice_words(grid: GridResult) -> str:
-    """Return words for the choice between two values: ``prior generated instead of none``."""
+    """Return words for the choice between two values: ``learning rate 0.1 instead of 0.01``, or their names."""
     assert grid.choice is not None
     setting, one, other = grid.choice
-    return f"{setting_words(setting)} {value_words(other)} instead of {value_words(one)}"
+    words = f"{grid.grid.value_words(setting, other)} instead of {grid.grid.value_words(setting, one)}"
+    return words if grid.grid.is_named(setting, other) else f"{setting_words(setting)} {words}"
 
 
 def _best(grid: GridResult, metric: MetricInfo | None) -> list[str]:
@@ -105,20 +120,21 @@ def _best(grid: GridResult, metric: MetricInfo | None) -> list[str]:
         return []
     interval = best.interval(metric.name)
     assert interval is not None
-    here = _subjects(interval.count)
-    line = f"On {here}, {best.label} is best at {_lower(metric.label)}: {in_words(interval)}."
+    line = (
+        f"{_capital(_subjects(interval.count))}, {best.label} is best on {_lower(metric.label)}: {in_words(interval)}"
+    )
     if not can_decide(interval):
-        return [line]
+        return [f"{line}."]
     others = [variant for variant in grid.compared if variant is not best]
     standings = {variant.label: grid.standing(variant, best, metric) for variant in others}
     near = [label for label, standing in standings.items() if standing == "near"]
     if near and len(near) == len(others):
-        return [f"{line} But all others are within noise of it, so this decides nothing."]
+        return [f"{line}, but every other variant is within noise of it, so there is no winner."]
     if near:
-        return [f"{line} Within noise of it: {_list(near)}."]
+        return [f"{line}. Within noise of it: {_list(near)}."]
     if all(standing == "behind" for standing in standings.values()):
-        return [f"{line} The lead over every other is larger than noise."]
-    return [line]
+        return [f"{line}, ahead of every other variant by more than noise."]
+    return [f"{line}."]
 
 
 def _span(grid: GridResult) -> list[str]:
@@ -132,14 +148,14 @@ def _span(grid: GridResult) -> list[str]:
     reached = intervals[best.method]
     if photos is None or base is None or reached is None:
         return []
-    line = f"At {_lower(metric.label)} the base is at {in_figures(base.mean)} before it learns"
-    line += f" and the photos are at {in_figures(photos.mean)} among themselves"
+    line = f"{_capital(_lower(metric.label))} is {in_figures(base.mean)} for the untrained base"
+    line += f" and {in_figures(photos.mean)} between the real photos"
     if photos.mean <= base.mean:
         return [f"{line}."]
     share = (reached.mean - base.mean) / (photos.mean - base.mean)
     if round(100 * share) < 1:
-        return [f"{line}: no variant comes nearer."]
-    return [f"{line}: {best.label} covers {100 * share:.0f} % of the way."]
+        return [f"{line}; no variant gets closer to the photos than the base."]
+    return [f"{line}; {best.label} gets {100 * share:.0f} % of the way from the one to the other."]
 
 
 def _smallest(grid: GridResult) -> list[str]:
@@ -158,14 +174,14 @@ def _smallest(grid: GridResult) -> list[str]:
     smallest = min(keeping or losing, key=lambda variant: variant.file_bytes or 0, default=None)
     if smallest is None or not smallest.file_bytes or best.file_bytes / smallest.file_bytes < _WORTH_SAYING:
         return []
-    line = f"{smallest.label} is {_factor(best.file_bytes / smallest.file_bytes)} smaller than {best.label}"
-    line += f", within noise of it at {_lower(subject.label)}"
+    line = f"The file of {smallest.label} is {_factor(best.file_bytes / smallest.file_bytes)} smaller than that of"
+    line += f" {best.label}; on {_lower(subject.label)} the two are within noise of each other"
     if prompt is None:
         return [f"{line}."]
     if keeping:
-        return [f"{line}, with no clear loss at {_lower(prompt.label)}."]
+        return [f"{line}, and on {_lower(prompt.label)} there is no clear loss."]
     means = [each.mean for variant in (smallest, best) if (each := variant.interval(prompt.name)) is not None]
-    return [f"{line}, but behind it at {_lower(prompt.label)}: {' against '.join(map(in_figures, means))}."]
+    return [f"{line}, but on {_lower(prompt.label)} it is behind: {' against '.join(map(in_figures, means))}."]
 
 
 def _front(grid: GridResult) -> list[str]:
@@ -173,16 +189,12 @@ def _front(grid: GridResult) -> list[str]:
     if subject is None or prompt is None:
         return []
     front = grid.front(subject, prompt)
-    if not front or len(front) == len(grid.compared):
+    if not 1 < len(front) < len(grid.compared):  # one alone is best on both, which has been said
         return []
+    many = len(front) > _MOST_NAMED
+    who = f"{len(front)} of {len(grid.compared)} variants" if many else _list([variant.label for variant in front])
     names = f"{_lower(subject.label)} and {_lower(prompt.label)}"
-    if len(front) == 1:
-        return [f"{front[0].label} is ahead of all others at both {names} on average."]
-    if len(front) > _MOST_NAMED:
-        return [f"{len(front)} of {len(grid.compared)} trade {names} against each other; the rest are beaten at both."]
-    return [
-        f"{_list([variant.label for variant in front])} trade {names} against each other; the rest are beaten at both."
-    ]
+    return [f"{who} are the best trade-offs between {names}; each of the rest is beaten on both by one of them."]
 
 
 def _aside(grid: GridResult, metric: MetricInfo | None) -> list[str]:
@@ -196,12 +208,13 @@ def _aside(grid: GridResult, metric: MetricInfo | None) -> list[str]:
     top = best.interval(metric.name)
     assert top is not None
     if worst is best or all(grid.within_noise(variant, best, metric) for variant, _ in known if variant is not best):
-        return [] if worst is best else [f"{metric.label}: no difference is larger than noise."]
-    return [f"{_directed(metric)}: {in_words(top)} for {best.label}, {in_words(interval)} for {worst.label}."]
+        return [] if worst is best else [f"{metric.label}: no difference is more than noise."]
+    ends = f"from {in_words(top)} with {best.label} to {in_words(interval)} with {worst.label}"
+    return [f"{metric.label} ({_direction(metric)}) ranges {ends}."]
 
 
-def _directed(metric: MetricInfo) -> str:
-    return f"{metric.label} ({'higher' if metric.higher_is_better else 'lower'} is better)"
+def _direction(metric: MetricInfo) -> str:
+    return f"{'higher' if metric.higher_is_better else 'lower'} is better"
 
 
 def _over_axis(grid: GridResult) -> list[str]:
@@ -215,29 +228,29 @@ def _over_axis(grid: GridResult) -> list[str]:
             continue
         ranked = sorted(found, key=lambda each: each.spread)
         same = len({len(each.scores) for each in ranked}) == 1
-        lead = f"{metric.label}, over {_count(len(ranked[0].scores), 'value') if same else 'values'} of {words}: "
+        lead = f"{metric.label} over {_count(len(ranked[0].scores), 'value') if same else 'the values'} of {words}"
         least = steadiest(found)
-        lead += f"{least.method} moves least; " if least else ""
-        lines.append(f"{lead}{'; '.join(_robustness_words(each, same) for each in ranked)}.")
+        lead += f" varies least with {least.method}" if least else ""
+        lines.append(f"{lead}: {'; '.join(_robustness_words(each, same) for each in ranked)}.")
     return lines
 
 
 def _robustness_words(each: Robustness, same: bool) -> str:
-    over = "" if same else f", over {_count(len(each.scores), 'value')},"
-    kept = f", {100 * KEPT:.0f} % as good {_between(*each.kept)}" if each.kept else ""
+    over = "" if same else f" over {_count(len(each.scores), 'value')}"
+    kept = f", at least {100 * KEPT:.0f} % of it {_between(*each.kept)}" if each.kept else ""
     failed = f", but runs failed at {_list([value_words(value) for value in each.failed])}" if each.failed else ""
     return (
-        f"{each.method}{over} is between {in_figures(each.lowest)} and {in_figures(each.highest)}"
-        f" (standard deviation {in_figures(each.deviation)}), best at {value_words(each.best_value)}{kept}{failed}"
+        f"{each.method} scores {in_figures(each.lowest)} to {in_figures(each.highest)}{over}"
+        f" (standard deviation {in_figures(each.deviation)}), its best at {value_words(each.best_value)}{kept}{failed}"
     )
 
 
 def _between(low: Any, high: Any) -> str:
-    return "only there" if low == high else f"from {value_words(low)} to {value_words(high)}"
+    return "nowhere else" if low == high else f"from {value_words(low)} to {value_words(high)}"
 
 
 def _factor(ratio: float) -> str:
-    return f"{ratio:.0f}x" if ratio >= 3 else f"{ratio:.1f}x"
+    return f"{ratio:.0f} times" if ratio >= 3 else f"{ratio:.1f} times"
 
 
 def _count(number: int, noun: str) -> str:
@@ -245,13 +258,17 @@ def _count(number: int, noun: str) -> str:
 
 
 def _subjects(number: int) -> str:
-    return "this one subject" if number == 1 else f"these {number} subjects"
+    return "on the only subject" if number == 1 else f"across {number} subjects"
 
 
 def _list(names: Sequence[str]) -> str:
     if len(names) > _MOST_NAMED:
         return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _lower(label: str) -> str:

@@ -111,15 +111,15 @@ def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) ->
 def _columns(result: GridResult) -> tuple[Column, ...]:
     scores = [Column(_head(metric), metric.meaning) for metric in result.metrics]
     subject = result.first("subject")
-    share = f"Training time to 95 % of the way to a run's own best {subject.label}" if subject else ""
-    share += ", from where the base is before it learns." if subject and result.starts(subject) else "."
+    share = f"Training time until a run has covered 95 % of the way to its own best {subject.label}" if subject else ""
+    share += ", starting from the untrained base." if subject and result.starts(subject) else "."
     return (
         *scores,
-        Column("Numbers", "Numbers in an adapter."),
-        Column("File", "Size of an adapter file."),
-        Column("Training", "Time spent in training steps."),
-        *([Column("To 95 %", share)] if _has_curves(result) else []),
-        Column("Runs", "Finished runs of those planned."),
+        Column("Parameters", "How many numbers the adapter holds."),
+        Column("File", "Size of the adapter file."),
+        Column("Training time", "Time spent in training steps."),
+        *([Column("Time to 95 %", share)] if _has_curves(result) else []),
+        Column("Runs", "Finished runs, of those planned."),
     )
 
 

@@ -136,7 +136,7 @@ def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
         "machine": facts["machine"],
         "workers": facts.get("workers", "none yet"),
         "device": facts.get("device", "none yet"),
-        "runs taken over from elsewhere": facts.get("taken_over", 0) or None,
+        "runs taken from elsewhere": facts.get("taken_over", 0) or None,
     }
     tables = [
         ("The study", study),
@@ -193,7 +193,7 @@ def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
             drawn.append(_Figure(f"{number}-chart-{index}.svg", _description(chart), chart.draw_alone(style).encode()))
         for gallery in section.pictures[:1]:
             columns = ", ".join(gallery.columns)
-            description = f"{gallery.subject}: photos first, then a row a prompt; columns: {columns}"
+            description = f"{gallery.subject}: its photos, then one row per prompt; columns: {columns}"
             drawn.append(_Figure(f"{number}-{gallery.subject}{PAGE_SUFFIX}", description, _sheet(gallery)))
     return figures
 

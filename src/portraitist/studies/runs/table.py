@@ -63,6 +63,9 @@ class RunTable:
             columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
             connection.execute(f"CREATE TABLE IF NOT EXISTS runs ({columns})")
             connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            connection.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM runs LIMIT 0"
+            )  # one of an earlier version has others
 
     def record(self, outcome: RunOutcome, finished: str | None = None) -> None:
         """Write a run's pictures, then its row; an older row of the same run is replaced.

@@ -104,7 +104,7 @@ def test_a_study_is_resumed_and_reported(base: Base, examiner: Examiner, encoder
     headings = ("target recognised", "target read", "svdiff, inverted", "SDEdit 0.5", "| accessory | removal |")
     for heading in (*headings, "| svdiff, inverted - svdiff, new noise |", "| no learning, inverted - SDEdit 0.7 |"):
         assert heading in text, heading
-    assert "| way to the answer |\n" in text, "the last column"
+    assert "| closeness to the answer |\n" in text, "the last column"
     assert f"]({grid.name})" in text
     with Image.open(grid) as image:
         assert image.format == "WEBP"
@@ -119,10 +119,10 @@ def test_the_best_is_named_with_what_is_within_noise_of_it() -> None:
         for name, values in gains.items()
     ]
     gain, error = _findings(rows, ["gain", "unchanged_error"])
-    assert gain == "- Way to the answer: best is far, 0.55 (0.53 to 0.57). Within noise of it: near."
-    assert error == "- Error where nothing changes: best is near, 0.40 (0.40 to 0.40)."
+    assert gain == "- Closeness to the answer: best with far, 0.55 (0.53 to 0.57). Within noise of it: near."
+    assert error == "- Error where nothing should change: best with near, 0.40 (0.40 to 0.40)."
     (few,) = _findings([Scored(row.name, edits[:4], row.scores[:4]) for row in rows], ["gain"])
-    assert few.endswith("With 4 edits no difference can be told from noise; that takes 6.")
+    assert few.endswith("With 4 edits, no difference can be told from noise; that takes 6 or more.")
 
 
 def test_several_processes_make_the_same_pictures(base: Base, tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: 
     base = load_base(tiny_base_folder)
     recogniser = make_recogniser("toyland-identity")
     one, two = (run_pairs(study, base, recogniser, tmp_path / str(n), workers=n) for n in (1, 2))
-    assert len(one.rows()) == 2
-    for mine, other in zip(one.rows(), two.rows(), strict=True):
+    assert len(one.results()) == 2
+    for mine, other in zip(one.results(), two.results(), strict=True):
         # Judges in other processes draw more references.
         rest = {"seconds": 0.0, "judge": other.judge, "verdicts": (), "likeness": (), "separation": ()}
         assert replace(mine, **rest) == replace(other, **rest)
@@ -108,13 +108,13 @@ def test_several_processes_make_the_same_rows(tiny_base_folder: Path, tmp_path: 
 
 def test_without_references_the_base_is_left_out(base: Base, tmp_path: Path) -> None:
     study = replace(STUDY, pairs=1, ways=("joint",), prompts=1, references=False)
-    assert [row.way for row in run_pairs(study, base, ColourRecogniser(), tmp_path).rows()] == ["joint"]
+    assert [row.way for row in run_pairs(study, base, ColourRecogniser(), tmp_path).results()] == ["joint"]
 
 
 def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = replace(STUDY, pairs=1, ways=("joint", "addition"), references=False)
     before = run_pairs(study, base, ColourRecogniser(), tmp_path)
-    kept = [(row.seconds, before.sheet(row).tobytes()) for row in before.rows()]
+    kept = [(row.seconds, before.sheet(row).tobytes()) for row in before.results()]
     monkeypatch.setitem(pair_study.JUDGING, "own halves rejected", 0.5)
     monkeypatch.setattr(
         judging.PairJudge, "judge", lambda self, pictures, sides: [Judgement("twice", 0.5, 0.0)] * len(pictures)
@@ -122,10 +122,10 @@ def test_another_judge_looks_at_the_kept_pictures(base: Base, tmp_path: Path, mo
     for name in ("train", "train_several"):
         monkeypatch.setattr(pair_study, name, lambda *args, **named: pytest.fail("trained again"))
     fewer = run_pairs(replace(study, ways=("joint",)), base, ColourRecogniser(), tmp_path)
-    assert [row.way for row in fewer.rows()] == ["joint"], "verdicts of two judges are not mixed"
+    assert [row.way for row in fewer.results()] == ["joint"], "verdicts of two judges are not mixed"
     after = run_pairs(study, base, ColourRecogniser(), tmp_path)
-    assert [set(row.verdicts) for row in after.rows()] == [{"twice"}] * 2
-    assert [(row.seconds, after.sheet(row).tobytes()) for row in after.rows()] == kept
+    assert [set(row.verdicts) for row in after.results()] == [{"twice"}] * 2
+    assert [(row.seconds, after.sheet(row).tobytes()) for row in after.results()] == kept
 
 
 def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, base: Base) -> None:
@@ -137,15 +137,15 @@ def test_another_study_does_not_go_into_the_same_folder(store: PairStudyFolder, 
 def test_the_page_names_what_it_is_of_and_shows_its_picture(store: PairStudyFolder, tmp_path: Path) -> None:
     page, picture = write_report(store, tmp_path / "multi-subject.md")
     text = page.read_text()
-    assert "2 pairs of identities" in text
-    assert "3 prompts with 1 seeds, 1 denoiser steps" in text
+    assert "2 pairs of subjects" in text
+    assert "3 prompts with 1 seeds each, 1 denoiser steps" in text
     assert "| svdiff | cut-mix-unmix |" in text
     assert f"]({picture.name})" in text
     with Image.open(picture) as image:
         assert image.format == "WEBP"
         # Photos of both, five ways and the untrained base, for a pair of each sort, under a title.
         assert image.height > 16 * 96
-    assert "samples of each subject: 2 with svdiff; a collage is half a sample" in text
+    assert "samples of each subject (2 with svdiff); a collage counts as half a" in text
     assert "| base | untrained | same class |" in text
 
 
@@ -175,9 +175,9 @@ def test_shares_gains_and_failures_are_those_of_the_rows() -> None:
     assert gain.split("|")[3].strip().startswith("+45 points (")
     assert [cell.strip()[:7] for cell in gain.split("|")[6:8]] == ["+0.40 (", "+0.50 ("]
     assert "| lora | joint | 0.50 (0.50 to 0.50) | 0.50 (0.50 to 0.50) | 0.20 (0.20 to 0.20) |" in text
-    assert "| pictures of the pair, drawn |  | 0.70 (0.70 to 0.70) |" in text
-    assert "it accepts 90% (90% to 90%) in company" in text
-    assert "80% (80% to 80%) in collages; wrongly it accepts 10% (10% to 10%) of one of them with a stranger" in text
+    assert "| drawn pictures of the pair |  | 0.70 (0.70 to 0.70) |" in text
+    assert "it accepts 90% (90% to 90%) where the two are drawn together" in text
+    assert "80% (80% to 80%) in collages; wrongly it accepts 10% (10% to 10%) of pictures of one of them with a" in text
 
 
 def test_the_best_way_of_a_method_comes_first() -> None:
@@ -185,10 +185,12 @@ def test_the_best_way_of_a_method_comes_first() -> None:
     ways: dict[Way, list[int]] = {"joint": [2] * 6, "cut-mix": [6, 7] * 3, "addition": [7, 5] * 3}
     rows = [row(pair, way, both) for way, shares in ways.items() for pair, both in enumerate(shares)]
     text = render_report(facts, rows, "grid.png")
-    assert "- lora: both are there most often by cut-mix, 65% (62% to 68%). Within noise of it: addition." in text
-    assert "- lora: they are farthest apart by cut-mix, 0.65 (0.62 to 0.68). Within noise of it: addition." in text
+    assert "- lora: most pictures of both come from cut-mix, 65% (62% to 68%). Within noise of it: addition." in text
+    assert (
+        "- lora: the two are told apart best with cut-mix, 0.65 (0.62 to 0.68). Within noise of it: addition." in text
+    )
     few = render_report(facts, [each for each in rows if each.pair < 4], "grid.png")
-    assert "With 4 pairs no difference can be told from noise; that takes 6." in few
+    assert "With 4 pairs, no difference can be told from noise; that takes 6 or more." in few
 
 
 def test_only_the_last_three_prompts_are_worded_as_collages_are() -> None:

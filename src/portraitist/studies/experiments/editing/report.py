@@ -27,8 +27,8 @@ _HEADINGS = {
     "recognised": "target recognised",
     "read": "target read",
     "identity": "identity kept",
-    "unchanged_error": "error where nothing changes",
-    "gain": "way to the answer",
+    "unchanged_error": "error where nothing should change",
+    "gain": "closeness to the answer",
 }
 _LOWER_IS_BETTER = ("unchanged_error",)
 _TILE = 96
@@ -129,9 +129,10 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, enc
     lines = [
         "# Editing one picture",
         "",
-        "Toyland's pictures are drawn, so an edit has a true answer: the same picture, drawn with one thing changed.",
+        "Toyland's pictures are drawn by a program, so every edit has a true answer: the same picture with one thing"
+        " changed.",
         f"{len(edits)} edits ({counts}) of identities that the base was not trained on; one seed each. Base:"
-        f" {study.base.name} ({study.base.fingerprint}). Learning: {recipes}. Ranges are 95 % bootstrap intervals over"
+        f" {study.base.name} ({study.base.fingerprint}). Training: {recipes}. Ranges are 95 % bootstrap intervals over"
         " edits. Written by `portraitist toyland editing`.",
         "",
         *_findings([row for row in rows if row.name in {variant.name for variant in study.variants}], shown),
@@ -140,9 +141,9 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, enc
         "",
         *(f"- {line}" for line in _explain(examiner, encoder)),
         "",
-        "## What inversion and learning bring",
+        "## What inversion and training add",
         "",
-        "Differences on the same edits; those whose interval holds zero may be none.",
+        "Differences on the same edits. Where an interval includes zero, there may be none.",
         "",
         table(["", *(_HEADINGS[name] for name in shown)], _differences(study, rows, shown)),
         *(line for name in by_kind for line in _by_kind(rows, name)),
@@ -162,8 +163,11 @@ def _findings(variants: Sequence[Scored], shown: Sequence[str]) -> list[str]:
         near = [row.name for row in variants if row is not best and _holds_zero(_difference(best, row, score))]
         words = f" Within noise of it: {'; '.join(near)}." if near else ""
         if not can_decide(found := bootstrap_interval(best.values(score))):
-            words = f" With {found.count} edits no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
-        lines.append(f"- {_HEADINGS[score].capitalize()}: best is {best.name}, {_interval(best.values(score))}.{words}")
+            few = f"With {found.count} edits, no difference can be told from noise"
+            words = f" {few}; that takes {FEWEST_SUBJECTS} or more."
+        lines.append(
+            f"- {_HEADINGS[score].capitalize()}: best with {best.name}, {_interval(best.values(score))}.{words}"
+        )
     return lines
 
 
@@ -217,11 +221,11 @@ def _explain(examiner: Examiner, encoder: Encoder) -> list[str]:
     """Say what the columns mean."""
     return [
         "Target recognised: in the region to change, the result is nearer to the true answer than to the unedited"
-        " picture; pictures of neither may be either.",
+        " picture; a picture of neither can count as either.",
         "Target read: toyland's examiner reads the scene, style or colour that was asked for"
         f" (weights {examiner.revision}).",
         f"Identity kept: cosine with the true answer, by {encoder.name} (weights {encoder.revision}).",
-        "Error where nothing changes: root mean squared, on [0, 1]; a style changes everything.",
-        "Way to the answer: 1 is the true answer, 0 as far from it as the unedited picture, in the region to change;"
-        " pixel by pixel, so another picture of what was asked for gets little.",
+        "Error where nothing should change: root mean square, on a scale of 0 to 1; a new style may change everything.",
+        "Closeness to the answer: 1 is the true answer, 0 is as far from it as the unedited picture, in the region to"
+        " change. It goes pixel by pixel, so a different picture of what was asked for scores low.",
     ]

@@ -22,10 +22,10 @@ from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide
 
 _MEANINGS = {
     "both": "both are there, each as itself, on the sides the prompt names",
-    "swapped": "both are there, but each on the side the prompt gives the other",
-    "blended": "a half resembles a mixture of the two more than either",
+    "swapped": "both are there, but on each other's sides",
+    "blended": "one half resembles a mixture of the two more than either of them",
     "twice": "one of them is there twice",
-    "replaced": "only one of them is there, beside somebody who is not like enough to the other",
+    "replaced": "one of them is there, beside somebody who does not resemble the other enough",
     "alone": "only one of them is there, and nobody else",
     "neither": "neither is there",
 }
@@ -72,41 +72,44 @@ def render_report(facts: Mapping[str, object], rows: Sequence[PairResult], pictu
     )
     parts = [
         "# Two subjects in one picture",
-        f"Base `{base['name']}` ({base['fingerprint']}). {count} pairs of identities that the base has never seen,"
-        f" {len({row.pair for row in rows if row.same_class})} of them of one class; {PHOTOS} photos each;"
-        f" {len(set(_prompts(rows, pictures)))} prompts with {pictures['seeds']} seeds, {pictures['steps']} denoiser"
-        " steps. Intervals are 95 % bootstrap intervals over pairs. Written by `portraitist toyland pairs`.",
-        f"Every way takes as many samples of each subject: {_samples(facts)}; a collage is half a sample of each of its"
-        " two. Taught together, that is twice the steps of an adapter trained apart.",
-        "A picture counts if " + _MEANINGS["both"] + ". Each half is taken for whom it resembles most: the first, the"
-        " second, a mixture of both, strangers of their classes, or nobody; and for one of the pair only if it"
-        " resembles them more than 95 % of strangers' halves do, or as much as 95 % of their own. Drawn pictures that"
-        " have been through the autoencoder say"
-        f" how far that can be trusted. Of the true pairs it accepts {right} in company (no method can be expected"
-        f" above that) and {collages} in collages; wrongly it accepts {one} of one of them with a stranger, and {two}"
-        " of two strangers.",
+        f"Base `{base['name']}` ({base['fingerprint']}). {count} pairs of subjects that the base has never seen,"
+        f" {len({row.pair for row in rows if row.same_class})} of them with both of one class; {PHOTOS} photos of"
+        f" each; {len(set(_prompts(rows, pictures)))} prompts with {pictures['seeds']} seeds each,"
+        f" {pictures['steps']} denoiser steps per picture. Intervals are 95 % bootstrap intervals over pairs. Written"
+        " by `portraitist toyland pairs`.",
+        f"Every way trains on the same number of samples of each subject ({_samples(facts)}); a collage counts as"
+        " half a sample of each of its two. Teaching both together therefore takes twice the steps of teaching one"
+        " alone.",
+        f"A picture counts if {_MEANINGS['both']}. Each half is taken for what it resembles most: the first"
+        " subject, the second, a mixture of both, a stranger of their classes, or nobody. To be taken for one of the"
+        " pair it must also resemble them more than 95 % of strangers' halves do, or as much as 95 % of their own."
+        " How far this can be trusted is measured on drawn pictures that have passed through the autoencoder. Of"
+        f" pictures of the true pairs it accepts {right} where the two are drawn together (no method can be expected"
+        f" to do better) and {collages} in collages; wrongly it accepts {one} of pictures of one of them with a"
+        f" stranger, and {two} of two strangers.",
         "\n".join(_findings(rows)),
-        "## Share of pictures with both, each as itself",
+        "## Share of pictures that show both, each as itself",
         table(
             ["method", "way", *_GROUPS, "pairs", "training, s"],
             [_share_row(method, way, chosen) for method, way, chosen in _by_way(rows)],
         ),
-        "## What is wrong with the others",
+        "## What the other pictures show",
         table(
             ["method", "way", "pairs", *VERDICTS[1:]],
             [line for method, way, chosen in _by_way(rows) for line in _failure_rows(method, way, chosen)],
         ),
         "\n".join(f"- *{verdict}*: {_MEANINGS[verdict]}" for verdict in VERDICTS[1:]),
         *(["## Gain over joint training without collages, on the same pairs", gains] if gains else []),
-        "## How like themselves, and how far apart",
-        "Where few pictures pass for both, shares tell ways apart badly; these numbers do better. *Likeness* is the"
-        " mean cosine of halves with pictures of the one who should be there, *separation* how much more that is than"
-        " with pictures of the other: nothing where both halves show the same, be it one of them or a mixture.",
+        "## Likeness and separation",
+        "Where few pictures show both, shares hardly tell the ways apart; these two scores do better. *Likeness* is the"
+        " mean cosine similarity of each half to pictures of the subject that should be there. *Separation* is how much"
+        " larger that is than the similarity to the other subject: about zero where both halves show the same, be it"
+        " one of them or a mixture.",
         table(
             ["method", "way", *(f"{name}, {group}" for name in _GRADES for group in _SORTS)],
             [
                 *(_graded_row(method, way, chosen) for method, way, chosen in _by_way(rows)),
-                ["pictures of the pair, drawn", "", *_truth_cells(rows)],
+                ["drawn pictures of the pair", "", *_truth_cells(rows)],
             ],
         ),
         f"![For one pair of each sort, photos of both and pictures of every method and way]({picture})",
@@ -130,7 +133,7 @@ def draw_grid(store: PairStudyFolder, rows: Sequence[PairResult]) -> Image.Image
             sheets.append(SheetRow(f"{token} {who.kind}: photos", photos))
         for method, way, (row,) in _by_way(chosen):
             of_first_seed = store.pictures(row)[:: store.facts["pictures"]["seeds"]]
-            label = f"{method}, {way}: {row.share:.0%}, apart {_GRADES['separation'](row):.2f}"
+            label = f"{method}, {way}: {row.share:.0%}, separation {_GRADES['separation'](row):.2f}"
             sheets.append(SheetRow(label, of_first_seed[:_SHOWN_PROMPTS]))
     return contact_sheet(sheets, title="Two subjects in one picture", tile=96)
 
@@ -151,8 +154,8 @@ def _findings(rows: Sequence[PairResult]) -> list[str]:
         shares = {way: {row.name: row.share for row in found} for way, found in ways.items()}
         apart = {way: {row.name: _GRADES["separation"](row) for row in found} for way, found in ways.items()}
         lines += [
-            f"- {method}: both are there most often by {_best_way(shares, _percent, _points)}",
-            f"- {method}: they are farthest apart by {_best_way(apart, _cosine, _signed)}",
+            f"- {method}: most pictures of both come from {_best_way(shares, _percent, _points)}",
+            f"- {method}: the two are told apart best with {_best_way(apart, _cosine, _signed)}",
         ]
     return lines
 
@@ -167,11 +170,12 @@ def _best_way(
     differences = {way: paired_difference(values[best], other) for way, other in values.items() if way != best}
     near = [way for way, gain in differences.items() if gain is not None and gain.low <= 0]
     if not can_decide(interval):
-        line += f" With {interval.count} pairs no difference can be told from noise; that takes {FEWEST_SUBJECTS}."
+        line += f" With {interval.count} pairs, no difference can be told from noise;"
+        line += f" that takes {FEWEST_SUBJECTS} or more."
     elif near:
         line += f" Within noise of it: {', '.join(near)}."
     if (gain := differences.get("joint")) is not None:
-        line += f" Over joint training without collages: {difference(gain)}."
+        line += f" Gain over joint training without collages: {difference(gain)}."
     return line
 
 
