@@ -21,7 +21,7 @@ def _photo(pictures: Tensor) -> Tensor:
 
 
 def _pencil_sketch(pictures: Tensor) -> Tensor:
-    """Draw outlines by dividing the greys by their own blurred negative (colour dodge), and shade and hatch what is dark."""
+    """Outline by dividing the greys by their own blurred negative (colour dodge); shade and hatch what is dark."""
     grey = _grey(pictures)
     outlines = (grey / (1 - _blur(1 - grey, 2.4)).clamp(min=0.05)).clamp(0, 1)
     shaded = 1 - (0.85 - grey).clamp(min=0) * (0.2 + 0.22 * _hatching(pictures.shape[-1], pictures.device))
