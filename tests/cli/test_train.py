@@ -55,6 +55,18 @@ def test_what_holds_on_to_the_class_and_what_is_missing_is_said(
     assert "photos.masks is set but" in result.output
 
 
+def test_a_run_starts_from_an_adapter(run: Run, fail: Fail, photos: Path, quick: tuple[object, ...]) -> None:
+    run("train", photos, *quick, "--set", "warmup_steps=0", "-o", "a.safetensors")
+    still = ("--learning-rate", 1e-30, "--set", "weight_decay=0", "--start", "a.safetensors")
+    run("train", photos, *quick, *still, "-o", "b.safetensors")
+    first, second = load_file("a.safetensors"), load_file("b.safetensors")
+    assert all(torch.equal(first[name], value) for name, value in second.items())
+    assert "a.safetensors" in run("inspect", "b.safetensors").stdout
+    error = fail("train", photos, *quick, "--method", "full", "--start", "a.safetensors", "-o", "c.safetensors")
+    assert "a.safetensors is a lora adapter, but this run trains full" in error
+    assert "does not exist; name the adapter file" in fail("train", photos, *quick, "--start", "no.safetensors")
+
+
 def test_the_file_is_named_after_the_photos(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
     run("train", photos, *quick)
     assert Path("cat-9d39d7.safetensors").is_file()

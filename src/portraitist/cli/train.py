@@ -56,6 +56,10 @@ def train(
     prior: Annotated[
         bool | None, typer.Option("--prior/--no-prior", help="Use prior preservation with generated class images.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Start from this adapter, of the same method, settings and layers, instead of from scratch."),
+    ] = None,
     fit: Annotated[str, typer.Option(help="How to make photos square: crop, or pad with white.")] = "crop",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing adapter file.")] = False,
@@ -81,6 +85,7 @@ def train(
         method=method,
         recipe=recipe,
         settings=overrides,
+        start=start,
         fit=fit,
         output=output,
         resume=resume,

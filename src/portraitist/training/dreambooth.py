@@ -22,6 +22,7 @@ from portraitist.training.inputs.latents import Latents
 from portraitist.training.loop.loop import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe
+from portraitist.training.starting import start_identity
 
 
 def parameter_groups(base: Base, adapter: Adapter, recipe: Recipe) -> list[ParameterGroup]:
@@ -156,6 +157,7 @@ class DreamBoothTask:
         return {
             "task": "dreambooth",
             **base_identity(self.base),
+            **start_identity(self.adapter),
             "processes": self.processes.count,
             "prompt": self.prompt,
             "class_prompt": self.class_prompt,

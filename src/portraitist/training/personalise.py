@@ -14,6 +14,7 @@ from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload
 from portraitist.training.outputs import check_output, run_folder
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.watching.judging import Encoders, Samples
 
@@ -26,6 +27,7 @@ def train(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
     encoders: Encoders | None = None,
 ) -> Adapter:
@@ -38,6 +40,8 @@ def train(
         output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
         resume: Continue an interrupted run of the same settings.
         overwrite: Replace an adapter file or an interrupted run that is there.
+        start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
+            and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
         encoders: What judges drawn pictures while a recipe watches; those the recipe names when not given.
 
@@ -50,6 +54,8 @@ def train(
         raise BadConfig("cut_mix and unmix_weight need several subjects; set both to 0 for a single one")
     output = check_output(output, resume, overwrite)
     adapter = new_adapter(base, subject, recipe)
+    if start is not None:
+        start_from(adapter, start, base)
     require_room(output, adapter)
     folder = run_folder(output) if output is not None else None
     journal = open_journal(recipe, folder)

@@ -20,6 +20,7 @@ from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.loop import Callback
 from portraitist.training.outputs import check_output
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.starting import start_from
 
 # A mirror image is another picture, and there is no class to hold on to (lambda = 0 in the paper).
 _SINGLE = {"prior": "none", "mirror": False}
@@ -64,6 +65,7 @@ def teach_picture(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Adapter:
     """Teach a base one picture and the prompt that describes it.
@@ -76,6 +78,8 @@ def teach_picture(
         output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
         resume: Continue an interrupted run of the same settings.
         overwrite: Replace an adapter file or an interrupted run that is there.
+        start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
+            and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
 
     Raises:
@@ -88,6 +92,8 @@ def teach_picture(
     output = check_output(output, resume, overwrite)
     adapter = blank_adapter(base, recipe, recipe.method_config)
     adapter.provenance.facts["source_prompt"] = prompt
+    if start is not None:
+        start_from(adapter, start, base)
     require_room(output, adapter)
     task = DreamBoothTask(base, adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
     return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description="learning the picture")

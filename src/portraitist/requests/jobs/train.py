@@ -109,6 +109,7 @@ class TrainJob(Job[TrainPlan, Trained]):
             "output": self.file,
             "resume": self.request.resume,
             "overwrite": self.request.overwrite,
+            "start": self.request.start,
             "callbacks": [lambda step: handle.report("training", step, steps)],
         }
         with resumable(self.file, steps):

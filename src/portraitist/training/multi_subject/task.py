@@ -32,6 +32,7 @@ from portraitist.training.multi_subject.cut_mix import (
 )
 from portraitist.training.multi_subject.unmix import MixedSample, UnmixLoss
 from portraitist.training.recipes import Recipe
+from portraitist.training.starting import start_identity
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import phrase_positions
 from portraitist.training.watching.judging import Awake
@@ -124,6 +125,7 @@ class MultiSubjectTask:
         return {
             "task": "several subjects",
             **base_identity(self.base),
+            **start_identity(self.adapter),
             "processes": self.processes.count,
             "subjects": [
                 {

@@ -21,6 +21,7 @@ from portraitist.training.multi_subject.task import MultiSubjectTask, collage_wo
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
 from portraitist.training.outputs import check_output, run_folder
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
 from portraitist.training.watching.judging import Samples
@@ -34,6 +35,7 @@ def train_several(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Adapter:
     """Teach a base several subjects in one adapter.
@@ -46,6 +48,8 @@ def train_several(
         output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
         resume: Continue an interrupted run of the same settings.
         overwrite: Replace an adapter file or an interrupted run that is there.
+        start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
+            and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
 
     Returns:
@@ -63,6 +67,8 @@ def train_several(
         collage_words(base, recipe, subjects)
     output = check_output(output, resume, overwrite)
     adapter = _blank(base, subjects, recipe)
+    if start is not None:
+        start_from(adapter, start, base)
     require_room(output, adapter)
     unmix = _unmix_loss(base, recipe, subjects)
     task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
