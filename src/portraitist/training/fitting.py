@@ -13,7 +13,7 @@ from portraitist.errors import TrainingDiverged
 from portraitist.files import require_writable
 from portraitist.training.loop.contracts import Watch
 from portraitist.training.loop.journal import Journal
-from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Outcome, Task
+from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Outcome, Stop, Task
 from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload, checkpointed
 from portraitist.training.outputs import SUFFIX, remove_run, run_folder
@@ -41,6 +41,7 @@ def fit(
     *,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
     description: str = "training",
     watch: Watch | None = None,
     journal: Journal | None = None,
@@ -54,7 +55,14 @@ def fit(
         task.attached(attachment)
         journal = journal or open_journal(recipe, folder)
         loop = Loop(
-            task, loop_config(recipe, base), folder, callbacks, description=description, journal=journal, watch=watch
+            task,
+            loop_config(recipe, base),
+            folder,
+            callbacks,
+            description=description,
+            journal=journal,
+            watch=watch,
+            stop=stop,
         )
         with checkpointed(base, recipe.memory), offload.away() if offload else nullcontext():
             outcome = loop.run(resume=resume)

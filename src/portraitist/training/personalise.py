@@ -9,7 +9,7 @@ from portraitist.errors import BadConfig
 from portraitist.training.assembling import dreambooth_task, subject_watch
 from portraitist.training.blank_adapters import new_adapter
 from portraitist.training.fitting import fit, open_journal, require_room
-from portraitist.training.loop.loop import Callback
+from portraitist.training.loop.loop import Callback, Stop
 from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload
 from portraitist.training.outputs import check_output, run_folder
@@ -29,6 +29,7 @@ def train(
     overwrite: bool = False,
     start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
     encoders: Encoders | None = None,
 ) -> Adapter:
     """Teach a base a subject.
@@ -43,6 +44,7 @@ def train(
         start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
             and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
+        stop: Set from elsewhere, it ends the run after the step in hand with a checkpoint, as Ctrl-C does.
         encoders: What judges drawn pictures while a recipe watches; those the recipe names when not given.
 
     Returns:
@@ -73,6 +75,7 @@ def train(
         output,
         resume=resume,
         callbacks=callbacks,
+        stop=stop,
         description=f"teaching {subject.token}",
         watch=watch,
         journal=journal,

@@ -17,7 +17,7 @@ from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.fitting import fit, require_room
 from portraitist.training.inputs.latents import encode
-from portraitist.training.loop.loop import Callback
+from portraitist.training.loop.loop import Callback, Stop
 from portraitist.training.outputs import check_output
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.starting import start_from
@@ -67,6 +67,7 @@ def teach_picture(
     overwrite: bool = False,
     start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
 ) -> Adapter:
     """Teach a base one picture and the prompt that describes it.
 
@@ -81,6 +82,7 @@ def teach_picture(
         start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
             and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
+        stop: Set from elsewhere, it ends the run after the step in hand with a checkpoint, as Ctrl-C does.
 
     Raises:
         BadConfig: If the prompt is empty or the recipe is not for single pictures.
@@ -96,4 +98,6 @@ def teach_picture(
         start_from(adapter, start, base)
     require_room(output, adapter)
     task = DreamBoothTask(base, adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
-    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description="learning the picture")
+    return fit(
+        base, task, recipe, output, resume=resume, callbacks=callbacks, stop=stop, description="learning the picture"
+    )

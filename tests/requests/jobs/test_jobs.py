@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from portraitist.adapters import load_adapter
@@ -48,13 +49,25 @@ def test_a_training_run_is_planned_run_and_told_of(tiny_base_folder: Path, tmp_p
     assert Trained.from_json(trained.to_json()) == trained
 
 
-def test_a_training_run_is_stopped_and_can_be_asked_again(tiny_base_folder: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_keeps_its_checkpoint_and_is_finished_by_resuming(
+    tiny_base_folder: Path, tmp_path: Path
+) -> None:
+    through = TrainJob(ask_to_train(tiny_base_folder, tmp_path / "through")).run()
     handle = Handle(lambda progress: handle.stop() if progress.done == 2 else None)
     request = ask_to_train(tiny_base_folder, tmp_path)
-    with pytest.raises(TrainingInterrupted, match="stopped after step 2 of 3"):
+    with pytest.raises(TrainingInterrupted, match=r"stopped after step 2 of 3; the checkpoint is in .*cat.safetensors"):
         TrainJob(request).run(handle)
     assert not request.file.exists()
-    assert TrainJob(request).run().steps == 3
+    heard: list[Progress] = []
+    resumed = TrainJob(request.model_copy(update={"resume": True})).run(Handle(heard.append))
+    assert [each.done for each in heard] == [3], "what was done is not done again"
+    values, found = (load_adapter(trained.file).named_parameters() for trained in (through, resumed))
+    assert all(torch.equal(value, found[name]) for name, value in values.items())
+
+
+def test_a_stop_in_the_last_step_changes_nothing(tiny_base_folder: Path, tmp_path: Path) -> None:
+    handle = Handle(lambda progress: handle.stop() if progress.done == 3 else None)
+    assert TrainJob(ask_to_train(tiny_base_folder, tmp_path)).run(handle).steps == 3
 
 
 def test_pictures_are_planned_made_and_stopped(tiny_base_folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.jobs.job import Job
 from portraitist.requests.jobs.opening import open_base
-from portraitist.requests.jobs.stopping import resumable
 from portraitist.requests.train import TrainRequest
 from portraitist.requests.value import Value
 from portraitist.training.inputs.companions import missing_companions
@@ -102,7 +101,7 @@ class TrainJob(Job[TrainPlan, Trained]):
         """Teach the base, write the adapter's file, and return what came of it.
 
         Raises:
-            TrainingInterrupted: If the handle asked to stop, or on Ctrl-C.
+            TrainingInterrupted: If the handle asked to stop, or on Ctrl-C; resuming the request finishes it.
         """
         handle, recipe, steps = handle or Handle(), self.plan.recipe, self.plan.recipe.steps
         options: dict[str, Any] = {
@@ -110,13 +109,13 @@ class TrainJob(Job[TrainPlan, Trained]):
             "resume": self.request.resume,
             "overwrite": self.request.overwrite,
             "start": self.request.start,
-            "callbacks": [lambda step: handle.report("training", step, steps)],
+            "callbacks": [lambda step: handle.tell("training", step, steps)],
+            "stop": handle.stopping,
         }
-        with resumable(self.file, steps):
-            if len(self.subjects) == 1:
-                adapter = train(self.base, self.subjects[0], recipe, **options)
-            else:
-                adapter = train_several(self.base, self.subjects, recipe, **options)
+        if len(self.subjects) == 1:
+            adapter = train(self.base, self.subjects[0], recipe, **options)
+        else:
+            adapter = train_several(self.base, self.subjects, recipe, **options)
         return self._outcome(adapter)
 
     def _advise(self, subject: Subject, recipe: Recipe) -> list[Advice]:

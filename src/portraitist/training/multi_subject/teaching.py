@@ -14,7 +14,7 @@ from portraitist.errors import BadConfig
 from portraitist.training.blank_adapters import blank_adapter, fill_placeholders
 from portraitist.training.fitting import fit, require_room
 from portraitist.training.inputs.latents import encode
-from portraitist.training.loop.loop import Callback
+from portraitist.training.loop.loop import Callback, Stop
 from portraitist.training.memory import Offload
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY, WORDINGS, pair_prompt
 from portraitist.training.multi_subject.task import MultiSubjectTask, collage_words, gather
@@ -37,6 +37,7 @@ def train_several(
     overwrite: bool = False,
     start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
 ) -> Adapter:
     """Teach a base several subjects in one adapter.
 
@@ -51,6 +52,7 @@ def train_several(
         start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
             and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
+        stop: Set from elsewhere, it ends the run after the step in hand with a checkpoint, as Ctrl-C does.
 
     Returns:
         The trained adapter.
@@ -83,6 +85,7 @@ def train_several(
         output,
         resume=resume,
         callbacks=callbacks,
+        stop=stop,
         description=f"teaching {' and '.join(subject.token for subject in subjects)}",
         offload=offload,
     )
