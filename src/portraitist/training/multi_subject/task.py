@@ -15,11 +15,11 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.training.dreambooth import base_identity, denoising_errors, parameter_groups
+from portraitist.training.denoising import adapter_groups, denoising_errors, run_identity
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents, encode
 from portraitist.training.inputs.priors import prior_images
-from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.multi_subject.cut_mix import (
     WORDINGS,
@@ -32,7 +32,6 @@ from portraitist.training.multi_subject.cut_mix import (
 )
 from portraitist.training.multi_subject.unmix import MixedSample, UnmixLoss
 from portraitist.training.recipes import Recipe
-from portraitist.training.starting import start_identity
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import phrase_positions
 from portraitist.training.watching.judging import Awake
@@ -117,16 +116,13 @@ class MultiSubjectTask:
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""
-        return parameter_groups(self.base, self.adapter, self.recipe)
+        return adapter_groups(self.base, self.adapter, self.recipe)
 
     def identity(self) -> dict[str, Any]:
         """Return the recipe, the subjects and their photos' content."""
-        recipe = self.recipe.model_dump(mode="json")
         return {
             "task": "several subjects",
-            **base_identity(self.base),
-            **start_identity(self.adapter),
-            "processes": self.processes.count,
+            **run_identity(self.base, self.adapter, self.processes),
             "subjects": [
                 {
                     "name": one.name,
@@ -136,7 +132,7 @@ class MultiSubjectTask:
                 }
                 for one in self.material
             ],
-            "recipe": {name: value for name, value in recipe.items() if name != "log"},
+            "recipe": self.recipe.decisive(),
         }
 
     def after_step(self) -> None:
@@ -146,7 +142,7 @@ class MultiSubjectTask:
         """Denoise photos and collages, and class images and their collages when the prior is preserved."""
         recipe = self.recipe
         size, index = recipe.batch_size * self.processes.count, step * recipe.accumulate + micro_step
-        draws, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
+        generator, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
         counts = [len(one.photos) for one in self.material]
         samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(size)]
         mine = samples[self.processes.rows(recipe.batch_size)]
@@ -156,14 +152,14 @@ class MultiSubjectTask:
             shown += [self.class_image(sample) for sample in samples]
             prompts += [self.class_prompt(sample) for sample in mine]
             rows = torch.cat([rows, size + rows])
-        latents = torch.cat([one.draw(np.zeros(1, int), draws) for one in shown])
+        latents = torch.cat([one.draw(np.zeros(1, int), generator) for one in shown])
         framings = [framing for row in rows for framing in shown[row].framings]
         conditions = self.prompts.encode(prompts)
         if self.unmix is None:
-            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, generator, rows=rows)
             return self._losses(errors, None)
         with self.unmix.watch(self._mixed(mine)) as loss:
-            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, generator, rows=rows)
         # The mean over the collages of all processes, of which this one may have more or less than its share.
         share = self.processes.count * len(self._mixed(mine)) / max(1, len(self._mixed(samples)))
         return self._losses(errors, share * loss())

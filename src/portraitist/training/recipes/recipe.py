@@ -96,6 +96,10 @@ class Recipe(BaseModel):
     log: LogSettings = Field(LogSettings(), description="what a run leaves behind")
     seed: int = Field(0, description="seed of everything random in the run")
 
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that decide what a run learns, as JSON holds them: all but what it leaves behind."""
+        return self.model_dump(mode="json", exclude={"log"})
+
     def replace(self, overrides: Mapping[str, Any]) -> "Recipe":
         """Return a recipe with other values; settings in groups are merged.
 

@@ -15,7 +15,7 @@ from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_co
 from portraitist.generation import SamplingConfig, generate
 from portraitist.generation.sheets import caption_sheet
 from portraitist.randomness import torch_generator
-from portraitist.training.dreambooth import denoising_errors
+from portraitist.training.denoising import denoising_errors
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents
 from portraitist.training.memory import decoding_singly, pictures_at_once
