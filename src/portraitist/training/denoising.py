@@ -47,6 +47,11 @@ class RateSettings(Protocol):
         """Decoupled weight decay of all."""
 
 
+def trains_text(base: Base, adapter: Adapter) -> bool:
+    """Say whether an adapter changes a text encoder, so that prompts are encoded anew in every step."""
+    return any(name in base.family.text_encoders for name in adapter.components())
+
+
 def adapter_groups(base: Base, adapter: Adapter, settings: RateSettings) -> list[ParameterGroup]:
     """Return an adapter's parameters, in groups of one learning rate each."""
     by_rate: dict[float, dict[str, nn.Parameter]] = {}

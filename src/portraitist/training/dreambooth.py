@@ -23,6 +23,7 @@ from portraitist.training.denoising import (
     loss_weights,
     predict_noised,
     run_identity,
+    trains_text,
 )
 from portraitist.training.inputs.cache import content_key
 from portraitist.training.inputs.conditions import PromptBook
@@ -59,7 +60,7 @@ class DreamBoothTask:
         self.prompt, self.class_prompt = prompt, class_prompt
         self.photos = (photos,) if isinstance(photos, Latents) else tuple(photos)
         self.prior = prior
-        self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        self.trains_text = trains_text(base, adapter)
         self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
         self.attachment: Attachment | None = None

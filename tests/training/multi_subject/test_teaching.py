@@ -15,10 +15,10 @@ from portraitist.adapters import attached, load_adapter
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, TrainingInterrupted
+from portraitist.training import fitting
 from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.processes import Processes
-from portraitist.training.multi_subject import teaching
 from portraitist.training.multi_subject.cut_mix import Draw, collage
 from portraitist.training.multi_subject.task import MultiSubjectTask, gather
 from portraitist.training.multi_subject.teaching import check_subjects, train_several, with_cut_mix
@@ -171,6 +171,9 @@ def test_subjects_that_cannot_be_told_apart_are_refused(
     [
         ({"unmix_weight": 0.1}, "Unmix loss needs collages"),
         ({"cut_mix": 0.5, "unmix_weight": 0.1, "unmix_layers": ["nothing.*"]}, "no cross-attention layer of"),
+        ({"watch": {"every": 5}}, "watch.every=5 works with one subject only"),
+        ({"photos": {"masks": True}}, "photos.masks=True works with one subject only"),
+        ({"prior": "base"}, "prior=base works with one subject only"),
         ({"cut_mix": 0.5, "prompt": "very " * 30 + "{}"}, "'sks' is not among the first 24 tokens of the prompt"),
     ],
 )
@@ -231,8 +234,8 @@ def test_the_text_encoder_and_autoencoder_are_put_away(
     base: Base, pair: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[Any] = []
-    real = teaching.Offload
-    monkeypatch.setattr(teaching, "Offload", lambda *args: kept.append(real(*args)) or kept[0])
+    real = fitting.Offload
+    monkeypatch.setattr(fitting, "Offload", lambda *args: kept.append(real(*args)) or kept[0])
     settings = with_cut_mix(recipe(base, layers="UNet-CA-KV", memory={"offload": True}))
     away = []
     train_several(base, pair, settings, callbacks=[lambda step: away.append(kept[0]._is_away)])
@@ -248,7 +251,7 @@ def test_what_a_run_leaves_behind_does_not_make_it_another(base: Base, pair: lis
 def test_one_subject_is_not_several(base: Base, pair: list[Subject]) -> None:
     with pytest.raises(BadConfig, match="two or more subjects, not 1"):
         check_subjects(base, pair[:1])
-    with pytest.raises(BadConfig, match="need several subjects"):
+    with pytest.raises(BadConfig, match=r"cut_mix=0\.6 needs several subjects; leave it out"):
         train(base, pair[0], with_cut_mix(recipe(base)))
 
 

@@ -140,7 +140,7 @@ def test_bases_of_every_family_are_planned(kind: str, clip_tokenizer: CLIPTokeni
     plan = make_plan(str(folder), "lora", {"steps": 2, "prior": "none", "batch_size": 1}, 5)
     loaded = load_base(folder)
     subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=loaded.family.resolution)
-    adapter = new_adapter(loaded, subject, plan.recipe)
+    adapter = new_adapter(loaded, [subject], plan.recipe)
     assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.memory.peak > plan.memory.base > 0
 

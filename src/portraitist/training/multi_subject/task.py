@@ -15,7 +15,7 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.training.denoising import adapter_groups, denoising_errors, run_identity
+from portraitist.training.denoising import adapter_groups, denoising_errors, run_identity, trains_text
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents, encode
 from portraitist.training.inputs.priors import prior_images
@@ -79,8 +79,13 @@ def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
 class MultiSubjectTask:
     """Fine-tune an adapter on several subjects. The adapter must be attached to the base already.
 
-    Attributes:
-        awake: Brings the autoencoder back to the device for a while, for collages.
+    Args:
+        base: The base.
+        adapter: The adapter.
+        recipe: How to train it.
+        material: The subjects' photos and class images.
+        unmix: The loss that keeps subjects in collages apart; None for none.
+        awake: Brings the autoencoder back to the device for a while, to encode a collage.
     """
 
     def __init__(
@@ -90,14 +95,13 @@ class MultiSubjectTask:
         recipe: Recipe,
         material: Sequence[Material],
         unmix: UnmixLoss | None = None,
+        awake: Awake = nullcontext,
     ) -> None:
         self.base, self.adapter, self.recipe = base, adapter, recipe
-        self.material, self.unmix = tuple(material), unmix
-        self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        self.material, self.unmix, self.awake = tuple(material), unmix, awake
+        self.trains_text = trains_text(base, adapter)
         self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
-        # Brings the autoencoder back for a collage, where it is put away.
-        self.awake: Awake = nullcontext
         subjects = [one.subject for one in material]
         self._words = {} if unmix is None else collage_words(base, recipe, subjects)
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()

@@ -1,7 +1,8 @@
 """A recipe: everything that decides a training run, from a named file, a file of the user's, and overrides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,10 @@ from portraitist.training.recipes.shipped import list_recipes, recipe_text
 
 # Values of method settings that mean tokens known only with the base and the subject.
 PLACEHOLDERS = ("{token}", "{class}")
+
+# Settings that need the photos of one subject, and those that need several subjects.
+FOR_ONE_SUBJECT = ("watch.every", "photos.crops", "photos.buckets", "photos.captions", "photos.masks")
+FOR_SEVERAL_SUBJECTS = ("cut_mix", "unmix_weight")
 
 PriorKind = Literal["none", "generated", "given", "base"]
 Precision = Literal["no", "bf16", "fp16"]
@@ -99,6 +104,21 @@ class Recipe(BaseModel):
     def decisive(self) -> dict[str, Any]:
         """Return the settings that decide what a run learns, as JSON holds them: all but what it leaves behind."""
         return self.model_dump(mode="json", exclude={"log"})
+
+    def refuse(self, names: Sequence[str], reason: str) -> None:
+        """Refuse settings that a way of training has no use for, rather than passing over them.
+
+        Args:
+            names: Settings that are off when 0, false or ``none``; dotted in groups.
+            reason: Why they have no effect, e.g. ``needs several subjects``.
+
+        Raises:
+            BadConfig: Naming the first that is on.
+        """
+        for name in names:
+            value: Any = reduce(getattr, name.split("."), self)
+            if value and value != "none":
+                raise BadConfig(f"{name}={value} {reason}; leave it out")
 
     def replace(self, overrides: Mapping[str, Any]) -> "Recipe":
         """Return a recipe with other values; settings in groups are merged.

@@ -149,20 +149,36 @@ def draw(base: Base, recipe: Recipe, prompts: Sequence[str], steps: int) -> list
     return [picture.image for picture in pictures]
 
 
-class Samples:
-    """A callback that draws a sheet of pictures of all subjects into the run's folder now and then."""
+def sheet_prompts(subjects: Sequence[Subject], recipe: Recipe) -> list[str]:
+    """Return what a recipe's sheets of sample pictures show of subjects."""
+    return [subject.prompt(prompt) for subject in subjects for prompt in recipe.log.sample_prompts]
 
-    def __init__(self, base: Base, subjects: Sequence[Subject], recipe: Recipe, folder: Path, awake: Awake) -> None:
-        self.base, self.recipe, self.folder, self.awake = base, recipe, folder, awake
-        self.captions = [subject.prompt(prompt) for subject in subjects for prompt in recipe.log.sample_prompts]
+
+class SampleSheets:
+    """A callback that puts a sheet of sample pictures into the run's folder now and then.
+
+    Args:
+        base: The base, with the adapter attached.
+        prompts: What the pictures show.
+        recipe: How often, and how they are sampled.
+        folder: The run's folder.
+        awake: Brings what sampling needs back to the device for a while.
+        averaged: Puts the averaged parameters in place for a while, where an average is kept.
+    """
+
+    def __init__(
+        self, base: Base, prompts: Sequence[str], recipe: Recipe, folder: Path, awake: Awake, averaged: Awake
+    ) -> None:
+        self.base, self.prompts, self.recipe, self.folder = base, prompts, recipe, folder
+        self.awake, self.averaged = awake, averaged
 
     def __call__(self, step: int) -> None:
-        """Draw, if it is time."""
+        """Sample, if it is time."""
         log = self.recipe.log
         if step % log.samples_every:
             return
-        with self.awake(), torch.no_grad():
-            images = draw(self.base, self.recipe, self.captions, log.sampling_steps)
+        with self.awake(), self.averaged(), torch.no_grad():
+            images = draw(self.base, self.recipe, self.prompts, log.sampling_steps)
         self.folder.mkdir(parents=True, exist_ok=True)
-        sheet = caption_sheet(list(zip(images, self.captions, strict=True)))
+        sheet = caption_sheet(list(zip(images, self.prompts, strict=True)))
         sheet.save(self.folder / f"samples-{step:06d}.png")
