@@ -175,7 +175,7 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
         (("--set", "method_config.rank=0"), "rank must be at least 1"),
         (("--set", "method_config=3"), "method_config must contain"),
-        (("--set", "layers=nowhere"), "no layer set is named 'nowhere'"),
+        (("--set", "layers=nowhere"), "has no layer set named 'nowhere'"),
         (("--set", "layers=unet.nowhere.*"), "no adaptable layer matches"),
         (("--set", "prompt=a photo"), "must contain {} exactly once"),
         (("--set", "schedule=zigzag"), "schedule: Input should be 'constant'"),
@@ -256,7 +256,7 @@ def test_an_interrupted_run_is_continued_to_the_same_result(
     assert not Path("broken.safetensors").exists()
 
     assert "holds an interrupted run; continue it with --resume" in fail(*broken)
-    assert "holds another run: task.recipe.seed is 0 there and 7 here" in fail(*broken, "--resume", "--seed", 7)
+    assert "holds another run: task.recipe.seed was 0 and is 7 now" in fail(*broken, "--resume", "--seed", 7)
     run(*broken, "--resume")
     assert not log.parent.exists()
     first, second = load_file("whole.safetensors"), load_file("broken.safetensors")

@@ -90,7 +90,7 @@ def test_a_run_is_resumed_from_its_own_start_only(base: Base, cat: Subject, file
 
     with pytest.raises(TrainingInterrupted):
         train(base, cat, settings, output=output, start=file, callbacks=[interrupt])
-    with pytest.raises(BadConfig, match=r"holds another run: task.start is '\w+' there and None here"):
+    with pytest.raises(BadConfig, match=r"holds another run: task.start was '\w+' and is None now"):
         train(base, cat, settings, output=output, resume=True)
     other = load_adapter(file)
     next(iter(other.named_parameters().values())).data += 1

@@ -31,7 +31,7 @@ from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject
-from portraitist.training.watching.judging import Encoders, draw
+from portraitist.training.watching.judging import Encoders, sample_pictures
 
 SIZE = 32
 
@@ -259,7 +259,7 @@ def test_sheets_show_the_averaged_adapter_that_is_kept(base: Base, folder: Path,
     averaged = teach(base, folder, output, steps=3, average_decay=0.99, learning_rate=0.1, warmup_steps=0, log=log)
     settings = recipe(base, 3)
     with attached(base.components, averaged):
-        shown = draw(base, settings, ["a photo of a sks cat"], 2)
+        shown = sample_pictures(base, settings, ["a photo of a sks cat"], 2)
     with Image.open(run_folder(output) / "samples-000003.png") as sheet:
         assert np.array_equal(np.asarray(sheet), np.asarray(caption_sheet([(shown[0], "a photo of a sks cat")])))
 
@@ -398,5 +398,5 @@ def test_masks_are_cut_like_their_photos_and_wrong_ones_refused(folder: Path, ba
 
 
 def test_a_photo_held_out_is_not_trained_on(base: Base, folder: Path) -> None:
-    with pytest.raises(BadConfig, match="leaves none of 5 photos"):
+    with pytest.raises(BadConfig, match="of 5 photos leaves none to train on"):
         teach(base, folder, watch={"every": 1, "held_out": 5})

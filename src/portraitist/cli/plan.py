@@ -74,5 +74,5 @@ def _show(made: "Plan", photos: int) -> None:
 
 
 def _where(memory: "Memory") -> str:
-    places = {"a step": memory.step, "encoding the photos": memory.encoding, "drawing pictures": memory.drawing}
+    places = {"a step": memory.step, "encoding the photos": memory.encoding, "sampling pictures": memory.sampling}
     return max(places, key=places.__getitem__)

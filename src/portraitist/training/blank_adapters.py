@@ -16,14 +16,14 @@ def new_adapter(base: Base, subjects: Sequence[Subject], recipe: Recipe) -> Adap
     """Create the untrained adapter of a run on one subject, or on several, with its metadata."""
     adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, _placeholders(base, subjects)))
     facts = adapter.provenance.facts
-    described = [{"name": each.name, "class": each.class_noun, "token": each.token} for each in subjects]
+    described = [{"name": subject.name, "class": subject.class_noun, "token": subject.token} for subject in subjects]
     facts.update({"subject": described[0]} if len(subjects) == 1 else {"subjects": described})
-    facts["trigger"] = ", ".join(f"{each.token} {each.class_noun}" for each in subjects)
+    facts["trigger"] = ", ".join(f"{subject.token} {subject.class_noun}" for subject in subjects)
     return adapter
 
 
 def _placeholders(base: Base, subjects: Sequence[Subject]) -> dict[str, tuple[int, ...]]:
-    """Return the token ids of the subjects' words; of several subjects one token and one class token each."""
+    """Return the token ids of the subjects' words; of several subjects one token and one class token subject."""
     tokens = [base.family.token_ids(subject.token) for subject in subjects]
     nouns = [base.family.token_ids(subject.class_noun) for subject in subjects]
     if len(subjects) == 1:
@@ -59,7 +59,7 @@ def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]
     patterns: list[str] = []
     for name in [layers] if isinstance(layers, str) else layers:
         if name not in sets and not ("." in name or "*" in name):
-            raise BadConfig(f"no layer set is named {name!r} for {base.name}; there are: {', '.join(sets)}")
+            raise BadConfig(f"{base.name} has no layer set named {name!r}; it has {', '.join(sets)}")
         patterns += sets.get(name, (name,))
     return tuple(patterns)
 

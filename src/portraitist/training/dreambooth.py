@@ -103,11 +103,11 @@ class DreamBoothTask:
         size, total = recipe.batch_size, recipe.batch_size * self.processes.count
         mine = range(total)[self.processes.rows(size)]
         generator = torch_generator(recipe.seed, "noise", index)
-        bucket, chosen = self._draw_photos(index, total)
-        latents = bucket.draw(chosen, generator)
-        weights = None if bucket.weights is None else bucket.weights[torch.from_numpy(chosen)]
-        framings = [bucket.framings[chosen[row]] for row in mine]
-        prompts = [bucket.prompts[chosen[row]] if bucket.prompts else self.prompt for row in mine]
+        bucket, indices = self._draw_photos(index, total)
+        latents = bucket.draw(indices, generator)
+        weights = None if bucket.weights is None else bucket.weights[torch.from_numpy(indices)]
+        framings = [bucket.framings[indices[row]] for row in mine]
+        prompts = [bucket.prompts[indices[row]] if bucket.prompts else self.prompt for row in mine]
         if self.prior is None:
             rows = torch.tensor(mine)
             conditions = self.prompts.encode(prompts)
@@ -150,9 +150,9 @@ class DreamBoothTask:
         assert self.prior is not None
         recipe, total = self.recipe, len(latents)
         mine = range(total)[self.processes.rows(recipe.batch_size)]
-        chosen = epoch_order(len(self.prior), recipe.seed, "prior", index * total, total)
-        class_latents = self.prior.draw(chosen, generator)
-        class_framings = [self.prior.framings[chosen[row]] for row in mine]
+        indices = epoch_order(len(self.prior), recipe.seed, "prior", index * total, total)
+        class_latents = self.prior.draw(indices, generator)
+        class_framings = [self.prior.framings[indices[row]] for row in mine]
         class_prompts = [self.class_prompt] * len(mine)
         rows = torch.tensor(mine)
         if class_latents.shape == latents.shape:
@@ -186,7 +186,7 @@ class DreamBoothTask:
         base's prediction takes the place of the noise. Our own arrangement of a known idea.
         """
         if self.attachment is None:
-            raise BadConfig("a prior of the base itself needs the attachment, to switch the adapter off")
+            raise BadConfig("prior=base compares with the adapter switched off; call attached() before the first step")
         base, generator = self.base, torch_generator(self.recipe.seed, "prior noise", index)
         noise, timesteps = (drawn[rows] for drawn in draw_noise(base, self.recipe, latents, generator))
         latents, prompts = latents[rows], [self.class_prompt] * len(rows)

@@ -133,7 +133,7 @@ class Run:
         if Processes.current().is_first:
             self.adapter.provenance.facts["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
             save_adapter(self.adapter, file)
-        return TrainingDiverged(error.step, error.what, f"the adapter as it was after step {step} is in {file}")
+        return TrainingDiverged(error.step, error.what, f"the adapter from step {step} is in {file}")
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

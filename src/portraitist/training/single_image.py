@@ -46,10 +46,10 @@ def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | 
         BadConfig: If the method teaches a word, which an edit has not, or a setting is wrong or has no effect.
     """
     recipe = load_recipe(method, base.name, base.family.name)
-    given = {**_SINGLE, "steps": min(math.ceil(_SHARE_OF_STEPS * recipe.steps), _MOST_STEPS), **(overrides or {})}
+    settings = {**_SINGLE, "steps": min(math.ceil(_SHARE_OF_STEPS * recipe.steps), _MOST_STEPS), **(overrides or {})}
     if isinstance(recipe.layers, str):
-        given = {"layers": recipe.layers.removesuffix(_WITH_TEXT), **given}
-    recipe = recipe.replace(given)
+        settings = {"layers": recipe.layers.removesuffix(_WITH_TEXT), **settings}
+    recipe = recipe.replace(settings)
     _check_recipe(recipe)
     return recipe
 

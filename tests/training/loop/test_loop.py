@@ -150,7 +150,7 @@ def test_without_resume_a_run_starts_anew(tmp_path: Path) -> None:
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     Loop(Regression(), CONFIG, tmp_path).run()
     other = LoopConfig(**{**vars(CONFIG), "max_gradient_norm": 2.0})
-    with pytest.raises(BadConfig, match=r"loop\.max_gradient_norm is 1\.0 there and 2\.0 here"):
+    with pytest.raises(BadConfig, match=r"loop\.max_gradient_norm was 1\.0 and is 2\.0 now"):
         Loop(Regression(), other, tmp_path).run(resume=True)
 
 

@@ -17,7 +17,7 @@ from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
-from portraitist.training.watching.watching import drawing_advice
+from portraitist.training.watching.watching import scoring_advice
 
 _SCENE = "on the beach"
 
@@ -123,7 +123,7 @@ class TrainJob(Job[TrainPlan, Trained]):
         lines = [
             token_warning(self.base.pipeline.tokenizer, subject.token),
             *missing_companions(subject, recipe.photos),
-            drawing_advice(recipe),
+            scoring_advice(recipe),
         ]
         return [Advice.of(line) for line in lines if line is not None]
 

@@ -77,7 +77,7 @@ class Checkpoint:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise BadFile(f"{path} is not a training checkpoint; give the folder of an interrupted run")
+                    raise BadFile(f"{path} is not a training checkpoint; name the folder of an interrupted run")
                 header = json.loads(metadata["run"])
                 for key in file.keys():  # noqa: SIM118 - safe_open is not a mapping
                     section, name = key.split("/", 1)
@@ -151,7 +151,7 @@ def difference(old: Any, new: Any, path: str = "") -> str:
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 return difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    return f"{path} is {old!r} there and {new!r} here"
+    return f"{path} was {old!r} and is {new!r} now"
 
 
 def _plain(value: Any) -> Any:

@@ -145,7 +145,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         if self.steps is None and self.seconds is None:
-            raise BadConfig("a run needs an end: so many steps, or so many minutes")
+            raise BadConfig("a run needs an end; set its steps, its seconds, or both")
 
     def progress(self, completed: int, elapsed: float) -> float:
         """Return how far a run is, in [0, 1], after so many steps and seconds."""

@@ -78,8 +78,8 @@ def train_several(
         stop=stop,
     )
     unmix = _unmix_loss(base, recipe, subjects)
-    material = [gather(base, subject, recipe) for subject in subjects]
-    task = MultiSubjectTask(base, run.adapter, recipe, material, unmix, run.offload.awake)
+    inputs = [gather(base, subject, recipe) for subject in subjects]
+    task = MultiSubjectTask(base, run.adapter, recipe, inputs, unmix, run.offload.awake)
     description = f"teaching {' and '.join(subject.token for subject in subjects)}"
     return run.fit(task, description, prompts=sheet_prompts(subjects, recipe))
 
@@ -98,7 +98,7 @@ def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
             another's class, or photos of different sizes.
     """
     if len(subjects) < 2:
-        raise BadConfig(f"this takes two or more subjects, not {len(subjects)}; train one without --subject")
+        raise BadConfig(f"joint training takes two or more subjects, not {len(subjects)}; train one without --subject")
     seen: dict[str, Subject] = {}
     for subject in subjects:
         if other := seen.get(subject.token.lower()):
@@ -117,7 +117,7 @@ def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
     if len(sizes) > 1:
         seen_sizes = ", ".join(f"{width} x {height} ({name})" for (width, height), name in sizes.items())
         raise BadConfig(
-            f"photos must all have the same size to be put side by side, not {seen_sizes}; read them at one size"
+            f"photos must all have the same size to be put side by side, not {seen_sizes}; read them all at one size"
         )
 
 
@@ -128,7 +128,7 @@ def _check_recipe(recipe: Recipe) -> None:
         BadConfig: Naming the setting.
     """
     if recipe.prior not in ("none", "generated"):
-        raise BadConfig(f"prior={recipe.prior} works with one subject only; with several use none or generated")
+        raise BadConfig(f"prior={recipe.prior} works with one subject only; with several, use none or generated")
     recipe.refuse(FOR_ONE_SUBJECT, "works with one subject only")
 
 

@@ -45,7 +45,7 @@ class Recipe(BaseModel):
 
     method: str = Field(description="parameter space: a name of `portraitist methods`, or several joined with +")
     method_config: dict[str, Any] = Field(
-        default_factory=dict, description="settings of the method, e.g. rank; of several methods by their names"
+        default_factory=dict, description="settings of the method, e.g. rank; with several methods, by their names"
     )
     layers: str | tuple[str, ...] = Field(
         description="a layer set of the base's family, or several, or patterns on component.module.path"
@@ -71,7 +71,7 @@ class Recipe(BaseModel):
     average_decay: float = Field(0.0, ge=0, lt=1, description="decay of the averaged adapter; 0 keeps none")
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR loss weighting; none when absent")
     noise_offset: float = Field(
-        0.0, ge=0, description="noise shared by all pixels of a channel, for very dark and bright pictures; 0.05 to 0.1"
+        0.0, ge=0, description="noise shared by all pixels of a channel, for very dark or bright pictures; 0.05 to 0.1"
     )
     photos: PhotoSettings = Field(PhotoSettings(), description="what is made of each photo")
     mirror: bool = Field(False, description="also train on mirrored photos")
@@ -79,8 +79,8 @@ class Recipe(BaseModel):
     class_prompt: str = Field("a photo of {}", description="prompt of prior images; {} becomes the class noun")
     prior: PriorKind = Field(
         "none",
-        description="prior preservation: none; generated: with images the base made; given: of prior_folder; base:"
-        " without images, by what the base predicts with the adapter switched off",
+        description="prior preservation: none; generated: with images from the base; given: with those in prior_folder;"
+        " base: without images, by what the base predicts with the adapter switched off",
     )
     prior_folder: str | None = Field(None, description="folder of class images, for the given prior")
     prior_weight: float = Field(1.0, ge=0, description="weight of the prior term")
