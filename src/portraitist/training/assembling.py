@@ -67,7 +67,8 @@ def subject_watch(
     validate = ValidationLoss(base, recipe, task.prompts, pictures, budget.samples)
     if not budget.scored:
         return SubjectWatch(recipe, budget, validate, folder=folder)
-    judge = ScoredPictures(base, subject, recipe, recipe.watch.prompts[: budget.prompts], budget.sampling_steps, encoders, awake)
+    scored = recipe.watch.prompts[: budget.prompts]
+    judge = ScoredPictures(base, subject, recipe, scored, budget.sampling_steps, encoders, awake)
     return SubjectWatch(recipe, budget, validate, judge, "score" if encoders.are_both else "validation", folder)
 
 
