@@ -147,7 +147,7 @@ def test_single_pictures_can_be_named(run: Run, picture: Path, photos: Path, qui
 
 def test_a_token_of_several_tokens_is_warned_of(run: Run, picture: Path, quick: tuple[object, ...]) -> None:
     result = run("train", picture, *quick, "--token", "xyzzyx", "-o", "a.safetensors")
-    assert "warning: token 'xyzzyx' is " in result.stderr
+    assert "warning: the token 'xyzzyx' is split into " in result.stderr
     assert "rare single tokens of this base: sks, olo" in result.stderr
     assert "warning" not in run("train", picture, *quick, "-o", "b.safetensors").stderr
 

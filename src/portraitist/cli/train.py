@@ -111,6 +111,8 @@ def _show_plan(plan: "TrainPlan") -> None:
         fact("subject", f"'{subject.words}', {subject.photos} photo{'s' * (subject.photos > 1)}")
     fact("method", f"{recipe.method}{settings} on {recipe.layers if isinstance(recipe.layers, str) else 'own layers'}")
     fact("base", plan.base)
+    if plan.start is not None:
+        fact("start", str(plan.start))
     fact("steps", f"{recipe.steps} of {recipe.batch_size * recipe.accumulate} photos, seed {recipe.seed}")
     fact("rate", f"{', '.join(rates)}; {recipe.schedule}")
     fact("prior", _prior(recipe))

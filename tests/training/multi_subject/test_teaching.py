@@ -154,7 +154,7 @@ def test_usual_strengths_leave_what_a_recipe_sets(base: Base) -> None:
     [
         ({"token": "sks"}, "have the same token 'sks'"),
         ({"token": "SKS"}, "have the same token 'SKS'"),
-        ({"token": "xylophonist"}, r"robot-050089: token 'xylophonist' is split into \d+ .*a single token of its own"),
+        ({"token": "xylophonist"}, r"robot-050089: the token 'xylophonist' is split .*a single token of its own"),
         ({"token": "cat"}, "token 'cat' of robot-050089 is a word of the class 'cat' of cat-9d39d7"),
         ({"photos": (Image.new("RGB", (64, 64)),)}, r"the same size.*32 x 32 \(cat-9d39d7\), 64 x 64 \(robot-050089\)"),
     ],

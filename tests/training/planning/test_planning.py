@@ -167,7 +167,7 @@ def test_a_decoded_picture_is_part_of_the_plan(tiny_base_folder: Path) -> None:
     assert silent.sampling == 0
     assert silent.base < generated.sampling <= generated.peak
     watched = memory(prior="none", watch={"every": 5, "subject_encoder": "dino"})
-    assert generated.sampling < watched.sampling == memory(prior="none", log={"samples_every": 5}).drawing
+    assert generated.sampling < watched.sampling == memory(prior="none", log={"samples_every": 5}).sampling
 
 
 def test_unknown_bases_are_named(tmp_path: Path) -> None:

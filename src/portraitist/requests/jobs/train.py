@@ -10,11 +10,13 @@ from portraitist.requests.jobs.job import Job
 from portraitist.requests.jobs.opening import open_base
 from portraitist.requests.train import TrainRequest
 from portraitist.requests.value import Value
+from portraitist.training.blank_adapters import new_adapter
 from portraitist.training.inputs.companions import missing_companions
 from portraitist.training.multi_subject.cut_mix import pair_prompt
 from portraitist.training.multi_subject.teaching import train_several, with_cut_mix
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
 from portraitist.training.watching.watching import scoring_advice
@@ -37,12 +39,14 @@ class TrainPlan(Value):
         base: The base's name.
         precision: What it is held in, e.g. ``float32``.
         recipe: Everything that decides the run.
+        start: The adapter file whose values it starts from; None if it starts afresh.
     """
 
     subjects: tuple[PlannedSubject, ...]
     base: str
     precision: str
     recipe: Recipe
+    start: Path | None = None
 
 
 class Trained(Value):
@@ -95,7 +99,10 @@ class TrainJob(Job[TrainPlan, Trained]):
             base=self.base.name,
             precision=self.base.precision,
             recipe=recipe,
+            start=request.start,
         )
+        if request.start is not None:  # refused here rather than when it is run
+            start_from(new_adapter(self.base, self.subjects, recipe), request.start, self.base)
 
     def run(self, handle: Handle | None = None) -> Trained:
         """Teach the base, write the adapter's file, and return what came of it.

@@ -340,7 +340,8 @@ class Loop:
         # Settings that came later have their defaults in older checkpoints.
         there = {**checkpoint.identity, "loop": {**self._settings(LoopConfig(0)), **checkpoint.identity["loop"]}}
         if there != self._identity():
-            raise BadConfig(f"{self.folder} holds another run: {difference(there, self._identity())}")
+            changed = difference(there, self._identity())
+            raise BadConfig(f"{self.folder} holds another run: {changed}; resume it as it was started, or start anew")
         counters = checkpoint.counters
         for name, parameter in self.parameters.items():
             parameter.data.copy_(checkpoint.parameters[name])
