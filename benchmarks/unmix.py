@@ -21,7 +21,7 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.families import Framing
 from portraitist.bases.skeletons import build_skeleton
 from portraitist.training.blank_adapters import blank_adapter
-from portraitist.training.dreambooth import denoising_errors
+from portraitist.training.denoising import denoising_errors
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, MixedSample, UnmixLoss
 from portraitist.training.recipes import load_recipe
 

@@ -55,7 +55,7 @@ def test_collages_without_the_loss_and_none_at_all(run: Run, tiny_base_folder: P
         ((*TWO[:2], "--subject", f"{ROBOT}:robot:sks"), "have the same token 'sks'"),
         (
             (*TWO[:2], "--subject", f"{ROBOT}:robot:xylophonist"),
-            "tokens; words that are rare single tokens of this base",
+            "tokens; rare single tokens of this base",
         ),
     ],
 )

@@ -55,6 +55,18 @@ def test_what_holds_on_to_the_class_and_what_is_missing_is_said(
     assert "photos.masks is set but" in result.output
 
 
+def test_a_run_starts_from_an_adapter(run: Run, fail: Fail, photos: Path, quick: tuple[object, ...]) -> None:
+    run("train", photos, *quick, "--set", "warmup_steps=0", "-o", "a.safetensors")
+    still = ("--learning-rate", 1e-30, "--set", "weight_decay=0", "--start", "a.safetensors")
+    run("train", photos, *quick, *still, "-o", "b.safetensors")
+    first, second = load_file("a.safetensors"), load_file("b.safetensors")
+    assert all(torch.equal(first[name], value) for name, value in second.items())
+    assert "a.safetensors" in run("inspect", "b.safetensors").stdout
+    error = fail("train", photos, *quick, "--method", "full", "--start", "a.safetensors", "-o", "c.safetensors")
+    assert "a.safetensors is a lora adapter, but this run trains full" in error
+    assert "does not exist; name the adapter file" in fail("train", photos, *quick, "--start", "no.safetensors")
+
+
 def test_the_file_is_named_after_the_photos(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
     run("train", photos, *quick)
     assert Path("cat-9d39d7.safetensors").is_file()
@@ -135,7 +147,7 @@ def test_single_pictures_can_be_named(run: Run, picture: Path, photos: Path, qui
 
 def test_a_token_of_several_tokens_is_warned_of(run: Run, picture: Path, quick: tuple[object, ...]) -> None:
     result = run("train", picture, *quick, "--token", "xyzzyx", "-o", "a.safetensors")
-    assert "warning: token 'xyzzyx' is " in result.stderr
+    assert "warning: the token 'xyzzyx' is split into " in result.stderr
     assert "rare single tokens of this base: sks, olo" in result.stderr
     assert "warning" not in run("train", picture, *quick, "-o", "b.safetensors").stderr
 
@@ -163,7 +175,7 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
         (("--set", "method_config.rank=0"), "rank must be at least 1"),
         (("--set", "method_config=3"), "method_config must contain"),
-        (("--set", "layers=nowhere"), "no layer set is named 'nowhere'"),
+        (("--set", "layers=nowhere"), "has no layer set named 'nowhere'"),
         (("--set", "layers=unet.nowhere.*"), "no adaptable layer matches"),
         (("--set", "prompt=a photo"), "must contain {} exactly once"),
         (("--set", "schedule=zigzag"), "schedule: Input should be 'constant'"),
@@ -244,7 +256,7 @@ def test_an_interrupted_run_is_continued_to_the_same_result(
     assert not Path("broken.safetensors").exists()
 
     assert "holds an interrupted run; continue it with --resume" in fail(*broken)
-    assert "holds another run: task.recipe.seed is 0 there and 7 here" in fail(*broken, "--resume", "--seed", 7)
+    assert "holds another run: task.recipe.seed was 0 and is 7 now" in fail(*broken, "--resume", "--seed", 7)
     run(*broken, "--resume")
     assert not log.parent.exists()
     first, second = load_file("whole.safetensors"), load_file("broken.safetensors")

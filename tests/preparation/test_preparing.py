@@ -52,7 +52,7 @@ def test_a_photo_far_softer_than_the_others_goes(tmp_path: Path) -> None:
     save_photos(tmp_path, 4)
     draw_photo(5).filter(ImageFilter.GaussianBlur(1.5)).save(tmp_path / "soft.png")
     lenient = Criteria(size=192, sharpness=0)
-    assert reasons(tmp_path, lenient)["soft.png"].startswith("blurred beside the others")
+    assert reasons(tmp_path, lenient)["soft.png"].startswith("blurred next to the others")
     assert reasons(tmp_path, Criteria(size=192, sharpness=0, sharpness_share=0)) == {}
 
 

@@ -80,7 +80,7 @@ def test_nothing_is_left_of_what_cannot_be_written(photos: Path, tmp_path: Path)
     with pytest.raises(UnwritableFolder):
         write_prepared(prepared, tmp_path / "full")
     Image.new("L", (5, 5), 255).save(photos / "0.mask.png")
-    with pytest.raises(BadPhoto, match=r"0\.mask\.png is not of the size of 0\.png"):
+    with pytest.raises(BadPhoto, match=r"0\.mask\.png does not have the size of 0\.png"):
         write_prepared(prepared, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "photos"]
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]

@@ -23,6 +23,13 @@ def test_a_job_that_was_stopped_ends_at_its_next_report() -> None:
         handle.report("sampling", 2, 4)
 
 
+def test_a_job_that_ends_by_itself_is_only_told() -> None:
+    handle = Handle()
+    handle.stop()
+    handle.tell("training", 2, 4)
+    assert handle.stopping.is_set
+
+
 def test_what_is_finished_is_not_stopped() -> None:
     handle = Handle()
     handle.stop()

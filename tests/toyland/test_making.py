@@ -83,7 +83,7 @@ def test_a_stage_that_is_killed_goes_on_bit_identically(made: Workshop, tmp_path
             (tmp_path / name).symlink_to(made.folder / name)
     with pytest.raises(
         TrainingInterrupted,
-        match=r"stopped after step 2 of .; the checkpoint is in .*; the same command goes on from there",
+        match=r"stopped after step 2 of .; the checkpoint is in .*; run the same command to continue",
     ):
         Workshop(tmp_path, made.config, WORLD, made.machine, attend=attend).make((stage,))
     Workshop(tmp_path, made.config, WORLD, made.machine).make((stage,))

@@ -22,10 +22,10 @@ def test_every_rare_token_is_one_of_toyland(tokenizer: CLIPTokenizer) -> None:
 def test_a_word_of_several_tokens_is_advised_against(tokenizer: CLIPTokenizer) -> None:
     count = count_tokens(tokenizer, "xyzzyx")
     assert count > 1
-    expected = f"token 'xyzzyx' is {count} tokens; words that are rare single tokens of this base: sks, olo, zwx, qyx"
+    expected = f"the token 'xyzzyx' is split into {count} tokens; rare single tokens of this base: sks, olo, zwx, qyx"
     assert token_warning(tokenizer, "xyzzyx") == expected
 
 
 def test_without_rare_tokens_none_is_advised() -> None:
     letters = lambda word, add_special_tokens: type("Tokens", (), {"input_ids": list(word)})()  # noqa: E731
-    assert token_warning(letters, "sks") == "token 'sks' is 3 tokens"
+    assert token_warning(letters, "sks") == "the token 'sks' is split into 3 tokens"

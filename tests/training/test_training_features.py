@@ -13,11 +13,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from portraitist.adapters import load_adapter
+from portraitist.adapters import attached, load_adapter
 from portraitist.bases import Base, load_base
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, BadPhoto, TrainingDiverged, TrainingInterrupted
 from portraitist.evaluation import Preprocessing
+from portraitist.generation.sheets import caption_sheet
 from portraitist.training.fitting import loop_config
 from portraitist.training.inputs.companions import missing_companions
 from portraitist.training.inputs.conditions import PromptBook
@@ -30,7 +31,7 @@ from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject
-from portraitist.training.watching.judging import Encoders
+from portraitist.training.watching.judging import Encoders, sample_pictures
 
 SIZE = 32
 
@@ -143,7 +144,7 @@ def test_a_run_is_not_resumed_with_other_captions_masks_or_base(
         teach(base, folder, output, callbacks=[lambda _: raise_signal()], **settings)
     for text, width in (("{} on the moon", 24), ("{} in a room", 12)):
         companions(text, width)
-        with pytest.raises(BadConfig, match=r"task\.photos_captions_masks is"):
+        with pytest.raises(BadConfig, match=r"task\.photos_captions_masks was"):
             teach(base, folder, output, resume=True, **settings)
     companions("{} in a room", 24)
     with pytest.raises(BadConfig, match=r"holds another run: task\.base"):
@@ -154,7 +155,7 @@ def test_a_run_is_not_resumed_with_other_captions_masks_or_base(
 def test_a_run_that_diverges_leaves_an_adapter_that_can_be_used(base: Base, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
     settings: dict[str, Any] = {"steps": 40, "schedule": "constant", "warmup_steps": 0, "learning_rate": 1e20}
-    with pytest.raises(TrainingDiverged, match=r"after step \d+ is in .*step-\d+\.safetensors\. Try") as caught:
+    with pytest.raises(TrainingDiverged, match=r"adapter from step \d+ is in .*step-\d+\.safetensors\. Try") as caught:
         teach(base, folder, output, **settings)
     (kept,) = run_folder(output).glob("step-*.safetensors")
     assert str(kept) in str(caught.value)
@@ -250,6 +251,17 @@ def test_the_prior_of_the_base_holds_the_class_still(base: Base, folder: Path, t
         logs[weight] = json.loads(lines[-1])["prior"]
         assert (run_folder(output) / "samples-000025.png").exists()
     assert logs[30.0] < 0.7 * logs[0.0]
+
+
+def test_sheets_show_the_averaged_adapter_that_is_kept(base: Base, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "mine.safetensors"
+    log = {"samples_every": 3, "sampling_steps": 2}
+    averaged = teach(base, folder, output, steps=3, average_decay=0.99, learning_rate=0.1, warmup_steps=0, log=log)
+    settings = recipe(base, 3)
+    with attached(base.components, averaged):
+        shown = sample_pictures(base, settings, ["a photo of a sks cat"], 2)
+    with Image.open(run_folder(output) / "samples-000003.png") as sheet:
+        assert np.array_equal(np.asarray(sheet), np.asarray(caption_sheet([(shown[0], "a photo of a sks cat")])))
 
 
 def test_tensorboard_gets_the_numbers(base: Base, folder: Path, tmp_path: Path) -> None:
@@ -386,5 +398,5 @@ def test_masks_are_cut_like_their_photos_and_wrong_ones_refused(folder: Path, ba
 
 
 def test_a_photo_held_out_is_not_trained_on(base: Base, folder: Path) -> None:
-    with pytest.raises(BadConfig, match="leaves none of 5 photos"):
+    with pytest.raises(BadConfig, match="of 5 photos leaves none to train on"):
         teach(base, folder, watch={"every": 1, "held_out": 5})

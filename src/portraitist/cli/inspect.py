@@ -66,6 +66,9 @@ def _show_adapter(found: "Inspection") -> None:
     training = _mapping(header.get("training"))
     if "steps" in training:
         fact("trained", f"{training['steps']} steps{_duration(training.get('seconds'))}")
+    start = _mapping(header.get("start"))
+    if start:
+        fact("started from", str(start.get("file") or "another adapter"))
     if "portraitist_version" in header:
         fact("version", f"portraitist {header['portraitist_version']}")
     recipe = _mapping(header.get("recipe"))

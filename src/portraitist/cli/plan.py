@@ -74,5 +74,5 @@ def _show(made: "Plan", photos: int) -> None:
 
 
 def _where(memory: "Memory") -> str:
-    places = {"training": memory.step, "encoding the photos": memory.encoding, "making pictures": memory.drawing}
+    places = {"training": memory.step, "encoding the photos": memory.encoding, "making pictures": memory.sampling}
     return max(places, key=places.__getitem__)

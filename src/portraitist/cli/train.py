@@ -56,6 +56,10 @@ def train(
     prior: Annotated[
         bool | None, typer.Option("--prior/--no-prior", help="Use prior preservation with generated class images.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Start from this adapter, of the same method, settings and layers, instead of from scratch."),
+    ] = None,
     fit: Annotated[str, typer.Option(help="How to make photos square: crop, or pad with white.")] = "crop",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing adapter file.")] = False,
@@ -81,6 +85,7 @@ def train(
         method=method,
         recipe=recipe,
         settings=overrides,
+        start=start,
         fit=fit,
         output=output,
         resume=resume,
@@ -106,6 +111,8 @@ def _show_plan(plan: "TrainPlan") -> None:
         fact("subject", f"'{subject.words}', {subject.photos} photo{'s' * (subject.photos > 1)}")
     fact("method", f"{recipe.method}{settings} on {recipe.layers if isinstance(recipe.layers, str) else 'own layers'}")
     fact("base", plan.base)
+    if plan.start is not None:
+        fact("start", str(plan.start))
     fact("steps", f"{recipe.steps} of {recipe.batch_size * recipe.accumulate} photos, seed {recipe.seed}")
     fact("rate", f"{', '.join(rates)}; {recipe.schedule}")
     fact("prior", _prior(recipe))

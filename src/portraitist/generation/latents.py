@@ -1,4 +1,4 @@
-"""Pictures to latents and back, prompts to conditions: what inversion, editing and prompt fidelity share."""
+"""Pictures to latents and back, prompts to conditions, latents to predictions: for training as for editing."""
 
 from collections.abc import Sequence
 
@@ -44,9 +44,8 @@ def repeat_conditions(conditions: Conditions, count: int) -> Conditions:
     return {name: value.repeat_interleave(count, dim=0) for name, value in conditions.items()}
 
 
-@torch.no_grad()
 def predict(base: Base, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
-    """Run the denoiser in its own precision and return its prediction in float32."""
+    """Run the denoiser in its own precision and return its prediction in float32; gradients pass."""
     family = base.family
     dtype = family.dtype
     return family.predict(latents.to(base.device, dtype), timesteps.to(base.device), conditions).float()

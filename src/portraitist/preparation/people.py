@@ -75,27 +75,27 @@ class FaceFinder:
         """
         people = group_people(seen, self.likeness)
         if not people:
-            raise BadPhoto("there is no face in any of the photos; leave the faces out: no --detector")
-        chosen = people[0] if reference is None else self._named(people, reference)
+            raise BadPhoto("there is no face in any of the photos; leave out --detector to prepare them without")
+        person = people[0] if reference is None else self._named(people, reference)
         if reference is None and len(people) > 1 and len(people[1]) > _RIVAL * len(people[0]):
             first, second = (_places(person, photos) for person in people[:2])
             raise BadPhoto(
-                f"two people recur, one in {first} and one in {second}; say who is meant with --person PHOTO, a picture"
-                " of that one alone, or take the other's photos out"
+                f"two people appear often, one in {first} and one in {second}; say which is meant with --person PHOTO,"
+                " which shows that person alone, or remove the other's photos"
             )
-        return {face.photo: face.box for face in chosen}
+        return {face.photo: face.box for face in person}
 
     def _named(self, people: Sequence[Sequence[Seen]], reference: Path) -> Sequence[Seen]:
         """Return the person a picture shows."""
         faces = self.find(-1, decode_photo(reference))
         if len(faces) != 1:
-            raise BadPhoto(f"{reference} shows {len(faces)} faces; --person wants a picture with one")
+            raise BadPhoto(f"{reference} shows {len(faces)} faces; --person needs a picture with exactly one")
         likeness = [float(np.mean([face.embedding @ faces[0].embedding for face in person])) for person in people]
         best = int(np.argmax(likeness))
         if likeness[best] < self.likeness:
             raise BadPhoto(
-                f"the face in {reference} is in none of the photos (likeness {likeness[best]:.2f}, at least"
-                f" {self.likeness:g}); take another picture, or a lower --face-likeness"
+                f"the face in {reference} is in none of the photos (likeness {likeness[best]:.2f},"
+                f" {self.likeness:g} needed); use another picture, or lower --face-likeness"
             )
         return people[best]
 

@@ -48,7 +48,7 @@ class Criteria:
         if self.size < 1:
             raise BadConfig(f"the size must be 1 pixel or more, not {self.size}")
         if not (math.isfinite(self.sharpness) and self.sharpness >= 0 and 0 <= self.sharpness_share < 1):
-            raise BadConfig("the least sharpness must be 0 or more, and its share of the set's from 0 to below 1")
+            raise BadConfig("the minimum sharpness must be 0 or more, and its share of the median from 0 to below 1")
         if not (math.isfinite(self.margin) and self.margin >= 0):
             raise BadConfig(f"the margin around a face must be 0 or more, not {self.margin}")
 
@@ -183,7 +183,7 @@ def _without_blurred(decisions: list[Decision], criteria: Criteria) -> list[Deci
             if value < criteria.sharpness:
                 decision = replace(decision, why=f"blurred: sharpness {value:.4f}, at least {criteria.sharpness:g}")
             elif value < criteria.sharpness_share * usual:
-                why = f"blurred beside the others: sharpness {value:.4f}, theirs {usual:.4f}"
+                why = f"blurred next to the others: sharpness {value:.4f}, median {usual:.4f}"
                 decision = replace(decision, why=why)
         result.append(decision)
     return result

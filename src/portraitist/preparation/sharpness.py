@@ -27,7 +27,8 @@ def sharpness(picture: Image.Image) -> float:
     contrast = grey.var()
     if contrast == 0 or min(grey.shape) < _TILES + 2:
         return 0.0
-    return min(float(np.quantile(_tile_variances(each), _SHARPEST)) for each in _second_differences(grey)) / contrast
+    derivatives = _second_differences(grey)
+    return min(float(np.quantile(_tile_variances(derivative), _SHARPEST)) for derivative in derivatives) / contrast
 
 
 def shrink(picture: Image.Image, side: int) -> Image.Image:

@@ -75,7 +75,8 @@ def _describe_one(decision: Decision, written: str | None) -> dict[str, Any]:
 
 def decision_sheet(decisions: Sequence[Decision]) -> Image.Image:
     """Draw every photo: in green those that are kept, in red and crossed out those that are not, and why."""
-    return caption_sheet([(_tile(each), f"{each.path.name}: {each.why or 'kept'}") for each in decisions], tile=_TILE)
+    tiles = [(_tile(decision), f"{decision.path.name}: {decision.why or 'kept'}") for decision in decisions]
+    return caption_sheet(tiles, tile=_TILE)
 
 
 def _tile(decision: Decision) -> Image.Image:
@@ -125,7 +126,7 @@ def _copy_companions(decision: Decision, written: Path, needed: int) -> None:
     mask = decode_photo(mask_file).convert("L")
     if mask.size != decision.size:
         raise BadPhoto(
-            f"the mask {mask_file} is not of the size of {decision.path.name}, upright; draw it on the photo"
+            f"the mask {mask_file} does not have the size of {decision.path.name} (upright); paint it over the photo"
         )
     if decision.box is not None:
         mask = mask.crop(decision.box)

@@ -1,10 +1,10 @@
 """What whoever started a job holds on to: how far it is, and a way to stop it."""
 
-import threading
 from collections.abc import Callable
 
 from portraitist.errors import Stopped
 from portraitist.requests.value import Value
+from portraitist.training.loop.interrupts import Stop
 
 
 class Progress(Value):
@@ -26,25 +26,33 @@ class Handle:
 
     Args:
         listener: Called with every progress, in the job's thread.
+
+    Attributes:
+        progress: How far the job is; None before its first report.
+        stopping: Whether somebody asked to stop; a training loop looks at it after every step.
     """
 
     def __init__(self, listener: Callable[[Progress], None] | None = None) -> None:
         self.progress: Progress | None = None
         self._listener = listener
-        self._stop = threading.Event()
+        self.stopping = Stop()
 
     def stop(self) -> None:
         """Ask the job to stop after the step in hand."""
-        self._stop.set()
+        self.stopping.is_set = True
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Note how far the job is; called by a job that ends by itself when it is asked to."""
+        self.progress = Progress(stage=stage, done=done, total=total)
+        if self._listener is not None:
+            self._listener(self.progress)
 
     def report(self, stage: str, done: int, total: int) -> None:
-        """Note how far the job is; called by the job.
+        """Note how far the job is, and end it there if it is to stop; called by the job.
 
         Raises:
             Stopped: If somebody asked to stop.
         """
-        self.progress = Progress(stage=stage, done=done, total=total)
-        if self._listener is not None:
-            self._listener(self.progress)
-        if self._stop.is_set() and done < total:
+        self.tell(stage, done, total)
+        if self.stopping.is_set and done < total:
             raise Stopped(stage, done, total)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from portraitist.errors import BadConfig, BadPhoto
+from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.requests.advice import Advice
 from portraitist.requests.choices import BaseChoice, SubjectChoice, check_fit
 from portraitist.requests.devices import check_precision
@@ -25,6 +25,7 @@ class TrainRequest(Request):
         method: A method, or several with ``+``; None for the recipe file's, or LoRA.
         recipe: A YAML file of settings that go above the method's own recipe.
         settings: Settings above those, as a recipe holds them.
+        start: An adapter file whose values the training starts from; None starts afresh.
         fit: Photos that are not square: ``crop``, or ``pad`` with white.
         output: The adapter file, or a folder for it; None names it after the photos.
         resume: Continue an interrupted run.
@@ -37,6 +38,7 @@ class TrainRequest(Request):
     method: str | None = None
     recipe: Path | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
+    start: Path | None = None
     fit: str = "crop"
     output: Path | None = None
     resume: bool = False
@@ -58,6 +60,7 @@ class TrainRequest(Request):
         return (
             self._check_subjects,
             self._check_photos,
+            self._check_start,
             lambda: check_precision(self.base.precision),
             lambda: check_fit(self.fit),
             self._check_output,
@@ -90,6 +93,10 @@ class TrainRequest(Request):
         for path in (path for subject in self.subjects for path in subject.photos):
             if not path.exists():
                 raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
+
+    def _check_start(self) -> None:
+        if self.start is not None and not self.start.exists():
+            raise BadFile(f"{self.start} does not exist; name the adapter file to start from")
 
     def _check_output(self) -> None:
         from portraitist.training.outputs import check_output

@@ -15,7 +15,7 @@ from portraitist.training.inputs.priors import prior_images
 from portraitist.training.inputs.views import crop_views, make_views, photo_prompt
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject, read_photo
-from portraitist.training.watching.judging import Awake, DrawnPictures, Encoders, ValidationLoss
+from portraitist.training.watching.judging import Awake, Encoders, ScoredPictures, ValidationLoss
 from portraitist.training.watching.watching import Budget, SubjectWatch, rows_of
 
 # With fewer photos every one is needed; a crop is then kept from training instead.
@@ -33,7 +33,7 @@ def split_photos(subject: Subject, recipe: Recipe) -> tuple[list[int], list[int]
         return list(range(count)), []
     spared = watch.held_out if watch.held_out is not None else int(count >= _FEWEST_TO_SPARE_ONE)
     if spared >= count:
-        raise BadConfig(f"watch.held_out={spared} leaves none of {count} photos to train on; lower it")
+        raise BadConfig(f"watch.held_out={spared} of {count} photos leaves none to train on; lower it")
     order = [int(index) for index in numpy_generator(recipe.seed, "held out").permutation(count)]
     return sorted(order[spared:]), sorted(order[:spared])
 
@@ -63,12 +63,12 @@ def subject_watch(
         prompts = [photo_prompt(subject, recipe, index, task.prompt) for index in range(len(subject.photos))]
         views = crop_views(subject.photos, recipe.photos.smallest_crop, recipe.seed, prompts)
     (pictures,) = encode_views(base, views, recipe.photos.mask_floor)
-    budget = Budget.of(recipe, rows_of(recipe), draws=bool(encoders))
+    budget = Budget.of(recipe, rows_of(recipe), scores=bool(encoders))
     validate = ValidationLoss(base, recipe, task.prompts, pictures, budget.samples)
-    if not budget.drawn:
+    if not budget.scored:
         return SubjectWatch(recipe, budget, validate, folder=folder)
-    drawn = recipe.watch.prompts[: budget.prompts]
-    judge = DrawnPictures(base, subject, recipe, drawn, budget.sampling_steps, encoders, awake)
+    scored = recipe.watch.prompts[: budget.prompts]
+    judge = ScoredPictures(base, subject, recipe, scored, budget.sampling_steps, encoders, awake)
     return SubjectWatch(recipe, budget, validate, judge, "score" if encoders.are_both else "validation", folder)
 
 
@@ -80,8 +80,8 @@ def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: st
         return []
     folder = Path(str(recipe.prior_folder))
     if not folder.is_dir():
-        raise BadConfig(f"prior_folder {folder} is not a folder; give one with pictures of a {subject.class_noun}")
+        raise BadConfig(f"prior_folder {folder} is not a folder; name one with pictures of a {subject.class_noun}")
     paths = list_photos(folder)[: recipe.prior_images]
     if not paths:
-        raise BadConfig(f"prior_folder {folder} holds no pictures; put some of a {subject.class_noun} into it")
+        raise BadConfig(f"prior_folder {folder} contains no pictures; put pictures of a {subject.class_noun} into it")
     return [read_photo(path, subject.photos[0].width) for path in paths]

@@ -1,6 +1,6 @@
 """The untrained adapter of a run: its layers, its method's settings, and what its file will tell of base and recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portraitist import __version__
@@ -12,13 +12,23 @@ from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 
 
-def new_adapter(base: Base, subject: Subject, recipe: Recipe) -> Adapter:
-    """Create the untrained adapter of a run, with its metadata."""
-    words = {"{token}": base.family.token_ids(subject.token), "{class}": base.family.token_ids(subject.class_noun)}
-    adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
-    adapter.provenance.facts["subject"] = {"name": subject.name, "class": subject.class_noun, "token": subject.token}
-    adapter.provenance.facts["trigger"] = f"{subject.token} {subject.class_noun}"
+def new_adapter(base: Base, subjects: Sequence[Subject], recipe: Recipe) -> Adapter:
+    """Create the untrained adapter of a run on one subject, or on several, with its metadata."""
+    adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, _placeholders(base, subjects)))
+    facts = adapter.provenance.facts
+    described = [{"name": subject.name, "class": subject.class_noun, "token": subject.token} for subject in subjects]
+    facts.update({"subject": described[0]} if len(subjects) == 1 else {"subjects": described})
+    facts["trigger"] = ", ".join(f"{subject.token} {subject.class_noun}" for subject in subjects)
     return adapter
+
+
+def _placeholders(base: Base, subjects: Sequence[Subject]) -> dict[str, tuple[int, ...]]:
+    """Return the token ids of the subjects' words; of several subjects one token and one class token subject."""
+    tokens = [base.family.token_ids(subject.token) for subject in subjects]
+    nouns = [base.family.token_ids(subject.class_noun) for subject in subjects]
+    if len(subjects) == 1:
+        return {"{token}": tokens[0], "{class}": nouns[0]}
+    return {"{token}": tuple(ids[0] for ids in tokens), "{class}": tuple(ids[0] for ids in nouns)}
 
 
 def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adapter:
@@ -49,7 +59,7 @@ def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]
     patterns: list[str] = []
     for name in [layers] if isinstance(layers, str) else layers:
         if name not in sets and not ("." in name or "*" in name):
-            raise BadConfig(f"no layer set is named {name!r} for {base.name}; there are: {', '.join(sets)}")
+            raise BadConfig(f"{base.name} has no layer set named {name!r}; it has {', '.join(sets)}")
         patterns += sets.get(name, (name,))
     return tuple(patterns)
 

@@ -1,7 +1,6 @@
-"""A task to a trained adapter: its loop, what becomes of it, and its file."""
+"""A training run of an adapter around its loop: what every way of training does before and after it."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,13 +10,17 @@ from portraitist.adapters import Adapter, Attachment, save_adapter
 from portraitist.bases import Base
 from portraitist.errors import TrainingDiverged
 from portraitist.files import require_writable
-from portraitist.training.loop.contracts import Watch
+from portraitist.training.denoising import trains_text
+from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, Task, Watch
+from portraitist.training.loop.interrupts import Stop
 from portraitist.training.loop.journal import Journal
-from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Outcome, Task
+from portraitist.training.loop.loop import Loop
 from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload, checkpointed
-from portraitist.training.outputs import SUFFIX, remove_run, run_folder
+from portraitist.training.outputs import SUFFIX, check_output, remove_run, run_folder
 from portraitist.training.recipes import Recipe
+from portraitist.training.starting import start_from
+from portraitist.training.watching.judging import SampleSheets
 
 _FLOAT32 = 4
 
@@ -25,64 +28,112 @@ _FLOAT32 = 4
 class AdapterTask(Task, Protocol):
     """A task whose parameters are an adapter's."""
 
-    @property
-    def adapter(self) -> Adapter:
-        """The adapter, not attached yet."""
-
     def attached(self, attachment: Attachment) -> None:
         """Called once the adapter is attached, while all parts of the base are still at hand."""
 
 
-def fit(
-    base: Base,
-    task: AdapterTask,
-    recipe: Recipe,
-    output: Path | None,
-    *,
-    resume: bool = False,
-    callbacks: Sequence[Callback] = (),
-    description: str = "training",
-    watch: Watch | None = None,
-    journal: Journal | None = None,
-    offload: Offload | None = None,
-) -> Adapter:
-    """Run a task's training, note it in the adapter and write its file; the base is left as found."""
-    adapter = task.adapter
-    folder = run_folder(output) if output is not None else None
-    attachment = Attachment(base.components).attach(adapter)
-    try:
-        task.attached(attachment)
-        journal = journal or open_journal(recipe, folder)
-        loop = Loop(
-            task, loop_config(recipe, base), folder, callbacks, description=description, journal=journal, watch=watch
-        )
-        with checkpointed(base, recipe.memory), offload.away() if offload else nullcontext():
-            outcome = loop.run(resume=resume)
-    except TrainingDiverged as error:
-        raise _rescued(error, loop, adapter, folder) from error
-    finally:
-        attachment.detach()
-    loop.keep()
-    for parameter in adapter.named_parameters().values():
-        parameter.requires_grad_(False)
-    adapter.provenance.facts["training"] = _summary(outcome)
-    if output is not None and Processes.current().is_first:
-        save_adapter(adapter, output)
-        remove_run(output)
-    Processes.current().wait()
-    return adapter
+class Run:
+    """A run whose output is checked and whose adapter is ready to be trained; `fit` trains a task on it.
 
+    Args:
+        base: The frozen base; it is left as found.
+        recipe: Everything that decides the run.
+        make_adapter: Makes the untrained adapter, once it is known that it can be written.
+        output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
+        resume: Continue an interrupted run of the same settings.
+        overwrite: Replace an adapter file or an interrupted run that is there.
+        start: An adapter, or its file, whose values are the first ones.
+        callbacks: Called with the number of completed steps.
+        stop: Set from elsewhere, it ends the run after the step in hand.
 
-def _rescued(error: TrainingDiverged, loop: Loop, adapter: Adapter, folder: Path | None) -> TrainingDiverged:
-    """Write what is worth keeping of a run that diverged as an adapter into its folder, and say where it is."""
-    step = loop.rescue() if folder is not None else None
-    if folder is None or step is None:
-        return TrainingDiverged(error.step, error.what)
-    file = folder / f"step-{step}{SUFFIX}"
-    if Processes.current().is_first:
-        adapter.provenance.facts["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
-        save_adapter(adapter, file)
-    return TrainingDiverged(error.step, error.what, f"the adapter as it was after step {step} is in {file}")
+    Attributes:
+        adapter: The adapter, not attached yet.
+        pictures: Folder of curves and sheets; None if none are kept, or another process writes.
+        offload: Keeps parts of the base away while it is trained.
+
+    Raises:
+        PortraitistError: If the output cannot be written, or the run cannot start from what it should; in one line.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        recipe: Recipe,
+        make_adapter: Callable[[], Adapter],
+        *,
+        output: str | Path | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        start: str | Path | Adapter | None = None,
+        callbacks: Sequence[Callback] = (),
+        stop: Stop | None = None,
+    ) -> None:
+        self.base, self.recipe, self.resume = base, recipe, resume
+        self.callbacks, self.stop = callbacks, stop
+        self.output = check_output(output, resume, overwrite)
+        self.adapter = make_adapter()
+        if start is not None:
+            start_from(self.adapter, start, base)
+        _require_room(self.output, self.adapter)
+        self._folder = None if self.output is None else run_folder(self.output)
+        self.pictures = self._folder if Processes.current().is_first else None
+        self._journal = _open_journal(recipe, self._folder)
+        self.offload = Offload(base, recipe.memory, trains_text(base, self.adapter))
+
+    def fit(
+        self, task: AdapterTask, description: str, *, prompts: Sequence[str] = (), watch: Watch | None = None
+    ) -> Adapter:
+        """Train a task, note it in the adapter and write its file; the base is left as found.
+
+        Args:
+            task: Its parameters are the adapter's.
+            description: What the progress bar says.
+            prompts: What sheets of sample pictures show, if the recipe wants sheets.
+            watch: What says which step is kept.
+        """
+        base, recipe, adapter = self.base, self.recipe, self.adapter
+        attachment = Attachment(base.components).attach(adapter)
+        try:
+            task.attached(attachment)
+            loop = Loop(
+                task,
+                loop_config(recipe, base),
+                self._folder,
+                self.callbacks,
+                description=description,
+                journal=self._journal,
+                watch=watch,
+                stop=self.stop,
+            )
+            if recipe.log.samples_every and self.pictures is not None:
+                sheets = SampleSheets(base, prompts, recipe, self.pictures, self.offload.awake, loop.averaged)
+                loop.callbacks = [*self.callbacks, sheets]
+            with checkpointed(base, recipe.memory), self.offload.away():
+                outcome = loop.run(resume=self.resume)
+        except TrainingDiverged as error:
+            raise self._rescued(error, loop) from error
+        finally:
+            attachment.detach()
+        loop.keep()
+        for parameter in adapter.named_parameters().values():
+            parameter.requires_grad_(False)
+        adapter.provenance.facts["training"] = _summary(outcome)
+        if self.output is not None and Processes.current().is_first:
+            save_adapter(adapter, self.output)
+            remove_run(self.output)
+        Processes.current().wait()
+        return adapter
+
+    def _rescued(self, error: TrainingDiverged, loop: Loop) -> TrainingDiverged:
+        """Write what is worth keeping of a run that diverged as an adapter into its folder, and say where it is."""
+        step = loop.rescue() if self._folder is not None else None
+        if self._folder is None or step is None:
+            return TrainingDiverged(error.step, error.what)
+        file = self._folder / f"step-{step}{SUFFIX}"
+        if Processes.current().is_first:
+            self.adapter.provenance.facts["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
+            save_adapter(self.adapter, file)
+        return TrainingDiverged(error.step, error.what, f"the adapter from step {step} is in {file}")
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:
@@ -94,14 +145,14 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
     return summary
 
 
-def open_journal(recipe: Recipe, folder: Path | None) -> Journal:
+def _open_journal(recipe: Recipe, folder: Path | None) -> Journal:
     """Return the run's journal; only the first of several processes writes."""
     if not Processes.current().is_first:
         return Journal(None)
     return Journal(folder, recipe.log.trackers, recipe.model_dump(mode="json"))
 
 
-def require_room(output: Path | None, adapter: Adapter) -> None:
+def _require_room(output: Path | None, adapter: Adapter) -> None:
     """Check that parameters, two moments and an average in the checkpoint, and the adapter file if any, find room.
 
     Raises:

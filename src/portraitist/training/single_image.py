@@ -5,6 +5,7 @@ The training of CoSINE (SVDiff, arXiv 2303.11305, section 3.5), for any method t
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.dreambooth import DreamBoothTask
-from portraitist.training.fitting import fit, require_room
+from portraitist.training.fitting import Run
 from portraitist.training.inputs.latents import encode
-from portraitist.training.loop.loop import Callback
-from portraitist.training.outputs import check_output
+from portraitist.training.loop.loop import Callback, Stop
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.recipes.groups import LogSettings
+from portraitist.training.recipes.recipe import FOR_ONE_SUBJECT, FOR_SEVERAL_SUBJECTS
 
 # A mirror image is another picture, and there is no class to hold on to (lambda = 0 in the paper).
 _SINGLE = {"prior": "none", "mirror": False}
@@ -41,17 +43,14 @@ def single_image_recipe(method: str, base: Base, overrides: Mapping[str, Any] | 
         overrides: Settings above the recipe's.
 
     Raises:
-        BadConfig: If the method teaches a word, which an edit has not, or a setting is wrong.
+        BadConfig: If the method teaches a word, which an edit has not, or a setting is wrong or has no effect.
     """
     recipe = load_recipe(method, base.name, base.family.name)
-    given = {**_SINGLE, "steps": min(math.ceil(_SHARE_OF_STEPS * recipe.steps), _MOST_STEPS), **(overrides or {})}
+    settings = {**_SINGLE, "steps": min(math.ceil(_SHARE_OF_STEPS * recipe.steps), _MOST_STEPS), **(overrides or {})}
     if isinstance(recipe.layers, str):
-        given = {"layers": recipe.layers.removesuffix(_WITH_TEXT), **given}
-    if given["prior"] != "none":
-        raise BadConfig("a single picture has no class, so there is no prior to preserve; leave out the prior")
-    recipe = recipe.replace(given)
-    if method == "textual-inversion":
-        raise BadConfig(f"{method} teaches a word, which an edit does not use; choose svdiff, lora or full")
+        settings = {"layers": recipe.layers.removesuffix(_WITH_TEXT), **settings}
+    recipe = recipe.replace(settings)
+    _check_recipe(recipe)
     return recipe
 
 
@@ -64,7 +63,9 @@ def teach_picture(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
 ) -> Adapter:
     """Teach a base one picture and the prompt that describes it.
 
@@ -76,7 +77,10 @@ def teach_picture(
         output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
         resume: Continue an interrupted run of the same settings.
         overwrite: Replace an adapter file or an interrupted run that is there.
+        start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
+            and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
+        stop: Set from elsewhere, it ends the run after the step in hand with a checkpoint, as Ctrl-C does.
 
     Raises:
         BadConfig: If the prompt is empty or the recipe is not for single pictures.
@@ -85,9 +89,39 @@ def teach_picture(
         raise BadConfig("the source prompt is empty; describe the picture: --source 'a red robot on the beach'")
     if isinstance(recipe, str):
         recipe = single_image_recipe(recipe, base)
-    output = check_output(output, resume, overwrite)
+    _check_recipe(recipe)
+    run = Run(
+        base,
+        recipe,
+        partial(_picture_adapter, base, prompt, recipe),
+        output=output,
+        resume=resume,
+        overwrite=overwrite,
+        start=start,
+        callbacks=callbacks,
+        stop=stop,
+    )
+    task = DreamBoothTask(base, run.adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
+    return run.fit(task, "learning the picture", prompts=[prompt])
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    """Refuse settings that mean nothing for a single picture.
+
+    Raises:
+        BadConfig: Naming the setting.
+    """
+    if recipe.prior != "none":
+        raise BadConfig("a single picture has no class, so there is no prior to preserve; leave out the prior")
+    if "textual-inversion" in recipe.method.split("+"):
+        raise BadConfig(f"{recipe.method} teaches a word, which an edit does not use; choose svdiff, lora or full")
+    recipe.refuse(FOR_SEVERAL_SUBJECTS, "needs several subjects")
+    recipe.refuse(FOR_ONE_SUBJECT, "needs photos of a subject, not a single picture")
+    if recipe.log.sample_prompts != LogSettings().sample_prompts:
+        raise BadConfig("log.sample_prompts needs a subject; leave it out, and samples show the picture's own prompt")
+
+
+def _picture_adapter(base: Base, prompt: str, recipe: Recipe) -> Adapter:
     adapter = blank_adapter(base, recipe, recipe.method_config)
     adapter.provenance.facts["source_prompt"] = prompt
-    require_room(output, adapter)
-    task = DreamBoothTask(base, adapter, recipe, prompt, encode(base, [picture], recipe.mirror))
-    return fit(base, task, recipe, output, resume=resume, callbacks=callbacks, description="learning the picture")
+    return adapter

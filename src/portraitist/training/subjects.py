@@ -74,11 +74,11 @@ class Subject:
             BadConfig: If an argument cannot work.
         """
         if fit not in get_args(Fit):
-            raise BadConfig(f"photos can be fitted by {' or '.join(get_args(Fit))}, not {fit!r}")
-        given = [Path(photos)] if isinstance(photos, str | Path) else [Path(entry) for entry in photos]
-        paths = [path for entry in given for path in list_photos(entry)]
+            raise BadConfig(f"photos can be made square by {' or '.join(get_args(Fit))}, not {fit!r}")
+        entries = [Path(photos)] if isinstance(photos, str | Path) else [Path(entry) for entry in photos]
+        paths = [path for entry in entries for path in list_photos(entry)]
         if not paths:
-            raise BadPhoto(f"no pictures in {', '.join(map(str, given)) or 'an empty list'}; give a folder of photos")
+            raise BadPhoto(f"no pictures in {', '.join(map(str, entries)) or 'an empty list'}; give a folder of photos")
         good: list[tuple[Path, Image.Image, Framing]] = []
         skipped: list[str] = []
         for path in paths:
@@ -90,7 +90,7 @@ class Subject:
         if not good:
             raise BadPhoto("none of the pictures can be used: " + "; ".join(skipped))
         return cls(
-            name=_name(given),
+            name=_name(entries),
             class_noun=class_noun,
             token=token,
             photos=tuple(image for _, image, _ in good),
@@ -144,9 +144,9 @@ def _fit(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
 
 
-def _name(given: Sequence[Path]) -> str:
+def _name(entries: Sequence[Path]) -> str:
     """Name a subject after its folder, or after its only picture."""
-    first = given[0].resolve()
+    first = entries[0].resolve()
     if first.is_dir():
         return first.name
-    return first.stem if len(given) == 1 else first.parent.name
+    return first.stem if len(entries) == 1 else first.parent.name

@@ -21,8 +21,8 @@ def token_warning(tokenizer: Any, token: str) -> str | None:
     if count == 1:
         return None
     rare = [word for word in RARE_TOKENS if count_tokens(tokenizer, word) == 1]
-    advice = f"; words that are rare single tokens of this base: {', '.join(rare[:_NAMED])}" if rare else ""
-    return f"token {token!r} is {count} tokens{advice}"
+    advice = f"; rare single tokens of this base: {', '.join(rare[:_NAMED])}" if rare else ""
+    return f"the token {token!r} is split into {count} tokens{advice}"
 
 
 def phrase_positions(tokenizer: Any, prompt: str, phrase: str) -> tuple[int, ...]:

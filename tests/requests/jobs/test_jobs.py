@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from portraitist.adapters import load_adapter
 from portraitist.bases.examples import get_example
-from portraitist.errors import Stopped, TrainingInterrupted
+from portraitist.errors import BadConfig, Stopped, TrainingInterrupted
 from portraitist.requests.edit import EditRequest
 from portraitist.requests.generate import GenerateRequest
 from portraitist.requests.handle import Handle, Progress
@@ -48,13 +49,33 @@ def test_a_training_run_is_planned_run_and_told_of(tiny_base_folder: Path, tmp_p
     assert Trained.from_json(trained.to_json()) == trained
 
 
-def test_a_training_run_is_stopped_and_can_be_asked_again(tiny_base_folder: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_keeps_its_checkpoint_and_is_finished_by_resuming(
+    tiny_base_folder: Path, tmp_path: Path
+) -> None:
+    through = TrainJob(ask_to_train(tiny_base_folder, tmp_path / "through")).run()
     handle = Handle(lambda progress: handle.stop() if progress.done == 2 else None)
     request = ask_to_train(tiny_base_folder, tmp_path)
-    with pytest.raises(TrainingInterrupted, match="stopped after step 2 of 3"):
+    with pytest.raises(TrainingInterrupted, match=r"stopped after step 2 of 3; the checkpoint is in .*cat.safetensors"):
         TrainJob(request).run(handle)
     assert not request.file.exists()
-    assert TrainJob(request).run().steps == 3
+    heard: list[Progress] = []
+    resumed = TrainJob(request.model_copy(update={"resume": True})).run(Handle(heard.append))
+    assert [each.done for each in heard] == [3], "what was done is not done again"
+    values, found = (load_adapter(trained.file).named_parameters() for trained in (through, resumed))
+    assert all(torch.equal(value, found[name]) for name, value in values.items())
+
+
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_run(tiny_base_folder: Path, tmp_path: Path) -> None:
+    first = TrainJob(ask_to_train(tiny_base_folder, tmp_path / "first")).run().file
+    request = ask_to_train(tiny_base_folder, tmp_path).model_copy(update={"start": first})
+    assert TrainJob(request).plan.start == first
+    with pytest.raises(BadConfig, match="is a lora adapter, but this run trains full"):
+        TrainJob(request.model_copy(update={"method": "full"}))
+
+
+def test_a_stop_in_the_last_step_changes_nothing(tiny_base_folder: Path, tmp_path: Path) -> None:
+    handle = Handle(lambda progress: handle.stop() if progress.done == 3 else None)
+    assert TrainJob(ask_to_train(tiny_base_folder, tmp_path)).run(handle).steps == 3
 
 
 def test_pictures_are_planned_made_and_stopped(tiny_base_folder: Path, tmp_path: Path) -> None:
@@ -98,7 +119,13 @@ def test_an_edit_is_planned_and_made(tiny_base_folder: Path, tmp_path: Path) -> 
         "check_prompts": False,
         "output": str(tmp_path / "edit"),
     }
-    job = EditJob(EditRequest.from_json(json.dumps(values)))
+    handle = Handle(lambda progress: handle.stop())
+    longer = EditRequest.parse({**values, "steps": 2})
+    with pytest.raises(TrainingInterrupted, match="stopped after step 1 of 2; the checkpoint is in"):
+        EditJob(longer).run(handle)
+    assert EditJob(longer.model_copy(update={"resume": True})).run().adapter is not None
+
+    job = EditJob(EditRequest.from_json(json.dumps({**values, "overwrite": True})))
     assert job.plan.recipe is not None
     assert (job.plan.recipe.steps, job.plan.sampling_steps, job.plan.strength) == (1, 2, 0.0)
     heard: list[Progress] = []

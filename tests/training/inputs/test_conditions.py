@@ -65,5 +65,5 @@ def test_each_different_prompt_is_encoded_once(base: Base, monkeypatch: pytest.M
 
 
 def test_prompts_that_are_no_equal_groups_are_refused(base: Base) -> None:
-    with pytest.raises(ValueError, match="3 prompts are no 2 equal groups"):
+    with pytest.raises(ValueError, match="3 prompts cannot be split into 2 equal groups"):
         PromptBook(base, fixed=False, adapters=2).encode([P, Q, R])

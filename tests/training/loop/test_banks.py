@@ -147,5 +147,5 @@ def test_a_bank_of_which_none_is_left_has_diverged() -> None:
 
 def test_optimisers_that_mix_adapters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fitting, "rate", 1.0)  # as it wants it
-    with pytest.raises(BadConfig, match="prodigy mixes its adapters"):
+    with pytest.raises(BadConfig, match="prodigy would mix its adapters"):
         bank_loop(None, config=replace(CONFIG, optimizer="prodigy"))

@@ -133,5 +133,5 @@ def test_a_loss_that_is_not_finite_is_named_by_its_step_though_read_later(tmp_pa
 def test_a_run_without_an_end_and_a_schedule_that_knows_no_clock_are_refused() -> None:
     with pytest.raises(BadConfig, match="a run needs an end"):
         LoopConfig(steps=None)
-    with pytest.raises(BadConfig, match="polynomial cannot follow the clock; there are: constant"):
+    with pytest.raises(BadConfig, match="polynomial cannot follow the clock; these can: constant"):
         Loop(Timed(), LoopConfig(steps=None, seconds=1.0, schedule="polynomial"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted, UnwritableFolder
@@ -80,6 +80,54 @@ def test_a_resumed_run_is_bit_identical(tmp_path: Path, stop_after: int) -> None
     assert all(torch.equal(a, b) for a, b in zip(state(through), state(resumed), strict=True))
 
 
+class Remembering(Regression):
+    """A regression whose loss is scaled by what it remembers of earlier steps."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.mean, self.count = torch.tensor(1.0, dtype=torch.float64), torch.tensor(0)
+        self.last = torch.zeros(6, dtype=torch.bfloat16)
+
+    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
+        losses = super().step(step, micro_step)
+        self.mean = 0.9 * self.mean + 0.1 * losses["loss"].detach().double()
+        self.count += 1
+        self.last = self.last.roll(1) + self.mean.bfloat16()
+        return {"loss": losses["loss"] / self.mean.float() + self.last.float().mean() * losses["loss"]}
+
+    def state(self) -> Mapping[str, Tensor]:
+        return {"mean": self.mean, "count": self.count, "first half": self.last[:3], "second half": self.last[3:]}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.mean, self.count = state["mean"], state["count"]
+        self.last = torch.cat([state["first half"], state["second half"]])
+
+
+def test_what_a_task_remembers_is_kept_in_checkpoints(tmp_path: Path) -> None:
+    def interrupt(completed: int) -> None:
+        if completed == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task, resumed_task = Remembering(), Remembering(seed=9)
+    through = Loop(task, CONFIG)
+    through.run()
+    with pytest.raises(TrainingInterrupted):
+        Loop(Remembering(), CONFIG, tmp_path, [interrupt]).run()
+    resumed = Loop(resumed_task, CONFIG, tmp_path)
+    resumed.run(resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(state(through), state(resumed), strict=True))
+    for name, value in task.state().items():
+        assert torch.equal(value, resumed_task.state()[name]), name
+        assert value.dtype is resumed_task.state()[name].dtype
+    Loop(Remembering(seed=9), CONFIG, tmp_path).run(resume=True)  # a finished run has nothing left to do
+
+
+def test_a_task_without_memory_has_the_checkpoint_it_had(tmp_path: Path) -> None:
+    Loop(Regression(), CONFIG, tmp_path).run()
+    with safe_open(tmp_path / LAST, framework="pt") as file:
+        assert {key.partition("/")[0] for key in file.keys()} == {"parameter", "average", "optimizer"}  # noqa: SIM118
+
+
 def test_resuming_continues_where_it_stopped(tmp_path: Path) -> None:
     Loop(Regression(), CONFIG, tmp_path).run()
     task = Regression()
@@ -102,7 +150,7 @@ def test_without_resume_a_run_starts_anew(tmp_path: Path) -> None:
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     Loop(Regression(), CONFIG, tmp_path).run()
     other = LoopConfig(**{**vars(CONFIG), "max_gradient_norm": 2.0})
-    with pytest.raises(BadConfig, match=r"loop\.max_gradient_norm is 1\.0 there and 2\.0 here"):
+    with pytest.raises(BadConfig, match=r"loop\.max_gradient_norm was 1\.0 and is 2\.0 now"):
         Loop(Regression(), other, tmp_path).run(resume=True)
 
 

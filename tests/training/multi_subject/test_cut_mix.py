@@ -11,7 +11,7 @@ from portraitist.errors import BadConfig
 from portraitist.randomness import numpy_generator
 from portraitist.training.multi_subject.cut_mix import (
     WORDINGS,
-    Draw,
+    Sample,
     collage,
     draw_sample,
     pair_prompt,
@@ -24,7 +24,7 @@ from portraitist.training.recipes import CollageFit
 RED, BLUE, GREEN = (255, 0, 0), (0, 0, 255), (0, 255, 0)
 
 
-def draws(count: int, photos: tuple[int, ...] = (4, 3, 5), probability: float = 0.6) -> list[Draw]:
+def draws(count: int, photos: tuple[int, ...] = (4, 3, 5), probability: float = 0.6) -> list[Sample]:
     rng = numpy_generator(0, "test of collages")
     return [draw_sample(rng, photos, 7, probability) for _ in range(count)]
 

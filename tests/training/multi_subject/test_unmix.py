@@ -134,7 +134,7 @@ def test_layers_are_chosen_by_name_and_size(base: Base) -> None:
     assert 0 < len(middle) < len(everything)
     with pytest.raises(BadConfig, match=r"no cross-attention layer .* matches nothing\.\*.* its maps are "):
         UnmixLoss(base, latent_size(base), layers=("nothing.*",))
-    with pytest.raises(BadConfig, match="at most 1 a side"):
+    with pytest.raises(BadConfig, match="at most 1 x 1"):
         UnmixLoss(base, latent_size(base), largest=1)
 
 

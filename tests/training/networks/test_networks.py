@@ -95,7 +95,7 @@ def test_a_stage_starts_from_weights_left_for_it(tmp_path: Path) -> None:
     train_network(Copying(), SETTINGS, tmp_path, "copying", Machine(), attend=attend)
     assert len(seen) == 8
     write_start(tmp_path / "other", weights)
-    with pytest.raises(BadFile, match="are of another network"):
+    with pytest.raises(BadFile, match="belong to a different network"):
         train_network(Copying(width=7), SETTINGS, tmp_path, "other", Machine())
 
 
@@ -156,7 +156,7 @@ def test_the_smallest_batch_that_is_nearly_the_fastest_is_chosen() -> None:
 
 
 def test_a_precision_that_is_not_known_is_refused() -> None:
-    with pytest.raises(BadConfig, match="precision can be auto, no, bf16, not 'fp8'"):
+    with pytest.raises(BadConfig, match="precision must be one of auto, no, bf16, not 'fp8'"):
         Machine.choose("cpu", "fp8")
     assert Machine.choose("cpu").precision in ("no", "bf16")
     assert Machine.choose("cpu", "no").precision == "no"

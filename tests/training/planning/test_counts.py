@@ -37,7 +37,7 @@ def test_a_folder_is_of_its_own_family(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("sd16", "lora", {}), "there is no architecture 'sd16'"),
-        (("sd15", "lora", {}, "Foo"), "no layer set is named 'Foo'"),
+        (("sd15", "lora", {}, "Foo"), "sd15 has no layer set named 'Foo'"),
         (("sd15", "loar", {}), "unknown method 'loar'"),
         (("sd15", "krona", {"out_factor": 7}), "to_q has 320 outputs .* the nearest that do are \\(8, 64\\)"),
         (("sd15", "krona", {}, "UNet-1D"), "adapts none of the layers"),

@@ -122,7 +122,7 @@ def test_every_optimiser_has_its_state_measured() -> None:
 def test_photos_are_seen_as_often_as_steps_say(tiny_base_folder: Path) -> None:
     watched = {**SETTINGS, "steps": 50, "watch": {"every": 10}}
     assert make_plan(str(tiny_base_folder), "lora", watched, 5).passes == 25
-    with pytest.raises(BadConfig, match="leaves none of 1 photos"):
+    with pytest.raises(BadConfig, match="of 1 photos leaves none to train on"):
         make_plan(str(tiny_base_folder), "lora", {**SETTINGS, "watch": {"every": 10, "held_out": 1}}, 1)
 
 
@@ -140,7 +140,7 @@ def test_bases_of_every_family_are_planned(kind: str, clip_tokenizer: CLIPTokeni
     plan = make_plan(str(folder), "lora", {"steps": 2, "prior": "none", "batch_size": 1}, 5)
     loaded = load_base(folder)
     subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=loaded.family.resolution)
-    adapter = new_adapter(loaded, subject, plan.recipe)
+    adapter = new_adapter(loaded, [subject], plan.recipe)
     assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.memory.peak > plan.memory.base > 0
 
@@ -164,10 +164,10 @@ def test_a_decoded_picture_is_part_of_the_plan(tiny_base_folder: Path) -> None:
         return make_plan(str(tiny_base_folder), "textual-inversion", {"batch_size": 1, **settings}, 5).memory
 
     silent, generated = memory(prior="none"), memory(prior="generated")
-    assert silent.drawing == 0
-    assert silent.base < generated.drawing <= generated.peak
+    assert silent.sampling == 0
+    assert silent.base < generated.sampling <= generated.peak
     watched = memory(prior="none", watch={"every": 5, "subject_encoder": "dino"})
-    assert generated.drawing < watched.drawing == memory(prior="none", log={"samples_every": 5}).drawing
+    assert generated.sampling < watched.sampling == memory(prior="none", log={"samples_every": 5}).sampling
 
 
 def test_unknown_bases_are_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from portraitist.training.recipes import Recipe, load_recipe
-from portraitist.training.watching.watching import Budget, SubjectWatch, drawing_advice, rows_of
+from portraitist.training.watching.watching import Budget, SubjectWatch, rows_of, scoring_advice
 
 
 def recipe(folder: str = "sd", method: str = "lora", **settings: Any) -> Recipe:
@@ -16,8 +16,8 @@ def recipe(folder: str = "sd", method: str = "lora", **settings: Any) -> Recipe:
 
 def passes(budget: Budget) -> int:
     """Count the passes through the denoiser that all looks take: guidance takes two, decoding is worth three."""
-    drawing = len(budget.drawn) * budget.prompts * (2 * budget.sampling_steps + 3)
-    return drawing + len(budget.looks) * budget.samples
+    scoring = len(budget.scored) * budget.prompts * (2 * budget.sampling_steps + 3)
+    return scoring + len(budget.looks) * budget.samples
 
 
 @pytest.mark.parametrize("every", [5, 50])
@@ -31,15 +31,15 @@ def test_looks_cost_no_more_than_their_share_of_any_recipe(folder: str, method: 
     assert budget.looks[-1] == watched.steps
     assert all(step % every == 0 for step in budget.looks[:-1])
     assert budget.samples >= 4
-    assert not budget.drawn or len(budget.drawn) >= 4
-    assert set(budget.drawn) <= set(budget.looks)
-    assert not budget.drawn or budget.drawn[-1] == watched.steps
+    assert not budget.scored or len(budget.scored) >= 4
+    assert set(budget.scored) <= set(budget.looks)
+    assert not budget.scored or budget.scored[-1] == watched.steps
 
 
 def test_more_time_buys_better_looks_and_too_little_draws_nothing() -> None:
     shares = (0.1, 0.2, 0.5, 1.0)
     budgets = [Budget.of(recipe(watch={"every": 50, "time_share": share}), 1, True) for share in shares]
-    assert [bool(budget.drawn) for budget in budgets] == [False, False, True, True]
+    assert [bool(budget.scored) for budget in budgets] == [False, False, True, True]
     assert [budget.prompts for budget in budgets] == sorted(budget.prompts for budget in budgets)
     assert budgets[-1].prompts == 4
     assert budgets[-1].sampling_steps == 12
@@ -51,10 +51,10 @@ def test_looks_that_would_be_too_small_are_further_apart() -> None:
 
 def test_encoders_that_go_unused_are_said() -> None:
     named = {"subject_encoder": "dino", "prompt_encoder": "clip"}
-    assert "so the validation loss decides" in str(drawing_advice(recipe(watch={"every": 50, **named})))
-    assert drawing_advice(recipe(watch={"every": 50})) is None
-    assert drawing_advice(recipe(watch=named)) is None
-    assert drawing_advice(recipe(watch={"every": 50, "time_share": 0.5, **named})) is None
+    assert "so the validation loss decides" in str(scoring_advice(recipe(watch={"every": 50, **named})))
+    assert scoring_advice(recipe(watch={"every": 50})) is None
+    assert scoring_advice(recipe(watch=named)) is None
+    assert scoring_advice(recipe(watch={"every": 50, "time_share": 0.5, **named})) is None
 
 
 def look_at(watch: SubjectWatch) -> dict[int, str]:
@@ -93,17 +93,17 @@ def test_where_scores_are_drawn_they_decide_from_the_first_to_the_last() -> None
     """The loss is best at step 200, and the first score comes early; neither keeps a step that scores worse."""
     watched = recipe(watch={"every": 50, "time_share": 1.0, "stop": False})
     budget = Budget.of(watched, 1, True)
-    assert len(budget.drawn) == 4
+    assert len(budget.scored) == 4
     judge = scored([0.4, 0.6, 0.9, 0.5])
     watch = SubjectWatch(watched, budget, measured("validation", FALLING_THEN_RISING), judge, "score")
     look_at(watch)
-    assert watch.kept == budget.drawn[2]
+    assert watch.kept == budget.scored[2]
 
 
 def test_a_run_stops_when_loss_and_score_have_turned() -> None:
     watched = recipe("sd", "krona", watch={"every": 50, "patience": 2})
     budget = Budget.of(watched, rows_of(watched), True)
-    assert len(budget.drawn) >= 4
+    assert len(budget.scored) >= 4
     watch = SubjectWatch(
         watched,
         budget,
@@ -112,5 +112,5 @@ def test_a_run_stops_when_loss_and_score_have_turned() -> None:
         "score",
     )
     verdicts = look_at(watch)
-    assert watch.kept == budget.drawn[1]
-    assert list(verdicts.items())[-1] == (budget.drawn[3], "stop")
+    assert watch.kept == budget.scored[1]
+    assert list(verdicts.items())[-1] == (budget.scored[3], "stop")

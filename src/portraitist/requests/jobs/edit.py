@@ -15,7 +15,6 @@ from portraitist.requests.edit import ADAPTER, EditRequest
 from portraitist.requests.handle import Handle
 from portraitist.requests.jobs.job import Job
 from portraitist.requests.jobs.opening import open_base
-from portraitist.requests.jobs.stopping import resumable
 from portraitist.requests.value import Value
 from portraitist.training.outputs import check_output
 from portraitist.training.recipes import Recipe
@@ -137,17 +136,17 @@ class EditJob(Job[EditPlan, EditOutcome]):
     def _learn(self, recipe: Recipe, handle: Handle) -> Adapter:
         """Learn the picture."""
         request = self.request
-        with resumable(self.file, recipe.steps):
-            return teach_picture(
-                self.base,
-                self.picture,
-                request.source,
-                recipe,
-                output=self.file,
-                resume=request.resume,
-                overwrite=request.overwrite,
-                callbacks=[lambda step: handle.report("learning", step, recipe.steps)],
-            )
+        return teach_picture(
+            self.base,
+            self.picture,
+            request.source,
+            recipe,
+            output=self.file,
+            resume=request.resume,
+            overwrite=request.overwrite,
+            callbacks=[lambda step: handle.tell("learning", step, recipe.steps)],
+            stop=handle.stopping,
+        )
 
     def _facts(self, adapter: Adapter | None) -> dict[str, Any]:
         """Return what an edit's file says beside its prompts."""

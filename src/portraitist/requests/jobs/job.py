@@ -32,5 +32,5 @@ class Job(ABC, Generic[Plan, Outcome]):
             handle: Told how far it is, and asked whether to stop.
 
         Raises:
-            Stopped: If the handle asked to stop.
+            Stopped: If the handle asked to stop; `TrainingInterrupted` where a training can be resumed.
         """

@@ -8,17 +8,18 @@ from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.jobs.job import Job
 from portraitist.requests.jobs.opening import open_base
-from portraitist.requests.jobs.stopping import resumable
 from portraitist.requests.train import TrainRequest
 from portraitist.requests.value import Value
+from portraitist.training.blank_adapters import new_adapter
 from portraitist.training.inputs.companions import missing_companions
 from portraitist.training.multi_subject.cut_mix import pair_prompt
 from portraitist.training.multi_subject.teaching import train_several, with_cut_mix
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
-from portraitist.training.watching.watching import drawing_advice
+from portraitist.training.watching.watching import scoring_advice
 
 _SCENE = "on the beach"
 
@@ -38,12 +39,14 @@ class TrainPlan(Value):
         base: The base's name.
         precision: What it is held in, e.g. ``float32``.
         recipe: Everything that decides the run.
+        start: The adapter file whose values it starts from; None if it starts afresh.
     """
 
     subjects: tuple[PlannedSubject, ...]
     base: str
     precision: str
     recipe: Recipe
+    start: Path | None = None
 
 
 class Trained(Value):
@@ -96,26 +99,30 @@ class TrainJob(Job[TrainPlan, Trained]):
             base=self.base.name,
             precision=self.base.precision,
             recipe=recipe,
+            start=request.start,
         )
+        if request.start is not None:  # refused here rather than when it is run
+            start_from(new_adapter(self.base, self.subjects, recipe), request.start, self.base)
 
     def run(self, handle: Handle | None = None) -> Trained:
         """Teach the base, write the adapter's file, and return what came of it.
 
         Raises:
-            TrainingInterrupted: If the handle asked to stop, or on Ctrl-C.
+            TrainingInterrupted: If the handle asked to stop, or on Ctrl-C; resuming the request finishes it.
         """
         handle, recipe, steps = handle or Handle(), self.plan.recipe, self.plan.recipe.steps
         options: dict[str, Any] = {
             "output": self.file,
             "resume": self.request.resume,
             "overwrite": self.request.overwrite,
-            "callbacks": [lambda step: handle.report("training", step, steps)],
+            "start": self.request.start,
+            "callbacks": [lambda step: handle.tell("training", step, steps)],
+            "stop": handle.stopping,
         }
-        with resumable(self.file, steps):
-            if len(self.subjects) == 1:
-                adapter = train(self.base, self.subjects[0], recipe, **options)
-            else:
-                adapter = train_several(self.base, self.subjects, recipe, **options)
+        if len(self.subjects) == 1:
+            adapter = train(self.base, self.subjects[0], recipe, **options)
+        else:
+            adapter = train_several(self.base, self.subjects, recipe, **options)
         return self._outcome(adapter)
 
     def _advise(self, subject: Subject, recipe: Recipe) -> list[Advice]:
@@ -123,7 +130,7 @@ class TrainJob(Job[TrainPlan, Trained]):
         lines = [
             token_warning(self.base.pipeline.tokenizer, subject.token),
             *missing_companions(subject, recipe.photos),
-            drawing_advice(recipe),
+            scoring_advice(recipe),
         ]
         return [Advice.of(line) for line in lines if line is not None]
 

@@ -26,17 +26,17 @@ class PromptBook:
         """Return conditions, one row a prompt.
 
         Raises:
-            ValueError: If the prompts are no equal groups for the adapters of a bank.
+            ValueError: If the prompts cannot be split into equal groups for the adapters of a bank.
         """
-        asked, places = _without_repetitions(prompts, 1 if self.fixed else self.adapters)
+        padded, places = _without_repetitions(prompts, 1 if self.fixed else self.adapters)
         if self.fixed:
-            for prompt in asked:
+            for prompt in padded:
                 if prompt not in self._known:
                     self._known[prompt] = self._encode_fixed(prompt)
-            parts = [self._known[prompt] for prompt in asked]
+            parts = [self._known[prompt] for prompt in padded]
             encoded = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         else:
-            encoded = self.base.family.encode_prompts(asked)
+            encoded = self.base.family.encode_prompts(padded)
         rows = torch.tensor(places, device=self.base.device)
         return {name: value[rows] for name, value in encoded.items()}
 
@@ -60,18 +60,20 @@ def _without_repetitions(prompts: Sequence[str], adapters: int) -> tuple[list[st
     for one of them again.
 
     Raises:
-        ValueError: If the prompts are no equal groups.
+        ValueError: If they cannot be split into equal groups.
     """
     size, left = divmod(len(prompts), adapters)
     if left:
-        raise ValueError(f"{len(prompts)} prompts are no {adapters} equal groups, one for each adapter of a bank")
+        raise ValueError(
+            f"{len(prompts)} prompts cannot be split into {adapters} equal groups, one for each adapter of a bank"
+        )
     groups = [prompts[start : start + size] for start in range(0, len(prompts), size)]
     different = [list(dict.fromkeys(group)) for group in groups]
     longest = max(map(len, different))
-    asked = [prompt for own in different for prompt in own + own[:1] * (longest - len(own))]
+    padded = [prompt for own in different for prompt in own + own[:1] * (longest - len(own))]
     places = [
         index * longest + own.index(prompt)
         for index, (own, group) in enumerate(zip(different, groups, strict=True))
         for prompt in group
     ]
-    return asked, places
+    return padded, places

@@ -37,8 +37,8 @@ class Latents:
 
     def draw(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
         """Sample the latents of some pictures."""
-        chosen = torch.from_numpy(indices)
-        mean, deviation = self.mean[chosen], self.deviation[chosen]
+        rows = torch.from_numpy(indices)
+        mean, deviation = self.mean[rows], self.deviation[rows]
         return mean + deviation * torch.randn(mean.shape, generator=generator)
 
     def digest(self) -> str:

@@ -121,8 +121,8 @@ def _cut(
     scale = size[0] / (box[2] - box[0])
     framing = Framing((photo.height, photo.width), (round(box[1] * scale), round(box[0] * scale)), (size[1], size[0]))
     pieces = [
-        each.resize(size, Image.Resampling.LANCZOS, box=tuple(box))  # type: ignore[arg-type]
-        for each in (photo, *([mask] if mask is not None else []))
+        picture.resize(size, Image.Resampling.LANCZOS, box=tuple(box))  # type: ignore[arg-type]
+        for picture in (photo, *([mask] if mask is not None else []))
     ]
     right = round((photo.width - box[2]) * scale)
     return View(pieces[0], framing, prompt, pieces[1] if mask is not None else None, right)

@@ -46,9 +46,10 @@ class BankRows:
         if not isinstance(task, BankTask) or task.bank_size is None:
             return None
         if config.optimizer not in _APART:
-            raise BadConfig(f"a bank is trained with {' or '.join(_APART)}; {config.optimizer} mixes its adapters")
+            able = " or ".join(_APART)
+            raise BadConfig(f"a bank can only be trained with {able}; {config.optimizer} would mix its adapters")
         if processes > 1:
-            raise BadConfig("a bank is trained by one process; divide it into as many banks as there are processes")
+            raise BadConfig("a bank is trained by a single process; split it into one bank for each process")
         if odd := [tuple(value.shape) for value in parameters if value.shape[:1] != (task.bank_size,)]:
             raise BadConfig(f"a bank of {task.bank_size} adapters has a parameter of shape {odd[0]} without their axis")
         return cls(task.bank_size, parameters, averages)

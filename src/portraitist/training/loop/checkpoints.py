@@ -5,7 +5,7 @@ Random state is not stored: every random stream is a function of the seed and th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Checkpoint:
         optimizer: Optimiser state tensors, keyed ``<parameter name>.<state name>``.
         counters: JSON-able numbers: schedule state, scalar optimiser state, elapsed seconds.
         identity: What the run is (task and settings); a run is only resumed by the same run.
+        task: What the task remembers beside its parameters; empty for most.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Checkpoint:
     optimizer: dict[str, Tensor]
     counters: dict[str, Any]
     identity: dict[str, Any]
+    task: Mapping[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint aside, then rename it onto `path`.
@@ -54,6 +56,8 @@ class Checkpoint:
             for section, content in sections.items()
             for name, tensor in content.items()
         }
+        # Copied, as a task may remember parts of one tensor, or a parameter as it was, and a file wants each apart.
+        tensors |= {f"task/{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in self.task.items()}
         header = {"step": self.step, "counters": self.counters, "identity": self.identity}
         try:
             with write_aside(path) as temporary:
@@ -68,12 +72,12 @@ class Checkpoint:
         Raises:
             BadFile: If the file is missing, damaged or not a checkpoint.
         """
-        sections: dict[str, dict[str, Tensor]] = {"parameter": {}, "average": {}, "optimizer": {}}
+        sections: dict[str, dict[str, Tensor]] = {"parameter": {}, "average": {}, "optimizer": {}, "task": {}}
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise BadFile(f"{path} is not a training checkpoint; give the folder of an interrupted run")
+                    raise BadFile(f"{path} is not a training checkpoint; name the folder of an interrupted run")
                 header = json.loads(metadata["run"])
                 for key in file.keys():  # noqa: SIM118 - safe_open is not a mapping
                     section, name = key.split("/", 1)
@@ -87,6 +91,7 @@ class Checkpoint:
             optimizer=sections["optimizer"],
             counters=header["counters"],
             identity=header["identity"],
+            task=sections["task"],
         )
 
 
@@ -146,7 +151,7 @@ def difference(old: Any, new: Any, path: str = "") -> str:
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 return difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    return f"{path} is {old!r} there and {new!r} here"
+    return f"{path} was {old!r} and is {new!r} now"
 
 
 def _plain(value: Any) -> Any:

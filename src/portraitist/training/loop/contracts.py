@@ -50,6 +50,21 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class StatefulTask(Task, Protocol):
+    """A task that remembers more between steps than its parameters, such as running statistics.
+
+    What it remembers goes into every checkpoint, and comes back on resuming bit for bit. Of several processes the first
+    one's is kept and given to all, so it must be the same in each.
+    """
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what it remembers after the steps taken so far: tensors of any kind, a number as one without axes."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up again what it remembered; the tensors, on the CPU, are its own from now on."""
+
+
+@runtime_checkable
 class BankTask(Task, Protocol):
     """A task that trains the N adapters of a bank at once.
 
@@ -130,7 +145,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         if self.steps is None and self.seconds is None:
-            raise BadConfig("a run needs an end: so many steps, or so many minutes")
+            raise BadConfig("a run needs an end; set its steps, its seconds, or both")
 
     def progress(self, completed: int, elapsed: float) -> float:
         """Return how far a run is, in [0, 1], after so many steps and seconds."""

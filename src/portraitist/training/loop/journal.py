@@ -80,7 +80,7 @@ def _read_lines(file: Path) -> Iterator[dict[str, float]]:
 def _check_tracker(name: str) -> None:
     if name not in LOGGER_TYPE_TO_CLASS:
         raise BadConfig(f"no tracker is named {name!r}; accelerate knows {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}")
-    if name not in [str(each) for each in get_available_trackers()]:
+    if name not in [str(tracker) for tracker in get_available_trackers()]:
         if name == "tensorboard":
             raise MissingExtra("tensorboard", "tensorboard")
         raise BadConfig(f"the tracker {name!r} needs its package; install it, or leave it out of log.trackers")

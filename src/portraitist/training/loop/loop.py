@@ -7,16 +7,16 @@ checkpoints, resuming, logging and the progress bar.
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
+from portraitist.training.loop.averaging import in_place, new_average, restore_average
 from portraitist.training.loop.banks import BankRows
 from portraitist.training.loop.checkpoints import (
     BEST,
@@ -33,6 +33,7 @@ from portraitist.training.loop.contracts import (
     Outcome,
     ParameterGroup,
     Progress,
+    StatefulTask,
     Task,
     Watch,
 )
@@ -92,7 +93,7 @@ class Loop:
         )
         self.schedule = build_schedule(self.optimizer, config)
         self._device = next(iter(self.parameters.values())).device.type
-        self.average = self._new_average()
+        self.average = new_average(self.parameters, config.average_decay)
         self._scaler = torch.amp.GradScaler(self._device, enabled=config.scale_gradients or config.precision == "fp16")
         self.bank = BankRows.of(task, config, list(self.parameters.values()), self._averages, self.processes.count)
         self.completed = 0
@@ -101,15 +102,9 @@ class Loop:
         self.best: dict[str, Tensor] = {}
         self.kept: int | None = None
 
-    def _new_average(self) -> EMAModel | None:
-        if not self.config.average_decay:
-            return None
-        parameters, decay = self.parameters.values(), self.config.average_decay
-        return EMAModel(parameters, decay=decay, use_ema_warmup=True, power=0.75, foreach=self._device != "cpu")
-
     def restart_average(self) -> None:
         """Begin the average anew with the parameters as they are, after they were set from elsewhere."""
-        self.average = self._new_average()
+        self.average = new_average(self.parameters, self.config.average_decay)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -299,18 +294,9 @@ class Loop:
     def _is_finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.parameters.values())
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """Put the averaged parameters in place for a while (no change when no average is kept)."""
-        if self.average is None:
-            yield
-            return
-        self.average.store(self.parameters.values())
-        self.average.copy_to(self.parameters.values())
-        try:
-            yield
-        finally:
-            self.average.restore(self.parameters.values())
+        return in_place(self.average, self.parameters)
 
     def save(self) -> None:
         """Write the last checkpoint, if the run has a folder and its parameters are still finite."""
@@ -337,6 +323,7 @@ class Loop:
                 "dropped": self.dropped,
             },
             identity=self._identity(),
+            task=self.task.state() if isinstance(self.task, StatefulTask) else {},
         ).save(self.folder / LAST)
 
     def _save_best(self) -> None:
@@ -353,7 +340,8 @@ class Loop:
         # Settings that came later have their defaults in older checkpoints.
         there = {**checkpoint.identity, "loop": {**self._settings(LoopConfig(0)), **checkpoint.identity["loop"]}}
         if there != self._identity():
-            raise BadConfig(f"{self.folder} holds another run: {difference(there, self._identity())}")
+            changed = difference(there, self._identity())
+            raise BadConfig(f"{self.folder} holds another run: {changed}; resume it as it was started, or start anew")
         counters = checkpoint.counters
         for name, parameter in self.parameters.items():
             parameter.data.copy_(checkpoint.parameters[name])
@@ -363,12 +351,12 @@ class Loop:
             group["lr"] = learning_rate
         self._scaler.load_state_dict(counters.get("scaler", {}))
         if self.average is not None:
-            self.average.optimization_step = counters["average_step"]
-            for shadow, name in zip(self.average.shadow_params, self.parameters, strict=True):
-                shadow.copy_(checkpoint.average[name])
+            restore_average(self.average, self.parameters, checkpoint.average, counters["average_step"])
         self.completed, self.seconds = checkpoint.step, counters["seconds"]
         self.elapsed = counters.get("elapsed", self.seconds)
         self.watch_seconds, self.kept = counters.get("watch_seconds", 0.0), counters.get("kept")
+        if checkpoint.task and isinstance(self.task, StatefulTask):
+            self.task.restore(checkpoint.task)
         if self.bank is not None:
             self.bank.restore(counters.get("dropped", ()))
         if self.watch is not None and counters.get("watch"):

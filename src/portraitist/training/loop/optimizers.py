@@ -103,10 +103,14 @@ def _check_rates(groups: ParameterDicts, choice: OptimizerChoice) -> None:
         if not low <= group["lr"] <= high:
             raise BadConfig(
                 f"{choice.name} finds its learning rate itself and multiplies it by learning_rate, so"
-                f" {group['lr']:g} would stop it; set learning_rate (and text_learning_rate, norm_learning_rate) to 1"
+                f" {group['lr']:g} would bring it to a halt; set learning_rate (and text_learning_rate,"
+                " norm_learning_rate) to 1"
             )
     if choice.name == "prodigy" and len({group["lr"] for group in groups}) > 1:
-        raise BadConfig("prodigy wants one learning rate for all; take prodigy-plus, or leave the others out")
+        raise BadConfig(
+            "prodigy needs one learning rate for all parameters; use prodigy-plus, or leave out text_learning_rate and"
+            " norm_learning_rate"
+        )
 
 
 _BUILDERS: dict[str, Callable[[ParameterDicts, OptimizerChoice], torch.optim.Optimizer]] = {

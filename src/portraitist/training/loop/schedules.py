@@ -42,7 +42,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: LoopConfig) -> Sche
     if config.seconds is None and config.schedule not in _ONLY_BY_PROGRESS:
         return _BySteps(optimizer, config)
     if config.schedule not in _SHAPES:
-        raise BadConfig(f"the schedule {config.schedule} cannot follow the clock; there are: {', '.join(_SHAPES)}")
+        raise BadConfig(f"the schedule {config.schedule} cannot follow the clock; these can: {', '.join(_SHAPES)}")
     return _ByProgress(optimizer, _SHAPES[config.schedule], config.warmup_steps)
 
 

@@ -27,7 +27,7 @@ WORDINGS: tuple[Wording, ...] = get_args(Wording)
 
 
 @dataclass(frozen=True)
-class Draw:
+class Sample:
     """Who is in a training sample: one subject, or two from left to right.
 
     Attributes:
@@ -48,8 +48,8 @@ class Draw:
         return len(self.subjects) == 2
 
 
-def draw_sample(rng: np.random.Generator, photos: Sequence[int], priors: int, probability: float) -> Draw:
-    """Draw a sample: a collage of two subjects in random order, or one subject alone.
+def draw_sample(rng: np.random.Generator, photos: Sequence[int], priors: int, probability: float) -> Sample:
+    """Sample a sample: a collage of two subjects in random order, or one subject alone.
 
     Args:
         rng: Source of randomness.
@@ -58,9 +58,9 @@ def draw_sample(rng: np.random.Generator, photos: Sequence[int], priors: int, pr
         probability: Of a collage.
     """
     mixed = rng.random() < probability
-    subjects = tuple(int(one) for one in rng.choice(len(photos), 2 if mixed else 1, replace=False))
-    chosen = tuple(int(rng.integers(photos[subject])) for subject in subjects)
-    return Draw(subjects, chosen, int(rng.integers(priors)), WORDINGS[rng.integers(len(WORDINGS))])
+    subjects = tuple(int(number) for number in rng.choice(len(photos), 2 if mixed else 1, replace=False))
+    pictures = tuple(int(rng.integers(photos[subject])) for subject in subjects)
+    return Sample(subjects, pictures, int(rng.integers(priors)), WORDINGS[rng.integers(len(WORDINGS))])
 
 
 def prior_pair(index: int, count: int) -> tuple[int, int]:

@@ -15,15 +15,15 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.training.dreambooth import base_identity, denoising_errors, parameter_groups
+from portraitist.training.denoising import adapter_groups, denoising_errors, run_identity, trains_text
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents, encode
 from portraitist.training.inputs.priors import prior_images
-from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.multi_subject.cut_mix import (
     WORDINGS,
-    Draw,
+    Sample,
     Wording,
     collage,
     draw_sample,
@@ -41,7 +41,7 @@ _KEPT_COLLAGES = 512
 
 
 @dataclass(frozen=True)
-class Material:
+class SubjectInputs:
     """What is known of one subject while it is taught.
 
     Attributes:
@@ -64,23 +64,28 @@ class Material:
         return f"{self.subject.token} {self.subject.class_noun}"
 
 
-def gather(base: Base, subject: Subject, recipe: Recipe) -> Material:
+def gather(base: Base, subject: Subject, recipe: Recipe) -> SubjectInputs:
     """Encode a subject's photos, and generate and encode the images of its class."""
     mirrored = [ImageOps.mirror(photo) for photo in subject.photos] if recipe.mirror else []
     photos = (*subject.photos, *mirrored)
     latents = encode(base, subject.photos, recipe.mirror, subject.framings)
     if recipe.prior == "none":
-        return Material(subject, photos, latents, (), None)
+        return SubjectInputs(subject, photos, latents, (), None)
     class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
     prior = prior_images(base, class_prompt, recipe)
-    return Material(subject, photos, latents, tuple(prior), encode(base, prior))
+    return SubjectInputs(subject, photos, latents, tuple(prior), encode(base, prior))
 
 
 class MultiSubjectTask:
     """Fine-tune an adapter on several subjects. The adapter must be attached to the base already.
 
-    Attributes:
-        awake: Brings the autoencoder back to the device for a while, for collages.
+    Args:
+        base: The base.
+        adapter: The adapter.
+        recipe: How to train it.
+        inputs: The subjects' photos and class images.
+        unmix: The loss that keeps subjects in collages apart; None for none.
+        awake: Brings the autoencoder back to the device for a while, to encode a collage.
     """
 
     def __init__(
@@ -88,17 +93,16 @@ class MultiSubjectTask:
         base: Base,
         adapter: Adapter,
         recipe: Recipe,
-        material: Sequence[Material],
+        inputs: Sequence[SubjectInputs],
         unmix: UnmixLoss | None = None,
+        awake: Awake = nullcontext,
     ) -> None:
         self.base, self.adapter, self.recipe = base, adapter, recipe
-        self.material, self.unmix = tuple(material), unmix
-        self.trains_text = any(name in base.family.text_encoders for name in adapter.components())
+        self.inputs, self.unmix, self.awake = tuple(inputs), unmix, awake
+        self.trains_text = trains_text(base, adapter)
         self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
-        # Brings the autoencoder back for a collage, where it is put away.
-        self.awake: Awake = nullcontext
-        subjects = [one.subject for one in material]
+        subjects = [taught.subject for taught in inputs]
         self._words = {} if unmix is None else collage_words(base, recipe, subjects)
         self._collages: OrderedDict[Hashable, Latents] = OrderedDict()
 
@@ -106,35 +110,33 @@ class MultiSubjectTask:
         """Encode every prompt, so that text encoders may be put away."""
         if self.trains_text:
             return
-        numbers = range(len(self.material))
-        who = [(one,) for one in numbers] + (list(permutations(numbers, 2)) if self.recipe.cut_mix else [])
-        draws = [Draw(subjects, (), 0, wording) for subjects in who for wording in WORDINGS]
-        prompts = {self.prompt(draw) for draw in draws}
+        numbers = range(len(self.inputs))
+        who = [(number,) for number in numbers] + (list(permutations(numbers, 2)) if self.recipe.cut_mix else [])
+        samples = [Sample(subjects, (), 0, wording) for subjects in who for wording in WORDINGS]
+        prompts = {self.prompt(sample) for sample in samples}
         if self.recipe.prior != "none":
-            prompts |= {self.class_prompt(draw) for draw in draws}
+            prompts |= {self.class_prompt(sample) for sample in samples}
         self.prompts.encode(sorted(prompts))
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""
-        return parameter_groups(self.base, self.adapter, self.recipe)
+        return adapter_groups(self.base, self.adapter, self.recipe)
 
     def identity(self) -> dict[str, Any]:
         """Return the recipe, the subjects and their photos' content."""
-        recipe = self.recipe.model_dump(mode="json")
         return {
             "task": "several subjects",
-            **base_identity(self.base),
-            "processes": self.processes.count,
+            **run_identity(self.base, self.adapter, self.processes),
             "subjects": [
                 {
-                    "name": one.name,
-                    "photos": len(one.photos),
-                    "content": one.latents.digest(),
-                    "class_images": None if one.prior_latents is None else one.prior_latents.digest(),
+                    "name": taught.name,
+                    "photos": len(taught.photos),
+                    "content": taught.latents.digest(),
+                    "class_images": None if taught.prior_latents is None else taught.prior_latents.digest(),
                 }
-                for one in self.material
+                for taught in self.inputs
             ],
-            "recipe": {name: value for name, value in recipe.items() if name != "log"},
+            "recipe": self.recipe.decisive(),
         }
 
     def after_step(self) -> None:
@@ -144,8 +146,8 @@ class MultiSubjectTask:
         """Denoise photos and collages, and class images and their collages when the prior is preserved."""
         recipe = self.recipe
         size, index = recipe.batch_size * self.processes.count, step * recipe.accumulate + micro_step
-        draws, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
-        counts = [len(one.photos) for one in self.material]
+        generator, rng = torch_generator(recipe.seed, "noise", index), numpy_generator(recipe.seed, "subjects", index)
+        counts = [len(taught.photos) for taught in self.inputs]
         samples = [draw_sample(rng, counts, recipe.prior_images, recipe.cut_mix) for _ in range(size)]
         mine = samples[self.processes.rows(recipe.batch_size)]
         rows = torch.arange(size)[self.processes.rows(recipe.batch_size)]
@@ -154,46 +156,46 @@ class MultiSubjectTask:
             shown += [self.class_image(sample) for sample in samples]
             prompts += [self.class_prompt(sample) for sample in mine]
             rows = torch.cat([rows, size + rows])
-        latents = torch.cat([one.draw(np.zeros(1, int), draws) for one in shown])
+        latents = torch.cat([picture.draw(np.zeros(1, int), generator) for picture in shown])
         framings = [framing for row in rows for framing in shown[row].framings]
         conditions = self.prompts.encode(prompts)
         if self.unmix is None:
-            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, generator, rows=rows)
             return self._losses(errors, None)
         with self.unmix.watch(self._mixed(mine)) as loss:
-            errors = denoising_errors(self.base, recipe, latents, framings, conditions, draws, rows=rows)
+            errors = denoising_errors(self.base, recipe, latents, framings, conditions, generator, rows=rows)
         # The mean over the collages of all processes, of which this one may have more or less than its share.
         share = self.processes.count * len(self._mixed(mine)) / max(1, len(self._mixed(samples)))
         return self._losses(errors, share * loss())
 
-    def photo(self, sample: Draw) -> Latents:
+    def photo(self, sample: Sample) -> Latents:
         """Return the encoded photo, or collage of two, of a sample."""
         if not sample.is_mixed:
-            return _one(self.material[sample.subjects[0]].latents, sample.photos[0])
-        chosen = zip(sample.subjects, sample.photos, strict=True)
-        left, right = (self.material[subject].photos[number] for subject, number in chosen)
+            return _single(self.inputs[sample.subjects[0]].latents, sample.photos[0])
+        numbers = zip(sample.subjects, sample.photos, strict=True)
+        left, right = (self.inputs[subject].photos[number] for subject, number in numbers)
         return self._encode_collage(("photos", sample.subjects, sample.photos), left, right)
 
-    def class_image(self, sample: Draw) -> Latents:
+    def class_image(self, sample: Sample) -> Latents:
         """Return the encoded class image, or collage of two, that goes with a sample."""
-        first = self.material[sample.subjects[0]]
+        first = self.inputs[sample.subjects[0]]
         assert first.prior_latents is not None
         if not sample.is_mixed:
-            return _one(first.prior_latents, sample.prior)
+            return _single(first.prior_latents, sample.prior)
         numbers = prior_pair(sample.prior, len(first.prior))
-        left, right = (self.material[subject].prior[n] for subject, n in zip(sample.subjects, numbers, strict=True))
-        nouns = tuple(self.material[subject].subject.class_noun for subject in sample.subjects)
+        left, right = (self.inputs[subject].prior[n] for subject, n in zip(sample.subjects, numbers, strict=True))
+        nouns = tuple(self.inputs[subject].subject.class_noun for subject in sample.subjects)
         return self._encode_collage(("prior", nouns, numbers), left, right)
 
-    def prompt(self, sample: Draw) -> str:
+    def prompt(self, sample: Sample) -> str:
         """Return the prompt of a sample."""
-        return self._fill(self.recipe.prompt, [one.name for one in self.material], sample)
+        return self._fill(self.recipe.prompt, [taught.name for taught in self.inputs], sample)
 
-    def class_prompt(self, sample: Draw) -> str:
+    def class_prompt(self, sample: Sample) -> str:
         """Return the prompt of the class image that goes with a sample."""
-        return self._fill(self.recipe.class_prompt, [one.subject.class_noun for one in self.material], sample)
+        return self._fill(self.recipe.class_prompt, [taught.subject.class_noun for taught in self.inputs], sample)
 
-    def _fill(self, template: str, names: Sequence[str], sample: Draw) -> str:
+    def _fill(self, template: str, names: Sequence[str], sample: Sample) -> str:
         if not sample.is_mixed:
             return template.replace("{}", names[sample.subjects[0]])
         left, right = (names[subject] for subject in sample.subjects)
@@ -209,7 +211,7 @@ class MultiSubjectTask:
                 self._collages.popitem(last=False)
         return self._collages[key]
 
-    def _mixed(self, samples: Sequence[Draw]) -> list[MixedSample]:
+    def _mixed(self, samples: Sequence[Sample]) -> list[MixedSample]:
         """Describe the collages among the samples."""
         return [
             MixedSample(row, self._words[sample.subjects, sample.wording])
@@ -230,7 +232,7 @@ class MultiSubjectTask:
         return {"loss": total, **losses}
 
 
-def _one(latents: Latents, index: int) -> Latents:
+def _single(latents: Latents, index: int) -> Latents:
     """Return one picture's latents."""
     rows = slice(index, index + 1)
     return Latents(latents.mean[rows], latents.deviation[rows], latents.framings[rows])
@@ -247,8 +249,8 @@ def collage_words(
     tokenizer = base.pipeline.tokenizer
     places: dict[tuple[tuple[int, ...], Wording], tuple[tuple[int, ...], tuple[int, ...]]] = {}
     for pair in permutations(range(len(subjects)), 2):
-        names = [f"{subjects[one].token} {subjects[one].class_noun}" for one in pair]
-        words = names if recipe.unmix_class else [subjects[one].token for one in pair]
+        names = [f"{subjects[number].token} {subjects[number].class_noun}" for number in pair]
+        words = names if recipe.unmix_class else [subjects[number].token for number in pair]
         for wording in WORDINGS:
             prompt = pair_prompt(recipe.prompt, names[0], names[1], wording)
             left, right = (phrase_positions(tokenizer, prompt, word) for word in words)

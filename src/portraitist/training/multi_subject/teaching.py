@@ -6,24 +6,24 @@ or a collage of two, goes with it where the prior is preserved (SVDiff, arXiv 23
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.training.blank_adapters import blank_adapter, fill_placeholders
-from portraitist.training.fitting import fit, require_room
+from portraitist.training.blank_adapters import new_adapter
+from portraitist.training.fitting import Run
 from portraitist.training.inputs.latents import encode
-from portraitist.training.loop.loop import Callback
-from portraitist.training.memory import Offload
+from portraitist.training.loop.loop import Callback, Stop
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY, WORDINGS, pair_prompt
 from portraitist.training.multi_subject.task import MultiSubjectTask, collage_words, gather
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
-from portraitist.training.outputs import check_output, run_folder
 from portraitist.training.recipes import Recipe, load_recipe
+from portraitist.training.recipes.recipe import FOR_ONE_SUBJECT
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
-from portraitist.training.watching.judging import Samples
+from portraitist.training.watching.judging import sheet_prompts
 
 
 def train_several(
@@ -34,7 +34,9 @@ def train_several(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    start: str | Path | Adapter | None = None,
     callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
 ) -> Adapter:
     """Teach a base several subjects in one adapter.
 
@@ -46,7 +48,10 @@ def train_several(
         output: Adapter file to write. Checkpoints go into the folder ``<output>.run`` beside it until it is written.
         resume: Continue an interrupted run of the same settings.
         overwrite: Replace an adapter file or an interrupted run that is there.
+        start: An adapter, or its file, whose values the training starts from; it is of this recipe's method, settings
+            and layers. None starts afresh.
         callbacks: Called with the number of completed steps.
+        stop: Set from elsewhere, it ends the run after the step in hand with a checkpoint, as Ctrl-C does.
 
     Returns:
         The trained adapter.
@@ -61,25 +66,22 @@ def train_several(
     _check_words(recipe, subjects)
     if recipe.cut_mix:
         collage_words(base, recipe, subjects)
-    output = check_output(output, resume, overwrite)
-    adapter = _blank(base, subjects, recipe)
-    require_room(output, adapter)
-    unmix = _unmix_loss(base, recipe, subjects)
-    task = MultiSubjectTask(base, adapter, recipe, [gather(base, subject, recipe) for subject in subjects], unmix)
-    offload = Offload(base, recipe.memory, task.trains_text)
-    task.awake = offload.awake
-    if recipe.log.samples_every and output is not None and task.processes.is_first:
-        callbacks = [*callbacks, Samples(base, subjects, recipe, run_folder(output), offload.awake)]
-    return fit(
+    run = Run(
         base,
-        task,
         recipe,
-        output,
+        partial(new_adapter, base, subjects, recipe),
+        output=output,
         resume=resume,
+        overwrite=overwrite,
+        start=start,
         callbacks=callbacks,
-        description=f"teaching {' and '.join(subject.token for subject in subjects)}",
-        offload=offload,
+        stop=stop,
     )
+    unmix = _unmix_loss(base, recipe, subjects)
+    inputs = [gather(base, subject, recipe) for subject in subjects]
+    task = MultiSubjectTask(base, run.adapter, recipe, inputs, unmix, run.offload.awake)
+    description = f"teaching {' and '.join(subject.token for subject in subjects)}"
+    return run.fit(task, description, prompts=sheet_prompts(subjects, recipe))
 
 
 def with_cut_mix(recipe: Recipe, unmix: bool = True) -> Recipe:
@@ -96,7 +98,7 @@ def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
             another's class, or photos of different sizes.
     """
     if len(subjects) < 2:
-        raise BadConfig(f"this takes two or more subjects, not {len(subjects)}; train one without --subject")
+        raise BadConfig(f"joint training takes two or more subjects, not {len(subjects)}; train one without --subject")
     seen: dict[str, Subject] = {}
     for subject in subjects:
         if other := seen.get(subject.token.lower()):
@@ -115,7 +117,7 @@ def check_subjects(base: Base, subjects: Sequence[Subject]) -> None:
     if len(sizes) > 1:
         seen_sizes = ", ".join(f"{width} x {height} ({name})" for (width, height), name in sizes.items())
         raise BadConfig(
-            f"photos must all have the same size to be put side by side, not {seen_sizes}; read them at one size"
+            f"photos must all have the same size to be put side by side, not {seen_sizes}; read them all at one size"
         )
 
 
@@ -126,12 +128,8 @@ def _check_recipe(recipe: Recipe) -> None:
         BadConfig: Naming the setting.
     """
     if recipe.prior not in ("none", "generated"):
-        raise BadConfig(f"prior={recipe.prior} works with one subject only; with several use none or generated")
-    if recipe.watch.every:
-        raise BadConfig("watch.every works with one subject only; leave it out")
-    for name in ("crops", "buckets", "captions", "masks"):
-        if getattr(recipe.photos, name):
-            raise BadConfig(f"photos.{name} works with one subject only; leave it out")
+        raise BadConfig(f"prior={recipe.prior} works with one subject only; with several, use none or generated")
+    recipe.refuse(FOR_ONE_SUBJECT, "works with one subject only")
 
 
 def _check_words(recipe: Recipe, subjects: Sequence[Subject]) -> None:
@@ -159,17 +157,3 @@ def _unmix_loss(base: Base, recipe: Recipe, subjects: Sequence[Subject]) -> Unmi
         raise BadConfig("the Unmix loss needs collages; add some with --cut-mix-unmix or cut_mix=0.6")
     _, channels, height, width = encode(base, subjects[0].photos[:1]).mean.shape
     return UnmixLoss(base, (channels, height, width), recipe.unmix_layers, recipe.unmix_largest_map)
-
-
-def _blank(base: Base, subjects: Sequence[Subject], recipe: Recipe) -> Adapter:
-    """Create the untrained adapter of several subjects, with its metadata."""
-    words = {
-        "{token}": tuple(base.family.token_ids(subject.token)[0] for subject in subjects),
-        "{class}": tuple(base.family.token_ids(subject.class_noun)[0] for subject in subjects),
-    }
-    adapter = blank_adapter(base, recipe, fill_placeholders(recipe.method_config, words))
-    adapter.provenance.facts["subjects"] = [
-        {"name": subject.name, "class": subject.class_noun, "token": subject.token} for subject in subjects
-    ]
-    adapter.provenance.facts["trigger"] = ", ".join(f"{subject.token} {subject.class_noun}" for subject in subjects)
-    return adapter

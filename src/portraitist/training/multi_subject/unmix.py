@@ -110,8 +110,8 @@ class UnmixLoss:
         if not self.layers:
             seen = ", ".join(sorted({f"{height} x {width}" for height, width in sizes.values()}))
             raise BadConfig(
-                f"no cross-attention layer of {base.name} matches {', '.join(layers)} with maps of at most {largest} a"
-                f" side; its maps are {seen}, its layers are named like {next(iter(sizes))}"
+                f"no cross-attention layer of {base.name} matches {', '.join(layers)} with maps of at most {largest} x"
+                f" {largest}; its maps are {seen}, and its layers have names like {next(iter(sizes))}"
             )
 
     @contextmanager
@@ -129,7 +129,7 @@ class UnmixLoss:
         def loss() -> Tensor:
             if not seen:
                 return torch.zeros((), device=self.base.device)
-            return torch.stack([self._layer_loss(*one, samples) for one in seen]).mean()
+            return torch.stack([self._layer_loss(*layer, samples) for layer in seen]).mean()
 
         with tapped(self.layers if samples else {}, record):
             yield loss

@@ -35,7 +35,7 @@ class Machine:
             BadConfig: If the precision is none of those known.
         """
         if precision not in PRECISIONS:
-            raise BadConfig(f"precision can be {', '.join(PRECISIONS)}, not {precision!r}")
+            raise BadConfig(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         if precision == "auto":
             precision = "bf16" if _computes_bf16(device) else "no"
         if device.startswith("cuda"):

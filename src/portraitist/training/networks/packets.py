@@ -43,7 +43,7 @@ def read_packet(folder: Path) -> dict[str, Tensor]:
     """
     paths = sorted(folder.glob(_NAME.format(0).replace("00", "*")))
     if not paths:
-        raise BadFile(f"{folder} holds no weights ({_NAME.format(0)}, ...); give the folder that a run returned")
+        raise BadFile(f"{folder} holds no weights ({_NAME.format(0)}, ...); name the folder that a run returned")
     tensors: dict[str, Tensor] = {}
     for path in paths:
         try:

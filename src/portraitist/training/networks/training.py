@@ -58,7 +58,7 @@ def train_network(
     try:
         outcome = loop.run(resume=True)
     except TrainingInterrupted as error:
-        raise TrainingInterrupted(error.place, error.folder, "the same command goes on from there") from None
+        raise TrainingInterrupted(error.place, error.folder, "run the same command to continue") from None
     loop.keep()
     if Processes.current().is_first:
         samples = outcome.steps * settings.batch_size
@@ -104,6 +104,6 @@ def _start_from(path: Path, parameters: dict[str, torch.nn.Parameter]) -> None:
     """Copy the weights that a stage starts from."""
     weights = load_file(path)
     if weights.keys() != parameters.keys() or any(weights[n].shape != p.shape for n, p in parameters.items()):
-        raise BadFile(f"the weights in {path} are of another network than the configuration's; delete it to start over")
+        raise BadFile(f"the weights in {path} belong to a different network than configured; delete it to start over")
     for name, parameter in parameters.items():
         parameter.data.copy_(weights[name])

@@ -58,18 +58,16 @@ def count_adapter(base: str, method: str, config: Mapping[str, Any], layers: str
     components = build_architecture(base)
     sets = LAYER_SETS[architecture_family(base)]
     usual = _USUAL_SETS.get(method, "attention")
-    chosen = layers or (usual if usual in sets else "attention")
+    layer_set = layers or (usual if usual in sets else "attention")
     if method == "textual-inversion":
         config = {"token_ids": (0,), **config}
-    if chosen not in sets and not any(mark in chosen for mark in ".*"):
-        raise BadConfig(f"no layer set is named {chosen!r} for {Path(base).name}; there are: {', '.join(sets)}")
-    found = find_layers(components, sets.get(chosen, (chosen,)))
+    if layer_set not in sets and not any(mark in layer_set for mark in ".*"):
+        raise BadConfig(f"{Path(base).name} has no layer set named {layer_set!r}; it has {', '.join(sets)}")
+    found = find_layers(components, sets.get(layer_set, (layer_set,)))
     kinds = get_method(method).layers
     specs = [spec for spec in found if spec.kind in kinds]
     if not specs:
-        raise BadConfig(
-            f"{method} adapts none of the layers in {chosen}; it adapts {', '.join(k.value for k in kinds)}"
-        )
+        raise BadConfig(f"{method} adapts none of the layers in {layer_set}, only {', '.join(k.value for k in kinds)}")
     touched = {spec.name.partition(".")[0] for spec in specs}
     lora_kinds = get_method("lora").layers
     return Count(

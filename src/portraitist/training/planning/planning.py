@@ -47,7 +47,7 @@ class Memory:
         kept: What methods keep beside the weights (spectral shifts: decompositions).
         activations: Everything else at the highest point of a step.
         encoding: The highest point of all while photos are encoded, before training.
-        drawing: The highest point of all while a picture is decoded, before or during training; 0 if none is drawn.
+        sampling: The highest point of all while a picture is decoded, before or during training; 0 if none is sampled.
     """
 
     base: int
@@ -55,7 +55,7 @@ class Memory:
     kept: int
     activations: int
     encoding: int
-    drawing: int = 0
+    sampling: int = 0
 
     @property
     def step(self) -> int:
@@ -65,7 +65,7 @@ class Memory:
     @property
     def peak(self) -> int:
         """Return the highest point of the run."""
-        return max(self.step, self.encoding, self.drawing)
+        return max(self.step, self.encoding, self.sampling)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def make_plan(
     held_out = recipe.watch.held_out if recipe.watch.held_out is not None else int(photos >= 4)
     trained = photos - held_out if recipe.watch.every else photos
     if trained < 1:
-        raise BadConfig(f"watch.held_out={held_out} leaves none of {photos} photos to train on; lower it")
+        raise BadConfig(f"watch.held_out={held_out} of {photos} photos leaves none to train on; lower it")
     seen = recipe.steps * recipe.batch_size * recipe.accumulate
     return Plan(recipe, side, len(adapter.layers), adapter.count(), file_size(adapter), seen / trained, needed)
 
@@ -219,7 +219,7 @@ def _measure(task: DreamBoothTask, memory: TensorMemory, side: int, bits: int | 
         kept=kept,
         activations=max(grown - own, 0) + _unpacked(family.denoiser, bits),
         encoding=encoding if stored else 0,
-        drawing=_drawing(recipe, decoding, own, trained + kept) if stored else 0,
+        sampling=_sampling(recipe, decoding, own, trained + kept) if stored else 0,
     )
 
 
@@ -228,12 +228,12 @@ def _in_autoencoder(grown: int, upcast: bool, weights: dict[str, int]) -> int:
     return grown * 2 + weights["vae"] if upcast else grown
 
 
-def _drawing(recipe: Recipe, decoding: int, own: int, trained: int) -> int:
-    """Return the highest point while a picture is drawn: class images before training, others beside it."""
-    draws_meanwhile = recipe.log.samples_every or (
+def _sampling(recipe: Recipe, decoding: int, own: int, trained: int) -> int:
+    """Return the highest point while a picture is sampled: class images before training, others beside it."""
+    samples_meanwhile = recipe.log.samples_every or (
         recipe.watch.every and (recipe.watch.subject_encoder or recipe.watch.prompt_encoder)
     )
-    if draws_meanwhile:
+    if samples_meanwhile:
         return decoding + trained
     return decoding + own if recipe.prior == "generated" else 0
 

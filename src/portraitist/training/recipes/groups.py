@@ -55,7 +55,7 @@ class PhotoSettings(Group):
         0.75,
         gt=0,
         le=1,
-        description="shorter side of a crop, as a fraction of the photo's; smaller crops cut subjects apart",
+        description="shorter side of a crop, as a fraction of the photo's; smaller crops cut subjects up",
     )
     buckets: bool = Field(
         False, description="keep photos in their shape, in sizes of about the base's area (NovelAI's buckets)"
@@ -77,12 +77,12 @@ class WatchSettings(Group):
         0.1, gt=0, le=1, description="extra work that evaluations may cost, as a fraction of the training's own"
     )
     held_out: int | None = Field(
-        None, ge=0, description="photos held out of training; by default one of four or more, else crops"
+        None, ge=0, description="photos held out of training; by default one of four or more, otherwise crops stand in"
     )
     samples: int = Field(64, gt=0, description="noised pictures per validation loss, as far as time allows")
     prompts: tuple[str, ...] = Field(
         ("a photo of a {} on the beach", "a photo of a {} in the snow", "a painting of a {}", "a {} on a city street"),
-        description="prompts that are generated and scored with encoders, the first ones if time is short; {} becomes"
+        description="prompts whose pictures are scored with encoders, only the first ones if time is short; {} becomes"
         " the subject",
     )
     sampling_steps: int = Field(
@@ -90,8 +90,8 @@ class WatchSettings(Group):
     )
     subject_encoder: str | None = Field(None, description="image encoder that measures likeness, e.g. a DINO folder")
     prompt_encoder: str | None = Field(None, description="encoder of pictures and texts, e.g. a CLIP folder")
-    patience: int = Field(3, gt=0, description="evaluations without a new best after which a curve counts as turned")
-    stop: bool = Field(True, description="stop when every curve has turned")
+    patience: int = Field(3, gt=0, description="evaluations without a new best after which a curve is past its best")
+    stop: bool = Field(True, description="stop when every curve is past its best")
 
 
 class LogSettings(Group):

@@ -1,7 +1,8 @@
 """A recipe: everything that decides a training run, from a named file, a file of the user's, and overrides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,10 @@ from portraitist.training.recipes.shipped import list_recipes, recipe_text
 # Values of method settings that mean tokens known only with the base and the subject.
 PLACEHOLDERS = ("{token}", "{class}")
 
+# Settings that need the photos of one subject, and those that need several subjects.
+FOR_ONE_SUBJECT = ("watch.every", "photos.crops", "photos.buckets", "photos.captions", "photos.masks")
+FOR_SEVERAL_SUBJECTS = ("cut_mix", "unmix_weight")
+
 PriorKind = Literal["none", "generated", "given", "base"]
 Precision = Literal["no", "bf16", "fp16"]
 CollageFit = Literal["crop", "shrink"]
@@ -40,7 +45,7 @@ class Recipe(BaseModel):
 
     method: str = Field(description="parameter space: a name of `portraitist methods`, or several joined with +")
     method_config: dict[str, Any] = Field(
-        default_factory=dict, description="settings of the method, e.g. rank; of several methods by their names"
+        default_factory=dict, description="settings of the method, e.g. rank; with several methods, by their names"
     )
     layers: str | tuple[str, ...] = Field(
         description="a layer set of the base's family, or several, or patterns on component.module.path"
@@ -66,7 +71,7 @@ class Recipe(BaseModel):
     average_decay: float = Field(0.0, ge=0, lt=1, description="decay of the averaged adapter; 0 keeps none")
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR loss weighting; none when absent")
     noise_offset: float = Field(
-        0.0, ge=0, description="noise shared by all pixels of a channel, for very dark and bright pictures; 0.05 to 0.1"
+        0.0, ge=0, description="noise shared by all pixels of a channel, for very dark or bright pictures; 0.05 to 0.1"
     )
     photos: PhotoSettings = Field(PhotoSettings(), description="what is made of each photo")
     mirror: bool = Field(False, description="also train on mirrored photos")
@@ -74,8 +79,8 @@ class Recipe(BaseModel):
     class_prompt: str = Field("a photo of {}", description="prompt of prior images; {} becomes the class noun")
     prior: PriorKind = Field(
         "none",
-        description="prior preservation: none; generated: with images the base made; given: of prior_folder; base:"
-        " without images, by what the base predicts with the adapter switched off",
+        description="prior preservation: none; generated: with images from the base; given: with those in prior_folder;"
+        " base: without images, by what the base predicts with the adapter switched off",
     )
     prior_folder: str | None = Field(None, description="folder of class images, for the given prior")
     prior_weight: float = Field(1.0, ge=0, description="weight of the prior term")
@@ -95,6 +100,25 @@ class Recipe(BaseModel):
     watch: WatchSettings = Field(WatchSettings(), description="knowing when it is good")
     log: LogSettings = Field(LogSettings(), description="what a run leaves behind")
     seed: int = Field(0, description="seed of everything random in the run")
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that decide what a run learns, as JSON holds them: all but what it leaves behind."""
+        return self.model_dump(mode="json", exclude={"log"})
+
+    def refuse(self, names: Sequence[str], reason: str) -> None:
+        """Refuse settings that a way of training has no use for, rather than passing over them.
+
+        Args:
+            names: Settings that are off when 0, false or ``none``; dotted in groups.
+            reason: Why they have no effect, e.g. ``needs several subjects``.
+
+        Raises:
+            BadConfig: Naming the first that is on.
+        """
+        for name in names:
+            value: Any = reduce(getattr, name.split("."), self)
+            if value and value != "none":
+                raise BadConfig(f"{name}={value} {reason}; leave it out")
 
     def replace(self, overrides: Mapping[str, Any]) -> "Recipe":
         """Return a recipe with other values; settings in groups are merged.

@@ -1,4 +1,4 @@
-"""What a watch measures of a subject's adapter: the loss on pictures kept from training, and drawn pictures."""
+"""What a watch measures of a subject's adapter: the loss on pictures kept from training, and sampled pictures."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_co
 from portraitist.generation import SamplingConfig, generate
 from portraitist.generation.sheets import caption_sheet
 from portraitist.randomness import torch_generator
-from portraitist.training.dreambooth import denoising_errors
+from portraitist.training.denoising import denoising_errors
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents
 from portraitist.training.memory import decoding_singly, pictures_at_once
@@ -27,7 +27,7 @@ Awake = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Encoders:
-    """What judges drawn pictures.
+    """What judges sampled pictures.
 
     Attributes:
         subject: Measures likeness to the subject's photos (DINO, or CLIP).
@@ -84,27 +84,27 @@ class ValidationLoss:
         """Measure it; no gradients are kept."""
         size, total = self.recipe.batch_size, 0.0
         for start in range(0, self.samples, size):
-            chosen = [position % len(self.pictures) for position in range(start, min(start + size, self.samples))]
+            positions = [position % len(self.pictures) for position in range(start, min(start + size, self.samples))]
             errors = denoising_errors(
                 self.base,
                 self.recipe,
-                self.pictures.mean[chosen],
-                [self.pictures.framings[position] for position in chosen],
-                self.prompts.encode([self.pictures.prompts[position] for position in chosen]),
+                self.pictures.mean[positions],
+                [self.pictures.framings[position] for position in positions],
+                self.prompts.encode([self.pictures.prompts[position] for position in positions]),
                 torch_generator(self.recipe.seed, "validation", start),
             )
             total += float(errors.sum())
         return {"validation": total / self.samples}
 
 
-class DrawnPictures:
+class ScoredPictures:
     """Pictures of a few fixed prompts with fixed seeds, judged by encoders.
 
     Args:
         base: The base, with the adapter attached.
         subject: Whose photos they are compared to.
-        recipe: How much is drawn at once.
-        prompts: What is drawn; ``{}`` becomes the subject.
+        recipe: How many are sampled at once.
+        prompts: What they show; ``{}`` becomes the subject.
         steps: Denoiser evaluations a picture.
         encoders: What judges them.
         awake: Brings what sampling needs back to the device for a while.
@@ -126,9 +126,10 @@ class DrawnPictures:
         self._photos = None if encoders.subject is None else embed_images(encoders.subject, subject.photos)
 
     def __call__(self) -> dict[str, float]:
-        """Draw and judge."""
+        """Sample and judge."""
         with self.awake():
-            images = draw(self.base, self.recipe, [self.subject.prompt(each) for each in self.prompts], self.steps)
+            prompts = [self.subject.prompt(template) for template in self.prompts]
+            images = sample_pictures(self.base, self.recipe, prompts, self.steps)
         measured = {}
         if self._photos is not None and self.encoders.subject is not None:
             found = embed_images(self.encoders.subject, images)
@@ -141,28 +142,44 @@ class DrawnPictures:
         return measured
 
 
-def draw(base: Base, recipe: Recipe, prompts: Sequence[str], steps: int) -> list[Image.Image]:
-    """Draw prompts, the same noise every time."""
+def sample_pictures(base: Base, recipe: Recipe, prompts: Sequence[str], steps: int) -> list[Image.Image]:
+    """Sample a picture of each prompt, from the same noise every time."""
     config = SamplingConfig(steps=steps, batch_size=pictures_at_once(base, recipe))
     with torch.autocast(base.device.type, enabled=False), decoding_singly(base):
         pictures = generate(base, list(prompts), config=config, show_progress=False)
     return [picture.image for picture in pictures]
 
 
-class Samples:
-    """A callback that draws a sheet of pictures of all subjects into the run's folder now and then."""
+def sheet_prompts(subjects: Sequence[Subject], recipe: Recipe) -> list[str]:
+    """Return what a recipe's sheets of sample pictures show of subjects."""
+    return [subject.prompt(prompt) for subject in subjects for prompt in recipe.log.sample_prompts]
 
-    def __init__(self, base: Base, subjects: Sequence[Subject], recipe: Recipe, folder: Path, awake: Awake) -> None:
-        self.base, self.recipe, self.folder, self.awake = base, recipe, folder, awake
-        self.captions = [subject.prompt(prompt) for subject in subjects for prompt in recipe.log.sample_prompts]
+
+class SampleSheets:
+    """A callback that puts a sheet of sample pictures into the run's folder now and then.
+
+    Args:
+        base: The base, with the adapter attached.
+        prompts: What the pictures show.
+        recipe: How often, and how they are sampled.
+        folder: The run's folder.
+        awake: Brings what sampling needs back to the device for a while.
+        averaged: Puts the averaged parameters in place for a while, where an average is kept.
+    """
+
+    def __init__(
+        self, base: Base, prompts: Sequence[str], recipe: Recipe, folder: Path, awake: Awake, averaged: Awake
+    ) -> None:
+        self.base, self.prompts, self.recipe, self.folder = base, prompts, recipe, folder
+        self.awake, self.averaged = awake, averaged
 
     def __call__(self, step: int) -> None:
-        """Draw, if it is time."""
+        """Sample, if it is time."""
         log = self.recipe.log
         if step % log.samples_every:
             return
-        with self.awake(), torch.no_grad():
-            images = draw(self.base, self.recipe, self.captions, log.sampling_steps)
+        with self.awake(), self.averaged(), torch.no_grad():
+            images = sample_pictures(self.base, self.recipe, self.prompts, log.sampling_steps)
         self.folder.mkdir(parents=True, exist_ok=True)
-        sheet = caption_sheet(list(zip(images, self.captions, strict=True)))
+        sheet = caption_sheet(list(zip(images, self.prompts, strict=True)))
         sheet.save(self.folder / f"samples-{step:06d}.png")

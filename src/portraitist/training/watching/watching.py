@@ -1,13 +1,13 @@
 """Knowing when it is good: looks at an adapter while it is trained, keeps the best, and says when to stop.
 
 Every look measures the loss on pictures it was not trained on, always with the same noise and timesteps, so that two
-looks differ only by what was learnt. With an encoder of pictures and texts at hand, some looks also draw a few fixed
-prompts with fixed seeds and measure likeness to the subject and faithfulness to the prompts.
+looks differ only by what was learnt. With an encoder of pictures and texts at hand, some looks also sample a few
+fixed prompts with fixed seeds and measure likeness to the subject and faithfulness to the prompts.
 
 The rule is settled before training. Where the time allows enough scored looks, kept is the scored look with the largest
 product of likeness and faithfulness: relative gains of one pay for relative losses of the other. Otherwise nothing is
-drawn, and it is the look with the smallest validation loss. A curve has turned when its best value is `patience` of its
-points old; training stops when the loss, and the score where it decides, have turned.
+sampled, and it is the look with the smallest validation loss. A curve has turned when its best value is `patience` of
+its points old; training stops when the loss, and the score where it decides, have turned.
 
 The cost. Work is counted in passes through the denoiser, not by a clock, so that a resumed run looks at the same steps:
 a training step costs two passes a row at least (forward, and backward to the adapter). Looks get a share of that.
@@ -45,39 +45,39 @@ class Budget:
     Attributes:
         looks: Optimiser steps after which it is looked at, the last among them.
         samples: Noised pictures in a validation loss.
-        drawn: Those of the looks that draw pictures as well; none where there would be fewer than `_FEWEST_SCORES`.
-        prompts: How many of the recipe's prompts they draw.
+        scored: Those of the looks that score pictures as well; none where there would be fewer than `_FEWEST_SCORES`.
+        prompts: How many of the recipe's prompts they sample.
         sampling_steps: Denoiser evaluations a picture.
     """
 
     looks: tuple[int, ...]
     samples: int
-    drawn: tuple[int, ...] = ()
+    scored: tuple[int, ...] = ()
     prompts: int = 0
     sampling_steps: int = 0
 
     @classmethod
-    def of(cls, recipe: Recipe, rows: int, draws: bool) -> "Budget":
-        """Share the work out: at most half of it to drawing, the rest to the validation loss.
+    def of(cls, recipe: Recipe, rows: int, scores: bool) -> "Budget":
+        """Share the work out: at most half of it to scoring pictures, the rest to the validation loss.
 
         Looks are further apart than the recipe wants where it would leave each fewer than `_FEWEST_SAMPLES`.
 
         Args:
             recipe: The recipe.
             rows: Pictures and class images in an optimiser step.
-            draws: Whether there is an encoder for what would be drawn.
+            scores: Whether there is an encoder that pictures could be scored with.
         """
         watch = recipe.watch
         work = int(watch.time_share * recipe.steps * rows * _PASSES_A_ROW)
         looks = _spread(recipe, max(1, work // 2 // _FEWEST_SAMPLES))
-        drawing = _drawing(recipe, looks, work // 2) if draws else cls(looks, 0)
-        samples = (work - drawing.work) // len(looks)
-        return replace(drawing, samples=max(1, min(watch.samples, samples)))
+        scoring = _scoring(recipe, looks, work // 2) if scores else cls(looks, 0)
+        samples = (work - scoring.work) // len(looks)
+        return replace(scoring, samples=max(1, min(watch.samples, samples)))
 
     @property
     def work(self) -> int:
         """Return the passes through the denoiser that all looks take together."""
-        return len(self.looks) * self.samples + len(self.drawn) * _cost(self.prompts, self.sampling_steps)
+        return len(self.looks) * self.samples + len(self.scored) * _cost(self.prompts, self.sampling_steps)
 
 
 def rows_of(recipe: Recipe) -> int:
@@ -85,16 +85,16 @@ def rows_of(recipe: Recipe) -> int:
     return recipe.batch_size * recipe.accumulate * (1 if recipe.prior == "none" else 2)
 
 
-def drawing_advice(recipe: Recipe) -> str | None:
-    """Say that encoders are named for pictures that will not be drawn, as they would cost too much; None otherwise."""
+def scoring_advice(recipe: Recipe) -> str | None:
+    """Say that encoders are named for pictures that are too costly to be scored; None otherwise."""
     watch = recipe.watch
     if not watch.every or (watch.subject_encoder is None and watch.prompt_encoder is None):
         return None
-    if Budget.of(recipe, rows_of(recipe), draws=True).drawn:
+    if Budget.of(recipe, rows_of(recipe), scores=True).scored:
         return None
     return (
-        f"watch.time_share={watch.time_share:g} of {recipe.steps} steps buys fewer than {_FEWEST_SCORES} looks with"
-        " drawn pictures, so the validation loss decides; raise it, or lower watch.every, to have them scored"
+        f"watch.time_share={watch.time_share:g} of {recipe.steps} steps leaves no time to score pictures"
+        f" {_FEWEST_SCORES} times, so the validation loss decides; raise it, or lower watch.every"
     )
 
 
@@ -106,15 +106,15 @@ def _spread(recipe: Recipe, most: int) -> tuple[int, ...]:
     return (*range(every, steps, every), steps)
 
 
-def _drawing(recipe: Recipe, looks: tuple[int, ...], work: int) -> Budget:
-    """Return how often and how much is drawn: as many prompts as possible, as well as possible, seldom enough."""
+def _scoring(recipe: Recipe, looks: tuple[int, ...], work: int) -> Budget:
+    """Return how often and how much is scored: as many prompts as possible, as well as possible, seldom enough."""
     watch, total = recipe.watch, len(looks)
     for prompts in range(len(watch.prompts), min(len(watch.prompts), _FEWEST_PROMPTS) - 1, -1):
         for steps in range(watch.sampling_steps, min(watch.sampling_steps, _FEWEST_SAMPLING_STEPS) - 1, -1):
             count = min(total, work // _cost(prompts, steps))
             if count >= _FEWEST_SCORES:
-                drawn = tuple(looks[(position + 1) * total // count - 1] for position in range(count))
-                return Budget(looks, 0, drawn, prompts, steps)
+                scored = tuple(looks[(position + 1) * total // count - 1] for position in range(count))
+                return Budget(looks, 0, scored, prompts, steps)
     return Budget(looks, 0)
 
 
@@ -147,9 +147,9 @@ class SubjectWatch:
         recipe: Says when to stop.
         budget: When to look, and what a look may cost.
         validate: Returns ``validation``, the loss on pictures kept from training.
-        judge: Returns ``likeness`` and ``faithfulness`` of drawn pictures; either may be missing. None draws none.
+        judge: Returns ``likeness`` and ``faithfulness`` of sampled pictures; either may be missing. None samples none.
         rule: The curve that decides which step is kept.
-        folder: Where the curve is drawn; None draws none.
+        folder: Where the curve goes; None for nowhere.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class SubjectWatch:
     def look(self, step: int) -> tuple[Verdict, dict[str, float]]:
         """Measure, and say whether this is the best so far or time to stop."""
         measured = self.validate()
-        if self.judge is not None and step in self.budget.drawn:
+        if self.judge is not None and step in self.budget.scored:
             measured |= self.judge()
             if {"likeness", "faithfulness"} <= measured.keys():
                 measured["score"] = max(0.0, measured["likeness"]) * max(0.0, measured["faithfulness"])
