@@ -9,8 +9,9 @@ from click.testing import Result
 from safetensors.torch import load_file, save_file
 
 from portraitist.adapters import Adapter, attached, load_adapter, save_adapter
-from portraitist.adapters.formats import detect, load_any
 from portraitist.bases import Base
+from portraitist.exchange.formats import detect
+from portraitist.exchange.loading import load_any
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from portraitist.adapters import load_adapter, save_adapter
-from portraitist.adapters.formats import detect
+from portraitist.exchange.formats import detect
 
 Fail = Callable[..., str]
 Run = Callable[..., Result]

@@ -10,7 +10,7 @@ from portraitist.cli.reporting import fact, say
 from portraitist.units import in_bytes, in_time
 
 if TYPE_CHECKING:
-    from portraitist.adapters.inspection import Inspection
+    from portraitist.exchange.inspecting import Inspection
 
 _LISTED = 3
 _LONGEST = 1e9  # seconds of training that are believed
@@ -24,7 +24,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show and verify what an adapter of any format holds; say what any other safetensors file appears to be."""
-    from portraitist.adapters.inspection import inspect_file
+    from portraitist.exchange.inspecting import inspect_file
 
     components = None
     if base is not None:
