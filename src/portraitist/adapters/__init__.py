@@ -1,4 +1,4 @@
-"""Parameter spaces: methods, attaching them to frozen modules, and their files. Knows torch, nothing of diffusion."""
+"""Parameter spaces: methods, attaching them to frozen modules, the native file. Nothing of diffusion or other files."""
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.algebra import Conversion, add, interpolate, keep_largest, scale, to_lora

@@ -80,10 +80,14 @@ def index(provenance: Provenance, size: int) -> list[Provenance]:
 def _joined(known: Sequence[Provenance]) -> Provenance:
     """Return what is known of all adapters, and an index of what is known of each besides."""
     first = known[0].facts
-    shared = {k: v for k, v in first.items() if all(k in one.facts and one.facts[k] == v for one in known)}
-    own = [{key: value for key, value in one.facts.items() if key not in shared} for one in known]
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(key in member.facts and member.facts[key] == value for member in known)
+    }
+    own = [{key: value for key, value in member.facts.items() if key not in shared} for member in known]
     # Copies of one base in other precisions are noted apart, but the bank as a whole is for that base.
-    base = next((one.facts["base"] for one in known if one.base is not None), None)
+    base = next((member.facts["base"] for member in known if member.base is not None), None)
     return Provenance({**shared, **({} if base is None else {"base": base}), **({_INDEX: own} if any(own) else {})})
 
 

@@ -75,7 +75,7 @@ def combine(parts: Sequence[Method]) -> CombinedMethod:
     for part in parts:
         new = {kind: layer for kind, layer in part.layers.items() if kind not in layers}
         if not new:
-            raise BadConfig(f"{name}: the methods before {part.name} adapt all that it could; leave it away")
+            raise BadConfig(f"{name}: the methods before {part.name} adapt all that it could; leave it out")
         layers |= new
     return CombinedMethod(
         name=name,

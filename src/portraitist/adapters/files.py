@@ -17,6 +17,7 @@ from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import write_aside
+from portraitist.units import counted, first_few
 
 FORMAT, BANK_FORMAT = "portraitist-adapter-1", "portraitist-bank-1"
 # No layer of a known model holds more numbers, or is wider; what claims to be is an attack or damage.
@@ -141,7 +142,7 @@ def read_header(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
     if metadata.get("format") not in (FORMAT, BANK_FORMAT):
-        raise BadFile(f"{path} is a safetensors file but no portraitist adapter")
+        raise BadFile(f"{path} is a safetensors file but not a portraitist adapter")
     try:
         header = json.loads(metadata["portraitist"])
     except (KeyError, ValueError, RecursionError) as error:
@@ -167,8 +168,8 @@ def read_space(path: Path) -> tuple[Space, Provenance]:
         raise BadFile(f"{path}: the adapter's description is damaged or from a newer version ({error})") from error
     if not _same_draws(header.pop(_DRAWN, None), space.layers):
         raise BadFile(
-            f"{path}: this machine draws other frozen bases than the one that wrote the file, so it would mean"
-            " something else here; read it with the version of torch it was written with"
+            f"{path}: this machine draws other frozen bases than the one that wrote the file, so the adapter would"
+            " mean something else here; read it with the version of torch it was written with"
         )
     return space, Provenance(header)
 
@@ -190,9 +191,9 @@ def check_container(path: Path) -> None:
     if header > min(size - 8, _HEADER_LIMIT):
         if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
             raise BadFile(
-                f"{path} is a pickle, which can run code when opened; convert it to safetensors where it is trusted"
+                f"{path} is a pickle, which can run code when opened; if you trust it, convert it to safetensors first"
             )
-        raise BadFile(f"{path} is no safetensors file, or cut short (its header claims {header} bytes of {size})")
+        raise BadFile(f"{path} is not a safetensors file, or is cut short (its header claims {header} bytes of {size})")
 
 
 def stored_bank_size(path: Path, space: Space) -> int | None:
@@ -238,9 +239,13 @@ def _read_tensors(
         with safe_open(path, framework="pt") as file:
             keys = set(file.keys())
             if unknown := sorted(keys - expected.keys()):
-                raise BadFile(f"{path} holds {len(unknown)} tensors that its method does not use: {_some(unknown)}")
+                raise BadFile(
+                    f"{path} holds {counted(len(unknown), 'tensor')} that its method does not use: {first_few(unknown)}"
+                )
             if missing := sorted(expected.keys() - keys):
-                raise BadFile(f"{path} lacks {len(missing)} tensors that its method needs: {_some(missing)}")
+                raise BadFile(
+                    f"{path} lacks {counted(len(missing), 'tensor')} that its method needs: {first_few(missing)}"
+                )
             tensors = {}
             for key, shape in expected.items():
                 part = file.get_slice(key)
@@ -255,10 +260,6 @@ def _read_tensors(
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
             raise BadFile(f"{path}: {key} holds values that are not finite numbers; the run that wrote it diverged")
     return {key: tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for key, tensor in tensors.items()}
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _layer_names(path: Path) -> list[str]:
@@ -279,7 +280,7 @@ def _pack_specs(specs: list[LayerSpec]) -> dict[str, Any]:
 
 def _unpack_specs(names: list[str], geometries: list[str], layers: list[int]) -> list[LayerSpec]:
     if len(names) != len(layers):
-        raise ValueError(f"{len(layers)} layers described, {len(names)} stored")
+        raise ValueError(f"{len(layers)} layers are described, but {len(names)} are stored")
     return [_spec(name, geometries[index]) for name, index in zip(names, layers, strict=True)]
 
 
@@ -297,5 +298,5 @@ def _spec(name: str, geometry: str) -> LayerSpec:
         () if part == "-" else tuple(int(number) for number in part.split("x")) for part in parts
     )
     if min(shape) < 1 or max(shape) > WIDTH_LIMIT or torch.Size(shape).numel() > LAYER_LIMIT:
-        raise ValueError(f"{name} would have a weight of shape {shape}, as no layer has")
+        raise ValueError(f"{name} would have a weight of shape {shape}, which no layer has")
     return LayerSpec(name, Kind(kind), shape, stride, padding, dilation, groups[0], bias or None, *more)

@@ -54,17 +54,21 @@ def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
     """
     component, _, path = spec.name.partition(".")
     if component not in components:
-        raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {', '.join(components)}")
+        raise BadConfig(
+            f"the adapter changes {component!r}, which this base does not have; it has {', '.join(components)}"
+        )
     try:
         module = components[component].get_submodule(path)
     except AttributeError as error:
-        raise BadConfig(f"the adapter changes {spec.name}, which this base has not") from error
+        raise BadConfig(f"the adapter changes {spec.name}, which this base does not have") from error
     here = LayerSpec.of(spec.name, module)
     if here is None or here.shape != spec.shape:
         shape = None if here is None else here.shape
         raise BadConfig(f"{spec.name} has a weight of shape {shape} here, but {spec.shape} in the adapter")
     if replace(here, bias=spec.bias) != spec:
-        raise BadConfig(f"{spec.name} is a {here.kind.value} layer of another stride, padding or kind in the adapter")
+        raise BadConfig(
+            f"{spec.name} is a {here.kind.value} layer here, but of another kind, stride or padding in the adapter"
+        )
     return module
 
 

@@ -8,7 +8,7 @@ import typer
 from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption
 from portraitist.cli.reporting import fact
 from portraitist.requests.devices import choose_precision
-from portraitist.units import in_bytes
+from portraitist.units import counted, first_few, in_bytes
 
 if TYPE_CHECKING:
     from portraitist.exchange.exporting import Export
@@ -61,8 +61,8 @@ def show_export(report: "Export") -> None:
     if report.energy:
         fact("kept", _kept(report))
     if report.dropped:
-        names = ", ".join(report.dropped[:3]) + (" ..." if len(report.dropped) > 3 else "")
-        fact("left out", f"{len(report.dropped)} layers that the format cannot hold: {names}")
+        layers = counted(len(report.dropped), "layer")
+        fact("left out", f"{layers} that the format cannot hold: {first_few(report.dropped)}")
 
 
 def _kept(report: "Export") -> str:

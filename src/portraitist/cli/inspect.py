@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from portraitist.cli.reporting import fact, say
-from portraitist.units import in_bytes, in_time
+from portraitist.units import counted, in_bytes, in_time
 
 if TYPE_CHECKING:
     from portraitist.exchange.inspecting import Inspection
@@ -39,7 +39,7 @@ def inspect(
         return
     fact("file", str(found.path))
     fact("what", found.seems)
-    fact("size", f"{in_bytes(found.size)}, {found.parameters:,} numbers in {found.tensors} tensors")
+    fact("size", f"{in_bytes(found.size)}, {counted(found.parameters, 'number')} in {counted(found.tensors, 'tensor')}")
     fact("precision", ", ".join(f"{dtype} ({count})" for dtype, count in found.dtypes.items()))
     if found.is_adapter:
         _show_adapter(found)

@@ -52,7 +52,9 @@ def read_factors(naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: 
     """
     where = f"{naming.path}: {layer}"
     if down.ndim not in (2, 4) or up.ndim not in (2, 4) or up.shape[2:].numel() != 1 or 0 in (*up.shape, *down.shape):
-        raise BadFile(f"{where} has factors of shapes {tuple(up.shape)} and {tuple(down.shape)}, which are no LoRA")
+        raise BadFile(
+            f"{where} has factors of shapes {tuple(up.shape)} and {tuple(down.shape)}, which do not form a LoRA"
+        )
     if mid is not None:
         if down.shape[2:].numel() != 1 or mid.ndim != 4 or mid.shape[:2] != (up.shape[1], down.shape[0]):
             raise BadFile(f"{where} has a core of shape {tuple(mid.shape)} that does not fit its factors")
@@ -74,22 +76,22 @@ def build_lora(path: Path, factors: Mapping[str, Factors], metadata: Mapping[str
         BadFile: If there are no layers, or they would not fit into memory.
     """
     if not factors:
-        raise BadFile(f"{path} holds no layer of an adapter")
+        raise BadFile(f"{path} holds no layers of an adapter")
     first = next(iter(factors.values()))
-    alike = all((each.rank, each.scaling) == (first.rank, first.scaling) for each in factors.values())
+    alike = all((layer.rank, layer.scaling) == (first.rank, first.scaling) for layer in factors.values())
     if not alike or first.scaling <= 0:
-        factors = {name: _reduced(each) for name, each in factors.items()}
-    rank = max(1, *(each.rank for each in factors.values()))
-    total = sum(rank * (each.up.shape[0] + each.down.shape[1]) for each in factors.values())
+        factors = {name: _reduced(layer) for name, layer in factors.items()}
+    rank = max(1, *(layer.rank for layer in factors.values()))
+    total = sum(rank * (layer.up.shape[0] + layer.down.shape[1]) for layer in factors.values())
     if total > _TOTAL_LIMIT:
-        raise BadFile(f"{path}: its layers brought to their largest rank, {rank}, would hold {total:,} numbers")
+        raise BadFile(f"{path}: its layers, filled up to their largest rank, {rank}, would hold {total:,} numbers")
     alpha = first.scaling * rank if alike and first.scaling > 0 and first.scaling != 1 else None
-    space = Space.of("lora", {"rank": rank, "alpha": alpha}, [each.spec for each in factors.values()])
+    space = Space.of("lora", {"rank": rank, "alpha": alpha}, [layer.spec for layer in factors.values()])
     values = {}
-    for name, each in factors.items():
-        shapes, missing = space.shapes[name], rank - each.rank
-        down = nn.functional.pad(each.down, (0, 0, 0, missing)).reshape(shapes["down"])
-        up = nn.functional.pad(each.up, (0, missing)).reshape(shapes["up"])
+    for name, layer in factors.items():
+        shapes, missing = space.shapes[name], rank - layer.rank
+        down = nn.functional.pad(layer.down, (0, 0, 0, missing)).reshape(shapes["down"])
+        up = nn.functional.pad(layer.up, (0, missing)).reshape(shapes["up"])
         values[name] = _frozen({"down": down, "up": up})
     return Adapter(space, values, Provenance(dict(metadata)))
 
@@ -106,14 +108,15 @@ class KroneckerFactors:
 def build_krona(path: Path, factors: Mapping[str, KroneckerFactors], metadata: Mapping[str, Any]) -> Adapter:
     """Build a Kronecker adapter; layers whose factors differ from the most common ones are listed by name."""
     if not factors:
-        raise BadFile(f"{path} holds no layer of an adapter")
-    sizes = {name: (each.w1.shape[0], each.w1.shape[1]) for name, each in factors.items()}
+        raise BadFile(f"{path} holds no layers of an adapter")
+    sizes = {name: (layer.w1.shape[0], layer.w1.shape[1]) for name, layer in factors.items()}
     common = Counter(sizes.values()).most_common(1)[0][0]
     others = tuple((name, *size) for name, size in sizes.items() if size != common)
     config = {"out_factor": common[0], "in_factor": common[1], "factors": others}
-    space = Space.of("krona", config, [each.spec for each in factors.values()])
+    space = Space.of("krona", config, [layer.spec for layer in factors.values()])
     values = {
-        name: _frozen({"a": each.w1, "b": each.w2.reshape(space.shapes[name]["b"])}) for name, each in factors.items()
+        name: _frozen({"a": layer.w1, "b": layer.w2.reshape(space.shapes[name]["b"])})
+        for name, layer in factors.items()
     }
     return Adapter(space, values, Provenance(dict(metadata)))
 
@@ -123,7 +126,7 @@ def build_shifts(
 ) -> Adapter:
     """Build a spectral-shift adapter."""
     if not specs:
-        raise BadFile(f"{path} holds no layer of an adapter")
+        raise BadFile(f"{path} holds no layers of an adapter")
     space = Space.of("svdiff", {}, specs)
     return Adapter(space, {name: _frozen({"delta": shifts[name]}) for name in space.layers}, Provenance(dict(metadata)))
 

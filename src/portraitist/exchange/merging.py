@@ -109,7 +109,10 @@ def merge_weights(count: int, weights: Sequence[float] | None, mode: MergeMode) 
         return factors
     if mode == "style-mix":
         if count != 2 or weights is not None:
-            raise BadConfig("a style mix takes exactly two adapters, first geometry, then appearance, and no weights")
+            raise BadConfig(
+                "a style mix takes exactly two adapters, the first for geometry and the second for appearance,"
+                " and no weights"
+            )
         return factors
     if sum(factors) <= 0:
         raise BadConfig(

@@ -77,19 +77,19 @@ class Naming:
             MissingBase: If the base is unknown and the path is of no known family.
         """
         if not re.fullmatch(r"[\w\-]+(\.[\w\-]+)*", path):
-            raise BadFile(f"{self.path}: {path!r} is no module's name")
+            raise BadFile(f"{self.path}: {path!r} is not a module name")
         prefix = _ORIGINAL_PREFIX.match(f"{component}.{path}")
         if prefix is not None:
             original = f"{component}.{path}"[prefix.end() :]
             component, path = "unet", _from_original(original.replace(".", "_")) or original
         if self.components is None and not _is_known(component, path):
-            raise MissingBase(f"{self.path}: which module {component}.{path} is cannot be told without the base")
+            raise MissingBase(f"{self.path}: which module {component}.{path} is can only be told with the base")
         for candidate in _spellings(component, path, self.components is None):
             if self.components is None or self._module(component, candidate) is not None:
                 return f"{component}.{candidate}"
         if self.components is not None and component not in self.components:
-            raise BadFile(f"{self.path} changes the {component}, which this base has not")
-        raise BadFile(f"{self.path} changes {component}.{path}, which this base has not")
+            raise BadFile(f"{self.path} changes the {component}, which this base does not have")
+        raise BadFile(f"{self.path} changes {component}.{path}, which this base does not have")
 
     def flattened(self, component: str, name: str) -> str:
         """Return the layer's name for a path with underscores instead of dots.
@@ -108,8 +108,8 @@ class Naming:
         path = _from_original(name) or _parse(name)
         if path is None:
             if self.components is None:
-                raise MissingBase(f"{self.path}: which module {name!r} means cannot be told without the base")
-            raise BadFile(f"{self.path} changes {name} of the {component}, which this base has not")
+                raise MissingBase(f"{self.path}: which module {name!r} means can only be told with the base")
+            raise BadFile(f"{self.path} changes {name} of the {component}, which this base does not have")
         return self.dotted(component, path)
 
     def owner(self, paths: Iterable[str], flat: bool = False) -> str:
@@ -127,8 +127,8 @@ class Naming:
             return "transformer" if any(path.startswith(transformer) for path in paths) else "unet"
         holders = [name for name in self.components if all(self._has(name, path, flat) for path in paths)]
         if len(holders) != 1:
-            found = " and ".join(holders) if holders else "no part"
-            raise BadFile(f"{self.path}: {found} of this base has the modules it changes ({paths[0]} ...)")
+            found = f"{' and '.join(holders)} of this base all have" if holders else "no part of this base has"
+            raise BadFile(f"{self.path}: {found} the modules it changes ({paths[0]} ...)")
         return holders[0]
 
     def spec(self, layer: str, shape: tuple[int, ...]) -> LayerSpec:
@@ -147,7 +147,7 @@ class Naming:
             return _guess_spec(layer, shape)
         spec = LayerSpec.of(layer, self.components[component].get_submodule(path))
         if spec is None or spec.kind not in (Kind.LINEAR, Kind.CONV):
-            raise BadFile(f"{self.path} changes {layer}, which is no linear or convolution layer in this base")
+            raise BadFile(f"{self.path} changes {layer}, which is not a linear or convolution layer in this base")
         if _without_kernel(spec.shape) != _without_kernel(shape):
             raise BadFile(
                 f"{self.path} changes a weight of shape {shape} at {layer}, which has {spec.shape} in this base"
@@ -166,7 +166,7 @@ class Naming:
             return tuple(module.kernel_size) if isinstance(module, nn.Conv2d) else ()
         last = path.rpartition(".")[2]
         if last in ("proj_in", "proj_out"):
-            raise MissingBase(f"{self.path}: whether {layer} is a convolution cannot be told without the base")
+            raise MissingBase(f"{self.path}: whether {layer} is a convolution can only be told with the base")
         return _KERNELS.get(last, ())
 
     def _module(self, component: str, path: str) -> nn.Module | None:

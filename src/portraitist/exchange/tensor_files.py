@@ -1,7 +1,7 @@
 """Reading and writing the tensors of other programs' files, trusting nothing and accounting for every key."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from portraitist.adapters.files import check_container, stored
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
+from portraitist.units import counted, first_few
 
 _JSON_LIMIT = 16 * 2**20
 # Under this name our own facts (trigger words, base) stand beside the tensors in files for other programs.
@@ -110,8 +111,8 @@ class Tensors:
             BadFile: Naming the tensors that nothing used.
         """
         if self.unused:
-            count = len(self.unused)
-            raise BadFile(f"{self.path} holds {count} tensors that {what} does not use: {some(sorted(self.unused))}")
+            count, names = counted(len(self.unused), "tensor"), first_few(sorted(self.unused))
+            raise BadFile(f"{self.path} holds {count} that {what} does not use: {names}")
 
     def own_facts(self) -> dict[str, Any]:
         """Return what this package wrote about the adapter when it wrote the file.
@@ -162,7 +163,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise BadFile(f"{path} is no text ({error})") from error
+        raise BadFile(f"{path} is not text ({error})") from error
     return parse_json(text, str(path))
 
 
@@ -177,11 +178,5 @@ def parse_json(text: str, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{what} is unreadable ({error})") from error
     if not isinstance(value, dict):
-        raise BadFile(f"{what} is unreadable (no JSON object)")
+        raise BadFile(f"{what} is unreadable (not a JSON object)")
     return value
-
-
-def some(names: Iterable[str]) -> str:
-    """Join the first few names for a message."""
-    listed = list(names)
-    return ", ".join(listed[:3]) + (" ..." if len(listed) > 3 else "")

@@ -65,7 +65,7 @@ def test_we_read_what_lycoris_saves(tiny: TinyPipeline, tmp_path: Path, settings
     network.save_weights(str(tmp_path / "lokr.safetensors"), None, {})
     assert detect(tmp_path / "lokr.safetensors").name == "lokr"
     if not known and settings is not SETTINGS["whole"]:
-        with pytest.raises(MissingBase, match="proj_in is a convolution cannot be told without the base"):
+        with pytest.raises(MissingBase, match="proj_in is a convolution can only be told with the base"):
             load_any(tmp_path / "lokr.safetensors")
         return
     adapter = load_any(tmp_path / "lokr.safetensors", tiny.components if known else None)

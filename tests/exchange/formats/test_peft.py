@@ -89,7 +89,7 @@ def test_components_are_found_by_their_modules(tiny: TinyPipeline, tmp_path: Pat
         ({"use_dora": True}, "use_dora is True; only plain LoRA"),
         ({"modules_to_save": ["conv_out"]}, "modules_to_save"),
         ({"lora_alpha": "6"}, "lora_alpha and alpha_pattern must be numbers"),
-        ({"alpha_pattern": {"(a+)+": 2}}, "patterns are not understood"),
+        ({"alpha_pattern": {"(a+)+": 2}}, "patterns cannot be read"),
         ({"init_lora_weights": "olora"}, "'olora' changed the base's weights too; write it as plain LoRA with"),
         ({"init_lora_weights": "pissa_niter_4"}, "changed the base's weights too"),
         ({"init_lora_weights": "corda"}, "changed the base's weights too"),
@@ -117,7 +117,7 @@ def test_initialisations_that_leave_the_base_alone_are_read(tiny: TinyPipeline, 
 def test_a_folder_without_its_configuration(tiny: TinyPipeline, tmp_path: Path) -> None:
     export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
     (tmp_path / "adapter_config.json").unlink()
-    with pytest.raises(BadFile, match=r"lacks adapter_config\.json beside it"):
+    with pytest.raises(BadFile, match=r"has no adapter_config\.json beside it"):
         load_any(tmp_path / "adapter_model.safetensors")
     with pytest.raises(BadFile, match="folder without an adapter"):
         load_any(tmp_path)

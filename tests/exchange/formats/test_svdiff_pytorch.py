@@ -84,7 +84,7 @@ def test_norms_are_left_out_and_named(tiny: TinyPipeline, tmp_path: Path) -> Non
 
 
 def test_a_leak_cannot_be_written(tiny: TinyPipeline, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match="know no leak"):
+    with pytest.raises(BadConfig, match="cannot hold a leak"):
         export(tiny.draw("svdiff", ("unet.*to_q",), leak=0.1), tmp_path, "svdiff-pytorch")
 
 

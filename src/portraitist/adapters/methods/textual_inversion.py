@@ -46,9 +46,9 @@ class TextualInversionConfig(MethodConfig):
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """Return one starting token for each token; the last given one serves the rest."""
-        given = self.initial_ids or self.token_ids
-        return tuple(given[min(index, len(given) - 1)] for index in range(len(self.token_ids)))
+        """Return one starting token for each token; the last initial token serves the rest."""
+        initial = self.initial_ids or self.token_ids
+        return tuple(initial[min(index, len(initial) - 1)] for index in range(len(self.token_ids)))
 
 
 class InvertedEmbedding(AdapterLayer):
@@ -59,7 +59,7 @@ class InvertedEmbedding(AdapterLayer):
         self.config = config
         self._rows: tuple[Tensor, Tensor] | None = None
         if max((*config.token_ids, *config.starts)) >= spec.shape[0]:
-            raise BadConfig(f"{spec.name} has {spec.shape[0]} rows; the tokens {config.token_ids} are not among them")
+            raise BadConfig(f"{spec.name} has {spec.shape[0]} rows, too few for the tokens {config.token_ids}")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return one vector per token."""

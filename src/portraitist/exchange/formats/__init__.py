@@ -57,4 +57,4 @@ def detect(path: Path) -> Format:
     if path.is_dir():
         raise BadFile(f"{path} is a folder without an adapter of any known format")
     outline = read_outline(path)
-    raise BadFile(f"{path} seems to be {recognise(outline.shapes, outline.metadata)}, no adapter that can be read")
+    raise BadFile(f"{path} seems to be {recognise(outline.shapes, outline.metadata)}, not an adapter that can be read")

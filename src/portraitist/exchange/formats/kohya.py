@@ -65,7 +65,9 @@ def resolve(naming: Naming, names: list[str]) -> dict[str, str]:
     for name in names:
         prefix = _PREFIX.match(name)
         if prefix is None:
-            raise BadFile(f"{naming.path}: no component is known for {name!r}; known are {', '.join(_COMPONENTS)}")
+            raise BadFile(
+                f"{naming.path}: {name!r} belongs to no known component; names begin with {', '.join(_COMPONENTS)}"
+            )
         component = owner if prefix[1] == _ANY else _COMPONENTS[prefix[1]]
         if component == "unet" and naming.components is not None and "unet" not in naming.components:
             component = "transformer"  # sd-scripts calls the denoiser unet in every family

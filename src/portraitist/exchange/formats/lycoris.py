@@ -54,7 +54,9 @@ def _read_layer(file: Tensors, naming: Naming, name: str, layer: str) -> Kroneck
         if w2.shape[1] % torch.Size(kernel).numel() == 0:
             w2 = w2.reshape(w2.shape[0], -1, *kernel)
     if w1.ndim != 2 or w2.ndim not in (2, 4) or 0 in (*w1.shape, *w2.shape):
-        raise BadFile(f"{file.path}: {name} has factors of shapes {tuple(w1.shape)} and {tuple(w2.shape)}")
+        raise BadFile(
+            f"{file.path}: {name} has factors of shapes {tuple(w1.shape)} and {tuple(w2.shape)}, not a LoKr's"
+        )
     shape = (w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1], *w2.shape[2:])
     check_product(f"{file.path}: {name}", *shape)
     return KroneckerFactors(naming.spec(layer, shape), w1, w2)

@@ -81,7 +81,7 @@ class LoraScaling:
             raise BadFile(f"{where}: lora_alpha and alpha_pattern must be numbers")
         for pattern in patterns:
             if not re.fullmatch(r"\^?[\w.\-]+", pattern):
-                raise BadFile(f"{where}: alpha_pattern {pattern!r} is no module name, and patterns are not understood")
+                raise BadFile(f"{where}: alpha_pattern {pattern!r} is not a module name, and patterns cannot be read")
         return cls(alpha, patterns, bool(config.get("use_rslora")))
 
     def of(self, module: str, rank: int) -> float:
@@ -117,7 +117,7 @@ def _sniff(path: Path) -> bool:
 def _load(path: Path, components: Components | None) -> Adapter:
     folders = _folders(path)
     if not folders:
-        raise BadFile(f"{path} lacks {CONFIG} beside it; without it the strength of the LoRA is not known")
+        raise BadFile(f"{path} has no {CONFIG} beside it, without which the strength of the LoRA is unknown")
     factors: dict[str, Factors] = {}
     facts: dict[str, Any] = {}
     naming = Naming(path, components)

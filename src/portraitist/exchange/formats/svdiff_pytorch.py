@@ -90,7 +90,7 @@ def _module(layer: str, components: Components) -> nn.Module:
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     if adapter.config.leak:  # type: ignore[attr-defined]
-        raise BadConfig("files of svdiff-pytorch know no leak; only shifts trained with leak 0 can be written")
+        raise BadConfig("files of svdiff-pytorch cannot hold a leak; only shifts trained with leak 0 can be written")
     tensors: dict[str, dict[str, Tensor]] = {}
     for layer, params in adapter.values.items():
         component, module = clip_path(layer)
