@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.finding import adaptable_modules, find_module
-from portraitist.adapters.layer import LayerSpec, bank_size, require_plain
+from portraitist.adapters.layer import bank_size, require_plain
 from portraitist.adapters.site import Part, Served, Site, Where
 from portraitist.adapters.space import Values
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
 Components = Mapping[str, nn.Module]

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.files import BANK_FORMAT, read_space, read_values, stored_bank_size, write_file
+from portraitist.adapters.description import BANK_FORMAT, read_description
+from portraitist.adapters.files import read_space, read_values, write_file
 from portraitist.adapters.provenance import Provenance, require_one_base
-from portraitist.adapters.space import Space, require_one_space
-from portraitist.errors import BadConfig, BadFile
+from portraitist.adapters.space import require_one_space
+from portraitist.errors import BadConfig
 
 # What is known of every adapter of a bank, beside what is known of all.
 _INDEX = "index"
@@ -109,15 +110,15 @@ def load_bank(path: str | Path, numbers: Sequence[int] | None = None) -> Adapter
         BadFile: If the file holds a single adapter, or is damaged in a way that `load_adapter` names.
         BadConfig: If the bank has no adapter of such a number.
     """
-    path = Path(path)
-    space, provenance = read_space(path)
-    size = _size(path, space)
+    description = read_description(Path(path))
+    space, provenance = read_space(description), description.provenance
+    size = description.require_bank()
     if numbers is not None:
         if not numbers or not all(0 <= number < size for number in numbers):
             raise BadConfig(f"{path} is a bank of {size} adapters, counted from 0; it does not have {list(numbers)}")
         known = index(provenance, size)
         provenance = _joined([known[number] for number in numbers])
-    return Adapter(space, read_values(path, space, numbers), provenance)
+    return Adapter(space, read_values(description, space, numbers), provenance)
 
 
 def read_index(path: str | Path) -> list[Provenance]:
@@ -126,13 +127,5 @@ def read_index(path: str | Path) -> list[Provenance]:
     Raises:
         BadFile: If the file holds a single adapter, or is damaged.
     """
-    path = Path(path)
-    space, provenance = read_space(path)
-    return index(provenance, _size(path, space))
-
-
-def _size(path: Path, space: Space) -> int:
-    size = stored_bank_size(path, space)
-    if size is None:
-        raise BadFile(f"{path} holds a single adapter, not a bank of several; load_adapter reads it")
-    return size
+    description = read_description(Path(path))
+    return index(description.provenance, description.require_bank())

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from portraitist.adapters.layer import LayerSpec
+from portraitist.adapters.layer import describe_layer
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
 
@@ -41,7 +42,7 @@ def adaptable_modules(components: Mapping[str, nn.Module]) -> Iterator[tuple[Lay
     """Yield every module that can be adapted with its description, in the order of the components."""
     for component, root in components.items():
         for path, module in root.named_modules():
-            spec = LayerSpec.of(f"{component}.{path}", module)
+            spec = describe_layer(f"{component}.{path}", module)
             if spec is not None:
                 yield spec, module
 
@@ -61,7 +62,7 @@ def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
         module = components[component].get_submodule(path)
     except AttributeError as error:
         raise BadConfig(f"the adapter changes {spec.name}, which this base does not have") from error
-    here = LayerSpec.of(spec.name, module)
+    here = describe_layer(spec.name, module)
     if here is None or here.shape != spec.shape:
         shape = None if here is None else here.shape
         raise BadConfig(f"{spec.name} has a weight of shape {shape} here, but {spec.shape} in the adapter")

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
     AdapterLayer,
-    Kind,
-    LayerSpec,
     Parameters,
     Way,
     apply_weight,
@@ -20,6 +18,7 @@ from portraitist.adapters.layer import (
     is_bank,
     scaled,
 )
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
 
 # Says of a layer and its output how much of an adapter's change counts: a share of it all, or one for every place.

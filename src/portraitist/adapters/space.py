@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.layer import AdapterLayer, LayerSpec, bank_size
-from portraitist.adapters.method import Method, MethodConfig
+from portraitist.adapters.layer import AdapterLayer, bank_size
+from portraitist.adapters.layouts.layout import MethodConfig
+from portraitist.adapters.method import Method
 from portraitist.adapters.methods import get_method
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
 # Tensors by layer name and parameter name.

@@ -10,7 +10,7 @@ from portraitist.cli.reporting import fact, say
 from portraitist.units import counted, in_bytes, in_time
 
 if TYPE_CHECKING:
-    from portraitist.exchange.inspecting import Inspection
+    from portraitist.exchange.inspection import Inspection
 
 _LISTED = 3
 _LONGEST = 1e9  # seconds of training that are believed
@@ -24,16 +24,9 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show and verify what an adapter of any format holds; say what any other safetensors file appears to be."""
-    from portraitist.exchange.inspecting import inspect_file
+    from portraitist.exchange.inspection import inspect_quickly
 
-    components = None
-    if base is not None:
-        from portraitist.bases import load_base
-        from portraitist.progress import quiet_libraries
-
-        quiet_libraries()
-        components = load_base(base).components
-    found = inspect_file(file, components)
+    found = inspect_quickly(file) or _inspect_whole(file, base)
     if as_json:
         typer.echo(found.to_json())
         return
@@ -43,6 +36,19 @@ def inspect(
     fact("precision", ", ".join(f"{dtype} ({count})" for dtype, count in found.dtypes.items()))
     if found.is_adapter:
         _show_adapter(found)
+
+
+def _inspect_whole(file: Path, base: str | None) -> "Inspection":
+    """Describe a file that takes torch to be understood, and perhaps a base."""
+    from portraitist.exchange.inspecting import inspect_file
+
+    if base is None:
+        return inspect_file(file)
+    from portraitist.bases import load_base
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    return inspect_file(file, load_base(base).components)
 
 
 def _show_adapter(found: "Inspection") -> None:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.files import LAYER_LIMIT
-from portraitist.adapters.layer import LayerSpec, recompress
+from portraitist.adapters.description import LAYER_LIMIT
+from portraitist.adapters.layer import recompress
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadFile
 from portraitist.exchange.naming import Naming
 

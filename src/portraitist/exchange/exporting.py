@@ -8,7 +8,7 @@ import torch
 
 from portraitist.adapters import Adapter, to_lora
 from portraitist.adapters.algebra import EXACT, bind
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig, BadFile
 from portraitist.exchange.formats import Format, get_format, list_formats
 from portraitist.exchange.naming import Components

@@ -7,13 +7,14 @@ from typing import TypeVar
 import torch
 
 from portraitist.adapters import Adapter, Provenance
+from portraitist.adapters.outline import read_outline
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, MissingBase
 from portraitist.exchange.compatibility import check_base
 from portraitist.exchange.formats import detect
 from portraitist.exchange.inspecting import inspect_file
 from portraitist.exchange.naming import Components
-from portraitist.exchange.tensor_files import own_facts, read_outline
+from portraitist.exchange.tensor_files import own_facts
 
 Result = TypeVar("Result")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from torch import nn
 
-from portraitist.adapters.layer import Kind, LayerSpec
+from portraitist.adapters.layer import describe_layer
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadFile, MissingBase
 
 Components = Mapping[str, nn.Module]
@@ -145,7 +146,7 @@ class Naming:
         component, _, path = layer.partition(".")
         if self.components is None:
             return _guess_spec(layer, shape)
-        spec = LayerSpec.of(layer, self.components[component].get_submodule(path))
+        spec = describe_layer(layer, self.components[component].get_submodule(path))
         if spec is None or spec.kind not in (Kind.LINEAR, Kind.CONV):
             raise BadFile(f"{self.path} changes {layer}, which is not a linear or convolution layer in this base")
         if _without_kernel(spec.shape) != _without_kernel(shape):

@@ -57,6 +57,15 @@ _ENCODERS = {
 _NOTES = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
 
 
+# What stands in the names of tensors of every format of adapters that can be read, and in few other files.
+_MARKS = ("lora", ".lokr_w", ".delta", "base_model.model.")
+
+
+def may_be_adapter(keys: Collection[str]) -> bool:
+    """Say whether tensors' names may be those of an adapter, so that the formats have to look closer."""
+    return any(mark in key for key in keys for mark in _MARKS)
+
+
 def recognise(keys: Collection[str], metadata: Mapping[str, str]) -> str:
     """Say in a few words what a safetensors file seems to be.
 

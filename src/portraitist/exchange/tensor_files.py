@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from portraitist.adapters.files import check_container, stored
+from portraitist.adapters.files import stored
+from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
 from portraitist.units import counted, first_few
@@ -19,32 +20,6 @@ from portraitist.units import counted, first_few
 _JSON_LIMIT = 16 * 2**20
 # Under this name our own facts (trigger words, base) stand beside the tensors in files for other programs.
 _OWN = "portraitist"
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What a file's header says: shapes and precisions (``F32``) by key, and metadata."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-    dtypes: Mapping[str, str]
-    metadata: Mapping[str, str]
-
-
-def read_outline(path: Path) -> Outline:
-    """Read a safetensors file's header.
-
-    Raises:
-        BadFile: If it is missing, damaged or no safetensors file.
-    """
-    check_container(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
-            shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
-            dtypes = {key: str(part.get_dtype()) for key, part in slices.items()}
-            return Outline(shapes, dtypes, file.metadata() or {})
-    except SafetensorError as error:
-        raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
 
 
 @dataclass

@@ -14,10 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.exchange.exporting import export
 from portraitist.exchange.formats import detect, list_formats
 from portraitist.exchange.loading import load_any
+from portraitist.exchange.recognising import may_be_adapter
 
 LAYER = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 
@@ -66,6 +68,11 @@ def expect(sample: Sample, components: dict[str, nn.Module], complaint: str) -> 
 
 def test_the_samples_are_good(tiny: TinyPipeline, sample: Sample) -> None:
     assert list(load_any(sample.path, tiny.components).layers) == [LAYER]
+
+
+def test_a_closer_look_is_taken_at_every_format(sample: Sample) -> None:
+    if detect(sample.path).name != "portraitist":
+        assert may_be_adapter(read_outline(sample.weights).shapes)
 
 
 def test_cut_short(tiny: TinyPipeline, sample: Sample) -> None:

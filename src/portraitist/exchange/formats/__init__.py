@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadConfig, BadFile
 from portraitist.exchange.formats.diffusekrona import DIFFUSEKRONA
 from portraitist.exchange.formats.diffusers import DIFFUSERS
@@ -12,7 +13,6 @@ from portraitist.exchange.formats.native import NATIVE
 from portraitist.exchange.formats.peft import PEFT
 from portraitist.exchange.formats.svdiff_pytorch import SVDIFF_PYTORCH
 from portraitist.exchange.recognising import recognise
-from portraitist.exchange.tensor_files import read_outline
 
 __all__ = ["Format", "detect", "find_format", "get_format", "list_formats"]
 

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.outline import read_outline
 from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
 from portraitist.exchange.formats.peft import LoraScaling
 from portraitist.exchange.naming import Components, Naming, clip_path
-from portraitist.exchange.tensor_files import Tensors, parse_json, read_outline, write_tensors
+from portraitist.exchange.tensor_files import Tensors, parse_json, write_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 _METADATA = "lora_adapter_metadata"

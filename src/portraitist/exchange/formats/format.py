@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.spec import Kind
 from portraitist.exchange.naming import Components
 
 # What formats of plain LoRA can keep.

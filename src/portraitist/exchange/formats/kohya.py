@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, tensor
 
 from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
 from portraitist.exchange.naming import Components, Naming, clip_path
-from portraitist.exchange.tensor_files import Tensors, read_outline, write_tensors
+from portraitist.exchange.tensor_files import Tensors, write_tensors
 
 # Components by the prefixes of keys; the longer ones stand first.
 _COMPONENTS = {

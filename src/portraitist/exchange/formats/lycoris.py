@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, tensor
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.outline import read_outline
+from portraitist.adapters.spec import Kind
 from portraitist.errors import BadFile
 from portraitist.exchange.assembling import KroneckerFactors, build_krona, check_product
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.formats.kohya import flattened_name, has_two_encoders, resolve
 from portraitist.exchange.naming import Components, Naming
-from portraitist.exchange.tensor_files import Tensors, read_outline, write_tensors
+from portraitist.exchange.tensor_files import Tensors, write_tensors
 
 _KEY = re.compile(r"(.+)\.lokr_w[12](_[ab])?")
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.files import BANK_FORMAT, FORMAT, load_adapter, save_adapter
+from portraitist.adapters.description import BANK_FORMAT, FORMAT
+from portraitist.adapters.files import load_adapter, save_adapter
+from portraitist.adapters.outline import read_outline
 from portraitist.exchange.formats.format import Format
+from portraitist.exchange.inspection import NATIVE_NAME
 from portraitist.exchange.naming import Components
-from portraitist.exchange.tensor_files import read_outline
 
 
 def _sniff(path: Path) -> bool:
@@ -18,7 +20,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
 
 
 NATIVE = Format(
-    name="portraitist",
+    name=NATIVE_NAME,
     description="this package's own adapter file; holds every method",
     sniff=_sniff,
     load=_load,

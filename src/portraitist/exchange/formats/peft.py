@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
 from portraitist.exchange.naming import Components, Naming
-from portraitist.exchange.tensor_files import Tensors, read_json, read_outline, write_tensors
+from portraitist.exchange.tensor_files import Tensors, read_json, write_tensors
 from portraitist.files import write_aside
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

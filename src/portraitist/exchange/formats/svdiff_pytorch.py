@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.layer import Kind, LayerSpec
+from portraitist.adapters.layer import describe_layer
+from portraitist.adapters.outline import read_outline
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig, BadFile, MissingBase
 from portraitist.exchange.assembling import build_shifts
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.naming import Components, Naming, clip_path
-from portraitist.exchange.tensor_files import Tensors, read_outline, write_tensors
+from portraitist.exchange.tensor_files import Tensors, write_tensors
 
 _FILES = {"unet": "spectral_shifts.safetensors", "text_encoder": "spectral_shifts_te.safetensors"}
 _SUFFIX = ".delta"
@@ -62,7 +64,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
 
 
 def _spec(naming: Naming, layer: str, components: Components) -> LayerSpec:
-    spec = LayerSpec.of(layer, _module(layer, components))
+    spec = describe_layer(layer, _module(layer, components))
     if spec is None:
         raise BadFile(f"{naming.path} changes {layer}, which has no weight that can be shifted")
     return spec
