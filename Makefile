@@ -42,6 +42,7 @@ types: $(VENV)/.installed-dev
 listing: $(VENV)/.installed
 	$(BIN)/python -c "from portraitist.cli.methods import describe_methods; print(describe_methods(), end='')" > methods.yaml
 	mv methods.yaml src/portraitist/cli/methods.yaml
+	$(BIN)/python -c "from pathlib import Path; from portraitist.training.planning.listing import write_listings; write_listings(Path('src/portraitist/training/planning/listings'))"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

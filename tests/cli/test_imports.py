@@ -41,6 +41,11 @@ def test_an_adapter_is_inspected_without_torch(name: str) -> None:
     assert imported_by("inspect", FIXTURES / f"{name}.safetensors") == ["numpy"]
 
 
+@pytest.mark.parametrize("base", ["sd15", "sdxl", "flux"])
+def test_an_adapter_is_counted_without_torch(base: str) -> None:
+    assert set(imported_by("count", "--method", "lora", "--base", base)) <= {"numpy"}
+
+
 def test_an_adapter_that_draws_numbers_is_inspected_with_torch_alone() -> None:
     """What it draws from a seed is compared with what the machine drew that wrote it."""
     assert imported_by("inspect", FIXTURES / "lidb.safetensors", of=("torch", "diffusers")) == ["torch"]

@@ -148,13 +148,9 @@ def _bank_size(single: Mapping[str, Shape], found: Mapping[str, Shape]) -> int |
 
 
 def pack_specs(specs: Sequence[LayerSpec]) -> dict[str, Any]:
-    """Describe layers in few bytes: the distinct geometries, and which of them each layer has, in order of name.
-
-    The names themselves stand in the tensors' keys already.
-    """
-    ordered = sorted(specs, key=lambda spec: spec.name)
-    geometries = list(dict.fromkeys(_geometry(spec) for spec in ordered))
-    return {"geometries": geometries, "layers": [geometries.index(_geometry(spec)) for spec in ordered]}
+    """Describe layers in few bytes, but for their names: the distinct geometries, and which of them each layer has."""
+    geometries = list(dict.fromkeys(_geometry(spec) for spec in specs))
+    return {"geometries": geometries, "layers": [geometries.index(_geometry(spec)) for spec in specs]}
 
 
 def unpack_specs(names: Sequence[str], geometries: Sequence[str], layers: Sequence[int]) -> dict[str, LayerSpec]:

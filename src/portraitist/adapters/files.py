@@ -86,7 +86,8 @@ def _description(adapter: Adapter, format: str, drawn: Sequence[float] | None) -
     header = {
         "method": adapter.method.name,
         "config": adapter.method.plain_config(adapter.config),
-        **pack_specs(list(adapter.space.specs.values())),
+        # In order of name; the names stand in the tensors' keys already.
+        **pack_specs([spec for _, spec in sorted(adapter.space.specs.items())]),
         # All of one length, so that a file's size is known before the numbers are.
         **({} if drawn is None else {DRAWN: " ".join(f"{number:+010.4f}" for number in drawn)}),
         **adapter.provenance.facts,

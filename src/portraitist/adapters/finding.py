@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 
 from portraitist.adapters.layer import describe_layer
+from portraitist.adapters.patterns import select_layers
 from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
@@ -23,16 +23,8 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
     Raises:
         BadConfig: If nothing matches.
     """
-    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
-    unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    found, weights = [], set()
-    for spec, module in adaptable_modules(components):
-        if not any(_matches(spec, p) for p in wanted) or any(_matches(spec, p) for p in unwanted):
-            continue
-        weight = (spec.kind, id(module.weight))
-        if weight not in weights:
-            weights.add(weight)
-            found.append(spec)
+    described = ((spec, id(module.weight)) for spec, module in adaptable_modules(components))
+    found = select_layers(described, patterns)
     if not found:
         raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(components)}")
     return found
@@ -71,8 +63,3 @@ def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
             f"{spec.name} is a {here.kind.value} layer here, but of another kind, stride or padding in the adapter"
         )
     return module
-
-
-def _matches(spec: LayerSpec, pattern: str) -> bool:
-    kind, colon, rest = pattern.partition(":")
-    return fnmatchcase(spec.name, rest) and spec.kind.value == kind if colon else fnmatchcase(spec.name, pattern)
