@@ -19,7 +19,7 @@ help:
 	@echo "make fmt     format the code"
 	@echo "make lint    check style and format"
 	@echo "make types   check types"
-	@echo "make listing write what \`portraitist methods\` lists, after a change of the methods"
+	@echo "make listing write what \`portraitist methods\` lists and which layers architectures have, after a change of them"
 	@echo "make clean   remove .venv and caches"
 
 demo: $(VENV)/.installed

@@ -39,9 +39,8 @@ def test_flux_is_known() -> None:
 
 def test_a_folder_is_of_its_own_family(tmp_path: Path) -> None:
     write_architecture("sdxl", tmp_path)
-    assert count_adapter(list_layers(str(tmp_path)), "here", "lora", {"rank": 4}, "text-attention").layers == 4 * (
-        12 + 32
-    )
+    architecture = list_layers(str(tmp_path))
+    assert count_adapter(architecture, "here", "lora", {"rank": 4}, "text-attention").layers == 4 * (12 + 32)
 
 
 @pytest.mark.parametrize(
