@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from portraitist.adapters.outline import read_outline, unlike_numbers
+from portraitist.adapters.outline import read_outline, tensors_not_finite
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
@@ -18,11 +18,11 @@ def test_numbers_that_are_not_finite_are_found(tmp_path: Path, dtype: torch.dtyp
         tensors[value] = sound.clone()
         tensors[value][1] = float(value)
     save_file(tensors, tmp_path / "a.safetensors", metadata={"some": "note"})
-    assert sorted(unlike_numbers(tmp_path / "a.safetensors")) == ["-inf", "inf", "nan"]
+    assert sorted(tensors_not_finite(tmp_path / "a.safetensors")) == ["-inf", "inf", "nan"]
 
 
 def test_whole_numbers_are_not_an_adapters(tmp_path: Path) -> None:
     save_file({"counts": torch.arange(3)}, tmp_path / "a.safetensors")
-    assert list(unlike_numbers(tmp_path / "a.safetensors")) == ["counts"]
+    assert list(tensors_not_finite(tmp_path / "a.safetensors")) == ["counts"]
     outline = read_outline(tmp_path / "a.safetensors")
     assert (outline.shapes, outline.dtypes, outline.metadata) == ({"counts": (3,)}, {"counts": "I64"}, {})

@@ -72,7 +72,7 @@ def check_container(path: Path) -> None:
         raise BadFile(f"{path} is not a safetensors file, or is cut short (its header claims {header} bytes of {size})")
 
 
-def unlike_numbers(path: Path) -> Iterator[str]:
+def tensors_not_finite(path: Path) -> Iterator[str]:
     """Yield the tensors of a sound file that hold anything but finite real numbers, reading one after the other."""
     with path.open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))

@@ -10,7 +10,7 @@ from typing import Any
 
 from portraitist.adapters.description import BANK_FORMAT, FORMAT, NOT_FINITE, Description, read_description
 from portraitist.adapters.layouts.layout import Layout, MethodConfig
-from portraitist.adapters.outline import Outline, read_outline, unlike_numbers
+from portraitist.adapters.outline import Outline, read_outline, tensors_not_finite
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadFile
@@ -160,7 +160,7 @@ def inspect_quickly(path: Path) -> Inspection | None:
     else:
         description.require_single()
     description.check_shapes()
-    for key in unlike_numbers(path):
+    for key in tensors_not_finite(path):
         raise BadFile(f"{path}: {key} {NOT_FINITE}")
     return describe_native(outline, description)
 
