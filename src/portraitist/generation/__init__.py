@@ -2,6 +2,6 @@
 
 from portraitist.generation.regions import Region
 from portraitist.generation.sampling import Picture, SamplingConfig, generate
-from portraitist.generation.sheets import Row, contact_sheet
+from portraitist.generation.sheets import SheetRow, contact_sheet
 
-__all__ = ["Picture", "Region", "Row", "SamplingConfig", "contact_sheet", "generate"]
+__all__ = ["Picture", "Region", "SamplingConfig", "SheetRow", "contact_sheet", "generate"]

@@ -7,7 +7,7 @@ from typing import Any
 from portraitist.exchange.compatibility import base_warning
 from portraitist.exchange.loading import load_for
 from portraitist.files import write_aside
-from portraitist.generation import Picture, Region, Row, contact_sheet, generate
+from portraitist.generation import Picture, Region, SheetRow, contact_sheet, generate
 from portraitist.generation.prompts import prompt_warning
 from portraitist.requests.advice import Advice
 from portraitist.requests.choices import RegionChoice
@@ -123,7 +123,7 @@ def _save(pictures: list[Picture], count: int, folder: Path) -> Generated:
     rows = [pictures[start : start + count] for start in range(0, len(pictures), count)]
     sheet = _unused(folder / _SHEET)
     with write_aside(sheet) as temporary:
-        contact_sheet([Row(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
+        contact_sheet([SheetRow(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
     return Generated(pictures=tuple(paths), sheet=sheet)
 
 
