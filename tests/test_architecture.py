@@ -23,6 +23,7 @@ FLOORS = (
     "training",
     "evaluation",
     "generation",
+    "exchange",
     "adapters",
     "bases",
 )

@@ -19,9 +19,10 @@ from tiny_models import KINDS, save_tiny
 from torch import nn
 from transformers import CLIPTokenizer
 
-from portraitist.adapters.formats import export
 from portraitist.bases import Base, load_base
-from portraitist.generation import SamplingConfig, generate, merge_into_base
+from portraitist.exchange.exporting import export
+from portraitist.exchange.merging import merge_into_base
+from portraitist.generation import SamplingConfig, generate
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject

@@ -1,8 +1,8 @@
-"""Sizes and durations in words."""
+"""Sizes, numbers, durations and lists of names in words."""
 
 import pytest
 
-from portraitist.units import in_bytes, in_time
+from portraitist.units import counted, first_few, in_bytes, in_time
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ def test_sizes(size: int, words: str) -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     assert in_time(seconds) == words
+
+
+def test_counts_and_lists() -> None:
+    assert [counted(number, "tensor") for number in (0, 1, 12_000)] == ["0 tensors", "1 tensor", "12,000 tensors"]
+    assert first_few(["a", "b", "c"]) == "a, b, c"
+    assert first_few(["a", "b", "c", "d"]) == "a, b, c ..."

@@ -1,4 +1,18 @@
-"""Sizes and durations in words."""
+"""Sizes, numbers, durations and lists of names in words."""
+
+from collections.abc import Sequence
+
+_LISTED = 3
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: ``1 tensor``, ``12,000 tensors``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Return the first few names of a list, and dots if there are more."""
+    return ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
 
 
 def in_bytes(size: int) -> str:

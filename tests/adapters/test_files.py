@@ -79,13 +79,13 @@ def test_tensor_that_claims_a_terabyte(path: Path) -> None:
 
 def test_unused_tensor_is_named(path: Path) -> None:
     rewrite(path, {"m.0.extra": torch.zeros(1)})
-    with pytest.raises(BadFile, match=r"1 tensors that its method does not use: m\.0\.extra"):
+    with pytest.raises(BadFile, match=r"1 tensor that its method does not use: m\.0\.extra"):
         load_adapter(path)
 
 
 def test_missing_tensor_is_named(path: Path) -> None:
     rewrite(path, {}, drop=("m.1.up",))
-    with pytest.raises(BadFile, match=r"lacks 1 tensors that its method needs: m\.1\.up"):
+    with pytest.raises(BadFile, match=r"lacks 1 tensor that its method needs: m\.1\.up"):
         load_adapter(path)
 
 
@@ -104,7 +104,7 @@ def test_values_that_are_not_finite_are_named(path: Path, value: float) -> None:
 
 def test_foreign_safetensors(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(BadFile, match="no portraitist adapter"):
+    with pytest.raises(BadFile, match="not a portraitist adapter"):
         read_header(tmp_path / "foreign.safetensors")
 
 

@@ -135,7 +135,7 @@ def test_an_adapter_acts_only_where_it_may(model: Layers, generator: torch.Gener
     torch.testing.assert_close(module(x), torch.where(half == 1, both, alone), rtol=1e-4, atol=1e-4)
     attachment.confine(lambda spec, y: 0.0, "second")
     assert torch.equal(module(x), alone)
-    with pytest.raises(BadConfig, match="at some places only"):
+    with pytest.raises(BadConfig, match="in some places only"):
         attachment.merge()
     attachment.confine(None, "second")
     torch.testing.assert_close(module(x), both)

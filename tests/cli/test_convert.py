@@ -9,8 +9,9 @@ from click.testing import Result
 from safetensors.torch import load_file, save_file
 
 from portraitist.adapters import Adapter, attached, load_adapter, save_adapter
-from portraitist.adapters.formats import detect, load_any
 from portraitist.bases import Base
+from portraitist.exchange.formats import detect
+from portraitist.exchange.loading import load_any
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -121,10 +122,10 @@ def test_what_cannot_work_is_refused_in_one_line(fail: Fail, trained: Path, writ
 
     assert "lokr cannot hold this lora adapter; choose portraitist, diffusers, peft, kohya" in refused(trained, "lokr")
     assert "kohya cannot hold this textual-inversion adapter; choose portraitist" in refused(word, "kohya")
-    assert "diffusekrona is only read, not written; choose portraitist" in refused(krona, "diffusekrona")
+    assert "diffusekrona can only be read, not written; choose portraitist" in refused(krona, "diffusekrona")
     assert "unknown format 'ckpt'; choose one of" in refused(trained, "ckpt")
     assert "a rank is for LoRA, which the format lokr does not hold" in refused(krona, "lokr", "--rank", 2)
     assert "unknown precision 'int8'" in refused(trained, "kohya", "--dtype", "int8")
-    assert "its name ends in .safetensors" in refused(trained, "kohya", output="out.ckpt")
+    assert "its name must end in .safetensors" in refused(trained, "kohya", output="out.ckpt")
     assert "exists already" in refused(trained, "kohya", output="there.safetensors")
     assert not Path("out.safetensors").exists()

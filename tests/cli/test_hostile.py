@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from portraitist.adapters import load_adapter, save_adapter
-from portraitist.adapters.formats import detect
+from portraitist.exchange.formats import detect
 
 Fail = Callable[..., str]
 Run = Callable[..., Result]
@@ -82,14 +82,14 @@ def add(file: Path) -> None:
 DAMAGES: dict[Callable[[Path], None], str] = {
     Path.unlink: "does not exist|without an adapter",
     cut: "cut short",
-    corrupt: "cut short|no safetensors file",
+    corrupt: "cut short|not a safetensors file",
     disguise: "is a pickle",
     archive: "is a pickle",
     claim_header: "cut short",
     claim_tensor: "cut short",
     spoil: "not finite",
     reshape: "shape|different ranks",
-    add: "holds 1 tensors that .* does not use: .*strange",
+    add: "holds 1 tensor that .* does not use: .*strange",
 }
 
 
@@ -123,8 +123,8 @@ def test_every_command_refuses_in_one_line(
         ({"config": {"rank": -1}}, "rank must be at least 1"),
         ({"config": {"rank": 4, "alpha": float("nan")}}, "alpha must be a positive number, not nan"),
         ({"config": []}, "damaged or from a newer version"),
-        ({"geometries": ["linear 1048576000x1048576000 1 0 1 1 -"]}, "as no layer has"),
-        ({"geometries": ["linear 0x8 1 0 1 1 -"]}, "as no layer has"),
+        ({"geometries": ["linear 1048576000x1048576000 1 0 1 1 -"]}, "which no layer has"),
+        ({"geometries": ["linear 0x8 1 0 1 1 -"]}, "which no layer has"),
         ({"geometries": ["linear"]}, "damaged or from a newer version"),
         ({"layers": [10**9]}, "damaged or from a newer version"),
         ({"layers": None}, "damaged or from a newer version"),

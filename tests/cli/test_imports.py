@@ -36,9 +36,19 @@ def test_listings_import_no_heavy_library(arguments: tuple[str, ...]) -> None:
     assert imported_by(*arguments) == []
 
 
-def test_an_adapter_is_inspected_with_torch_alone() -> None:
-    """Its layers' shapes and what it draws from a seed are checked by the methods' formulas, which are torch's."""
-    assert imported_by("inspect", LORA, of=("torch", "diffusers", "transformers")) == ["torch"]
+@pytest.mark.parametrize("name", ["lora", "krona-bfloat16", "svdiff", "full", "textual-inversion+lora", "model"])
+def test_an_adapter_is_inspected_without_torch(name: str) -> None:
+    assert imported_by("inspect", FIXTURES / f"{name}.safetensors") == ["numpy"]
+
+
+@pytest.mark.parametrize("base", ["sd15", "sdxl", "flux"])
+def test_an_adapter_is_counted_without_torch(base: str) -> None:
+    assert set(imported_by("count", "--method", "lora", "--base", base)) <= {"numpy"}
+
+
+def test_an_adapter_that_draws_numbers_is_inspected_with_torch_alone() -> None:
+    """What it draws from a seed is compared with what the machine drew that wrote it."""
+    assert imported_by("inspect", FIXTURES / "lidb.safetensors", of=("torch", "diffusers")) == ["torch"]
 
 
 def test_adapters_are_compared_without_libraries_of_bases(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_file_of_others_is_recognised(run: Run) -> None:
     save_file({"image_proj.latents": torch.zeros(1)}, "other.safetensors", metadata={"modelspec.title": "it"})
     output = run("inspect", "other.safetensors").stdout
     assert "an IP-Adapter, with a model specification header" in output
-    assert "1 numbers in 1 tensors" in output
+    assert "1 number in 1 tensor" in output
     assert "method" not in json.loads(run("inspect", "other.safetensors", "--json").stdout)
 
 
@@ -126,4 +126,4 @@ def test_what_is_no_safetensors_file_is_refused(fail: Fail, trained: Path, pictu
     assert "is a folder without an adapter" in fail("inspect", ".")
     assert "cut short" in fail("inspect", "cut.safetensors")
     assert "is a pickle" in fail("inspect", "pickle.bin")
-    assert "is no safetensors file" in fail("inspect", picture)
+    assert "is not a safetensors file" in fail("inspect", picture)

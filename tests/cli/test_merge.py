@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
-from portraitist.adapters.formats import load_any
 from portraitist.bases import Base, load_base
+from portraitist.exchange.loading import load_any
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters import Adapter, find_layers, list_methods
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.spec import Kind
 
 CONFIGS = {
     "lora": {"rank": 3, "alpha": 2.0},

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from portraitist.adapters.layer import AdapterLayer, LayerSpec
-from portraitist.adapters.method import Method, MethodConfig
+from portraitist.adapters.layer import AdapterLayer
+from portraitist.adapters.layouts.layout import MethodConfig
+from portraitist.adapters.method import Method
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
+from portraitist.adapters.spec import LayerSpec
 
 
 @dataclass

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.finding import find_module
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
+from portraitist.adapters.layer import AdapterLayer
 from portraitist.adapters.provenance import Provenance, require_one_base
 from portraitist.adapters.space import Space
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
 
 # Energy kept from which on a conversion counts as exact: beyond it stand the roundings of float32.

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.finding import adaptable_modules, find_module
-from portraitist.adapters.layer import LayerSpec, bank_size, require_plain
+from portraitist.adapters.layer import bank_size, require_plain
 from portraitist.adapters.site import Part, Served, Site, Where
 from portraitist.adapters.space import Values
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
 Components = Mapping[str, nn.Module]
@@ -47,7 +48,7 @@ class Attachment:
                 is held in fewer bits.
         """
         if name in self._adapters:
-            raise BadConfig(f"an adapter named {name!r} is attached already; detach it first or choose another name")
+            raise BadConfig(f"an adapter named {name!r} is already attached; detach it first or choose another name")
         self._require_unmerged("attaching another")
         modules = {layer: find_module(self.components, spec) for layer, spec in adapter.space.specs.items()}
         # All that can fail comes before the first module is changed.
@@ -153,12 +154,12 @@ class Attachment:
             if size is None:
                 raise BadConfig(f"{name!r} is a single adapter, not a bank; its samples cannot have different ones")
             if not samples or any(number is not None and not 0 <= number < size for number in samples):
-                raise BadConfig(f"the samples {list(samples)} name adapters that a bank of {size} has not")
+                raise BadConfig(f"the samples {list(samples)} name adapters that a bank of {size} does not have")
             strengths = [1.0] * len(samples) if scales is None else list(scales)
             if len(strengths) != len(samples):
                 raise BadConfig(f"{len(samples)} samples need as many scales, not {len(strengths)}")
-            chosen = [(0, 0.0) if number is None else (number, s) for number, s in zip(samples, strengths, strict=True)]
-            attached.serving = torch.tensor([n for n, _ in chosen]), torch.tensor([s for _, s in chosen])
+            served = [(0, 0.0) if number is None else (number, s) for number, s in zip(samples, strengths, strict=True)]
+            attached.serving = torch.tensor([n for n, _ in served]), torch.tensor([s for _, s in served])
         attached.gather()
 
     def confine(self, where: Where | None, name: str = "default") -> None:

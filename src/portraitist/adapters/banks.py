@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.files import BANK_FORMAT, read_space, read_values, stored_bank_size, write_file
+from portraitist.adapters.description import BANK_FORMAT, read_description
+from portraitist.adapters.files import read_space, read_values, write_file
 from portraitist.adapters.provenance import Provenance, require_one_base
-from portraitist.adapters.space import Space, require_one_space
-from portraitist.errors import BadConfig, BadFile
+from portraitist.adapters.space import require_one_space
+from portraitist.errors import BadConfig
 
 # What is known of every adapter of a bank, beside what is known of all.
 _INDEX = "index"
@@ -80,10 +81,14 @@ def index(provenance: Provenance, size: int) -> list[Provenance]:
 def _joined(known: Sequence[Provenance]) -> Provenance:
     """Return what is known of all adapters, and an index of what is known of each besides."""
     first = known[0].facts
-    shared = {k: v for k, v in first.items() if all(k in one.facts and one.facts[k] == v for one in known)}
-    own = [{key: value for key, value in one.facts.items() if key not in shared} for one in known]
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(key in member.facts and member.facts[key] == value for member in known)
+    }
+    own = [{key: value for key, value in member.facts.items() if key not in shared} for member in known]
     # Copies of one base in other precisions are noted apart, but the bank as a whole is for that base.
-    base = next((one.facts["base"] for one in known if one.base is not None), None)
+    base = next((member.facts["base"] for member in known if member.base is not None), None)
     return Provenance({**shared, **({} if base is None else {"base": base}), **({_INDEX: own} if any(own) else {})})
 
 
@@ -105,15 +110,15 @@ def load_bank(path: str | Path, numbers: Sequence[int] | None = None) -> Adapter
         BadFile: If the file holds a single adapter, or is damaged in a way that `load_adapter` names.
         BadConfig: If the bank has no adapter of such a number.
     """
-    path = Path(path)
-    space, provenance = read_space(path)
-    size = _size(path, space)
+    description = read_description(Path(path))
+    space, provenance = read_space(description), description.provenance
+    size = description.require_bank()
     if numbers is not None:
         if not numbers or not all(0 <= number < size for number in numbers):
             raise BadConfig(f"{path} is a bank of {size} adapters, counted from 0; it does not have {list(numbers)}")
         known = index(provenance, size)
         provenance = _joined([known[number] for number in numbers])
-    return Adapter(space, read_values(path, space, numbers), provenance)
+    return Adapter(space, read_values(description, space, numbers), provenance)
 
 
 def read_index(path: str | Path) -> list[Provenance]:
@@ -122,13 +127,5 @@ def read_index(path: str | Path) -> list[Provenance]:
     Raises:
         BadFile: If the file holds a single adapter, or is damaged.
     """
-    path = Path(path)
-    space, provenance = read_space(path)
-    return index(provenance, _size(path, space))
-
-
-def _size(path: Path, space: Space) -> int:
-    size = stored_bank_size(path, space)
-    if size is None:
-        raise BadFile(f"{path} holds a single adapter, not a bank of several; load_adapter reads it")
-    return size
+    description = read_description(Path(path))
+    return index(description.provenance, description.require_bank())

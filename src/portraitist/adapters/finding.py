@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 
-from portraitist.adapters.layer import LayerSpec
+from portraitist.adapters.layer import describe_layer
+from portraitist.adapters.patterns import select_layers
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
 
@@ -22,16 +23,8 @@ def find_layers(components: Mapping[str, nn.Module], patterns: Sequence[str]) ->
     Raises:
         BadConfig: If nothing matches.
     """
-    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
-    unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    found, weights = [], set()
-    for spec, module in adaptable_modules(components):
-        if not any(_matches(spec, p) for p in wanted) or any(_matches(spec, p) for p in unwanted):
-            continue
-        weight = (spec.kind, id(module.weight))
-        if weight not in weights:
-            weights.add(weight)
-            found.append(spec)
+    described = ((spec, id(module.weight)) for spec, module in adaptable_modules(components))
+    found = select_layers(described, patterns)
     if not found:
         raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(components)}")
     return found
@@ -41,7 +34,7 @@ def adaptable_modules(components: Mapping[str, nn.Module]) -> Iterator[tuple[Lay
     """Yield every module that can be adapted with its description, in the order of the components."""
     for component, root in components.items():
         for path, module in root.named_modules():
-            spec = LayerSpec.of(f"{component}.{path}", module)
+            spec = describe_layer(f"{component}.{path}", module)
             if spec is not None:
                 yield spec, module
 
@@ -54,20 +47,19 @@ def find_module(components: Mapping[str, nn.Module], spec: LayerSpec) -> Any:
     """
     component, _, path = spec.name.partition(".")
     if component not in components:
-        raise BadConfig(f"the adapter changes {component!r}, which this base has not; it has {', '.join(components)}")
+        raise BadConfig(
+            f"the adapter changes {component!r}, which this base does not have; it has {', '.join(components)}"
+        )
     try:
         module = components[component].get_submodule(path)
     except AttributeError as error:
-        raise BadConfig(f"the adapter changes {spec.name}, which this base has not") from error
-    here = LayerSpec.of(spec.name, module)
+        raise BadConfig(f"the adapter changes {spec.name}, which this base does not have") from error
+    here = describe_layer(spec.name, module)
     if here is None or here.shape != spec.shape:
         shape = None if here is None else here.shape
         raise BadConfig(f"{spec.name} has a weight of shape {shape} here, but {spec.shape} in the adapter")
     if replace(here, bias=spec.bias) != spec:
-        raise BadConfig(f"{spec.name} is a {here.kind.value} layer of another stride, padding or kind in the adapter")
+        raise BadConfig(
+            f"{spec.name} is a {here.kind.value} layer here, but of another kind, stride or padding in the adapter"
+        )
     return module
-
-
-def _matches(spec: LayerSpec, pattern: str) -> bool:
-    kind, colon, rest = pattern.partition(":")
-    return fnmatchcase(spec.name, rest) and spec.kind.value == kind if colon else fnmatchcase(spec.name, pattern)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 from torch.nn import functional as F
 
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
 
 Parameters = Mapping[str, Tensor]
@@ -23,74 +24,30 @@ Parameters = Mapping[str, Tensor]
 Scale = float | Tensor
 
 
-class Kind(Enum):
-    """Kinds of weight an adapter can change."""
-
-    LINEAR = "linear"
-    CONV = "conv"
-    TRANSPOSED = "transposed"
-    NORM = "norm"
-    EMBEDDING = "embedding"
-
-
-@dataclass(frozen=True)
-class LayerSpec:
-    """What a method may know about a layer without its weights.
-
-    Attributes:
-        name: Component and module path, e.g. ``unet.mid_block.attentions.0.proj_in``.
-        kind: Kind of the weight.
-        shape: Shape of the weight as torch stores it.
-        stride, padding, dilation, groups: Geometry of a convolution.
-        bias: Shape of the bias, None without one.
-        output_padding: Rows and columns that a transposed convolution appends.
-    """
-
-    name: str
-    kind: Kind
-    shape: tuple[int, ...]
-    stride: tuple[int, ...] = (1, 1)
-    padding: tuple[int, ...] = (0, 0)
-    dilation: tuple[int, ...] = (1, 1)
-    groups: int = 1
-    bias: tuple[int, ...] | None = None
-    output_padding: tuple[int, ...] = (0, 0)
-
-    @property
-    def out_features(self) -> int:
-        """Rows of the weight as a matrix; the inputs of a transposed convolution."""
-        return self.shape[0]
-
-    @property
-    def in_features(self) -> int:
-        """Columns of the weight as a matrix: input channels of a group times kernel positions."""
-        return int(torch.Size(self.shape[1:]).numel())
-
-    @classmethod
-    def of(cls, name: str, module: nn.Module) -> "LayerSpec | None":
-        """Describe a module, or return None if no method can adapt it."""
-        if isinstance(module, nn.Linear):
-            # Not the weight's own shape: one in fewer bits is packed.
-            return cls(name, Kind.LINEAR, (module.out_features, module.in_features), bias=_shape(module.bias))
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            if module.padding_mode != "zeros" or isinstance(module.padding, str):
-                return None
-            return cls(
-                name,
-                Kind.CONV if isinstance(module, nn.Conv2d) else Kind.TRANSPOSED,
-                tuple(module.weight.shape),
-                module.stride,
-                module.padding,
-                module.dilation,
-                module.groups,
-                _shape(module.bias),
-                module.output_padding,
-            )
-        if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None and module.weight.ndim == 1:
-            return cls(name, Kind.NORM, tuple(module.weight.shape), bias=_shape(module.bias))
-        if isinstance(module, nn.Embedding):
-            return cls(name, Kind.EMBEDDING, tuple(module.weight.shape))
-        return None
+def describe_layer(name: str, module: nn.Module) -> LayerSpec | None:
+    """Describe a module, or return None if no method can adapt it."""
+    if isinstance(module, nn.Linear):
+        # Not the weight's own shape: one in fewer bits is packed.
+        return LayerSpec(name, Kind.LINEAR, (module.out_features, module.in_features), bias=_shape(module.bias))
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if module.padding_mode != "zeros" or isinstance(module.padding, str):
+            return None
+        return LayerSpec(
+            name,
+            Kind.CONV if isinstance(module, nn.Conv2d) else Kind.TRANSPOSED,
+            tuple(module.weight.shape),
+            module.stride,
+            module.padding,
+            module.dilation,
+            module.groups,
+            _shape(module.bias),
+            module.output_padding,
+        )
+    if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None and module.weight.ndim == 1:
+        return LayerSpec(name, Kind.NORM, tuple(module.weight.shape), bias=_shape(module.bias))
+    if isinstance(module, nn.Embedding):
+        return LayerSpec(name, Kind.EMBEDDING, tuple(module.weight.shape))
+    return None
 
 
 def has_shape_only(tensor: Tensor) -> bool:
@@ -247,7 +204,7 @@ def require_plain(weight: Tensor, what: str) -> None:
     """
     if not weight.is_floating_point():
         raise BadConfig(
-            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or take lora, krona"
+            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or use lora, krona"
             " or lidb"
         )
 

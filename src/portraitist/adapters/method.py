@@ -1,19 +1,13 @@
-"""The contract of a method: its name, its configuration, and its layer class for each kind of weight."""
+"""The contract of a method: its layout, and the formulas it has for each kind of weight."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec
+from portraitist.adapters.layer import AdapterLayer
+from portraitist.adapters.layouts.layout import Layout, MethodConfig
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
-
-
-@dataclass(frozen=True)
-class MethodConfig:
-    """Base of the methods' configurations. Every field is documented, validated and JSON-able."""
 
 
 @dataclass(frozen=True)
@@ -21,23 +15,31 @@ class Method:
     """A way to adapt layers.
 
     Attributes:
-        name: Name in files and on the command line.
+        layout: Its name, its configuration and its parameters' shapes.
         summary: One line for listings.
         paper: Where it comes from.
-        config: Its configuration class.
         layers: The layer class for each kind of weight it adapts; classes are called with (spec, config).
         sum_config: Configuration of the exact sum of adapters of the given configurations; None (or a function that
             returns None) when the sum is not of this method, and adapters are added as LoRA.
         full_rank: The change of a layer has full rank in general, so that an exact LoRA holds more than the layer.
     """
 
-    name: str
+    layout: Layout
     summary: str
     paper: str
-    config: type[MethodConfig]
     layers: Mapping[Kind, type[AdapterLayer]]
     sum_config: Callable[[Sequence[Any]], MethodConfig | None] | None = None
     full_rank: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return its name in files and on the command line."""
+        return self.layout.name
+
+    @property
+    def config(self) -> type[MethodConfig]:
+        """Return its configuration class."""
+        return self.layout.config
 
     def layer(self, spec: LayerSpec, config: MethodConfig) -> AdapterLayer:
         """Build the formulas for one layer.
@@ -52,7 +54,7 @@ class Method:
 
     def plain_config(self, config: MethodConfig) -> dict[str, Any]:
         """Return a configuration as plain values, as `parse_config` takes them."""
-        return asdict(config)
+        return self.layout.plain_config(config)
 
     def parse_config(self, values: Mapping[str, Any]) -> MethodConfig:
         """Build the configuration from plain values.
@@ -60,15 +62,4 @@ class Method:
         Raises:
             BadConfig: On an unknown name (with the nearest valid one) or a bad value.
         """
-        known = [field.name for field in fields(self.config)]
-        for name in values:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-                raise BadConfig(f"{self.name} has no setting {name!r}; {hint}")
-        try:
-            return TypeAdapter(self.config).validate_python(dict(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            setting = ".".join(str(part) for part in first["loc"])
-            raise BadConfig(f"{self.name}: {setting}: {first['msg']}, not {first['input']!r}") from error
+        return self.layout.parse_config(values)

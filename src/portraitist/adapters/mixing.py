@@ -22,7 +22,7 @@ def style_mix(geometry: Adapter, appearance: Adapter, layers: Sequence[str], for
     Args:
         geometry: Gives the layers that match.
         appearance: Gives all others.
-        layers: Patterns on ``component.module.path``; `portraitist.bases.layers.geometry_layers` has the published.
+        layers: Patterns on ``component.module.path`` of the layers that shape a subject.
         force: Mix adapters of bases with other weights too.
 
     Raises:
@@ -33,13 +33,13 @@ def style_mix(geometry: Adapter, appearance: Adapter, layers: Sequence[str], for
     for pattern in layers:
         if not any(fnmatchcase(name, pattern) for name in geometry.layers):
             raise BadConfig(
-                f"the geometry's adapter changes no layer {pattern}; it was trained on others, or is for another base:"
-                " name the layers that shape the subject, with --geometry"
+                f"the adapter for geometry changes no layer {pattern}; it was trained on others, or is for another"
+                " base; name the layers that shape the subject with --geometry"
             )
     shaping = {name for name in geometry.layers if any(fnmatchcase(name, pattern) for pattern in layers)}
     rest = {name for name in appearance.layers if not any(fnmatchcase(name, pattern) for pattern in layers)}
     if not rest:
-        raise BadConfig("all layers of the appearance's adapter are geometry, so nothing of it would be left")
+        raise BadConfig("every layer of the adapter for appearance counts as geometry, so nothing of it would be left")
     parts = [_restrict(geometry, shaping), _restrict(appearance, rest)]
     if (geometry.method.name, geometry.config) != (appearance.method.name, appearance.config):
         return add(parts, force=force)

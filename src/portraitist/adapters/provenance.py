@@ -155,7 +155,7 @@ def require_one_base(parts: Sequence[Provenance], force: bool = False) -> None:
         if not force and first.likeness(second) == "different":
             raise BaseMismatch(
                 f"these adapters were made for different bases, {first} and {second}; use --force, or force=True in"
-                " Python, to put them together all the same"
+                " Python, to combine them anyway"
             )
 
 

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
     AdapterLayer,
-    Kind,
-    LayerSpec,
     Parameters,
     Way,
     apply_weight,
@@ -20,6 +18,7 @@ from portraitist.adapters.layer import (
     is_bank,
     scaled,
 )
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
 
 # Says of a layer and its output how much of an adapter's change counts: a share of it all, or one for every place.
@@ -119,7 +118,7 @@ class Site:
         changes: dict[str, list[Tensor]] = {"weight": [], "bias": []}
         for part in self.present():
             if part.where is not None:
-                raise BadConfig("an adapter that acts at some places only cannot be merged into the weights")
+                raise BadConfig("an adapter that acts in some places only cannot be merged into the weights")
             if bank_size(part.layer, part.params) is not None:
                 raise BadConfig(f"{self.spec.name}: a bank of adapters cannot be merged; choose one of them")
             params = part.scaled_params()
@@ -156,8 +155,8 @@ class Site:
             frozen = self.frozen_forward(x)
         for part, way in zip(present, ways, strict=True):
             if way is Way.OUTPUT or way is Way.FROZEN_OUTPUT:
-                given = x.to(y.dtype) if x.is_floating_point() else x
-                y = y + part.layer.act(way, given, frozen, part.scaled_params(y.dtype))
+                converted = x.to(y.dtype) if x.is_floating_point() else x
+                y = y + part.layer.act(way, converted, frozen, part.scaled_params(y.dtype))
         return y
 
     def _rebuilt_forward(self, x: Tensor, parts: list[Part]) -> Tensor:

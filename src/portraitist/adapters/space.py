@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.layer import AdapterLayer, LayerSpec, bank_size
-from portraitist.adapters.method import Method, MethodConfig
+from portraitist.adapters.layer import AdapterLayer, bank_size
+from portraitist.adapters.layouts.layout import MethodConfig
+from portraitist.adapters.method import Method
 from portraitist.adapters.methods import get_method
+from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadConfig
 
 # Tensors by layer name and parameter name.
@@ -103,7 +105,7 @@ class Space:
         """
         if values.keys() != self.layers.keys():
             name = sorted(values.keys() ^ self.layers.keys())[0]
-            raise BadConfig(f"the values are for other layers than the space's: {name}")
+            raise BadConfig(f"the values and the space have different layers: {name}")
         count = self.bank_size(values)
         for name, shapes in self.shapes.items():
             if shapes.keys() != values[name].keys():
@@ -151,4 +153,6 @@ def require_one_space(spaces: Sequence[Space]) -> None:
         if other.specs != first.specs:
             both = sorted(other.specs.keys() | first.specs.keys())
             name = next(name for name in both if other.specs.get(name) != first.specs.get(name))
-            raise BadConfig(f"adapter {number} and the first differ in layer {name}; a bank holds adapters of one set")
+            raise BadConfig(
+                f"adapter {number} and the first differ in layer {name}; the adapters of a bank have the same layers"
+            )

@@ -55,7 +55,7 @@ class Spectrum:
 
     @property
     def one_sided(self) -> int:
-        """Return of how many singular values, from the largest, one side's vectors are there only."""
+        """Return how many singular values, from the largest on, have the vectors of one side only."""
         return self.sigma.shape[0] - min(self.u.shape[1], self.v.shape[1])
 
     @property
@@ -129,7 +129,7 @@ def _compute_and_store(weight: Tensor, path: Path) -> Spectrum:
         # Not the error's own text: one warning for all weights.
         warnings.warn(
             f"decompositions cannot be stored in {path.parent} and will be computed again;"
-            " set $PORTRAITIST_CACHE to a folder that can be written and has room",
+            " set $PORTRAITIST_CACHE to a writable folder with enough room",
             stacklevel=2,
         )
     return spectrum

@@ -8,10 +8,10 @@ import typer
 from portraitist.cli.options import DtypeOption, OtherBaseOption, RankOption
 from portraitist.cli.reporting import fact
 from portraitist.requests.devices import choose_precision
-from portraitist.units import in_bytes
+from portraitist.units import counted, first_few, in_bytes
 
 if TYPE_CHECKING:
-    from portraitist.adapters.formats import Export
+    from portraitist.exchange.exporting import Export
 
 
 def convert(
@@ -31,10 +31,11 @@ def convert(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.generation import conversion
+    from portraitist.exchange import converting
+    from portraitist.exchange.exporting import check_target
 
-    conversion.check_target(output, to, overwrite)
-    report = conversion.convert(
+    check_target(output, to, overwrite)
+    report = converting.convert(
         file,
         output,
         to,
@@ -49,7 +50,7 @@ def convert(
 
 def show_export(report: "Export") -> None:
     """Print what was written, and what was lost."""
-    from portraitist.adapters.formats import get_format
+    from portraitist.exchange.formats import get_format
 
     files = get_format(report.format).files(report.path)
     size = in_bytes(sum(file.stat().st_size for file in files))
@@ -60,8 +61,8 @@ def show_export(report: "Export") -> None:
     if report.energy:
         fact("kept", _kept(report))
     if report.dropped:
-        names = ", ".join(report.dropped[:3]) + (" ..." if len(report.dropped) > 3 else "")
-        fact("left out", f"{len(report.dropped)} layers that the format cannot hold: {names}")
+        layers = counted(len(report.dropped), "layer")
+        fact("left out", f"{layers} that the format cannot hold: {first_few(report.dropped)}")
 
 
 def _kept(report: "Export") -> str:

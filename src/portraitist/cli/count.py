@@ -1,5 +1,6 @@
 """``portraitist count``: how many numbers an adapter holds, without weights."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,9 +23,15 @@ def count(
     ] = None,
 ) -> None:
     """Count an adapter's layers and parameters on an architecture; nothing is downloaded."""
+    from portraitist.training.planning.architectures import read_architecture
     from portraitist.training.planning.counts import count_adapter
 
-    result = count_adapter(base, method, parse_settings(settings or []), layers)
+    architecture = None if Path(base).is_dir() else read_architecture(base)
+    if architecture is None:
+        from portraitist.training.planning.listing import list_layers
+
+        architecture = list_layers(base)
+    result = count_adapter(architecture, Path(base).name, method, parse_settings(settings or []), layers)
     fact("layers", f"{result.layers}")
     fact("numbers", f"{result.numbers:,}")
     for dtype, size in result.bytes().items():

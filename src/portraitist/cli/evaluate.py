@@ -66,7 +66,7 @@ def evaluate(
         load_tools,
         sampling_config,
     )
-    from portraitist.generation import load_base_of
+    from portraitist.exchange.loading import load_base_of
 
     place = choose_device(device)
     rules = load_protocol(protocol)

@@ -7,10 +7,10 @@ import typer
 import yaml
 
 from portraitist.cli.reporting import fact, say
-from portraitist.units import in_bytes, in_time
+from portraitist.units import counted, in_bytes, in_time
 
 if TYPE_CHECKING:
-    from portraitist.adapters.inspection import Inspection
+    from portraitist.exchange.inspection import Inspection
 
 _LISTED = 3
 _LONGEST = 1e9  # seconds of training that are believed
@@ -24,25 +24,31 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show and verify what an adapter of any format holds; say what any other safetensors file appears to be."""
-    from portraitist.adapters.inspection import inspect_file
+    from portraitist.exchange.inspection import inspect_quickly
 
-    components = None
-    if base is not None:
-        from portraitist.bases import load_base
-        from portraitist.progress import quiet_libraries
-
-        quiet_libraries()
-        components = load_base(base).components
-    found = inspect_file(file, components)
+    found = inspect_quickly(file) or _inspect_whole(file, base)
     if as_json:
         typer.echo(found.to_json())
         return
     fact("file", str(found.path))
     fact("what", found.seems)
-    fact("size", f"{in_bytes(found.size)}, {found.parameters:,} numbers in {found.tensors} tensors")
+    fact("size", f"{in_bytes(found.size)}, {counted(found.parameters, 'number')} in {counted(found.tensors, 'tensor')}")
     fact("precision", ", ".join(f"{dtype} ({count})" for dtype, count in found.dtypes.items()))
     if found.is_adapter:
         _show_adapter(found)
+
+
+def _inspect_whole(file: Path, base: str | None) -> "Inspection":
+    """Describe a file that takes torch to be understood, and perhaps a base."""
+    from portraitist.exchange.inspecting import inspect_file
+
+    if base is None:
+        return inspect_file(file)
+    from portraitist.bases import load_base
+    from portraitist.progress import quiet_libraries
+
+    quiet_libraries()
+    return inspect_file(file, load_base(base).components)
 
 
 def _show_adapter(found: "Inspection") -> None:

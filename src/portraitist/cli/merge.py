@@ -44,7 +44,7 @@ def merge(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing adapter file.")] = False,
 ) -> None:
     """Merge adapters into one or, with --into-base, into a model folder that needs no adapter any more."""
-    precision, given = choose_precision(dtype), parse_weights(weights)
+    precision, factors = choose_precision(dtype), parse_weights(weights)
     if mode not in ("add", "interpolate", _MIX):
         raise BadConfig(f"unknown mode {mode!r}; choose add, interpolate or {_MIX}")
     if mode == _MIX and into_base:
@@ -60,17 +60,18 @@ def merge(
     import torch
 
     from portraitist.bases import load_base
-    from portraitist.generation import conversion, find_base, load_for, merge_into_base
-    from portraitist.generation.merging import check_folder
+    from portraitist.exchange.exporting import check_target
+    from portraitist.exchange.loading import find_base, load_for
+    from portraitist.exchange.merging import check_folder, merge_adapters, merge_into_base, merge_weights
     from portraitist.requests.choices import name_files
 
     if not into_base:
-        conversion.check_target(output, to, overwrite)
-        report = conversion.merge_adapters(
+        check_target(output, to, overwrite)
+        report = merge_adapters(
             adapters,
             output,
             to,
-            weights=given,
+            weights=factors,
             mode=mode,  # type: ignore[arg-type]
             geometry=geometry or (),
             rank=rank,
@@ -82,7 +83,7 @@ def merge(
         show_export(report)
         return
     names = name_files(adapters)
-    scales = conversion.merge_weights(len(adapters), given, mode)  # type: ignore[arg-type]
+    scales = merge_weights(len(adapters), factors, mode)  # type: ignore[arg-type]
     check_folder(output)
     loaded = load_base(base or find_base(adapters), dtype=precision or torch.float32)
     parts = {names[path]: (load_for(loaded, path, force), scale) for path, scale in zip(adapters, scales, strict=True)}

@@ -28,14 +28,13 @@ def similarity(
 
     quiet_libraries()
     from portraitist.adapters.algebra import bind
-    from portraitist.adapters.formats import load_any
     from portraitist.adapters.mixing import layer_similarities
     from portraitist.bases import Base, load_base
+    from portraitist.exchange.loading import load_for, with_base_if_needed
     from portraitist.generation.heat_maps import draw_heat_map
-    from portraitist.generation.loading import load_for, with_base_if_needed
 
     def compare(known: Base | None) -> list[tuple[str, dict[str, float]]]:
-        loaded = {path: load_any(path) if known is None else load_for(known, path) for path in adapters}
+        loaded = {path: load_for(known, path) for path in adapters}
         if known is not None:
             for adapter in loaded.values():
                 bind(adapter, known.components)

@@ -36,7 +36,8 @@ def strip(
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
-    from portraitist.generation import SamplingConfig, load_base_of, load_for
+    from portraitist.exchange.loading import load_base_of, load_for
+    from portraitist.generation import SamplingConfig
     from portraitist.generation.strips import draw_strip, interpolation_strip
 
     given = {"steps": steps, "guidance": guidance, "negative_prompt": negative}

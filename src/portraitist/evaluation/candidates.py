@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from portraitist.adapters import SubjectFacts
-from portraitist.adapters.formats import read_provenance
 from portraitist.bases.examples import list_examples
 from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.evaluation.protocol import Protocol, ProtocolSubject
+from portraitist.exchange.loading import read_provenance
 from portraitist.photos import decode_readable, list_photos
 
 SUFFIX = ".safetensors"

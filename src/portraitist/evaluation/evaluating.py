@@ -27,8 +27,9 @@ from portraitist.evaluation.metrics import FID, Material, finds_faces
 from portraitist.evaluation.protocol import Protocol, count_pictures
 from portraitist.evaluation.results import Result, SubjectResult, digest_prompts
 from portraitist.evaluation.scoring import flatten, prompt_deviation, score_set, score_subject, tool_facts
+from portraitist.exchange.loading import load_for
 from portraitist.files import sha256
-from portraitist.generation import SamplingConfig, load_for
+from portraitist.generation import SamplingConfig
 from portraitist.progress import track
 
 # What CLIP-T and ImageReward read: the prompt without the rare token, or as the base reads it.

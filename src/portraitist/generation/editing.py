@@ -15,7 +15,7 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.generation.compatibility import check_base
+from portraitist.exchange.compatibility import check_base
 from portraitist.generation.inversion import (
     DEFAULT_REFINEMENTS,
     DEFAULT_STEPS,

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from portraitist.adapters import Attachment
-from portraitist.adapters.layer import LayerSpec
 from portraitist.adapters.site import Where
+from portraitist.adapters.spec import LayerSpec
 from portraitist.bases import Base
 from portraitist.bases.attention import cross_attentions, map_size
 from portraitist.errors import BadConfig

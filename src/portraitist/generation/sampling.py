@@ -13,8 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.exchange.compatibility import check_base
 from portraitist.files import write_aside
-from portraitist.generation.compatibility import check_base
 from portraitist.generation.regions import Region, of_each, regional
 from portraitist.progress import track
 from portraitist.randomness import derive_seed

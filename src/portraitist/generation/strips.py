@@ -9,7 +9,7 @@ from portraitist.adapters import Adapter, interpolate
 from portraitist.adapters.algebra import bind
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.generation.compatibility import check_base
+from portraitist.exchange.compatibility import check_base
 from portraitist.generation.sampling import Picture, SamplingConfig, generate
 from portraitist.generation.sheets import caption_sheet
 from portraitist.progress import track

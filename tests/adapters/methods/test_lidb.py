@@ -19,8 +19,9 @@ from portraitist.adapters import (
     load_adapter,
     save_adapter,
 )
+from portraitist.adapters.layouts.lidb import LidbConfig
 from portraitist.adapters.methods import lidb
-from portraitist.adapters.methods.lidb import LidbConfig, auxiliary_basis
+from portraitist.adapters.methods.lidb import auxiliary_basis
 from portraitist.errors import BadConfig, BadFile
 
 

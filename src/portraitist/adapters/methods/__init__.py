@@ -1,6 +1,8 @@
-"""The methods, one file each. Adding one means adding its file and its place in the tuple here."""
+"""The methods, one file each. Adding one means adding its file, that of its layout, and its place in the tuples."""
 
-from portraitist.adapters.combination import SIGN, combine
+from portraitist.adapters.combination import combine
+from portraitist.adapters.layouts import get_layout
+from portraitist.adapters.layouts.combination import SIGN
 from portraitist.adapters.method import Method
 from portraitist.adapters.methods.full import FULL
 from portraitist.adapters.methods.krona import KRONA
@@ -8,7 +10,6 @@ from portraitist.adapters.methods.lidb import LIDB
 from portraitist.adapters.methods.lora import LORA
 from portraitist.adapters.methods.svdiff import SVDIFF
 from portraitist.adapters.methods.textual_inversion import TEXTUAL_INVERSION
-from portraitist.errors import BadConfig
 
 _METHODS = (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, FULL)
 
@@ -26,7 +27,5 @@ def get_method(name: str) -> Method:
     """
     if SIGN in name:
         return combine([get_method(part) for part in name.split(SIGN)])
-    for method in _METHODS:
-        if method.name == name:
-            return method
-    raise BadConfig(f"unknown method {name!r}; choose one of {', '.join(method.name for method in _METHODS)}")
+    layout = get_layout(name)
+    return next(method for method in _METHODS if method.layout is layout)

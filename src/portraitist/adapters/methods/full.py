@@ -4,24 +4,14 @@ The parameters are the *differences* from the base, so that a full fine-tune is 
 other adapter. The layer is computed once with the changed weight instead of twice.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from portraitist.adapters.layer import AdapterLayer, Kind, LayerSpec, Parameters, Way, require_plain
-from portraitist.adapters.method import Method, MethodConfig
-
-
-@dataclass(frozen=True)
-class FullConfig(MethodConfig):
-    """Configuration of full fine-tuning.
-
-    Attributes:
-        bias: Train biases too.
-    """
-
-    bias: bool = True
+from portraitist.adapters.layer import AdapterLayer, Parameters, Way, require_plain
+from portraitist.adapters.layouts.full import FULL as FULL_LAYOUT
+from portraitist.adapters.layouts.full import FullConfig, weight_shapes
+from portraitist.adapters.method import Method
+from portraitist.adapters.spec import Kind, LayerSpec
 
 
 class FullLayer(AdapterLayer):
@@ -33,10 +23,7 @@ class FullLayer(AdapterLayer):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the weight's shape and the bias's."""
-        shapes = {"weight": self.spec.shape}
-        if self.config.bias and self.spec.bias is not None:
-            shapes["bias"] = self.spec.bias
-        return shapes
+        return weight_shapes(self.spec, self.config)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return zeros."""
@@ -56,10 +43,9 @@ class FullLayer(AdapterLayer):
 
 
 FULL = Method(
-    name="full",
+    layout=FULL_LAYOUT,
     summary="every number of the adapted weights",
     paper="arXiv 2208.12242",
-    config=FullConfig,
     layers=dict.fromkeys(Kind, FullLayer),
     sum_config=lambda configs: configs[0] if len(set(configs)) == 1 else None,
     full_rank=True,

@@ -8,100 +8,24 @@ layers; a convolution's ``B [b1, b2, kh, kw]`` has its kernel, as in LyCORIS' Lo
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters.layer import (
-    AdapterLayer,
-    Kind,
-    LayerSpec,
-    LowRank,
-    Parameters,
-    Scale,
-    Way,
-    bank_size,
-    group_samples,
-    times,
-)
-from portraitist.adapters.method import Method, MethodConfig
-from portraitist.errors import BadConfig
-
-# (out_factor, in_factor) by name; "paper" is its best setting, "release-script" that of its published scripts.
-PRESETS = {
-    "paper": (4, 64),
-    "paper-2": (2, 64),
-    "paper-8": (8, 64),
-    "paper-16": (16, 64),
-    "release-script": (64, 8),
-}
-INITIALISATIONS = ("random-zero", "zero-random", "normal-normal", "kaiming-zero", "xavier-xavier")
-
-
-@dataclass(frozen=True)
-class KronaConfig(MethodConfig):
-    """Configuration of DiffuseKronA.
-
-    Attributes:
-        out_factor: a1, rows of A; divides the layer's outputs (channels).
-        in_factor: a2, columns of A; divides the layer's inputs (channels).
-        factors: Other factors for layers by name pattern, as (pattern, out_factor, in_factor); the first match counts.
-        scale: The change is multiplied by this. The paper gives no scale; its code uses none, hence 1.
-        init: ``random-zero`` (A ~ N(0, 1/a2), B = 0, the paper's best), ``kaiming-zero``, or the ablation's worse ones:
-            ``zero-random``, ``normal-normal``, ``xavier-xavier`` (the last two change the model from the start).
-        preset: Factors by name, which take the place of out_factor and in_factor: ``paper`` (4, 64), ``paper-2``
-            (2, 64), ``paper-8`` (8, 64), ``paper-16`` (16, 64) or ``release-script`` (64, 8).
-    """
-
-    out_factor: int = 4
-    in_factor: int = 64
-    factors: tuple[tuple[str, int, int], ...] = ()
-    scale: float = 1.0
-    init: str = "random-zero"
-    preset: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.init not in INITIALISATIONS:
-            raise BadConfig(f"krona: unknown init {self.init!r}; choose one of {', '.join(INITIALISATIONS)}")
-        if not math.isfinite(self.scale):
-            raise BadConfig(f"krona: scale must be a finite number, not {self.scale}")
-        if self.preset is not None:
-            if self.preset not in PRESETS:
-                raise BadConfig(f"krona: unknown preset {self.preset!r}; choose one of {', '.join(PRESETS)}")
-            # Files hold the factors themselves.
-            for name, value in zip(("out_factor", "in_factor", "preset"), (*PRESETS[self.preset], None), strict=True):
-                object.__setattr__(self, name, value)
-        for pattern, out_factor, in_factor in (("*", self.out_factor, self.in_factor), *self.factors):
-            if min(out_factor, in_factor) < 1:
-                raise BadConfig(f"krona: factors must be at least 1, not ({out_factor}, {in_factor}) for {pattern}")
-        object.__setattr__(self, "factors", tuple((p, int(a), int(b)) for p, a, b in self.factors))
-
-    def factors_for(self, name: str) -> tuple[int, int]:
-        """Return (out_factor, in_factor) for a layer."""
-        for pattern, out_factor, in_factor in self.factors:
-            if fnmatchcase(name, pattern):
-                return out_factor, in_factor
-        return self.out_factor, self.in_factor
+from portraitist.adapters.layer import AdapterLayer, LowRank, Parameters, Scale, Way, bank_size, group_samples, times
+from portraitist.adapters.layouts.krona import KRONA as KRONA_LAYOUT
+from portraitist.adapters.layouts.krona import KronaConfig, factor_shapes
+from portraitist.adapters.method import Method
+from portraitist.adapters.spec import Kind, LayerSpec
 
 
 class _KronaLayer(AdapterLayer):
     def __init__(self, spec: LayerSpec, config: KronaConfig) -> None:
         super().__init__(spec)
         self.config = config
-        self.a1, self.a2 = config.factors_for(spec.name)
-        if spec.groups != 1:
-            raise BadConfig(f"{spec.name}: krona does not adapt a convolution with {spec.groups} groups")
-        outputs, inputs = spec.shape[:2]
-        if outputs % self.a1 or inputs % self.a2:
-            near = (_nearest_divisor(outputs, self.a1), _nearest_divisor(inputs, self.a2))
-            raise BadConfig(
-                f"{spec.name} has {outputs} outputs and {inputs} inputs, which krona's factors"
-                f" ({self.a1}, {self.a2}) do not divide; the nearest that do are {near}"
-            )
-        self.b1, self.b2 = outputs // self.a1, inputs // self.a2
+        shapes = factor_shapes(spec, config)
+        (self.a1, self.a2), (self.b1, self.b2) = shapes["a"], shapes["b"][:2]
         # Multiplications for one token, contracting with B first or with A first.
         positions = torch.Size(spec.shape[2:]).numel()
         b_first = self.a2 * self.b2 * self.b1 * positions + self.a1 * self.a2 * self.b1
@@ -207,16 +131,10 @@ def _draw(kind: str, rows: int, columns: int, generator: torch.Generator) -> Ten
     return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound
 
 
-def _nearest_divisor(number: int, wanted: int) -> int:
-    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
-    return min((*small, *(number // d for d in small)), key=lambda d: (abs(d - wanted), d))
-
-
 KRONA = Method(
-    name="krona",
+    layout=KRONA_LAYOUT,
     summary="Kronecker factors on linear and convolution weights (DiffuseKronA)",
     paper="arXiv 2402.17412",
-    config=KronaConfig,
     layers={Kind.LINEAR: KronaLinear, Kind.CONV: KronaConv},
     # A sum of Kronecker products is none, but one of them at another strength is.
     sum_config=lambda configs: configs[0] if len(configs) == 1 else None,

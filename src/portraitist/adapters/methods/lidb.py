@@ -8,7 +8,7 @@ for row-wise orthogonal auxiliary matrices, which no tall matrix can be; we read
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -16,8 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
-    Kind,
-    LayerSpec,
     LowRank,
     Parameters,
     Scale,
@@ -30,32 +28,10 @@ from portraitist.adapters.layer import (
     side_by_side,
     times,
 )
-from portraitist.adapters.method import Method, MethodConfig
-from portraitist.errors import BadConfig
-
-# Numbers of an auxiliary basis; those of the widest layers known have an eighth of it.
-_LARGEST_BASIS = 2**24
-
-
-@dataclass(frozen=True)
-class LidbConfig(MethodConfig):
-    """Configuration of LiDB.
-
-    Attributes:
-        a: Dimension of the subspace of outputs.
-        b: Dimension of the subspace of inputs.
-        rank: Rank of the change.
-        basis_seed: Seed of the auxiliary bases; every adapter that shall be compared, added or predicted shares it.
-    """
-
-    a: int = 100
-    b: int = 50
-    rank: int = 1
-    basis_seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.a, self.b, self.rank) < 1:
-            raise BadConfig(f"lidb: a, b and rank must be at least 1, not {self.a}, {self.b}, {self.rank}")
+from portraitist.adapters.layouts.lidb import LIDB as LIDB_LAYOUT
+from portraitist.adapters.layouts.lidb import LidbConfig, factor_shapes
+from portraitist.adapters.method import Method
+from portraitist.adapters.spec import Kind, LayerSpec
 
 
 @lru_cache(maxsize=1024)
@@ -79,18 +55,11 @@ class LidbLinear(SeededLayer):
         super().__init__(spec)
         self.config = config
         self._placed: tuple[Tensor, Tensor] | None = None
-        if config.a > spec.out_features or config.b > spec.in_features:
-            raise BadConfig(
-                f"{spec.name} has {spec.out_features} outputs and {spec.in_features} inputs, fewer than lidb's"
-                f" subspaces ({config.a}, {config.b}); choose smaller a and b"
-            )
-        largest = max(config.a * spec.out_features, config.b * spec.in_features)
-        if largest > _LARGEST_BASIS:
-            raise BadConfig(f"{spec.name} would need a frozen basis of {largest:,} numbers; choose smaller a and b")
+        factor_shapes(spec, config)  # refuses what does not fit
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the trained factors' shapes."""
-        return {"a": (self.config.a, self.config.rank), "b": (self.config.rank, self.config.b)}
+        return factor_shapes(self.spec, self.config)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return ``A_train ~ N(0, 1/a)`` (variance) and ``B_train = 0``; our choice, the paper gives none."""
@@ -152,10 +121,9 @@ def _sum_config(configs: Sequence[LidbConfig]) -> LidbConfig | None:
 
 
 LIDB = Method(
-    name="lidb",
+    layout=LIDB_LAYOUT,
     summary="a rank-one LoRA in frozen random subspaces (Lightweight DreamBooth)",
     paper="arXiv 2307.06949",
-    config=LidbConfig,
     layers={Kind.LINEAR: LidbLinear},
     sum_config=_sum_config,
 )

@@ -5,9 +5,7 @@ the kernel and the stride, its ``up`` is 1x1. Initial values as PEFT's ``gaussia
 deviation), which is what diffusers' DreamBooth scripts use.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,8 +13,6 @@ from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
     AdapterLayer,
-    Kind,
-    LayerSpec,
     LowRank,
     Parameters,
     Scale,
@@ -28,32 +24,10 @@ from portraitist.adapters.layer import (
     side_by_side,
     times,
 )
-from portraitist.adapters.method import Method, MethodConfig
-from portraitist.errors import BadConfig
-
-
-@dataclass(frozen=True)
-class LoraConfig(MethodConfig):
-    """Configuration of LoRA.
-
-    Attributes:
-        rank: Rank of the change.
-        alpha: The change is scaled by alpha / rank; None means alpha = rank, that is no scaling.
-    """
-
-    rank: int = 4
-    alpha: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise BadConfig(f"lora: rank must be at least 1, not {self.rank}")
-        if self.alpha is not None and not 0 < self.alpha < math.inf:
-            raise BadConfig(f"lora: alpha must be a positive number, not {self.alpha}")
-
-    @property
-    def scaling(self) -> float:
-        """Return alpha / rank."""
-        return 1.0 if self.alpha is None else self.alpha / self.rank
+from portraitist.adapters.layouts.lora import LORA as LORA_LAYOUT
+from portraitist.adapters.layouts.lora import LoraConfig, conv_shapes, linear_shapes
+from portraitist.adapters.method import Method
+from portraitist.adapters.spec import Kind, LayerSpec
 
 
 class _LoraLayer(AdapterLayer):
@@ -83,8 +57,7 @@ class LoraLinear(_LoraLayer):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the factors' shapes."""
-        rank = self.config.rank
-        return {"down": (rank, self.spec.in_features), "up": (self.spec.out_features, rank)}
+        return linear_shapes(self.spec, self.config)
 
     def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return ``scaling * up(down(x))``."""
@@ -106,13 +79,11 @@ class LoraConv(_LoraLayer):
 
     def __init__(self, spec: LayerSpec, config: LoraConfig) -> None:
         super().__init__(spec, config)
-        if spec.groups != 1:
-            raise BadConfig(f"{spec.name}: lora does not adapt a convolution with {spec.groups} groups")
+        conv_shapes(spec, config)  # refuses what does not fit
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the factors' shapes."""
-        rank = self.config.rank
-        return {"down": (rank, *self.spec.shape[1:]), "up": (self.spec.out_features, rank, 1, 1)}
+        return conv_shapes(self.spec, self.config)
 
     def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
         """Return the 1x1 ``up`` of the strided ``down``."""
@@ -140,10 +111,9 @@ def _sum_config(configs: Sequence[LoraConfig]) -> LoraConfig | None:
 
 
 LORA = Method(
-    name="lora",
+    layout=LORA_LAYOUT,
     summary="low-rank factors on linear and convolution weights",
     paper="arXiv 2106.09685",
-    config=LoraConfig,
     layers={Kind.LINEAR: LoraLinear, Kind.CONV: LoraConv},
     sum_config=_sum_config,
 )

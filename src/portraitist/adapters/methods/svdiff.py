@@ -16,7 +16,7 @@ The cheapest exact way is taken for each layer and input (t positions, a weight 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,8 +26,6 @@ from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
     AdapterLayer,
-    Kind,
-    LayerSpec,
     LowRank,
     Parameters,
     Scale,
@@ -39,28 +37,12 @@ from portraitist.adapters.layer import (
     require_plain,
     times,
 )
-from portraitist.adapters.method import Method, MethodConfig
+from portraitist.adapters.layouts.svdiff import SVDIFF as SVDIFF_LAYOUT
+from portraitist.adapters.layouts.svdiff import SvdiffConfig, norm_shapes, shift_shapes
+from portraitist.adapters.method import Method
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.adapters.spectrum import Spectrum, spectrum_of
-from portraitist.errors import BadConfig, MissingBase
-
-
-@dataclass(frozen=True)
-class SvdiffConfig(MethodConfig):
-    """Configuration of SVDiff.
-
-    Attributes:
-        rank: Shift only this many of the largest singular values of each weight; None shifts all.
-        leak: Slope of the ReLU below zero, so that gradients do not vanish there; the paper has 0.
-    """
-
-    rank: int | None = None
-    leak: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.rank is not None and self.rank < 1:
-            raise BadConfig(f"svdiff: rank must be at least 1, not {self.rank}")
-        if not 0 <= self.leak < 1:
-            raise BadConfig(f"svdiff: leak must be in [0, 1), not {self.leak}")
+from portraitist.errors import MissingBase
 
 
 class SpectralLayer(AdapterLayer):
@@ -84,8 +66,7 @@ class SpectralLayer(AdapterLayer):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return one number per shifted singular value."""
-        full = min(self.spec.out_features, self.spec.in_features)
-        return {"delta": (min(full, self.config.rank or full),)}
+        return shift_shapes(self.spec, self.config)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return zeros."""
@@ -318,10 +299,11 @@ class NormShift(AdapterLayer):
 
     def __init__(self, spec: LayerSpec, config: SvdiffConfig) -> None:
         super().__init__(spec)
+        self.config = config
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return one number per channel."""
-        return {"delta": self.spec.shape}
+        return norm_shapes(self.spec, self.config)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return zeros."""
@@ -345,10 +327,9 @@ def _sum_config(configs: Sequence[SvdiffConfig]) -> SvdiffConfig | None:
 
 
 SVDIFF = Method(
-    name="svdiff",
+    layout=SVDIFF_LAYOUT,
     summary="spectral shifts: one number per singular value of every weight (SVDiff)",
     paper="arXiv 2303.11305",
-    config=SvdiffConfig,
     layers={
         Kind.LINEAR: SpectralLayer,
         Kind.CONV: SpectralLayer,

@@ -6,15 +6,12 @@ the prompt.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from portraitist.adapters.layer import (
     AdapterLayer,
-    Kind,
-    LayerSpec,
     Parameters,
     Scale,
     Way,
@@ -24,31 +21,11 @@ from portraitist.adapters.layer import (
     side_by_side,
     times,
 )
-from portraitist.adapters.method import Method, MethodConfig
-from portraitist.errors import BadConfig, MissingBase
-
-
-@dataclass(frozen=True)
-class TextualInversionConfig(MethodConfig):
-    """Configuration of Textual Inversion.
-
-    Attributes:
-        token_ids: Tokens that get new vectors.
-        initial_ids: Tokens whose vectors they start from, usually the class noun's; the tokens' own when empty.
-    """
-
-    token_ids: tuple[int, ...] = ()
-    initial_ids: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.token_ids or len(set(self.token_ids)) < len(self.token_ids) or min(self.token_ids) < 0:
-            raise BadConfig(f"textual-inversion: token_ids must be one or more different tokens, not {self.token_ids}")
-
-    @property
-    def starts(self) -> tuple[int, ...]:
-        """Return one starting token for each token; the last given one serves the rest."""
-        given = self.initial_ids or self.token_ids
-        return tuple(given[min(index, len(given) - 1)] for index in range(len(self.token_ids)))
+from portraitist.adapters.layouts.textual_inversion import TEXTUAL_INVERSION as TEXTUAL_INVERSION_LAYOUT
+from portraitist.adapters.layouts.textual_inversion import TextualInversionConfig, vector_shapes
+from portraitist.adapters.method import Method
+from portraitist.adapters.spec import Kind, LayerSpec
+from portraitist.errors import MissingBase
 
 
 class InvertedEmbedding(AdapterLayer):
@@ -58,12 +35,11 @@ class InvertedEmbedding(AdapterLayer):
         super().__init__(spec)
         self.config = config
         self._rows: tuple[Tensor, Tensor] | None = None
-        if max((*config.token_ids, *config.starts)) >= spec.shape[0]:
-            raise BadConfig(f"{spec.name} has {spec.shape[0]} rows; the tokens {config.token_ids} are not among them")
+        vector_shapes(spec, config)  # refuses what does not fit
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return one vector per token."""
-        return {"offset": (len(self.config.token_ids), self.spec.shape[1])}
+        return vector_shapes(self.spec, self.config)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return zeros: the tokens start as their starting tokens."""
@@ -120,10 +96,9 @@ def _sum_config(configs: Sequence[TextualInversionConfig]) -> TextualInversionCo
 
 
 TEXTUAL_INVERSION = Method(
-    name="textual-inversion",
+    layout=TEXTUAL_INVERSION_LAYOUT,
     summary="new embedding vectors for a few tokens (Textual Inversion)",
     paper="arXiv 2208.01618",
-    config=TextualInversionConfig,
     layers={Kind.EMBEDDING: InvertedEmbedding},
     sum_config=_sum_config,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.adapters import Adapter
-from portraitist.generation import load_for
+from portraitist.exchange.loading import load_for
 from portraitist.generation.edit_files import save_edit
 from portraitist.generation.editing import Edited, edit
 from portraitist.generation.inversion import Ddim

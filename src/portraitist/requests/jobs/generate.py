@@ -4,17 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from portraitist.exchange.compatibility import base_warning
+from portraitist.exchange.loading import load_for
 from portraitist.files import write_aside
-from portraitist.generation import (
-    Picture,
-    Region,
-    SheetRow,
-    base_warning,
-    contact_sheet,
-    generate,
-    load_for,
-    prompt_warning,
-)
+from portraitist.generation import Picture, Region, SheetRow, contact_sheet, generate
+from portraitist.generation.prompts import prompt_warning
 from portraitist.requests.advice import Advice
 from portraitist.requests.choices import RegionChoice
 from portraitist.requests.generate import GenerateRequest

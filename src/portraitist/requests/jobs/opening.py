@@ -5,7 +5,7 @@ from pathlib import Path
 
 from portraitist.bases import Base
 from portraitist.bases.precision import usual_precision
-from portraitist.generation import load_base_of
+from portraitist.exchange.loading import load_base_of
 from portraitist.requests.advice import Advice
 from portraitist.requests.choices import BaseChoice
 from portraitist.requests.devices import choose_device, choose_precision

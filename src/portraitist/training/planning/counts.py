@@ -1,14 +1,17 @@
-"""Counting an adapter's numbers before anything is trained or downloaded."""
+"""Counting an adapter's numbers before anything is trained or downloaded. Needs no torch."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from portraitist.adapters import Space, find_layers, get_method
-from portraitist.bases.architectures import architecture_family, build_architecture
+from portraitist.adapters.layouts import get_layout
+from portraitist.adapters.layouts.layout import Layout
+from portraitist.adapters.patterns import select_layers
+from portraitist.adapters.spec import LayerSpec
 from portraitist.bases.layers import LAYER_SETS
 from portraitist.errors import BadConfig
+from portraitist.training.planning.architectures import Architecture
 
 _BYTES = {"float32": 4, "float16": 2}
 _LORA_RANK = 4
@@ -42,37 +45,50 @@ class Count:
         return {dtype: size * self.numbers for dtype, size in _BYTES.items()}
 
 
-def count_adapter(base: str, method: str, config: Mapping[str, Any], layers: str | None = None) -> Count:
-    """Count an adapter on an architecture, without weights.
+def count_adapter(
+    architecture: Architecture, name: str, method: str, config: Mapping[str, Any], layers: str | None = None
+) -> Count:
+    """Count an adapter on an architecture.
 
     Args:
-        base: A name of `list_architectures`, or a folder in the diffusers layout.
+        architecture: The architecture.
+        name: What messages call it.
         method: Name of the method.
         config: Its settings.
         layers: A layer set of the family or a pattern; the papers' usual set when absent. Textual Inversion is counted
             with one new vector if its settings have no ``token_ids``.
 
     Raises:
-        BadConfig: If there is no such base, method, set, or the settings do not fit the layers.
+        BadConfig: If there is no such method or set, or the settings do not fit the layers.
     """
-    components = build_architecture(base)
-    sets = LAYER_SETS[architecture_family(base)]
+    sets = LAYER_SETS[architecture.family]
     usual = _USUAL_SETS.get(method, "attention")
-    layer_set = layers or (usual if usual in sets else "attention")
+    wanted = layers or (usual if usual in sets else "attention")
     if method == "textual-inversion":
         config = {"token_ids": (0,), **config}
-    if layer_set not in sets and not any(mark in layer_set for mark in ".*"):
-        raise BadConfig(f"{Path(base).name} has no layer set named {layer_set!r}; it has {', '.join(sets)}")
-    found = find_layers(components, sets.get(layer_set, (layer_set,)))
-    kinds = get_method(method).layers
-    specs = [spec for spec in found if spec.kind in kinds]
+    if wanted not in sets and not any(mark in wanted for mark in ".*"):
+        raise BadConfig(f"no layer set is named {wanted!r} for {name}; there are: {', '.join(sets)}")
+    patterns = sets.get(wanted, (wanted,))
+    found = select_layers(architecture.described, patterns)
+    if not found:
+        raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(architecture.numbers)}")
+    layout, lora = get_layout(method), get_layout("lora")
+    specs = [spec for spec in found if spec.kind in layout.shapes]
     if not specs:
-        raise BadConfig(f"{method} adapts none of the layers in {layer_set}, only {', '.join(k.value for k in kinds)}")
+        kinds = ", ".join(kind.value for kind in layout.shapes)
+        raise BadConfig(f"{method} adapts none of the layers in {wanted}; it adapts {kinds}")
     touched = {spec.name.partition(".")[0] for spec in specs}
-    lora_kinds = get_method("lora").layers
     return Count(
         layers=len(specs),
-        numbers=Space.of(method, config, specs).count,
-        full=sum(p.numel() for name in touched for p in components[name].parameters()),
-        lora=Space.of("lora", {"rank": _LORA_RANK}, [s for s in found if s.kind in lora_kinds and s.groups == 1]).count,
+        numbers=_count(layout, config, specs),
+        full=sum(architecture.numbers[component] for component in touched),
+        lora=_count(
+            lora, {"rank": _LORA_RANK}, [spec for spec in found if spec.kind in lora.shapes and spec.groups == 1]
+        ),
     )
+
+
+def _count(layout: Layout, config: Mapping[str, Any], specs: Sequence[LayerSpec]) -> int:
+    """Return how many numbers an adapter has on some layers."""
+    settings = layout.parse_config(config)
+    return sum(math.prod(shape) for spec in specs for shape in layout.layer_shapes(spec, settings).values())

@@ -1,0 +1,91 @@
+"""The outline of a safetensors file, whoever wrote it, in which nothing is trusted. Needs no torch."""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from portraitist.adapters.spec import Shape
+from portraitist.errors import BadFile
+
+_HEADER_LIMIT = 64 * 2**20
+# Precisions as the format names them and numpy reads them. It has no bfloat16, in which a full exponent is not finite.
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_BFLOAT16, _EXPONENT = "BF16", 0x7F80
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the header of a safetensors file says.
+
+    Attributes:
+        shapes: By tensor.
+        dtypes: Precisions by tensor, in the file's names (``F32``).
+        metadata: What its writer noted.
+    """
+
+    shapes: Mapping[str, Shape]
+    dtypes: Mapping[str, str]
+    metadata: Mapping[str, str]
+
+
+def read_outline(path: Path) -> Outline:
+    """Read a safetensors file's header.
+
+    Raises:
+        BadFile: If it is missing, damaged or no safetensors file.
+    """
+    check_container(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
+            shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
+            dtypes = {key: str(part.get_dtype()) for key, part in slices.items()}
+            return Outline(shapes, dtypes, file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
+
+
+def check_container(path: Path) -> None:
+    """Refuse what is plainly no safetensors file, before any library reads it.
+
+    Raises:
+        BadFile: With the reason.
+    """
+    if not path.is_file():
+        raise BadFile(f"{path} does not exist" if not path.exists() else f"{path} is a folder, not an adapter file")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+    if len(start) < 8:
+        raise BadFile(f"{path} is empty or cut short ({size} bytes)")
+    header = struct.unpack("<Q", start)[0]
+    if header > min(size - 8, _HEADER_LIMIT):
+        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+            raise BadFile(
+                f"{path} is a pickle, which can run code when opened; if you trust it, convert it to safetensors first"
+            )
+        raise BadFile(f"{path} is not a safetensors file, or is cut short (its header claims {header} bytes of {size})")
+
+
+def tensors_not_finite(path: Path) -> Iterator[str]:
+    """Yield the tensors of a sound file that hold anything but finite real numbers, reading one after the other."""
+    with path.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    for key, entry in header.items():
+        if key == "__metadata__":
+            continue
+        precision, (begin, end) = entry["dtype"], entry["data_offsets"]
+        if precision not in _FLOATS:
+            yield key
+            continue
+        dtype = np.dtype(_FLOATS[precision])
+        numbers = np.fromfile(path, dtype, (end - begin) // dtype.itemsize, offset=8 + size + begin)
+        finite = (numbers & _EXPONENT) != _EXPONENT if precision == _BFLOAT16 else np.isfinite(numbers)
+        if not finite.all():
+            yield key

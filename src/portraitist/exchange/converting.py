@@ -1,0 +1,46 @@
+"""An adapter file into another format."""
+
+from pathlib import Path
+
+import torch
+
+from portraitist.bases import Base
+from portraitist.exchange.exporting import Export, check_target, export_within_default_rank
+from portraitist.exchange.loading import load_for, with_base_if_needed
+
+
+def convert(
+    source: Path,
+    target: Path,
+    format: str,
+    *,
+    rank: int | None = None,
+    dtype: torch.dtype | None = None,
+    base: Base | None = None,
+    force: bool = False,
+    overwrite: bool = False,
+) -> Export:
+    """Write an adapter file in another format.
+
+    Args:
+        source: A file or folder of any known format.
+        target: File or folder to write.
+        format: Name of the format.
+        rank: Highest rank of a LoRA that it becomes. When not given, changes of low rank are converted exactly, and of
+            changes of full rank (spectral shifts, full weights) the `DEFAULT_RANK` largest terms are kept.
+        dtype: Precision of the numbers; float32 when not given.
+        base: The adapter's base. When not given, the one the file names is loaded if it is needed.
+        force: Convert an adapter that was made for another base than the given one.
+        overwrite: Replace what is there.
+
+    Raises:
+        BadConfig: If the format cannot hold the adapter, or the base is needed and not known.
+        BadFile: If the source is damaged, or the target is there already.
+    """
+    check_target(target, format, overwrite)
+
+    def write(base: Base | None) -> Export:
+        components = None if base is None else base.components
+        return export_within_default_rank(load_for(base, source, force), target, format, components, rank, dtype)
+
+    return with_base_if_needed(write, [source], base)

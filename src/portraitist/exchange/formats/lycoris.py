@@ -1,0 +1,105 @@
+"""Kronecker adapters as LyCORIS' LoKr, which ComfyUI reads too.
+
+A layer's change is ``scale * lokr_w1 (x) lokr_w2``. Either factor may be a product of two: ``lokr_w1_a @ lokr_w1_b``,
+``lokr_w2_a @ lokr_w2_b``, the latter for convolutions also around a Tucker core ``lokr_t2``. The scale is alpha / rank
+of the products, and 1 where both factors are whole, whatever alpha says. Module names are kohya's, or dotted.
+
+We write whole factors. ComfyUI takes any of their sizes; the lycoris package itself only those it would choose, with
+one factor for both sides of a layer.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor, tensor
+
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.outline import read_outline
+from portraitist.adapters.spec import Kind
+from portraitist.errors import BadFile
+from portraitist.exchange.assembling import KroneckerFactors, build_krona, check_product
+from portraitist.exchange.formats.format import Format
+from portraitist.exchange.formats.kohya import flattened_name, has_two_encoders, resolve
+from portraitist.exchange.naming import Components, Naming
+from portraitist.exchange.tensor_files import Tensors, write_tensors
+
+_KEY = re.compile(r"(.+)\.lokr_w[12](_[ab])?")
+
+
+def _sniff(path: Path) -> bool:
+    return path.is_file() and any(_KEY.fullmatch(key) for key in read_outline(path).shapes)
+
+
+def _load(path: Path, components: Components | None) -> Adapter:
+    file, naming = Tensors.read(path), Naming(path, components)
+    names = list(dict.fromkeys(match[1] for key in file.unused if (match := _KEY.fullmatch(key))))
+    layers = resolve(naming, [name for name in names if "." not in name])
+    for name in names:
+        if "." in name:
+            component, _, module = name.partition(".")
+            layers[name] = naming.dotted(component, module)
+    factors = {layer: _read_layer(file, naming, name, layer) for name, layer in layers.items()}
+    file.require_all_used("LoKr")
+    return build_krona(path, factors, file.own_facts())
+
+
+def _read_layer(file: Tensors, naming: Naming, name: str, layer: str) -> KroneckerFactors:
+    w1, w1_rank = _read_factor(file, f"{name}.lokr_w1", None)
+    w2, w2_rank = _read_factor(file, f"{name}.lokr_w2", file.take(f"{name}.lokr_t2"))
+    alpha, rank = file.take_number(f"{name}.alpha"), w2_rank or w1_rank
+    if rank and alpha is not None:
+        w2 = w2 * (alpha / rank)
+    if w2_rank and w2.ndim == 2:  # products of convolutions are stored as matrices
+        kernel = naming.kernel(layer)
+        if w2.shape[1] % torch.Size(kernel).numel() == 0:
+            w2 = w2.reshape(w2.shape[0], -1, *kernel)
+    if w1.ndim != 2 or w2.ndim not in (2, 4) or 0 in (*w1.shape, *w2.shape):
+        raise BadFile(
+            f"{file.path}: {name} has factors of shapes {tuple(w1.shape)} and {tuple(w2.shape)}, not a LoKr's"
+        )
+    shape = (w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1], *w2.shape[2:])
+    check_product(f"{file.path}: {name}", *shape)
+    return KroneckerFactors(naming.spec(layer, shape), w1, w2)
+
+
+def _read_factor(file: Tensors, key: str, core: Tensor | None) -> tuple[Tensor, int | None]:
+    """Return a factor, multiplied out, and the rank of the product if it was one."""
+    whole, left, right = file.take(key), file.take(f"{key}_a"), file.take(f"{key}_b")
+    if whole is not None and left is None and right is None and core is None:
+        return whole, None
+    if whole is not None or left is None or right is None:
+        raise BadFile(f"{file.path}: {key} is neither one matrix nor a product of two")
+    wrong = f"{file.path}: {key} is a product of shapes {tuple(left.shape)} and {tuple(right.shape)}, which do not fit"
+    if left.ndim != 2 or right.ndim not in (2, 4) or 0 in (*left.shape, *right.shape):
+        raise BadFile(wrong)
+    if core is None:
+        if left.shape[1] != right.shape[0]:
+            raise BadFile(wrong)
+        check_product(f"{file.path}: {key}", left.shape[0], *right.shape[1:])
+        return (left @ right.flatten(1)).unflatten(1, right.shape[1:]), right.shape[0]
+    if core.ndim != 4 or right.ndim != 2 or core.shape[:2] != (left.shape[0], right.shape[0]):
+        raise BadFile(f"{wrong} the core of shape {tuple(core.shape)}")
+    check_product(f"{file.path}: {key}", max(left.shape), max(right.shape), *core.shape[2:])
+    return torch.einsum("ijkl,ip,jr->prkl", core, left, right), right.shape[0]
+
+
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
+    scale, two_encoders = adapter.config.scale, has_two_encoders(adapter)  # type: ignore[attr-defined]
+    tensors: dict[str, Tensor] = {}
+    for layer, params in adapter.values.items():
+        name = flattened_name(layer, two_encoders)
+        tensors[f"{name}.lokr_w1"] = params["a"]
+        tensors[f"{name}.lokr_w2"] = params["b"] * scale
+        tensors[f"{name}.alpha"] = tensor(1.0)
+    write_tensors(path, tensors, adapter.provenance.facts, dtype, {"ss_network_module": "lycoris.kohya"})
+
+
+LOKR = Format(
+    name="lokr",
+    description="Kronecker factors for LyCORIS and ComfyUI (LoKr)",
+    sniff=_sniff,
+    load=_load,
+    save=_save,
+    holds={"krona": frozenset({Kind.LINEAR, Kind.CONV})},
+)

@@ -1,0 +1,209 @@
+"""LoRA as Hugging Face's PEFT writes it: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+A folder holds one component. Adapters of several become a folder with one such folder for each, named as it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.outline import read_outline
+from portraitist.errors import BadFile
+from portraitist.exchange.assembling import Factors, build_lora, read_factors
+from portraitist.exchange.formats.format import LORA_LAYERS, Format
+from portraitist.exchange.naming import Components, Naming
+from portraitist.exchange.tensor_files import Tensors, read_json, write_tensors
+from portraitist.files import write_aside
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_KEY = re.compile(rf"{re.escape(_PREFIX)}(.+)\.lora_A\.weight")
+# Components by the classes that PEFT notes as the adapted model's.
+_CLASSES = {
+    "UNet2DConditionModel": "unet",
+    "CLIPTextModel": "text_encoder",
+    "CLIPTextModelWithProjection": "text_encoder_2",
+    "FluxTransformer2DModel": "transformer",
+    "SD3Transformer2DModel": "transformer",
+}
+# Settings that change what the tensors mean, and the values under which they are plain LoRA.
+_PLAIN: dict[str, tuple[Any, ...]] = {
+    "use_dora": (False, None),
+    "fan_in_fan_out": (False, None),
+    "lora_bias": (False, None),
+    "bias": ("none", None),
+    "modules_to_save": (None, []),
+    "alora_invocation_tokens": (None, []),
+    "layer_replication": (None, []),
+}
+# Initialisations that take what the factors start from out of the base's weights.
+_CHANGES_BASE = re.compile(r"(olora|pissa|corda|loftq|lora_ga)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LoraScaling:
+    """How strongly PEFT applies each layer's LoRA: alpha / rank, or alpha / sqrt(rank) with rank stabilisation.
+
+    Attributes:
+        alpha: Alpha of the layers without one of their own; None means the rank.
+        patterns: Alpha by module name; a name holds for all modules that end with it.
+        stabilised: Divide by the root of the rank.
+    """
+
+    alpha: float | None
+    patterns: Mapping[str, float]
+    stabilised: bool
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any], where: str) -> "LoraScaling":
+        """Read it from a LoRA configuration.
+
+        Raises:
+            BadFile: If the configuration asks for more than a plain LoRA, or cannot be understood.
+        """
+        for setting, plain in _PLAIN.items():
+            if config.get(setting) not in plain:
+                raise BadFile(f"{where}: {setting} is {config[setting]!r}; only plain LoRA can be read")
+        if isinstance(init := config.get("init_lora_weights"), str) and _CHANGES_BASE.match(init):
+            raise BadFile(
+                f"{where}: init_lora_weights {init!r} changed the base's weights too; write it as plain LoRA with"
+                " PEFT's save_pretrained(path_initial_model_for_weight_conversion=...)"
+            )
+        alpha, patterns = config.get("lora_alpha"), config.get("alpha_pattern") or {}
+        if not isinstance(patterns, dict) or not all(map(_is_number, [*patterns.values(), alpha or 0])):
+            raise BadFile(f"{where}: lora_alpha and alpha_pattern must be numbers")
+        for pattern in patterns:
+            if not re.fullmatch(r"\^?[\w.\-]+", pattern):
+                raise BadFile(f"{where}: alpha_pattern {pattern!r} is not a module name, and patterns cannot be read")
+        return cls(alpha, patterns, bool(config.get("use_rslora")))
+
+    def of(self, module: str, rank: int) -> float:
+        """Return the factor for a module's LoRA of a rank."""
+        alpha = next((value for key, value in self.patterns.items() if _names(key, module)), self.alpha)
+        return 1.0 if alpha is None else alpha / (math.sqrt(rank) if self.stabilised else rank)
+
+
+def _names(pattern: str, module: str) -> bool:
+    exact = pattern.removeprefix("^")
+    return module == exact or (exact == pattern and module.endswith(f".{exact}"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return the PEFT folders at a path: itself, the one a weights file lies in, or those inside."""
+    if path.name == WEIGHTS and path.is_file():
+        path = path.parent
+    if (path / CONFIG).is_file():
+        return [path]
+    return sorted(folder for folder in path.glob("*") if (folder / CONFIG).is_file()) if path.is_dir() else []
+
+
+def _sniff(path: Path) -> bool:
+    if path.is_dir():
+        return bool(_folders(path))
+    return any(key.startswith(_PREFIX) for key in read_outline(path).shapes)
+
+
+def _load(path: Path, components: Components | None) -> Adapter:
+    folders = _folders(path)
+    if not folders:
+        raise BadFile(f"{path} has no {CONFIG} beside it, without which the strength of the LoRA is unknown")
+    factors: dict[str, Factors] = {}
+    facts: dict[str, Any] = {}
+    naming = Naming(path, components)
+    for folder in folders:
+        found, facts = _read_folder(folder, naming, named=folder != path)
+        factors.update(found)
+    return build_lora(path, factors, facts)
+
+
+def _read_folder(folder: Path, naming: Naming, named: bool) -> tuple[dict[str, Factors], dict[str, Any]]:
+    config = read_json(folder / CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise BadFile(f"{folder / CONFIG}: a PEFT adapter of type {config.get('peft_type')!r}; only LORA can be read")
+    scaling = LoraScaling.parse(config, str(folder / CONFIG))
+    file = Tensors.read(folder / WEIGHTS)
+    modules = [match[1] for key in file.unused if (match := _KEY.fullmatch(key))]
+    if not modules:
+        raise BadFile(f"{file.path} holds no LoRA")
+    facts = file.own_facts()
+    component = str(facts.pop("component", ""))
+    if not component.isidentifier():
+        component = _component(config, folder, modules, naming, named)
+    factors: dict[str, Factors] = {}
+    for module in modules:
+        stem = f"{_PREFIX}{module}"
+        down, up = file.take_pair(f"{stem}.lora_A.weight", f"{stem}.lora_B.weight")
+        layer = naming.dotted(component, module)
+        factors[layer] = read_factors(naming, layer, up, down, scaling.of(module, max(1, down.shape[0])), None)
+    file.require_all_used("a plain LoRA")
+    return factors, facts
+
+
+def _component(config: Mapping[str, Any], folder: Path, modules: list[str], naming: Naming, named: bool) -> str:
+    """Return the component a folder belongs to: by its own name, the noted class, or the modules."""
+    known = set(_CLASSES.values()) if naming.components is None else set(naming.components)
+    if named and folder.name in known:
+        return folder.name
+    noted = config.get("auto_mapping")
+    component = _CLASSES.get(str(noted.get("base_model_class"))) if isinstance(noted, dict) else None
+    return component if component in known and component is not None else naming.owner(modules)
+
+
+def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
+    components = adapter.components()
+    for component in components:
+        folder = path if len(components) == 1 else path / component
+        modules = {
+            layer.partition(".")[2]: params
+            for layer, params in adapter.values.items()
+            if layer.startswith(f"{component}.")
+        }
+        tensors: dict[str, Tensor] = {}
+        for module, params in modules.items():
+            tensors[f"{_PREFIX}{module}.lora_A.weight"] = params["down"]
+            tensors[f"{_PREFIX}{module}.lora_B.weight"] = params["up"]
+        write_tensors(folder / WEIGHTS, tensors, {**adapter.provenance.facts, "component": component}, dtype)
+        with write_aside(folder / CONFIG) as temporary:
+            temporary.write_text(json.dumps(_config(adapter, sorted(modules)), indent=2), encoding="utf-8")
+
+
+def _config(adapter: Adapter, modules: list[str]) -> dict[str, Any]:
+    rank = adapter.config.rank  # type: ignore[attr-defined]
+    alpha = adapter.config.scaling * rank  # type: ignore[attr-defined]
+    return {
+        "peft_type": "LORA",
+        "task_type": None,
+        "auto_mapping": None,
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        "r": rank,
+        "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "target_modules": modules,
+    }
+
+
+PEFT = Format(
+    name="peft",
+    description="LoRA as a folder of Hugging Face's PEFT",
+    sniff=_sniff,
+    load=_load,
+    save=_save,
+    holds=LORA_LAYERS,
+    folder=True,
+    files=lambda path: [folder / WEIGHTS for folder in _folders(path)] or [path],
+)

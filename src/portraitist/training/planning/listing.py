@@ -1,0 +1,35 @@
+"""Listing the layers of an architecture by building it without weights."""
+
+from pathlib import Path
+
+from portraitist.adapters.finding import adaptable_modules
+from portraitist.bases.architectures import architecture_family, build_architecture, list_architectures
+from portraitist.training.planning.architectures import Architecture
+
+
+def list_layers(name: str) -> Architecture:
+    """List the layers of an architecture.
+
+    Args:
+        name: A name of `list_architectures`, or a folder in the diffusers layout.
+
+    Raises:
+        BadConfig: If there is no such architecture.
+    """
+    components = build_architecture(name)
+    first: dict[int, str] = {}
+    layers, shared = [], {}
+    for spec, module in adaptable_modules(components):
+        layers.append(spec)
+        owner = first.setdefault(id(module.weight), spec.name)
+        if owner != spec.name:
+            shared[spec.name] = owner
+    numbers = {key: sum(p.numel() for p in module.parameters()) for key, module in components.items()}
+    return Architecture(architecture_family(name), numbers, tuple(layers), shared)
+
+
+def write_listings(folder: Path) -> None:
+    """Write the files of all named architectures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in list_architectures():
+        (folder / f"{name}.json.gz").write_bytes(list_layers(name).pack())
