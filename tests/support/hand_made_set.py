@@ -45,6 +45,8 @@ def hand_made_settings() -> SetSettings:
         resolution=SIDE,
         base="toyland",
         fingerprint="base",
+        precision="float32",
+        autoencoder="autoencoder",
         encoders=(ENCODER,),
         target=TargetSettings(recipe={"method": "lora"}, bank_size=BANK),
         shard_size=SHARD,

@@ -41,8 +41,10 @@ class SetSettings(BaseModel):
         token: The rare word that means each of them.
         seed: Seed of everything drawn.
         resolution: Side of the photos in pixels.
-        base: Name of the base whose autoencoder and denoiser are used.
-        fingerprint: That base's fingerprint.
+        base: Name of the base whose autoencoder and denoiser are used,
+        fingerprint: its fingerprint,
+        precision: what it is held in,
+        autoencoder: and what latents depend on of it.
         encoders: Whose features are kept.
         target: How target adapters are trained; None where there are none.
         shard_size: Identities whose photos are in one file.
@@ -61,6 +63,8 @@ class SetSettings(BaseModel):
     resolution: int = Field(gt=0)
     base: str
     fingerprint: str
+    precision: str
+    autoencoder: str
     encoders: tuple[EncoderFacts, ...] = ()
     target: TargetSettings | None = None
     shard_size: int = Field(64, gt=0)

@@ -17,7 +17,9 @@ from portraitist.files import write_aside
 
 # The folders of a set, and the tensors in the files of each.
 PHOTOS, LATENTS, FEATURES, TARGETS = "photos", "latents", "features", "targets"
-PIXELS, MEAN, DEVIATION, EMBEDDINGS = "pixels", "mean", "deviation", "embeddings"
+PIXELS, LOOKS, MEAN, DEVIATION, EMBEDDINGS = "pixels", "looks", "mean", "deviation", "embeddings"
+# Beside them: what is known of the identities of a shard of photos, and how long a shard took.
+WHO, SECONDS = "identities", "seconds"
 
 # A row of a shard: the shard's number, and the row in it.
 Place = tuple[int, int]
@@ -70,12 +72,23 @@ class Shards:
             raise ValueError("no rows are asked for")
         return torch.cat([self._rows(stage, name, shard, rows) for shard, rows in _together(places)])
 
-    def _rows(self, stage: str, name: str, shard: int, rows: Sequence[int]) -> Tensor:
-        path = shard_path(self.folder, stage, shard)
+    def read_whole(self, stage: str, name: str, shard: int) -> Tensor:
+        """Return a tensor of a shard.
+
+        Raises:
+            BadFile: If the shard is missing or damaged.
+        """
+        return self._file(shard_path(self.folder, stage, shard)).get_tensor(name)
+
+    def _file(self, path: Path) -> Any:
         if path not in self._opened:
             self._opened[path] = _open(path)
+        return self._opened[path]
+
+    def _rows(self, stage: str, name: str, shard: int, rows: Sequence[int]) -> Tensor:
+        path = shard_path(self.folder, stage, shard)
         try:
-            whole = self._opened[path].get_slice(name)
+            whole = self._file(path).get_slice(name)
             if not all(0 <= row < whole.get_shape()[0] for row in rows):
                 raise BadFile(f"{path} has {whole.get_shape()[0]} rows, not those that the index names; make it again")
             if list(rows) == list(range(rows[0], rows[0] + len(rows))):
