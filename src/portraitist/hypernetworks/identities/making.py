@@ -97,6 +97,7 @@ def make_set(
         Stopped: If `report` raised it, or on Ctrl-C while targets are trained; an index of what is there was written.
     """
     require_parquet()
+    looks([Image.new("RGB", (1, 1))])  # as does what tells photos apart
     get_executor(executor)
     require_writable(folder, _bytes_of(settings))
     keep_settings(folder, settings)
