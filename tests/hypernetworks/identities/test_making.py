@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -255,3 +256,11 @@ def test_nobody_whom_tests_are_made_with_is_ever_in_a_training_set(
     with pytest.raises(BadConfig, match="no identities to be used for train"):
         IdentitySet.open(tmp_path / "all").part("train")
     assert len(IdentitySet.open(tmp_path / "all").part("test")) == COUNT
+
+
+def test_the_example_of_the_documentation_runs(whole: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "hypernetworks.md").read_text(encoding="utf-8")
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "IdentitySet.open" in code]
+    names: dict[str, object] = {}
+    exec(compile(example.replace('"people"', repr(str(whole))), "hypernetworks.md", "exec"), names)
+    assert len(names["seen"]) == len(names["wanted"]) == 8  # type: ignore[arg-type]
