@@ -17,7 +17,7 @@ FLOORS = (
     "web",
     "studies",
     "requests",
-    "weightgen",
+    "hypernetworks",
     "toyland",
     "preparation",
     "training",

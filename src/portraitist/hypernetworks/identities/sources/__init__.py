@@ -1,0 +1,1 @@
+"""Where identities come from: drawn worlds, and folders of photos."""
