@@ -27,11 +27,19 @@ from portraitist.evaluation.metrics.similarity import pairwise_cosine
 from portraitist.generation import SamplingConfig, generate
 from portraitist.randomness import epoch_order, torch_generator
 from portraitist.training.blank_adapters import blank_adapter
-from portraitist.training.dreambooth import base_identity, draw_noise, loss_weights, parameter_groups, predict
+from portraitist.training.denoising import (
+    adapter_groups,
+    draw_noise,
+    loss_weights,
+    predict_noised,
+    run_identity,
+    trains_text,
+)
 from portraitist.training.fitting import loop_config
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents
 from portraitist.training.loop.loop import Loop, ParameterGroup
+from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 
 METHODS = ("lidb", "lora")
@@ -110,8 +118,7 @@ class TargetTask:
 
     def __init__(self, base: Base, bank: Adapter, recipe: Recipe, latents: Sequence[Latents]) -> None:
         self.base, self.bank, self.recipe, self.latents = base, bank, recipe, latents
-        trains_text = any(name in base.family.text_encoders for name in bank.components())
-        self.prompts = PromptBook(base, fixed=not trains_text, adapters=len(latents))
+        self.prompts = PromptBook(base, fixed=not trains_text(base, bank), adapters=len(latents))
 
     @property
     def bank_size(self) -> int | None:
@@ -120,12 +127,13 @@ class TargetTask:
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the bank's parameters, in groups of one learning rate each."""
-        return parameter_groups(self.base, self.bank, self.recipe)
+        return adapter_groups(self.base, self.bank, self.recipe)
 
     def identity(self) -> dict[str, Any]:
         """Return the base, the photos and the recipe."""
         photos = [each.digest() for each in self.latents]
-        return {"task": "targets", **base_identity(self.base), "photos": photos, "recipe": self.recipe.model_dump()}
+        shared = run_identity(self.base, self.bank, Processes.current())
+        return {"task": "targets", **shared, "photos": photos, "recipe": self.recipe.model_dump()}
 
     def after_step(self) -> None:
         """Nothing to restore."""
@@ -161,7 +169,7 @@ class TargetTask:
             framings += [each.framings[row] for row in rows]
             prompts += [each.prompts[row] for row in rows]
         conditions = self.prompts.encode(prompts)
-        prediction = predict(self.base, latents, noise, timesteps, framings, conditions).float()
+        prediction = predict_noised(self.base, latents, noise, timesteps, framings, conditions)
         target = self.base.family.target(latents, noise, timesteps).to(self.base.device)
         errors = (prediction - target).square().flatten(1).mean(1)
         return (errors * loss_weights(self.base, self.recipe, timesteps)).view(count, photos).mean(1)
