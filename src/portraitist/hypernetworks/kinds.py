@@ -45,9 +45,7 @@ class KnownKinds:
         nearest = int(likeness.argmax())
         if likeness[nearest] < self.least[nearest]:
             shown = ", ".join(self.names)
-            return (
-                f"the photo looks like none of what the hypernetwork was trained on ({shown}); the adapter may be off"
-            )
+            return f"the photo looks like nothing the hypernetwork was trained on ({shown}); expect little likeness"
         own = self.names.index(kind) if kind in self.names else nearest
         if likeness[own] < self.least[own]:
             return f"the photo looks like a {self.names[nearest]}, not a {kind}; give --class {self.names[nearest]}"

@@ -66,7 +66,7 @@ class Workshop:
         self._require_own_folder()
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
         material = Material.gather(self.identities, sight, self.folder / _FEATURES)
-        description = self._describe(sight, material)
+        description = self.describe(sight, material)
         torch.manual_seed(self.recipe.training.seed)
         predictor = build_predictor(description, self._token_scale())
         photos = [number for entry in self.identities for number in entry.different][:_STANDARD]
@@ -104,7 +104,8 @@ class Workshop:
         own = {STAGE, _FEATURES, "report.json"}
         return sorted(path.name for path in self.folder.iterdir() if path.name not in own)
 
-    def _describe(self, sight: Sight, material: Material) -> Description:
+    def describe(self, sight: Sight, material: Material) -> Description:
+        """Return what the network will say of itself, untrained."""
         settings, base = self.recipe.output, self.base
         kinds: dict[str, int] = {}
         for entry in self.identities:

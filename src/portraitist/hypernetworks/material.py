@@ -16,7 +16,7 @@ from portraitist.fingerprints import same_weights
 from portraitist.hypernetworks.identities.entry import Entry
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.settings import LossSettings
-from portraitist.hypernetworks.sight import Sight, tokens_of
+from portraitist.hypernetworks.sight import Sight
 from portraitist.progress import track
 from portraitist.training.inputs.cache import content_key
 
@@ -77,7 +77,7 @@ class Material:
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
         """Return what the features of a photo are."""
-        return tokens_of({name: torch.from_numpy(values[:1]) for name, values in self._features.items()})
+        return {name: (values.shape[1], values.shape[2]) for name, values in self._features.items()}
 
     def features(self, photos: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """Return features by source, ``[n, photos, tokens, width]``, of as many photos for each of n."""

@@ -72,11 +72,6 @@ def patches(latents: Tensor, side: int) -> Tensor:
     return F.unfold(latents, size, stride=size).transpose(1, 2)
 
 
-def tokens_of(features: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
-    """Return how many tokens a photo has in each source, and how wide they are."""
-    return {name: (values.shape[-2], values.shape[-1]) for name, values in features.items()}
-
-
 def first_embedding(settings: SightSettings, features: Mapping[str, Tensor]) -> Tensor:
     """Return the first encoder's embeddings ``[.., d]`` (without one, the latents), to tell kinds of photos apart."""
     return features[settings.encoders[0] if settings.encoders else LATENTS].flatten(-2)

@@ -31,9 +31,8 @@ class Memory(nn.Module):
     def fit(self, features: Features) -> None:
         """Take each channel's mean and deviation from the features of many photos."""
         for name, projection in zip(self.sources, self.projections, strict=True):
-            values = features[name].float().flatten(0, -2)
-            projection.centre.copy_(values.mean(0))
-            projection.spread.copy_(values.std(0).clamp(min=_SMALLEST))
+            assert isinstance(projection, Projection)
+            projection.fit(features[name])
 
     def forward(self, features: Features, unknown: Tensor | None = None) -> Tensor:
         """Return the memory ``[n, photos * tokens, width]``.
@@ -59,6 +58,12 @@ class Projection(nn.Module):
         self.positions = nn.Parameter(torch.randn(tokens, width) * _START)
         self.register_buffer("centre", torch.zeros(inputs))
         self.register_buffer("spread", torch.ones(inputs))
+
+    def fit(self, values: Tensor) -> None:
+        """Take each channel's mean and deviation from values of any leading shape."""
+        flat = values.float().flatten(0, -2)
+        self.centre.copy_(flat.mean(0))
+        self.spread.copy_(flat.std(0).clamp(min=_SMALLEST))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return tokens."""
