@@ -1,5 +1,7 @@
 """A hypernetwork in its folder: trained, resumed, trained on, loaded, refused."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,9 +50,6 @@ def test_an_interrupted_training_ends_like_one_that_was_not(
 ) -> None:
     def stop(step: int) -> None:
         if step == 2:
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGINT)
 
     folder = tmp_path / "again"

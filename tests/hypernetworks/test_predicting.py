@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from painted_set import paint
+from PIL import Image
 
 from portraitist.adapters import attached
 from portraitist.bases import Base, load_base
@@ -57,8 +58,6 @@ def test_other_kinds_and_strange_photos_are_said(base: Base, hypernetwork: Saved
     lines = seer.predict([paint(0, 0, 32)], "dog").warnings
     assert any("other kinds (cat, robot) than a dog" in line for line in lines)
     noise = torch.randint(0, 255, (32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    from PIL import Image
-
     assert any("nothing" in line for line in seer.predict([Image.fromarray(noise.numpy())], "cat").warnings)
     with pytest.raises(BadConfig, match="there is no photo"):
         seer.predict([], "cat")

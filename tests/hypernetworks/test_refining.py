@@ -7,7 +7,7 @@ import pytest
 import torch
 from painted_set import paint
 
-from portraitist.adapters import Adapter, Attachment, to_lora
+from portraitist.adapters import Adapter, Attachment, Space, to_lora
 from portraitist.bases import Base
 from portraitist.hypernetworks.refining import refine
 from portraitist.hypernetworks.settings import RefinementSettings
@@ -64,8 +64,6 @@ def test_the_refined_adapter_does_what_both_did(
         return found
 
     learnt = {name: {"up": values["up"][:, 1:], "down": values["down"][1:]} for name, values in refined.values.items()}
-    from portraitist.adapters import Space
-
     beside = Adapter(Space.of("lora", {"rank": 2}, refined.space.specs.values()), learnt)
     torch.testing.assert_close(states(refined), states(prediction, beside), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(states(refined), states(prediction), atol=1e-6)

@@ -12,7 +12,6 @@ from portraitist.errors import BadFile
 from portraitist.evaluation.encoders import EncoderFacts
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 
-FORMAT = "portraitist-hypernetwork-1"
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -58,7 +57,7 @@ class Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["portraitist-hypernetwork-1"] = FORMAT
+    format: Literal["portraitist-hypernetwork-1"] = "portraitist-hypernetwork-1"
     method: str = "hyperdreambooth"
     recipe_name: str
     recipe: HypernetworkRecipe

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from portraitist.bases import Base
@@ -42,10 +43,10 @@ class HypernetworkTask:
         self.base, self.predictor, self.material, self.recipe = base, predictor, material, recipe
         self.token = material.identities.settings.token
         self.targets = _targets(material, predictor, recipe)
-        if not machine.fuses_attention and hasattr(base.family.denoiser, "set_attn_processor"):
-            from diffusers.models.attention_processor import AttnProcessor
-
-            base.family.denoiser.set_attn_processor(AttnProcessor())
+        denoiser: Any = base.family.denoiser
+        self._processors = dict(getattr(denoiser, "attn_processors", {}))
+        if self._processors and not machine.fuses_attention:
+            denoiser.set_attn_processor(AttnProcessor())
         self.attachment = predictor.output.attach(base.components)
         self._trains_text = any(
             spec.name.partition(".")[0] in base.family.text_encoders for spec in predictor.output.specs
@@ -54,8 +55,9 @@ class HypernetworkTask:
     def close(self) -> None:
         """Take everything off the base."""
         self.attachment.detach()
-        if hasattr(self.base.family.denoiser, "set_default_attn_processor"):
-            self.base.family.denoiser.set_default_attn_processor()
+        if self._processors:
+            denoiser: Any = self.base.family.denoiser
+            denoiser.set_attn_processor(self._processors)
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the network's parameters, and the learned changes with their own rate."""

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from portraitist.adapters import Provenance, find_layers, load_adapter, save_adapter
+from portraitist.adapters import Provenance, attached, find_layers, load_adapter, save_adapter
 from portraitist.bases import Base
 from portraitist.hypernetworks.networks.outputs import Output, with_token, without_token
 from portraitist.hypernetworks.settings import OutputSettings
@@ -44,8 +44,6 @@ def test_an_adapter_does_what_its_place_in_the_bank_does(base: Base, settings: O
         adapter = made.adapter(flat[1], Provenance({"trigger": "sks cat"})).adapter
         save_adapter(adapter, tmp_path / "one.safetensors")
         read = load_adapter(tmp_path / "one.safetensors")
-        from portraitist.adapters import attached
-
         with attached(base.components, read):
             alone = pictured(base, 1)
     torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-3)
