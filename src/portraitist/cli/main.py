@@ -14,6 +14,7 @@ from portraitist.cli import (
     evaluate,
     generate,
     hypernetwork,
+    identities,
     inspect,
     instant,
     judges,
@@ -33,6 +34,7 @@ from portraitist.cli.reporting import Commands
 
 _PICTURES = "From photos to pictures"
 _FILES = "Adapter files"
+_NETWORKS = "From many subjects to a network"
 _CHOICE = "Choosing and measuring"
 _BASE = "The embedded base model"
 
@@ -72,6 +74,7 @@ app.command("convert", rich_help_panel=_FILES)(convert.convert)
 app.command("merge", rich_help_panel=_FILES)(merge.merge)
 app.command("strip", rich_help_panel=_FILES)(strip.strip)
 app.command("similarity", rich_help_panel=_FILES)(similarity.similarity)
+app.command("identities", rich_help_panel=_NETWORKS)(identities.identities)
 app.command("methods", rich_help_panel=_CHOICE)(methods.methods)
 app.command("recipes", rich_help_panel=_CHOICE)(recipes.recipes)
 app.command("count", rich_help_panel=_CHOICE)(count.count)

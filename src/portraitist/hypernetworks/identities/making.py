@@ -76,6 +76,7 @@ def make_set(
     executor: str = "local",
     minutes: float | None = None,
     report: Report | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Made:
     """Make a set, or go on with one; what is there already is kept. One run at a time may work on a folder.
 
@@ -88,6 +89,7 @@ def make_set(
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Nothing more is begun after so many; None for as long as it takes.
         report: Told of the stage, how many identities are done in it, and of how many.
+        clock: Seconds that pass; for tests.
 
     Raises:
         BadConfig: If the folder holds another set.
@@ -100,7 +102,7 @@ def make_set(
     keep_settings(folder, settings)
     for left in (path for path in folder.rglob(".*") if path.is_file()):  # by a run that was killed while it wrote
         left.unlink()
-    making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report)
+    making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report, clock)
     try:
         making.make_shards()
         making.train_targets()
@@ -123,16 +125,17 @@ class _Making:
         executor: str,
         minutes: float | None,
         report: Report,
+        clock: Callable[[], float],
     ) -> None:
         self.folder, self.settings, self.source, self.base = folder, settings, source, base
         self.encoders, self.executor, self.report = encoders, executor, report
-        self._began = time.monotonic()
+        self._clock, self._began = clock, clock()
         self._seconds = None if minutes is None else 60 * minutes
         self._stages = stages(settings)
 
     @property
     def _time_is_up(self) -> bool:
-        return self._seconds is not None and time.monotonic() - self._began >= self._seconds
+        return self._seconds is not None and self._clock() - self._began >= self._seconds
 
     def _is_whole(self, shard: int) -> bool:
         return all(shard_path(self.folder, stage, shard).exists() for stage in self._stages)
@@ -253,7 +256,7 @@ class _Making:
         facts = {"base": self.settings.fingerprint, "auxiliary_bases": stock.auxiliary_bases}
         write_index(self.folder, stock.entries, facts)
         write_card(self.folder, self.settings, stock, finished)
-        return Made(stock, finished, time.monotonic() - self._began)
+        return Made(stock, finished, self._clock() - self._began)
 
 
 def _describe(identity: Identity) -> dict[str, Any]:

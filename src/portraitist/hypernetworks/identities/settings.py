@@ -89,26 +89,47 @@ class SetSettings(BaseModel):
         return range(bank * size, min(self.count, (bank + 1) * size))
 
 
-def keep_settings(folder: Path, settings: SetSettings) -> None:
-    """Write down what a set is to be; refuse a folder that holds another set.
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else than a set.
 
     Raises:
-        BadConfig: If the folder was begun with other settings, naming the first.
-        UnwritableFolder: If it cannot be written.
+        BadConfig: If it does.
     """
-    path = folder / FILE
-    if path.exists():
-        there, here = (each.model_dump(mode="json") for each in (read_settings(folder), settings))
-        if name := next((name for name in here if here[name] != there[name]), None):
-            raise BadConfig(
-                f"{folder} holds a set made with {name} {_shown(there[name])}, not {_shown(here[name])}; choose another"
-                " folder with -o, or the same settings to go on"
-            )
+    if (folder / FILE).exists():
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadConfig(f"{folder} already exists and is no set of identities; choose another folder with -o")
-    with write_aside(path) as temporary:
-        temporary.write_text(settings.model_dump_json(indent=2) + "\n")
+
+
+def check_settings(folder: Path, settings: SetSettings) -> None:
+    """Refuse a folder that holds another set, or something else.
+
+    Raises:
+        BadConfig: If the folder was begun with other settings, naming the first.
+        BadFile: If its settings are damaged.
+    """
+    check_folder(folder)
+    if not (folder / FILE).exists():
+        return
+    there, here = (each.model_dump(mode="json") for each in (read_settings(folder), settings))
+    if name := next((name for name in here if here[name] != there[name]), None):
+        raise BadConfig(
+            f"{folder} holds a set made with {name} {_shown(there[name])}, not {_shown(here[name])}; choose another"
+            " folder with -o, or the same settings to go on"
+        )
+
+
+def keep_settings(folder: Path, settings: SetSettings) -> None:
+    """Write down what a set is to be; refuse a folder that holds something else.
+
+    Raises:
+        BadConfig: As `check_settings` does.
+        UnwritableFolder: If it cannot be written.
+    """
+    check_settings(folder, settings)
+    if not (folder / FILE).exists():
+        with write_aside(folder / FILE) as temporary:
+            temporary.write_text(settings.model_dump_json(indent=2) + "\n")
 
 
 def read_settings(folder: Path) -> SetSettings:

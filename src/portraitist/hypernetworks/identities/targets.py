@@ -66,14 +66,23 @@ class BankWork:
     latents: tuple[Latents, ...]
 
 
+def check_method(method: str) -> None:
+    """Refuse a method that targets cannot be of.
+
+    Raises:
+        BadConfig: Naming those they can be of.
+    """
+    if method not in METHODS:
+        raise BadConfig(f"targets can be {' or '.join(METHODS)}, or none, not {method!r}")
+
+
 def target_recipe(base: Base, method: str, steps: int | None, settings: Mapping[str, Any], seed: int) -> Recipe:
     """Return a base's recipe for a method without what only single adapters have: a prior, mirror images, watching.
 
     Raises:
         BadConfig: If targets cannot be of this method, or a setting is wrong.
     """
-    if method not in METHODS:
-        raise BadConfig(f"targets can be {' or '.join(METHODS)}, or none, not {method!r}")
+    check_method(method)
     steps_given = {} if steps is None else {"steps": steps}
     recipe = load_recipe(method, base.name, base.family.name, None, {"seed": seed, **settings, **steps_given})
     return recipe.replace({"prior": "none", "mirror": False, "watch": {"every": 0}})

@@ -1,0 +1,102 @@
+"""What `portraitist identities` is asked: many subjects to a set that networks learn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from portraitist.errors import BadConfig
+from portraitist.requests.advice import Advice
+from portraitist.requests.choices import BaseChoice
+from portraitist.requests.devices import check_precision
+from portraitist.requests.request import Request, Rule
+from portraitist.requests.usual import DEFAULT_TOKEN
+
+NO_TARGET = "none"
+
+
+class IdentitiesRequest(Request):
+    """Make a set of identities, or go on with one.
+
+    Attributes:
+        source: ``toyland:people`` and the like, or a folder with a folder of photos for each identity.
+        output: The set's folder.
+        count: How many identities; None for what is usual.
+        kinds: Kinds of toyland's, above those that the source names.
+        class_noun: What the identities of a folder are.
+        split: Of which split: ``train``, ``validation``, ``test`` or ``all``; None for what is usual.
+        photos: Photos of each.
+        encoders: Encoders whose features are kept.
+        target: Method of the target adapters, or ``none``.
+        steps: Optimiser steps of a target; None for the recipe's.
+        settings: Other settings of targets, as a recipe holds them.
+        scenes: Let the prompts of targets name each photo's scene.
+        bank_size: Targets that are trained at once.
+        executor: Where targets are trained: ``local`` or ``ray``.
+        minutes: Begin nothing more after so many; None for as long as it takes.
+        token: The rare word that means each identity.
+        seed: Seed of everything drawn.
+        base: The base.
+    """
+
+    source: str
+    output: Path
+    count: int | None = Field(None, ge=1)
+    kinds: tuple[str, ...] = ()
+    class_noun: str | None = None
+    split: str | None = None
+    photos: int = Field(6, ge=1)
+    encoders: tuple[str, ...] = ("toyland-identity",)
+    target: str = NO_TARGET
+    steps: int | None = Field(None, ge=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    scenes: bool = False
+    bank_size: int = Field(8, ge=1)
+    executor: str = "local"
+    minutes: float | None = Field(None, gt=0)
+    token: str = DEFAULT_TOKEN
+    seed: int = Field(0, ge=0)
+    base: BaseChoice = BaseChoice()
+
+    @property
+    def has_targets(self) -> bool:
+        """Say whether target adapters are trained."""
+        return self.target != NO_TARGET
+
+    def rules(self) -> Sequence[Rule]:
+        """Return what must hold of source, targets and output."""
+        return (
+            self._check_source,
+            self._check_targets,
+            lambda: check_precision(self.base.precision),
+            self._check_output,
+        )
+
+    def hints(self) -> list[Advice]:
+        """Say what a network cannot learn from."""
+        if self.photos > 1:
+            return []
+        return [Advice.of("with one photo of each there are no pairs of two different ones; use --photos 2 or more")]
+
+    def _check_source(self) -> None:
+        from portraitist.hypernetworks.identities.sources.opening import check_source
+
+        check_source(self.source, self.kinds, self.class_noun, self.split)
+
+    def _check_targets(self) -> None:
+        from portraitist.hypernetworks.identities.executors import get_executor
+        from portraitist.hypernetworks.identities.targets import check_method
+
+        get_executor(self.executor)
+        if self.has_targets:
+            check_method(self.target)
+        elif self.steps is not None or self.settings or self.scenes:
+            raise BadConfig(
+                "without targets their settings (--steps, --set, --scenes) have no effect; add --target lidb"
+            )
+
+    def _check_output(self) -> None:
+        from portraitist.hypernetworks.identities.settings import check_folder
+
+        check_folder(self.output)

@@ -1,0 +1,115 @@
+"""Targets: trained in banks as they would be alone, and judged."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from portraitist.adapters import Adapter
+from portraitist.adapters.banks import load_bank, read_index, unstack
+from portraitist.bases import Base, load_base
+from portraitist.bases.families import Framing
+from portraitist.errors import BadConfig
+from portraitist.hypernetworks.identities.targets import BankWork, target_recipe, train_bank
+from portraitist.training.inputs.latents import Latents
+
+PROMPT = "a photo of a sks person"
+SMALL = {"lidb": {"a": 8, "b": 4}, "lora": {"rank": 2}}
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base_folder: Path) -> Base:
+    return load_base(tiny_base_folder)
+
+
+def photos(seed: int, count: int = 3) -> Latents:
+    drawn = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return Latents(drawn, torch.full_like(drawn, 0.01), (Framing.whole(32, 32),) * count, (PROMPT,) * count)
+
+
+def work(base: Base, latents: list[Latents], method: str = "lidb", steps: int = 3, rate: float = 1.0) -> BankWork:
+    settings = {"method_config": SMALL[method], "batch_size": 2, "learning_rate": rate, "warmup_steps": 0}
+    # Where a gradient is next to nothing, Adam's step would be its rounding error's sign.
+    settings |= {"text_learning_rate": rate, "optimizer": {"epsilon": 0.01}}
+    recipe = target_recipe(base, method, steps, {"layers": "attention+text", **settings}, seed=4)
+    return BankWork(
+        number=0,
+        base=base.name,
+        fingerprint=base.fingerprint,
+        precision=base.precision,
+        resolution=base.family.resolution,
+        device="cpu",
+        recipe=recipe.model_dump(mode="json"),
+        token="sks",
+        keys=tuple(f"person-{number}" for number in range(len(latents))),
+        class_nouns=("person",) * len(latents),
+        latents=tuple(latents),
+    )
+
+
+def trained(base: Base, todo: BankWork, folder: Path) -> tuple[list[Adapter], Path]:
+    file = folder / "bank.safetensors"
+    file.write_bytes(train_bank(todo, base))
+    return unstack(load_bank(file)), file
+
+
+@pytest.mark.parametrize("method", ["lidb", "lora"])
+def test_a_bank_trains_as_its_adapters_would_alone(base: Base, tmp_path: Path, method: str) -> None:
+    latents = [photos(1), photos(2, count=5), photos(3)]
+    together, _ = trained(base, work(base, latents, method), tmp_path)
+    for bank, own in zip(together, latents, strict=True):
+        (alone,), _ = trained(base, work(base, [own], method), tmp_path)
+        one, other = (each.space.flatten(each.values) for each in (bank, alone))
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    flat = [adapter.space.flatten(adapter.values) for adapter in together]
+    assert float((flat[0] - flat[1]).detach().abs().max()) > 0.01, "they are different people's"
+
+
+def test_targets_of_the_same_photos_are_the_same(base: Base, tmp_path: Path) -> None:
+    (first, second), _ = trained(base, work(base, [photos(1), photos(1)]), tmp_path)
+    torch.testing.assert_close(first.space.flatten(first.values), second.space.flatten(second.values))
+
+
+def test_a_bank_says_whose_its_adapters_are_and_how_well_they_fit(base: Base, tmp_path: Path) -> None:
+    _, file = trained(base, work(base, [photos(1), photos(2)], steps=30), tmp_path)
+    known = read_index(file)
+    assert [each.subjects[0].name for each in known] == ["person-0", "person-1"]
+    for each in known:
+        assert each.trigger == "sks person"
+        assert each.base is not None
+        assert each.base.fingerprint == base.fingerprint
+        assert each.training["steps"] == 30
+        assert each.training["loss"] < each.training["base_loss"]
+        assert not each.training["diverged"]
+    assert known[0].training["base_loss"] != known[1].training["base_loss"]
+
+
+def test_one_that_diverges_is_named_and_leaves_the_others_alone(base: Base, tmp_path: Path) -> None:
+    poisoned = replace(photos(2), mean=torch.full_like(photos(2).mean, torch.nan))
+    (first, second), file = trained(base, work(base, [photos(1), poisoned]), tmp_path)
+    assert [each.training["diverged"] for each in read_index(file)] == [False, True]
+    (alone,), _ = trained(base, work(base, [photos(1)]), tmp_path)
+    torch.testing.assert_close(
+        first.space.flatten(first.values), alone.space.flatten(alone.values), rtol=1e-3, atol=1e-5
+    )
+    assert bool(torch.cat([second.values[layer]["b"].flatten() for layer in second.values]).eq(0).all())
+    (only,), file = trained(base, work(base, [poisoned]), tmp_path)
+    assert read_index(file)[0].training["diverged"]
+    assert bool(only.space.flatten(only.values).isfinite().all())
+
+
+def test_the_base_is_left_as_found_and_another_one_is_refused(base: Base) -> None:
+    before = {name: value.clone() for name, value in base.family.denoiser.state_dict().items()}
+    train_bank(work(base, [photos(1)], steps=1), base)
+    for name, value in base.family.denoiser.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    with pytest.raises(BadConfig, match=r"has the fingerprint .* here, not the set's abc"):
+        train_bank(replace(work(base, [photos(1)]), fingerprint="abc"), base)
+
+
+def test_recipes_have_no_prior_and_other_methods_are_refused(base: Base) -> None:
+    recipe = target_recipe(base, "lidb", None, {"prior": "generated"}, seed=0)
+    assert (recipe.prior, recipe.mirror, recipe.watch.every) == ("none", False, 0)
+    with pytest.raises(BadConfig, match="targets can be lidb or lora, or none, not 'svdiff'"):
+        target_recipe(base, "svdiff", None, {}, seed=0)
