@@ -38,10 +38,17 @@ def test_targets_that_do_not_fit_are_named() -> None:
     ]
 
 
+def test_targets_that_draw_somebody_else_are_named() -> None:
+    usual = [fitted(0.5, likeness=0.8 + number / 200) for number in range(10)]
+    flags = [entry.flags for entry in flag_fits([*usual, fitted(0.5, likeness=0.1), fitted(0.5)])]
+    assert flags[:10] == [()] * 10
+    assert flags[10:] == [("what its target draws is unlike its photos: likeness 0.10",), ()]
+
+
 def test_a_few_targets_are_not_compared() -> None:
     assert [entry.flags for entry in flag_fits([fitted(0.1), fitted(0.1), fitted(0.99)])] == [(), (), ()]
 
 
-def fitted(share: float, diverged: bool = False) -> Entry:
-    target = TargetFacts(0, 0, 0.1, 0.1 * share, 1.0, diverged)
+def fitted(share: float, diverged: bool = False, likeness: float | None = None) -> Entry:
+    target = TargetFacts(0, 0, 0.1, 0.1 * share, 1.0, likeness, diverged)
     return replace(entries()[0], target=target, flags=())

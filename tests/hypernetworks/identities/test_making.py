@@ -12,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from portraitist.adapters.banks import unstack
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, Stopped
 from portraitist.evaluation.encoders import Encoder, embed_images, facts, load_encoder
+from portraitist.generation import generate
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.making import Made, make_set
 from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings
@@ -106,7 +108,12 @@ def test_everything_is_there(whole: Path, base: Base, encoder: Encoder) -> None:
     bank = made.targets(list(made))
     assert bank.bank_size == COUNT
     assert bank.provenance.facts["base"]["fingerprint"] == base.fingerprint
-    assert [entry.target.bank for entry in made if entry.target] == [0, 0, 1]
+    targets = [entry.target for entry in made if entry.target is not None]
+    assert [target.bank for target in targets] == [0, 0, 1]
+    for entry, target in zip(made, targets, strict=True):
+        alone = generate(base, [entry.prompt], unstack(made.targets([entry]))[0], show_progress=False)
+        pictures = embed_images(encoder, [alone[0].image, *(made.picture(number) for number in entry.numbers)])
+        assert target.likeness == pytest.approx(float((pictures[1:] @ pictures[0]).mean()), abs=0.02)
 
 
 def test_the_card_tells_what_it_cost(whole: Path) -> None:
@@ -118,9 +125,17 @@ def test_the_card_tells_what_it_cost(whole: Path) -> None:
     assert "checksum of the targets' auxiliary bases" in card
 
 
-def test_a_run_that_is_killed_while_it_writes_goes_on(make: Make, whole: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_while_it_writes_goes_on(base: Base, settings: SetSettings, tmp_path: Path) -> None:
     """Kill the run at its next write, again and again, until nothing is left to write."""
-    folder = tmp_path / "set"
+    folder, whole = tmp_path / "set", tmp_path / "whole"
+    assert settings.target is not None
+    one = settings.target.model_copy(update={"bank_size": 1})
+    small = settings.model_copy(update={"count": 2, "shard_size": 1, "encoders": (), "target": one})
+
+    def make(folder: Path) -> Made:
+        return make_set(folder, small, source(), base)
+
+    make(whole)
 
     def one_write_further() -> None:
         written = 0

@@ -5,47 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from target_banks import bank_work, noise_photos
 
 from portraitist.adapters import Adapter
 from portraitist.adapters.banks import load_bank, read_index, unstack
 from portraitist.bases import Base, load_base
-from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities.targets import BankWork, target_recipe, train_bank
-from portraitist.training.inputs.latents import Latents
-
-PROMPT = "a photo of a sks person"
-SMALL = {"lidb": {"a": 8, "b": 4}, "lora": {"rank": 2}}
 
 
 @pytest.fixture(scope="module")
 def base(tiny_base_folder: Path) -> Base:
     return load_base(tiny_base_folder)
-
-
-def photos(seed: int, count: int = 3) -> Latents:
-    drawn = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return Latents(drawn, torch.full_like(drawn, 0.01), (Framing.whole(32, 32),) * count, (PROMPT,) * count)
-
-
-def work(base: Base, latents: list[Latents], method: str = "lidb", steps: int = 3, rate: float = 1.0) -> BankWork:
-    settings = {"method_config": SMALL[method], "batch_size": 2, "learning_rate": rate, "warmup_steps": 0}
-    # Where a gradient is next to nothing, Adam's step would be its rounding error's sign.
-    settings |= {"text_learning_rate": rate, "optimizer": {"epsilon": 0.01}}
-    recipe = target_recipe(base, method, steps, {"layers": "attention+text", **settings}, seed=4)
-    return BankWork(
-        number=0,
-        base=base.name,
-        fingerprint=base.fingerprint,
-        precision=base.precision,
-        resolution=base.family.resolution,
-        device="cpu",
-        recipe=recipe.model_dump(mode="json"),
-        token="sks",
-        keys=tuple(f"person-{number}" for number in range(len(latents))),
-        class_nouns=("person",) * len(latents),
-        latents=tuple(latents),
-    )
 
 
 def trained(base: Base, todo: BankWork, folder: Path) -> tuple[list[Adapter], Path]:
@@ -56,10 +27,10 @@ def trained(base: Base, todo: BankWork, folder: Path) -> tuple[list[Adapter], Pa
 
 @pytest.mark.parametrize("method", ["lidb", "lora"])
 def test_a_bank_trains_as_its_adapters_would_alone(base: Base, tmp_path: Path, method: str) -> None:
-    latents = [photos(1), photos(2, count=5), photos(3)]
-    together, _ = trained(base, work(base, latents, method), tmp_path)
+    latents = [noise_photos(1), noise_photos(2, count=5), noise_photos(3)]
+    together, _ = trained(base, bank_work(base, latents, method), tmp_path)
     for bank, own in zip(together, latents, strict=True):
-        (alone,), _ = trained(base, work(base, [own], method), tmp_path)
+        (alone,), _ = trained(base, bank_work(base, [own], method), tmp_path)
         one, other = (each.space.flatten(each.values) for each in (bank, alone))
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
     flat = [adapter.space.flatten(adapter.values) for adapter in together]
@@ -67,12 +38,12 @@ def test_a_bank_trains_as_its_adapters_would_alone(base: Base, tmp_path: Path, m
 
 
 def test_targets_of_the_same_photos_are_the_same(base: Base, tmp_path: Path) -> None:
-    (first, second), _ = trained(base, work(base, [photos(1), photos(1)]), tmp_path)
+    (first, second), _ = trained(base, bank_work(base, [noise_photos(1), noise_photos(1)]), tmp_path)
     torch.testing.assert_close(first.space.flatten(first.values), second.space.flatten(second.values))
 
 
 def test_a_bank_says_whose_its_adapters_are_and_how_well_they_fit(base: Base, tmp_path: Path) -> None:
-    _, file = trained(base, work(base, [photos(1), photos(2)], steps=30), tmp_path)
+    _, file = trained(base, bank_work(base, [noise_photos(1), noise_photos(2)], steps=30, rate=1.0), tmp_path)
     known = read_index(file)
     assert [each.subjects[0].name for each in known] == ["person-0", "person-1"]
     for each in known:
@@ -86,26 +57,26 @@ def test_a_bank_says_whose_its_adapters_are_and_how_well_they_fit(base: Base, tm
 
 
 def test_one_that_diverges_is_named_and_leaves_the_others_alone(base: Base, tmp_path: Path) -> None:
-    poisoned = replace(photos(2), mean=torch.full_like(photos(2).mean, torch.nan))
-    (first, second), file = trained(base, work(base, [photos(1), poisoned]), tmp_path)
+    poisoned = replace(noise_photos(2), mean=torch.full_like(noise_photos(2).mean, torch.nan))
+    (first, second), file = trained(base, bank_work(base, [noise_photos(1), poisoned]), tmp_path)
     assert [each.training["diverged"] for each in read_index(file)] == [False, True]
-    (alone,), _ = trained(base, work(base, [photos(1)]), tmp_path)
+    (alone,), _ = trained(base, bank_work(base, [noise_photos(1)]), tmp_path)
     torch.testing.assert_close(
         first.space.flatten(first.values), alone.space.flatten(alone.values), rtol=1e-3, atol=1e-5
     )
     assert bool(torch.cat([second.values[layer]["b"].flatten() for layer in second.values]).eq(0).all())
-    (only,), file = trained(base, work(base, [poisoned]), tmp_path)
+    (only,), file = trained(base, bank_work(base, [poisoned]), tmp_path)
     assert read_index(file)[0].training["diverged"]
     assert bool(only.space.flatten(only.values).isfinite().all())
 
 
 def test_the_base_is_left_as_found_and_another_one_is_refused(base: Base) -> None:
     before = {name: value.clone() for name, value in base.family.denoiser.state_dict().items()}
-    train_bank(work(base, [photos(1)], steps=1), base)
+    train_bank(bank_work(base, [noise_photos(1)], steps=1), base)
     for name, value in base.family.denoiser.state_dict().items():
         assert torch.equal(value, before[name]), name
     with pytest.raises(BadConfig, match=r"has the fingerprint .* here, not the set's abc"):
-        train_bank(replace(work(base, [photos(1)]), fingerprint="abc"), base)
+        train_bank(replace(bank_work(base, [noise_photos(1)]), fingerprint="abc"), base)
 
 
 def test_recipes_have_no_prior_and_other_methods_are_refused(base: Base) -> None:

@@ -38,6 +38,7 @@ class TargetFacts:
         base_loss: Mean error on the identity's photos, at fixed noise, of the base alone,
         loss: and with the adapter.
         seconds: Its share of the bank's training time.
+        likeness: Mean cosine of a picture drawn with it to the photos, by the set's first encoder; None without one.
         diverged: Whether it diverged, and stayed what it was before.
     """
 
@@ -46,6 +47,7 @@ class TargetFacts:
     base_loss: float
     loss: float
     seconds: float
+    likeness: float | None = None
     diverged: bool = False
 
 

@@ -9,9 +9,9 @@ from portraitist.hypernetworks.identities.entry import Entry
 
 # A photo whose levels (of 255) vary less shows nothing.
 LEAST_SPREAD = 3.0
-# A fit is poor if it is so many times farther above the middle of all fits than half of them are from it.
+# A fit, or a likeness, is poor if it is so many times farther from the middle of all than half of them are.
 _FAR = 6.0
-# Fewer fits have no middle worth the name.
+# Fewer have no middle worth the name.
 _FEWEST = 8
 
 
@@ -48,29 +48,35 @@ def flag_duplicates(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def flag_fits(entries: Sequence[Entry]) -> list[Entry]:
-    """Flag targets that diverged, did not help, or fit far worse than the others of their kind do.
+    """Flag targets that diverged, did not help, or are far worse than the others of their kind.
 
     How well a target fits is its error over the base's: identities differ in how hard they are.
     """
     shares: dict[str, list[float]] = {}
+    unlike: dict[str, list[float]] = {}
     for entry in entries:
         if (share := _share(entry)) is not None:
             shares.setdefault(entry.kind, []).append(share)
-    limits = {kind: _limit(values) for kind, values in shares.items() if len(values) >= _FEWEST}
-    return [replace(entry, flags=(*entry.flags, *_fit(entry, limits))) for entry in entries]
+        if (distance := _unlikeness(entry)) is not None:
+            unlike.setdefault(entry.kind, []).append(distance)
+    most, farthest = _limits(shares), _limits(unlike)
+    return [replace(entry, flags=(*entry.flags, *_fit(entry, most, farthest))) for entry in entries]
 
 
-def _fit(entry: Entry, limits: Mapping[str, float]) -> tuple[str, ...]:
+def _fit(entry: Entry, most: Mapping[str, float], farthest: Mapping[str, float]) -> tuple[str, ...]:
     if entry.target is None:
         return ()
-    share = _share(entry)
+    share, distance = _share(entry), _unlikeness(entry)
     if share is None:
         return ("its target diverged",)
+    flags = []
     if share >= 1:
-        return ("its target fits no better than the base",)
-    if share > limits.get(entry.kind, 1.0):
-        return (f"its target fits poorly: {share:.2f} of the base's error is left",)
-    return ()
+        flags.append("its target fits no better than the base")
+    elif share > most.get(entry.kind, 1.0):
+        flags.append(f"its target fits poorly: {share:.2f} of the base's error is left")
+    if distance is not None and distance > farthest.get(entry.kind, 2.0):
+        flags.append(f"what its target draws is unlike its photos: likeness {1 - distance:.2f}")
+    return tuple(flags)
 
 
 def _share(entry: Entry) -> float | None:
@@ -81,7 +87,17 @@ def _share(entry: Entry) -> float | None:
     return target.loss / target.base_loss
 
 
-def _limit(values: Sequence[float]) -> float:
-    """Return the share above which a fit is far from the others, by the median and the median deviation from it."""
-    middle = median(values)
-    return middle + _FAR * median(abs(value - middle) for value in values)
+def _unlikeness(entry: Entry) -> float | None:
+    """Return how unlike its photos a picture is that was drawn with its target, 0 to 2; None if none was drawn."""
+    target = entry.target
+    return None if target is None or target.diverged or target.likeness is None else 1 - target.likeness
+
+
+def _limits(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return by kind above which value one is far from the others: by the median and the median deviation from it."""
+    limits = {}
+    for kind, found in values.items():
+        if len(found) >= _FEWEST:
+            middle = median(found)
+            limits[kind] = middle + _FAR * median(abs(value - middle) for value in found)
+    return limits

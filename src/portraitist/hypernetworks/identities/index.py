@@ -62,7 +62,7 @@ def read_index(folder: Path) -> list[Entry]:
 def _schema(pyarrow: Any) -> Any:
     text, number, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     photo = {"caption": text, "prompt": text, "labels": text, "sha256": text, "framing": pyarrow.list_(number)}
-    target = {"bank": number, "row": number, "base_loss": real, "loss": real, "seconds": real}
+    target = {"bank": number, "row": number, "base_loss": real, "loss": real, "seconds": real, "likeness": real}
     return pyarrow.schema(
         {
             "number": number,

@@ -228,6 +228,7 @@ class _Making:
                 continue
             if self._time_is_up:
                 return
+            encoder = settings.encoders[0].name if settings.encoders else None
             latents = [photos.latents(entry.numbers) for entry in entries]
             if not target.scenes:
                 latents = [
@@ -245,7 +246,10 @@ class _Making:
                 token=settings.token,
                 keys=tuple(entry.key for entry in entries),
                 class_nouns=tuple(entry.class_noun for entry in entries),
+                prompts=tuple(entry.prompt for entry in entries),
                 latents=tuple(latents),
+                encoder=encoder,
+                features=tuple(photos.features(encoder, entry.numbers) for entry in entries) if encoder else (),
             )
 
     def take_stock(self) -> Made:

@@ -127,6 +127,6 @@ def _read_targets(banks: Sequence[Path]) -> dict[str, TargetFacts]:
     targets: dict[str, TargetFacts] = {}
     for path in banks:
         for row, known in enumerate(read_bank_index(path)):
-            facts = {name: known.training[name] for name in ("base_loss", "loss", "seconds", "diverged")}
+            facts = {name: known.training[name] for name in ("base_loss", "loss", "seconds", "likeness", "diverged")}
             targets[known.subjects[0].name] = TargetFacts(int(path.stem), row, **facts)
     return targets

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from portraitist.adapters.banks import save_bank, stack, unstack
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, TrainingDiverged
+from portraitist.evaluation.encoders import Encoder, embed_images, load_encoder
+from portraitist.evaluation.metrics.similarity import pairwise_cosine
+from portraitist.generation import SamplingConfig, generate
 from portraitist.randomness import epoch_order, torch_generator
 from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.dreambooth import base_identity, draw_noise, loss_weights, parameter_groups, predict
@@ -50,7 +54,10 @@ class BankWork:
         token: The rare word that means each identity.
         keys: The identities' names.
         class_nouns: What kind of thing each is.
-        latents: Of the photos of each, with their prompts.
+        prompts: What the base is asked for each when it is looked at afterwards.
+        latents: Of the photos of each, with the prompts that they are learnt by.
+        encoder: Name of the encoder by which they are looked at; None looks at nothing.
+        features: Of the photos of each, by that encoder, ``[photos, d]``.
     """
 
     number: int
@@ -63,7 +70,10 @@ class BankWork:
     token: str
     keys: tuple[str, ...]
     class_nouns: tuple[str, ...]
+    prompts: tuple[str, ...]
     latents: tuple[Latents, ...]
+    encoder: str | None = None
+    features: tuple[Tensor, ...] = ()
 
 
 def check_method(method: str) -> None:
@@ -153,6 +163,24 @@ class TargetTask:
         return (errors * loss_weights(self.base, self.recipe, timesteps)).view(count, photos).mean(1)
 
 
+def _look(base: Base, attachment: Attachment, work: BankWork) -> list[float | None]:
+    """Draw a picture of every identity; return its mean likeness to the photos: cosines of the encoder's features."""
+    if work.encoder is None:
+        return [None] * len(work.keys)
+    attachment.serve(range(len(work.keys)))
+    config = SamplingConfig(batch_size=len(work.keys))
+    seeds = [0] * len(work.keys)
+    made = generate(base, work.prompts, seeds=seeds, config=config, show_progress=False)
+    found = embed_images(_encoder(work.encoder, str(base.device)), [picture.image for picture in made])
+    return [float(pairwise_cosine(one[None], photos).mean()) for one, photos in zip(found, work.features, strict=True)]
+
+
+@lru_cache(maxsize=1)
+def _encoder(name: str, device: str) -> Encoder:
+    """Load the encoder of a process' banks, once."""
+    return load_encoder(name, device)
+
+
 def train_bank(work: BankWork, base: Base) -> bytes:
     """Train a bank of targets; return its file, whose index says of each adapter whose it is and how well it fits.
 
@@ -177,6 +205,7 @@ def train_bank(work: BankWork, base: Base) -> bytes:
             dropped = set(range(len(work.keys)))
         loop.keep()
         after = task.judge()
+        likenesses = _look(base, attachment, work)
     finally:
         attachment.detach()
     seconds = (time.perf_counter() - began) / len(work.keys)
@@ -190,6 +219,7 @@ def train_bank(work: BankWork, base: Base) -> bytes:
                 "seconds": round(seconds, 2),
                 "base_loss": float(before[row]),
                 "loss": float(after[row]),
+                "likeness": likenesses[row],
                 "diverged": row in dropped,
             },
         }

@@ -15,7 +15,7 @@ from portraitist.requests.jobs.job import Job
 from portraitist.requests.jobs.opening import open_base
 from portraitist.requests.value import Value
 from portraitist.training.inputs.latents import autoencoder_key
-from portraitist.training.recipes import DEFAULT_METHOD, Recipe, load_recipe
+from portraitist.training.recipes import Recipe, load_recipe
 
 
 class IdentitiesPlan(Value):
@@ -94,7 +94,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
         recipe = None
         if request.has_targets:
             recipe = target_recipe(base, request.target, request.steps, request.settings, request.seed)
-        template = (recipe or load_recipe(DEFAULT_METHOD, base.name, base.family.name)).prompt
+        template = (recipe or load_recipe(None, base.name, base.family.name)).prompt
         self.source, split = open_source(
             request.source,
             request.kinds,

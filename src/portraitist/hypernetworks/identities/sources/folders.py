@@ -94,7 +94,7 @@ class FolderSource:
             for path, picture, framing in zip(subject.paths, subject.photos, subject.framings, strict=True):
                 prompt = read_caption(subject, path, plain)
                 labels = {"file": path.name, "captioned": find_caption(path) is not None}
-                photos.append(Photo(np.asarray(picture.convert("RGB")), prompt, prompt, framing, labels))
+                photos.append(Photo(np.array(picture.convert("RGB")), prompt, prompt, framing, labels))
         return Identity(folder.name, noun, noun, self._split(folder), 0, plain, tuple(photos), facts)
 
     def _noun(self, folder: Path) -> str:
