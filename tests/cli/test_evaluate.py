@@ -87,7 +87,7 @@ def test_what_is_not_measured_is_named_with_its_reason(run: Run, prepared: Path,
     )
     output = run(*given, "-o", "first").stdout
     assert "not measured: PRES (no class pictures)" in output
-    assert "not measured: DIV (no two pictures of a prompt)" in output
+    assert "not measured: DIV (no prompt has two pictures)" in output
     assert "PRES (no class pictures)" in Path("first/report.md").read_text()
 
 

@@ -74,7 +74,7 @@ def test_adapters_added_at_generation_are_the_merged_file(run: Run, write_adapte
 @pytest.mark.parametrize(
     ("region", "complaint"),
     [
-        ("left", "a region is spelt PLACE=PROMPT"),
+        ("left", "a region is written PLACE=PROMPT"),
         ("middle=a cat", "there is no region 'middle'"),
         ("left=a cat@nowhere.safetensors", "nowhere.safetensors"),
     ],

@@ -50,7 +50,7 @@ def test_collages_without_the_loss_and_none_at_all(run: Run, tiny_base_folder: P
         ((CAT, "--class", "cat", "--cut-mix-unmix"), "collages show several subjects"),
         (("--class", "cat"), "there are no photos"),
         ((CAT,), "needs a class noun"),
-        ((*TWO[:2], "--subject", f"{ROBOT}:robot"), "a subject is spelt --subject PHOTOS:CLASS:TOKEN"),
+        ((*TWO[:2], "--subject", f"{ROBOT}:robot"), "a subject is written --subject PHOTOS:CLASS:TOKEN"),
         ((*TWO[:2], "--subject", "nowhere:robot:olo"), "nowhere does not exist"),
         ((*TWO[:2], "--subject", f"{ROBOT}:robot:sks"), "have the same token 'sks'"),
         (

@@ -89,7 +89,7 @@ def test_speed_is_measured_before_time_is_spent(run: Run, fail: Fail, settings: 
         lines = run(*common, "--batch-sizes", "2,4").stdout.splitlines()
         assert [line.split()[0] for line in lines] == ["2", "4", "batch_size"]
         assert lines[-1].split()[1] in ("2", "4")
-    assert "--batch-sizes wants numbers" in fail("toyland", "speed", "--batch-sizes", "few")
+    assert "--batch-sizes takes numbers" in fail("toyland", "speed", "--batch-sizes", "few")
     assert "what can be measured is autoencoder or denoiser" in fail("toyland", "speed", "--stage", "exam")
 
 

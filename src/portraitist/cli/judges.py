@@ -12,20 +12,26 @@ from portraitist.requests.devices import choose_device
 
 BaseArgument = Annotated[str, typer.Argument(help="A toyland: toyland, or a folder in the diffusers layout.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Denoiser steps of a picture.")]
-GuidanceOption = Annotated[float | None, typer.Option(min=1, help="Weight of guidance; the base's usual one if none.")]
+GuidanceOption = Annotated[
+    float | None, typer.Option(min=1, help="Scale of classifier-free guidance; by default the base's.")
+]
 _FOLDER = Path("toyland-judges")
 
 
 def judges(
     base: BaseArgument,
-    folder: Annotated[Path, typer.Option(help="Where checkpoints and the finished judges are.")] = _FOLDER,
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings; the shipped ones if none.")] = None,
-    stage: Annotated[list[str] | None, typer.Option(help="One stage, or several; all when not given.")] = None,
+    folder: Annotated[Path, typer.Option(help="Folder of checkpoints and the finished judges.")] = _FOLDER,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings; by default those of the shipped judges.")
+    ] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="A judge to train; may be repeated. By default all of them.")
+    ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
 ) -> None:
-    """Train who examines toyland's pictures and compares them; an interrupted run continues where it was."""
+    """Train the networks that examine and compare toyland's pictures; an interrupted run continues."""
     from portraitist.files import require_writable
     from portraitist.progress import quiet_libraries
 
@@ -58,14 +64,16 @@ def judges(
 def examine(
     base: BaseArgument,
     examiner: Annotated[Path, typer.Option(help="The folder of the examiner.")] = _FOLDER / "judges" / "examiner",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the report goes.")] = Path("toyland-exam"),
-    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="How many prompts.")] = 2000,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the report.")] = Path("toyland-exam"),
+    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="Number of prompts.")] = 2000,
     steps: StepsOption = 25,
     guidance: GuidanceOption = None,
-    choose: Annotated[bool, typer.Option(help="Choose the guidance first, on a tenth as many other questions.")] = True,
+    choose: Annotated[
+        bool, typer.Option(help="First choose the guidance scale on other prompts, a tenth as many.")
+    ] = True,
     device: DeviceOption = "auto",
 ) -> None:
-    """Examine a toyland: how often its pictures show what their prompts ask for."""
+    """Measure how often a toyland's pictures show what their prompts ask for."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -90,14 +98,14 @@ def frechet(
     bases: Annotated[list[str], typer.Argument(help="Toylands: toyland, or folders in the diffusers layout.")],
     count: Annotated[int, typer.Option("-n", "--pictures", min=2, help="Pictures on each side.")] = 5000,
     folder: Annotated[
-        Path, typer.Option(help="Where features are kept, so that an interrupted measurement goes on.")
+        Path, typer.Option(help="Folder of the features, from which an interrupted measurement continues.")
     ] = Path("toyland-frechet"),
-    encoder: Annotated[str, typer.Option(help="Whose features are compared.")] = "efficientnet-lite0",
+    encoder: Annotated[str, typer.Option(help="Encoder whose features are compared.")] = "efficientnet-lite0",
     steps: StepsOption = None,
     guidance: GuidanceOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure how far a toyland's pictures are from the drawn ones of its own world, each with the same captions."""
+    """Measure the Fréchet distance between a toyland's pictures and drawn ones with the same captions."""
     from portraitist.files import require_writable
     from portraitist.progress import quiet_libraries
 
@@ -120,15 +128,17 @@ def frechet(
 
 def beside(
     base: BaseArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet, WebP.")] = Path("toyland-beside.webp"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write, a WebP file.")] = Path(
+        "toyland-beside.webp"
+    ),
     count: Annotated[int, typer.Option("-n", "--pictures", min=1, help="Pictures on each side.")] = 64,
     columns: Annotated[int, typer.Option(min=1, help="Pictures in a row of each side.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn and of the noise.")] = 41,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn pictures and of the noise.")] = 41,
     steps: StepsOption = None,
     guidance: GuidanceOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Lay out pictures that a toyland makes, on the left, beside the drawn ones with the same captions."""
+    """Show a toyland's pictures, on the left, beside drawn ones with the same captions."""
     from portraitist.files import write_aside
     from portraitist.progress import quiet_libraries
 

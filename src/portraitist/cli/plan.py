@@ -65,14 +65,14 @@ def _show(made: "Plan", photos: int) -> None:
         "steps",
         f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of the {photos} is seen {made.passes:.0f} times",
     )
-    fact("memory", f"{in_bytes(memory.peak)} at once, at the highest point of {_where(memory)}")
+    fact("memory", f"{in_bytes(memory.peak)} at the peak, while {_where(memory)}")
     fact("  base", in_bytes(memory.base))
     fact("  adapter", f"{in_bytes(memory.adapter)} with gradients and {recipe.optimizer.name}'s state")
     if memory.kept > memory.adapter:
-        fact("  method", f"{in_bytes(memory.kept)} that {recipe.method} keeps beside the base")
-    fact("  step", f"{in_bytes(memory.activations)} for what is computed")
+        fact("  method", f"{in_bytes(memory.kept)} that {recipe.method} stores beside the base")
+    fact("  step", f"{in_bytes(memory.activations)} of activations")
 
 
 def _where(memory: "Memory") -> str:
-    places = {"a step": memory.step, "encoding the photos": memory.encoding, "drawing pictures": memory.drawing}
+    places = {"training": memory.step, "encoding the photos": memory.encoding, "making pictures": memory.drawing}
     return max(places, key=places.__getitem__)

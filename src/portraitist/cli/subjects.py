@@ -54,5 +54,5 @@ def parse_subject(text: str) -> "SubjectChoice":
 
     parts = [part.strip() for part in text.rsplit(":", 2)]
     if len(parts) != 3 or not all(parts):
-        raise BadConfig(f"a subject is spelt {_SPELLING}, not {text!r}")
+        raise BadConfig(f"a subject is written {_SPELLING}, not {text!r}")
     return SubjectChoice(photos=(Path(parts[0]),), class_noun=parts[1], token=parts[2])

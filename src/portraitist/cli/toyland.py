@@ -36,9 +36,11 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the file, e.g. denoiser.batch_size=64."),
     ] = None,
-    stage: Annotated[list[str] | None, typer.Option(help="One stage, or several; all when not given.")] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="A stage to run; may be repeated. By default all of them.")
+    ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Minutes from now, shared out between the stages; instead of their steps.")
+        float | None, typer.Option(help="Train for this many minutes, divided among the stages, instead of by steps.")
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -48,13 +50,14 @@ def train(
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw pictures.")] = 1,
     hold: Annotated[
         bool | None,
-        typer.Option(help="Keep pictures in the device's memory, or on disk; in memory on a GPU when not given."),
+        typer.Option(help="Keep pictures in the device's memory or on disk; by default in memory on a GPU."),
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Start from weights that a run on another machine returned.")
+        Path | None, typer.Option("--from", help="Start from weights that another machine wrote with --return.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option("--return", help="Write weights there now and then, to be taken elsewhere.")
+        Path | None,
+        typer.Option("--return", help="Write the weights here from time to time, to continue on another machine."),
     ] = None,
 ) -> None:
     """Train toyland; an interrupted run continues where it was."""
@@ -151,7 +154,7 @@ def speed(
     try:
         tried = [int(part) for part in sizes.split(",")]
     except ValueError as error:
-        raise BadConfig(f"--batch-sizes wants numbers such as 16,32,64, not {sizes!r}") from error
+        raise BadConfig(f"--batch-sizes takes numbers such as 16,32,64, not {sizes!r}") from error
     if threads:
         torch.set_num_threads(threads)
     machine, making = Machine.choose(choose_device(device), precision, compiled), load_config(config)

@@ -57,7 +57,7 @@ def find_candidates(
         token: The word that means the subject, if the adapter does not say; ``sks`` when not given.
 
     Raises:
-        BadConfig: If nothing can be paired, or nobody says what a subject is.
+        BadConfig: If nothing can be paired, or the class noun of a subject is unknown.
         BadFile: If `what` is not there.
         BadPhoto: If a folder of photos or pictures holds none that can be read.
     """

@@ -113,7 +113,7 @@ class Protocol(_Section):
             class_noun: What it is, if it is none of the protocol's own.
 
         Raises:
-            BadConfig: If nobody says what it is.
+            BadConfig: If its class noun is unknown.
         """
         for subject in self.subjects:
             if subject.name == name:
@@ -124,7 +124,7 @@ class Protocol(_Section):
         if not noun or not lists:
             known = ", ".join(dict.fromkeys(subject.class_noun for subject in self.subjects))
             raise BadConfig(
-                f"{name} is no subject of the protocol {self.name}; say what it is with --class, one of: {known}"
+                f"{name} is not a subject of the protocol {self.name}; say what it is with --class, one of: {known}"
             )
         return ProtocolSubject.model_validate({"name": name, "class": noun, "prompts": lists})
 

@@ -33,7 +33,7 @@ def _summary(result: Result) -> str:
     pictures = sum(row.pictures for row in result.subjects)
     text = f"Protocol {result.protocol}: {done} of {expected} subjects, {pictures} pictures."
     if done < expected:
-        text += " Numbers over a part of the subjects are not those of the whole protocol."
+        text += " Scores on part of the subjects cannot be compared with those of the whole protocol."
     text = f"{text} Reference pictures: {result.settings['references']}."
     return f"{text} Faces: {result.settings['faces']}." if "faces" in result.settings else text
 

@@ -30,7 +30,7 @@ class SubjectResult(_Section):
         class_noun: What it is.
         photos: How many photos it was compared with.
         pictures: How many pictures were generated.
-        prompts: Digest of the different prompts of its pictures, without the token; absent if nobody knows them.
+        prompts: Digest of the different prompts of its pictures, without the token; absent if unknown.
         class_prompt: The prompt of its class pictures, if there are any.
         scores: Numbers by metric; metrics that could not be measured are absent.
         missing: Why they could not, by metric.

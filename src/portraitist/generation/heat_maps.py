@@ -28,7 +28,7 @@ def draw_heat_map(rows: Sequence[tuple[str, Mapping[str, float]]], title: str = 
     """
     layers = list(dict.fromkeys(name for _, values in rows for name in values))
     if not layers:
-        raise BadConfig("there are no layers to draw a heat map of")
+        raise BadConfig("no layers were given to draw a heat map of")
     font = ImageFont.load_default(13)
     left = _MARGIN + max(round(font.getlength(caption)) for caption, _ in rows) + _MARGIN
     cell = max(1, min(_WIDEST_CELL, _MAP_WIDTH // len(layers)))

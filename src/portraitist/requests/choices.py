@@ -84,7 +84,7 @@ class RegionChoice(Value):
         prompt, at, adapter = (part.strip() for part in rest.rpartition("@")) if "@" in rest else (rest, "", "")
         if not place or not prompt or (at and not adapter):
             raise BadConfig(
-                f"a region is spelt PLACE=PROMPT or PLACE=PROMPT@ADAPTER, as in 'left=a sks cat', not {text!r}"
+                f"a region is written PLACE=PROMPT or PLACE=PROMPT@ADAPTER, as in 'left=a sks cat', not {text!r}"
             )
         chosen = AdapterChoice.parse_text(adapter) if adapter else None
         return cls(place=place, prompt=prompt, adapter=chosen, base_ratio=base_ratio, start=start)

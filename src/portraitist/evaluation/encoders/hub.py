@@ -141,7 +141,7 @@ def _timm_preprocessing(config: dict[str, Any], name: str) -> Preprocessing:
     share, mode = float(config.get("crop_pct", 0.875)), config.get("crop_mode", "center")
     if mode != "center" and (mode, share) != ("squash", 1):
         raise BadConfig(
-            f"{name} wants pictures cut by {mode!r} to {share}, which is not known here; give another encoder"
+            f"{name} expects pictures cropped by {mode!r} to {share}, which is not supported; give another encoder"
         )
     size = int(config["input_size"][-1])
     shorter = int(size / share) if mode == "center" else None
@@ -173,7 +173,7 @@ def load_open_clip(name: str, folder: Path, revision: str, device: torch.device)
 def _open_clip_preprocessing(config: dict[str, Any], name: str) -> Preprocessing:
     mode = config["resize_mode"]
     if mode not in {"shortest", "squash"}:
-        raise BadConfig(f"{name} wants pictures resized by {mode!r}, which is not known here; give another encoder")
+        raise BadConfig(f"{name} expects pictures resized by {mode!r}, which is not supported; give another encoder")
     # A number, or one for each side.
     size = config["size"] if isinstance(config["size"], int) else int(config["size"][0])
     resample = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"

@@ -25,8 +25,8 @@ def locate(name: str) -> Path:
         if folder.exists():
             return folder
         raise BadConfig(
-            f"this build of the package has no trained {name}; make it with `portraitist toyland train --stage"
-            f" {name.removeprefix('toyland-')}-encoder` and give the folder `encoders/{name}` it writes"
+            f"this build of the package has no trained {name}; train it with `portraitist toyland judges` and give"
+            f" its folder"
         )
     path = Path(name).expanduser()
     if path.exists():

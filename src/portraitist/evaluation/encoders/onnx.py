@@ -52,7 +52,7 @@ def load_onnx(name: str, path: Path, revision: str, preprocessing: Preprocessing
 
     Raises:
         MissingExtra: If onnxruntime is not installed.
-        BadConfig: If the file is no network, or nobody says how its pictures are prepared.
+        BadConfig: If the file is not a network, or it is not known how its pictures are prepared.
     """
     session = open_session(path)
     side = session.get_inputs()[0].shape[-1]

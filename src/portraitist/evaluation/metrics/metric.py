@@ -24,7 +24,7 @@ class Material:
         subject: The subject's name.
         photos: Real pictures.
         pictures: Generated pictures.
-        prompts: One a picture, as the text encoder is to read it; empty if nobody knows them.
+        prompts: One a picture, as the text encoder is to read it; empty if unknown.
         class_pictures: Pictures of the subject's class without its token, generated with the adapter on.
     """
 

@@ -46,7 +46,7 @@ def _pres(made: Embeddings) -> Scores:
 
 def _div(made: Embeddings) -> Scores:
     distances = diversity(made.encoder("perceptual"), made.material.pictures, made.material.groups)
-    return Scores(float(np.mean(distances))) if distances else Scores(None, missing="no two pictures of a prompt")
+    return Scores(float(np.mean(distances))) if distances else Scores(None, missing="no prompt has two pictures")
 
 
 def _face_sim(made: Embeddings) -> Scores:

@@ -21,11 +21,11 @@ def _photo(pictures: Tensor) -> Tensor:
 
 
 def _pencil_sketch(pictures: Tensor) -> Tensor:
-    """Draw outlines by dividing the greys by their own blurred negative (colour dodge), and hatch what is dark."""
+    """Outline by dividing the greys by their own blurred negative (colour dodge); shade and hatch what is dark."""
     grey = _grey(pictures)
     outlines = (grey / (1 - _blur(1 - grey, 2.4)).clamp(min=0.05)).clamp(0, 1)
-    hatched = 1 - 0.55 * (0.85 - grey).clamp(min=0) * _hatching(pictures.shape[-1], pictures.device)
-    return (outlines.square() * hatched) * _paper(pictures)
+    shaded = 1 - (0.85 - grey).clamp(min=0) * (0.2 + 0.22 * _hatching(pictures.shape[-1], pictures.device))
+    return (outlines.square() * shaded) * _paper(pictures)
 
 
 def _pixel_art(pictures: Tensor) -> Tensor:
