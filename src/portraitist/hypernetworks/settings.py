@@ -83,7 +83,7 @@ class LossSettings(Section):
     photos: int = Field(1, ge=1)
     other_photo: bool = True
     scenes: bool = True
-    prompt: str = "a {}"
+    prompt: str = "a photo of a {}"
     min_snr_gamma: float | None = Field(None, gt=0)
     noise: tuple[float, float] = (0.0, 1.0)
 
