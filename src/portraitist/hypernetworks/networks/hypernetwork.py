@@ -1,7 +1,8 @@
 """The hypernetwork of HyperDreamBooth: photos' features to the numbers of an adapter (arXiv 2307.06949, section 4.2).
 
 One token a layer goes through a transformer decoder that looks at the photos; the decoder is run several times, each
-time on its estimate so far, and adds to it.
+time on its estimate so far, and adds to it. A token starts from its layer's position and a summary of the whole memory:
+without the summary, which is ours, tokens of different people differ little at first, and all learn one adapter.
 """
 
 from collections.abc import Sequence
