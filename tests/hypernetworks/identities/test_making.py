@@ -3,6 +3,8 @@
 import itertools
 import multiprocessing
 import os
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from portraitist.adapters.banks import unstack
 from portraitist.bases import Base, load_base
-from portraitist.errors import BadConfig, Stopped
+from portraitist.errors import BadConfig, BadFile, Stopped, TrainingInterrupted
 from portraitist.evaluation.encoders import Encoder, embed_images, facts, load_encoder
 from portraitist.generation import generate
+from portraitist.hypernetworks.identities import executors
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.making import Made, make_set
 from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings
+from portraitist.hypernetworks.identities.shards import shard_path
 from portraitist.hypernetworks.identities.sources.drawn import DrawnSource
 from portraitist.hypernetworks.identities.sources.source import Identity, Words
 from portraitist.hypernetworks.identities.sources.worlds import world_of
-from portraitist.hypernetworks.identities.targets import target_recipe
+from portraitist.hypernetworks.identities.targets import BankWork, target_recipe, train_bank
 from portraitist.training.inputs.latents import autoencoder_key
 
 COUNT, PHOTOS, SIDE = 3, 2, 32
@@ -193,13 +197,37 @@ def test_a_run_stops_on_request_with_an_index_of_what_is_there(make: Make, tmp_p
 
     def report(stage: str, done: int, total: int) -> None:
         heard.append((stage, done, total))
-        if stage == "targets":
+        if stage == "training targets":
             raise Stopped(stage, done, total)
 
     with pytest.raises(Stopped):
         make(tmp_path / "set", report=report)
-    assert heard == [("photos", 2, 3), ("photos", 3, 3), ("targets", 2, 3)]
+    assert heard == [("making photos", 2, 3), ("making photos", 3, 3), ("training targets", 2, 3)]
     assert [entry.target is not None for entry in IdentitySet.open(tmp_path / "set")] == [True, True, False]
+
+
+def test_an_interrupted_bank_is_left_out_of_the_index(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(work: BankWork, base: Base) -> bytes:
+        if work.number == 1:
+            raise TrainingInterrupted("step 1 of 2", None)
+        return train_bank(work, base)
+
+    monkeypatch.setattr(executors, "train_bank", interrupted)
+    with pytest.raises(Stopped, match="stopped while training targets, after 2 of 3"):
+        make(tmp_path / "set")
+    assert len(IdentitySet.open(tmp_path / "set").with_targets()) == 2
+
+
+def test_a_damaged_shard_is_named(make: Make, whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "set")
+    path = shard_path(folder, "photos", 1)
+    save_file(load_file(path), path, metadata={"seconds": "1.0"})
+    with pytest.raises(BadFile, match=r"00001\.safetensors does not say its identities; delete it"):
+        make(folder)
+    path.unlink()
+    assert make(folder).finished
 
 
 def test_other_settings_are_refused(make: Make, whole: Path, settings: SetSettings, base: Base) -> None:
@@ -228,3 +256,11 @@ def test_nobody_whom_tests_are_made_with_is_ever_in_a_training_set(
     with pytest.raises(BadConfig, match="no identities to be used for train"):
         IdentitySet.open(tmp_path / "all").part("train")
     assert len(IdentitySet.open(tmp_path / "all").part("test")) == COUNT
+
+
+def test_the_example_of_the_documentation_runs(whole: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "hypernetworks.md").read_text(encoding="utf-8")
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "IdentitySet.open" in code]
+    names: dict[str, object] = {}
+    exec(compile(example.replace('"people"', repr(str(whole))), "hypernetworks.md", "exec"), names)
+    assert len(names["seen"]) == len(names["wanted"]) == 8  # type: ignore[arg-type]

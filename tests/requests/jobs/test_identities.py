@@ -29,7 +29,10 @@ def test_a_set_is_planned_made_and_told_of(tiny_base_folder: Path, tmp_path: Pat
 
     heard: list[Progress] = []
     made = job.run(Handle(heard.append))
-    assert [(each.stage, each.done, each.total) for each in heard] == [("photos", 2, 2), ("targets", 2, 2)]
+    assert [(each.stage, each.done, each.total) for each in heard] == [
+        ("making photos", 2, 2),
+        ("training targets", 2, 2),
+    ]
     assert (made.identities, made.wanted, made.photos, made.targets, made.finished) == (2, 2, 4, 2, True)
     assert set(made.seconds_each) == {"photos", "latents", "features", "targets"}
     assert made.papers_seconds == pytest.approx(15_000 * sum(made.seconds_each.values()))
@@ -52,7 +55,7 @@ def test_a_folder_of_folders_becomes_a_set(tiny_base_folder: Path, tmp_path: Pat
 def test_a_set_is_stopped_and_gone_on_with(tiny_base_folder: Path, tmp_path: Path) -> None:
     request = ask(tiny_base_folder, tmp_path / "set", count=70, photos=1, encoders=[])
     handle = Handle(lambda progress: handle.stop())
-    with pytest.raises(Stopped, match="stopped while photos, after 64 of 70"):
+    with pytest.raises(Stopped, match="stopped while making photos, after 64 of 70"):
         IdentitiesJob(request).run(handle)
     assert len(IdentitySet.open(tmp_path / "set")) == 64
     assert IdentitiesJob(request).run().finished

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from portraitist.bases.families import Framing
@@ -97,7 +98,7 @@ class Entry:
         """Return the numbers of its photos in the set."""
         return range(self.first, self.first + len(self.photos))
 
-    @property
+    @cached_property
     def different(self) -> list[int]:
         """Return the numbers of its photos, of several with the same pixels only the first."""
         seen: dict[str, int] = {}

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from portraitist.bases import Base
-from portraitist.errors import Stopped
+from portraitist.errors import Stopped, TrainingInterrupted
 from portraitist.evaluation.encoders import Encoder, facts, raw_embeddings
 from portraitist.files import require_writable, write_aside
 from portraitist.hypernetworks.identities.card import write_card
@@ -94,9 +94,10 @@ def make_set(
     Raises:
         BadConfig: If the folder holds another set.
         MissingExtra: If a package is needed that is not installed.
-        Stopped: If `report` raised it; an index of what is there was written.
+        Stopped: If `report` raised it, or on Ctrl-C while targets are trained; an index of what is there was written.
     """
     require_parquet()
+    looks([Image.new("RGB", (1, 1))])  # as does what tells photos apart
     get_executor(executor)
     require_writable(folder, _bytes_of(settings))
     keep_settings(folder, settings)
@@ -153,7 +154,7 @@ class _Making:
                 size = len(settings.members(shard))
                 done += size
                 progress.advance(size)
-                self.report("photos", done, settings.count)
+                self.report("making photos", done, settings.count)
 
     def _make_shard(self, shard: int) -> None:
         self._once(PHOTOS, shard, self._photos)
@@ -202,13 +203,16 @@ class _Making:
         banks = range(self.settings.banks)
         members = [len(self.settings.bank_members(bank)) for bank in banks]
         done = sum(count for bank, count in zip(banks, members, strict=True) if self._bank(bank).exists())
-        with track(self.settings.count, "targets", done) as progress:
-            for work, content in get_executor(self.executor)(self._works(), self.base):
-                with write_aside(self._bank(work.number)) as temporary:
-                    temporary.write_bytes(content)
-                done += members[work.number]
-                progress.advance(members[work.number])
-                self.report("targets", done, self.settings.count)
+        try:
+            with track(self.settings.count, "targets", done) as progress:
+                for work, content in get_executor(self.executor)(self._works(), self.base):
+                    with write_aside(self._bank(work.number)) as temporary:
+                        temporary.write_bytes(content)
+                    done += members[work.number]
+                    progress.advance(members[work.number])
+                    self.report("training targets", done, self.settings.count)
+        except TrainingInterrupted as error:  # by Ctrl-C, in the middle of a bank
+            raise Stopped("training targets", done, self.settings.count) from error
 
     def _bank(self, number: int) -> Path:
         return shard_path(self.folder, TARGETS, number)

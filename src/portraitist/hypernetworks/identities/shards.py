@@ -1,5 +1,6 @@
 """Shards: the tensors of a few dozen identities in one file, rows of which are read without the others."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -42,13 +43,16 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, s
         save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=dict(facts or {}))
 
 
-def read_facts(path: Path) -> dict[str, str]:
-    """Read what is written beside a shard's tensors.
+def read_fact(path: Path, name: str) -> Any:
+    """Read something in JSON that is written beside a shard's tensors.
 
     Raises:
-        BadFile: If it is missing or damaged.
+        BadFile: If the shard is missing or damaged.
     """
-    return dict(_open(path).metadata() or {})
+    try:
+        return json.loads(_open(path).metadata()[name])
+    except (TypeError, KeyError, ValueError) as error:
+        raise BadFile(f"{path} does not say its {name}; delete it and make the set again") from error
 
 
 class Shards:

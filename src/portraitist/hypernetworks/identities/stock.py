@@ -1,6 +1,5 @@
 """Taking stock of a set: what is there, from the files that are whole; its index is made of nothing else."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from portraitist.hypernetworks.identities.shards import (
     WHO,
     Shards,
     features_stage,
-    read_facts,
+    read_fact,
     shard_path,
 )
 from portraitist.hypernetworks.identities.twins import find_twins
@@ -63,7 +62,7 @@ def take_stock(folder: Path, settings: SetSettings) -> Stock:
     spent: dict[str, float] = defaultdict(float)
     for shard in whole_shards(folder, settings):
         for stage in stages(settings):
-            spent[stage.partition("/")[0]] += float(read_facts(shard_path(folder, stage, shard))[SECONDS])
+            spent[stage.partition("/")[0]] += float(read_fact(shard_path(folder, stage, shard), SECONDS))
     seconds = {stage: total / len(entries) for stage, total in spent.items()}
     entries = flag_duplicates(_with_twins(folder, entries))
     banks = [path for bank in range(settings.banks) if (path := shard_path(folder, TARGETS, bank)).exists()]
@@ -98,7 +97,7 @@ def _read_shard(folder: Path, settings: SetSettings, shard: int, first: int) -> 
     """Return the identities of a shard of photos, of which the first has a number in the set."""
     path = shard_path(folder, PHOTOS, shard)
     entries, row = [], 0
-    for number, facts in zip(settings.members(shard), json.loads(read_facts(path)[WHO]), strict=True):
+    for number, facts in zip(settings.members(shard), read_fact(path, WHO), strict=True):
         spreads = [photo.pop("spread") for photo in facts["photos"]]
         photos = tuple(
             PhotoFacts(**{**photo, "framing": Framing(*map(tuple, photo["framing"]))}) for photo in facts.pop("photos")
