@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,17 @@ def test_other_bases_are_refused_unless_forced(hypernetwork: SavedHypernetwork, 
     with pytest.raises(BaseMismatch, match="was made for"):
         Seer(hypernetwork, other)
     assert Seer(hypernetwork, other, force=True).predict([paint(0, 0, 32)], "cat").adapter.count() > 0
+
+
+def test_the_example_of_the_documentation_runs(
+    hypernetwork_folder: Path, tiny_base_folder: Path, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "hypernetworks.md").read_text(encoding="utf-8")
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Seer" in code]
+    paint(0, 0, 32).save(tmp_path / "photo.png")
+    here = {"toyland": tiny_base_folder, "net": hypernetwork_folder, "photo.png": tmp_path / "photo.png"}
+    for name, path in here.items():
+        example = example.replace(f'"{name}"', repr(str(path)))
+    names: dict[str, object] = {}
+    exec(compile(example, "hypernetworks.md", "exec"), names)
+    assert names["adapter"].method.name == "lora"  # type: ignore[attr-defined]
