@@ -71,6 +71,11 @@ def test_other_bases_are_refused_unless_forced(hypernetwork: SavedHypernetwork, 
     assert Seer(hypernetwork, other, force=True).predict([paint(0, 0, 32)], "cat").adapter.count() > 0
 
 
+def test_a_base_of_other_layers_is_refused_whatever_is_forced(hypernetwork: SavedHypernetwork) -> None:
+    with pytest.raises(BadConfig, match="here, but"):
+        Seer(hypernetwork, load_base("toyland"), force=True)
+
+
 def test_the_example_of_the_documentation_runs(
     hypernetwork_folder: Path, tiny_base_folder: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from portraitist import __version__
 from portraitist.adapters import Adapter, Provenance
+from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.hypernetworks.saved import SavedHypernetwork
@@ -40,7 +41,8 @@ class Seer:
 
     Raises:
         BaseMismatch: If it was made for another base.
-        BadConfig: If an encoder is missing or has other weights than the one it was trained with.
+        BadConfig: If an encoder is missing or has other weights than the one it was trained with, or the base lacks a
+            layer that is changed.
     """
 
     def __init__(self, hypernetwork: SavedHypernetwork, base: Base, force: bool = False) -> None:
@@ -52,6 +54,8 @@ class Seer:
                 f"the hypernetwork {hypernetwork.name} was made for {description.base_facts}, not for {base.name}"
                 f" (fingerprint {base.fingerprint}); give --base {description.base_facts.name}, or --force"
             )
+        for spec in hypernetwork.predictor.output.specs:
+            find_module(base.components, spec)
         self.sight = Sight.load(description.recipe.sight, base, base.device)
         for there, found in zip(description.encoders, self.sight.facts, strict=True):
             if not there.same_measure(found):
@@ -73,12 +77,18 @@ class Seer:
             rank: Highest rank of a LoRA, as `Output.adapter` takes it.
 
         Raises:
-            BadConfig: If there is no photo.
+            BadConfig: If there is no photo, or the base's latents are of another size.
         """
         if not photos:
             raise BadConfig("there is no photo; give one, or several of the same person or thing")
         known, description = self.hypernetwork.known, self.hypernetwork.description
         features = self.sight.see(photos)
+        shapes = {name: (values.shape[-2], values.shape[-1]) for name, values in features.items()}
+        if shapes != description.shapes:
+            raise BadConfig(
+                f"the hypernetwork {self.hypernetwork.name} sees {description.shapes} (tokens and their width), not"
+                f" {shapes} as with {self.base.name}; use the base it was made for"
+            )
         embeddings = first_embedding(description.recipe.sight, features)
         warnings = [line for each in embeddings if (line := known.warning(each, class_noun)) is not None]
         if class_noun not in description.kinds:

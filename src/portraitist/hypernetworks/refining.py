@@ -35,7 +35,7 @@ def refine(
 
     Args:
         base: The base.
-        prediction: What a hypernetwork made of the photos.
+        prediction: What a hypernetwork made of the photos; it is moved to the base's device.
         subject: The photos, with the token and the class noun of the prediction.
         settings: Rank and rate.
         steps: How many.
@@ -51,7 +51,7 @@ def refine(
     recipe = refinement_recipe(base, prediction, settings, steps)
     trained = _beside(base, prediction, recipe)
     task = dreambooth_task(base, trained, subject, recipe)
-    attachment = Attachment(base.components).attach(prediction, "prediction")
+    attachment = Attachment(base.components).attach(prediction.to(base.device), "prediction")
     try:
         trained = fit(base, task, recipe, None, callbacks=callbacks, description="refining")
     finally:
