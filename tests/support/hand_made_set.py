@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from portraitist.adapters import Adapter, LayerSpec
+from portraitist.adapters import Adapter, Kind, LayerSpec
 from portraitist.adapters.banks import save_bank, stack
-from portraitist.adapters.layer import Kind
 from portraitist.bases.families import Framing
 from portraitist.evaluation.encoders import EncoderFacts
 from portraitist.hypernetworks.identities.entry import Entry, PhotoFacts, TargetFacts

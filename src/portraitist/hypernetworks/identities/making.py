@@ -49,6 +49,7 @@ from portraitist.progress import track
 Report = Callable[[str, int, int], None]
 
 _ENCODED_AT_ONCE = 16
+_SUFFIXES = (".safetensors", ".parquet", ".json", ".md")
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,9 @@ def make_set(
     get_executor(executor)
     require_writable(folder, _bytes_of(settings))
     keep_settings(folder, settings)
-    for left in (path for path in folder.rglob(".*") if path.is_file()):  # by a run that was killed while it wrote
-        left.unlink()
+    for suffix in _SUFFIXES:
+        for left in folder.rglob(f".*{suffix}"):  # by a run that was killed while it wrote
+            left.unlink()
     making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report, clock)
     try:
         making.make_shards()

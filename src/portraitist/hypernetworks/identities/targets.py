@@ -35,7 +35,7 @@ from portraitist.training.loop.loop import Loop, ParameterGroup
 from portraitist.training.recipes import Recipe, load_recipe
 
 METHODS = ("lidb", "lora")
-# Noised photos of each identity by which its adapter is judged before and after.
+# Noised photos of each identity, at least, by which its adapter is judged before and after.
 _JUDGED = 24
 
 
@@ -140,8 +140,12 @@ class TargetTask:
     @torch.no_grad()
     def judge(self) -> Tensor:
         """Return every adapter's mean error on its identity's photos, ``[N]``, at noise that is always the same."""
-        chosen = [np.arange(_JUDGED) % len(each) for each in self.latents]
-        return self._errors(chosen, torch_generator(self.recipe.seed, "judging")).cpu()
+        size = self.recipe.batch_size
+        parts = []
+        for start in range(0, _JUDGED, size):
+            chosen = [np.arange(start, start + size) % len(each) for each in self.latents]
+            parts.append(self._errors(chosen, torch_generator(self.recipe.seed, "judging", start)))
+        return torch.stack(parts).mean(0).cpu()
 
     def _errors(self, chosen: Sequence[np.ndarray], draws: torch.Generator) -> Tensor:
         """Noise as many photos of every identity in the same way, predict, and return their mean errors ``[N]``."""
