@@ -28,11 +28,11 @@ from portraitist.generation import SamplingConfig, generate
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
 from portraitist.randomness import numpy_generator, torch_generator
-from portraitist.studies.pairs.identities import Pair, draw_pairs
-from portraitist.studies.pairs.judging import PairJudge
-from portraitist.studies.pairs.recognisers import make_recogniser
-from portraitist.studies.pairs.rows import Way
-from portraitist.studies.pairs.study import (
+from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs
+from portraitist.studies.experiments.pairs.judging import PairJudge
+from portraitist.studies.experiments.pairs.recognisers import make_recogniser
+from portraitist.studies.experiments.pairs.results import Way
+from portraitist.studies.experiments.pairs.study import (
     PROMPTS,
     TOKENS,
     PairStudy,
@@ -49,7 +49,7 @@ from portraitist.training.multi_subject.teaching import train_several
 from portraitist.training.multi_subject.unmix import attention_columns, split_heads, tapped
 from portraitist.training.tokens import phrase_positions
 
-ARMS: dict[str, tuple[Way, dict[str, object]]] = {
+VARIANTS: dict[str, tuple[Way, dict[str, object]]] = {
     "joint": ("joint", {}),
     "cut-mix": ("cut-mix", {}),
     "cut-mix-unmix": ("cut-mix-unmix", {}),
@@ -106,11 +106,11 @@ _COLUMNS: dict[str, tuple[str, Callable[[Found], float]]] = {
 }
 
 
-def teach_together(study: PairStudy, base: Base, pair: Pair, arm: str, folder: Path) -> Adapter:
+def teach_together(study: PairStudy, base: Base, pair: Pair, variant: str, folder: Path) -> Adapter:
     """Return the adapter of a pair; trained if it is not in the folder."""
-    way, settings = ARMS[arm]
+    way, settings = VARIANTS[variant]
     recipe = recipe_of_way(study.recipe(study.methods[0], base), way).replace(settings)
-    path = folder / f"{pair.name}-{recipe.method}-{arm.replace(', ', '-').replace(' ', '-')}.safetensors"
+    path = folder / f"{pair.name}-{recipe.method}-{variant.replace(', ', '-').replace(' ', '-')}.safetensors"
     subjects = subjects_of(pair, base, folder / "photos", study.seed)
     return taught(path, partial(train_several, base, subjects, recipe))
 
@@ -225,7 +225,9 @@ def render_page(found: dict[str, list[Found]], study: PairStudy, base: Base, com
         f" Written by `{command}`.",
     ]
     for title, same in (("Pairs of one class", True), ("Pairs of two classes", False)):
-        lines = [[arm, *_cells([one for one in each if one.pair.same_class is same])] for arm, each in found.items()]
+        lines = [
+            [variant, *_cells([one for one in each if one.pair.same_class is same])] for variant, each in found.items()
+        ]
         if all(len(line) > 1 for line in lines):
             parts += [f"## {title}", table(["way", *_COLUMNS], lines)]
     if any(one.exchanged for one in next(iter(found.values()))):
@@ -234,7 +236,7 @@ def render_page(found: dict[str, list[Found]], study: PairStudy, base: Base, com
             f"Pictures of the pairs of one class, {_SEEDS} of each prompt that names the sides, while the denoiser"
             " reads some places of the prompt as if both tokens had been exchanged in it. Separation falls below zero"
             " where that exchanges the two in the picture.",
-            table(["way", "nowhere", *PLACES], [[arm, *_exchanged(each)] for arm, each in found.items()]),
+            table(["way", "nowhere", *PLACES], [[variant, *_exchanged(each)] for variant, each in found.items()]),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -264,16 +266,16 @@ def main() -> None:
     quiet_libraries()
     base, recogniser = load_base("toyland"), make_recogniser("toyland-identity")
     command = command_line("leakage", arguments.folder)
-    ways = tuple(dict.fromkeys(way for way, _ in ARMS.values()))
+    ways = tuple(dict.fromkeys(way for way, _ in VARIANTS.values()))
     study = PairStudy(arguments.pairs, (arguments.method,), ways, seeds=2, split="validation")
     strangers: dict[str, list[Tensor]] = {}
-    found: dict[str, list[Found]] = {arm: [] for arm in ARMS}
+    found: dict[str, list[Found]] = {variant: [] for variant in VARIANTS}
     for pair in draw_pairs(study.pairs, study.seed, study.split):
         judge = make_judge(study, base, pair, recogniser, strangers)
-        for arm, each in found.items():
-            adapter = teach_together(study, base, pair, arm, arguments.folder)
-            each.append(look_at(study, base, adapter, pair, ARMS[arm][0], judge))
-            print(f"{pair.name}, {arm}:", *_cells(each[-1:]), *_exchanged(each[-1:]), flush=True)
+        for variant, each in found.items():
+            adapter = teach_together(study, base, pair, variant, arguments.folder)
+            each.append(look_at(study, base, adapter, pair, VARIANTS[variant][0], judge))
+            print(f"{pair.name}, {variant}:", *_cells(each[-1:]), *_exchanged(each[-1:]), flush=True)
     with write_aside(arguments.page) as temporary:
         temporary.write_text(render_page(found, study, base, command), encoding="utf-8")
 

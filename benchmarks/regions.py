@@ -19,15 +19,15 @@ from benchmarks.validation_pairs import command_line, pair_options, pairs_in_wor
 from portraitist.adapters import Adapter
 from portraitist.bases import Base, load_base
 from portraitist.files import write_aside
-from portraitist.generation import Row, contact_sheet
+from portraitist.generation import SheetRow, contact_sheet
 from portraitist.generation.regions import USUAL_BASE_RATIO, USUAL_START
 from portraitist.markdown import table
 from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.progress import quiet_libraries
-from portraitist.studies.pairs.identities import Pair, draw_pairs
-from portraitist.studies.pairs.judging import Judgement
-from portraitist.studies.pairs.recognisers import make_recogniser
-from portraitist.studies.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
+from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs
+from portraitist.studies.experiments.pairs.judging import Judgement
+from portraitist.studies.experiments.pairs.recognisers import make_recogniser
+from portraitist.studies.experiments.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
 from portraitist.toyland.first.examiner import Examiner
 from portraitist.training.personalise import train
 
@@ -102,7 +102,7 @@ def render_page(found: dict[Setting, list[Found]], study: PairStudy, base: Base,
 def draw_grid(found: dict[Setting, list[Found]], seeds: int) -> Image.Image:
     """Draw a row of pictures, one a prompt, for each pair and ratio."""
     rows = [
-        Row(f"start {start:g}, base ratio {ratio:g}", each[number].pictures[::seeds][:_SHOWN_PROMPTS])
+        SheetRow(f"start {start:g}, base ratio {ratio:g}", each[number].pictures[::seeds][:_SHOWN_PROMPTS])
         for number in range(len(next(iter(found.values()))))
         for (start, ratio), each in found.items()
     ]

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.measuring import environment
 from benchmarks.results import add_results
 from portraitist.adapters import list_methods, load_adapter
-from portraitist.studies.study import SubjectEntry, load_study
+from portraitist.studies.grid.study import SubjectEntry, load_study
 
 
 def train(method: str, subject: SubjectEntry) -> dict[str, Any]:

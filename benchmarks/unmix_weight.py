@@ -14,10 +14,10 @@ from portraitist.bases import Base, load_base
 from portraitist.files import write_aside
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
-from portraitist.studies.pairs.judging import VERDICTS
-from portraitist.studies.pairs.recognisers import Recogniser, make_recogniser
-from portraitist.studies.pairs.rows import Row
-from portraitist.studies.pairs.study import PairStudy, carry_out
+from portraitist.studies.experiments.pairs.judging import VERDICTS
+from portraitist.studies.experiments.pairs.recognisers import Recogniser, make_recogniser
+from portraitist.studies.experiments.pairs.results import PairResult
+from portraitist.studies.experiments.pairs.study import PairStudy, run_pairs
 
 WEIGHTS = (0.0, 0.01, 0.1, 1.0, 10.0)
 _PAGE = Path("docs/results/unmix-weight.md")
@@ -25,7 +25,7 @@ _PAGE = Path("docs/results/unmix-weight.md")
 
 def rows_of_weight(
     weight: float, pairs: int, method: str, base: Base, judge: Recogniser, folder: Path, workers: int
-) -> list[Row]:
+) -> list[PairResult]:
     """Teach and judge every pair with a weight; at 0 there are collages without the loss."""
     study = PairStudy(
         pairs=pairs,
@@ -35,10 +35,10 @@ def rows_of_weight(
         split="validation",
         references=False,
     )
-    return carry_out(study, base, judge, folder / f"{weight:g}", workers).rows()
+    return run_pairs(study, base, judge, folder / f"{weight:g}", workers).results()
 
 
-def render_page(found: dict[float, list[Row]], method: str, base: Base, command: str) -> str:
+def render_page(found: dict[float, list[PairResult]], method: str, base: Base, command: str) -> str:
     """Return the page as Markdown."""
     rows = next(iter(found.values()))
     names = pairs_in_words([(row.name, row.same_class) for row in rows])
@@ -55,7 +55,7 @@ def render_page(found: dict[float, list[Row]], method: str, base: Base, command:
     return "\n\n".join(parts) + "\n"
 
 
-def _line(weight: float, rows: Sequence[Row]) -> list[str]:
+def _line(weight: float, rows: Sequence[PairResult]) -> list[str]:
     verdicts = [verdict for row in rows for verdict in row.verdicts]
     shares = [verdicts.count(verdict) / len(verdicts) for verdict in VERDICTS]
     separations = [fmean(row.separation) for row in rows]
@@ -74,7 +74,7 @@ def main() -> None:
     quiet_libraries()
     base, judge = load_base("toyland"), make_recogniser("toyland-identity")
     command = command_line("unmix_weight", arguments.folder)
-    found: dict[float, list[Row]] = {}
+    found: dict[float, list[PairResult]] = {}
     for weight in arguments.weights:
         found[weight] = rows_of_weight(
             weight, arguments.pairs, arguments.method, base, judge, arguments.folder, arguments.workers

@@ -38,6 +38,10 @@ class MissingExtra(PortraitistError):
         super().__init__(f'this needs the package {package}; install it with: pip install "portraitist[{extra}]"')
 
 
+class WorkerLost(PortraitistError):
+    """A process that was ended from outside, as when memory runs out, while it worked for this one."""
+
+
 class Stopped(PortraitistError):
     """Work that was stopped on request.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from portraitist.studies.study import list_studies
+from portraitist.studies.grid.study import list_studies
 
 STUDY = """
 title: LoRA at two rates
@@ -36,7 +36,7 @@ def test_a_study_is_run_reported_and_resumed(run: Callable[..., Result], file: P
     folder = file.parent / "rates-quick-study"
     assert (folder / "report.html").as_uri() in said
     assert {path.name for path in folder.iterdir()} >= {"report.md", "summary.csv", "runs.csv", "runs.sqlite"}
-    assert "is best at colour match" in said
+    assert "is best on colour match" in said
     assert "no difference can be told from noise" in said
     assert "4 of them in the folder already" in run(*command, "--quick", "--page", "kept/rates.md").stdout
     text = Path("kept/rates.md").read_text()
@@ -49,7 +49,7 @@ def test_a_study_is_run_reported_and_resumed(run: Callable[..., Result], file: P
     assert "4 runs from kept/rates/runs.csv" in said
     assert "4 of them in the folder already" in said
     said = run(*command, "--quick", "-o", "reported", "--from", "kept/rates/runs.csv", "--only-report").stdout
-    assert "is best at colour match" in said
+    assert "is best on colour match" in said
 
 
 def test_without_a_name_the_studies_are_listed(run: Callable[..., Result]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from portraitist.studies.pairs import judging
+from portraitist.studies.experiments.pairs import judging
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]

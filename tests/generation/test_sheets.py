@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from portraitist.generation.sheets import Row, caption_sheet, contact_sheet, fit_tile, wrap
+from portraitist.generation.sheets import SheetRow, caption_sheet, contact_sheet, fit_tile, wrap
 
 COLOURS = ["red", "green", "blue", "yellow", "magenta"]
 
@@ -20,15 +20,19 @@ def area(sheet: Image.Image, colour: str) -> int:
 
 def test_rows_may_differ_in_length() -> None:
     images = squares(3)
-    sheet = contact_sheet([Row("a prompt", images[:1]), Row("another prompt", images)], tile=32)
+    sheet = contact_sheet([SheetRow("a prompt", images[:1]), SheetRow("another prompt", images)], tile=32)
     assert area(sheet, "red") == 2 * 32 * 32
     assert area(sheet, "blue") == 32 * 32
 
 
 def test_heads_stand_above_their_row_and_cover_nothing() -> None:
     images = squares(2)
-    rows = [Row("photos", images), Row("a prompt", images, ["one", "another of more words"]), Row("more", images)]
-    plain, headed = (contact_sheet(each, tile=48) for each in ([Row(r.caption, r.images) for r in rows], rows))
+    rows = [
+        SheetRow("photos", images),
+        SheetRow("a prompt", images, ["one", "another of more words"]),
+        SheetRow("more", images),
+    ]
+    plain, headed = (contact_sheet(each, tile=48) for each in ([SheetRow(r.caption, r.images) for r in rows], rows))
     assert headed.height > plain.height
     assert area(headed, "red") == area(headed, "green") == 3 * 48 * 48
     ink = [(np.asarray(sheet).astype(int).sum(axis=-1) < 200).sum() for sheet in (plain, headed)]

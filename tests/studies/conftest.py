@@ -12,12 +12,15 @@ from PIL import Image
 from portraitist.bases import Base, load_base
 from portraitist.bases.examples import list_examples
 from portraitist.randomness import numpy_generator
-from portraitist.studies.engine import Prepared, study_facts
-from portraitist.studies.grid import Arm, RunSpec, plan
-from portraitist.studies.running import CurvePoint, RunOutcome, picture_name
-from portraitist.studies.scoring import Evidence, Measure
-from portraitist.studies.study import Study, parse_study
-from portraitist.studies.table import Table
+from portraitist.studies.grid.planning import plan
+from portraitist.studies.grid.specs import RunSpec
+from portraitist.studies.grid.study import Study, parse_study
+from portraitist.studies.grid.variants import Variant
+from portraitist.studies.runs.engine import Prepared, study_facts
+from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
+from portraitist.studies.runs.running import picture_name
+from portraitist.studies.runs.scoring import Evidence, MetricInfo
+from portraitist.studies.runs.table import RunTable
 
 STUDY: dict[str, Any] = {
     "title": "Three methods on eight subjects",
@@ -52,16 +55,16 @@ TRUTH: dict[str, tuple[Any, ...]] = {
 
 
 class MadeUpScorer:
-    """Measures of every role; it is never asked to score."""
+    """Metrics of every aspect; it is never asked to score."""
 
     def identity(self) -> Mapping[str, Any]:
         return {"scorer": "made up", "encoder": "none"}
 
-    def measures(self) -> Sequence[Measure]:
+    def metrics(self) -> Sequence[MetricInfo]:
         return (
-            Measure("dino", "DINO", "subject", meaning="Likeness to the photos."),
-            Measure("clip_t", "CLIP-T", "prompt", meaning="Likeness to the prompt."),
-            Measure("pres", "PRES", "drift", higher_is_better=False, meaning="Likeness of the class."),
+            MetricInfo("dino", "DINO", "subject", meaning="Likeness to the photos."),
+            MetricInfo("clip_t", "CLIP-T", "prompt", meaning="Likeness to the prompt."),
+            MetricInfo("pres", "PRES", "drift", higher_is_better=False, meaning="Likeness of the class."),
         )
 
     def score(self, evidence: Evidence) -> Mapping[str, float]:
@@ -73,21 +76,23 @@ def tiny_base(tiny_base_folder: Path) -> Base:
     return load_base(tiny_base_folder)
 
 
-def made_up_outcome(spec: RunSpec, arm: Arm) -> RunOutcome:
+def made_up_outcome(spec: RunSpec, variant: Variant) -> RunOutcome:
     """Return a run drawn around the truth; LoRA falls off over the learning rates, svdiff does not."""
-    draws = numpy_generator(spec.seed, f"{spec.subject} {arm.label}")
+    draws = numpy_generator(spec.seed, " ".join([spec.subject, ", ".join([variant.method, *variant.words])]))
     shared = numpy_generator(spec.seed, spec.subject).normal(0, 0.03)  # a subject is hard for all methods alike
-    subject, prompt, drift, parameters, size, seconds = TRUTH[arm.method]
-    settings = dict(arm.values)
-    if "learning_rate" in settings and arm.method == "lora":
+    subject, prompt, drift, parameters, size, seconds = TRUTH[variant.method]
+    settings = dict(variant.values)
+    if "learning_rate" in settings and variant.method == "lora":
         subject -= 0.08 * abs(np.log10(settings["learning_rate"]) + 3)
     if "layers" in settings:
         subject -= 0.05 * ["UNet", "Up-Blocks", "UNet-CA"].index(settings["layers"])
     noise = draws.normal(0, 0.01, 3)
     scores = {"dino": subject + shared + noise[0], "clip_t": prompt + noise[1], "pres": drift + shared + noise[2]}
     if seconds is None:
-        wanted = scores if arm.method == "base" else {"dino": scores["dino"]}
-        return RunOutcome(spec, "done", scores={name: float(value) for name, value in wanted.items()}, seconds=1.0)
+        wanted = scores if variant.method == "base" else {"dino": scores["dino"]}
+        return RunOutcome(
+            spec, "done", scores={name: float(value) for name, value in wanted.items()}, total_seconds=1.0
+        )
     shares = [(1 / 3, 0.85), (2 / 3, 0.97), (1.0, 1.0)]
     curve = tuple(CurvePoint(round(share * 90), share * seconds, {"dino": scores["dino"] * v}) for share, v in shares)
     colour = tuple(int(value) for value in draws.integers(40, 220, 3))
@@ -98,9 +103,9 @@ def made_up_outcome(spec: RunSpec, arm: Arm) -> RunOutcome:
         scores={name: float(value) for name, value in scores.items()},
         curve=curve,
         parameters=parameters,
-        size=size,
+        file_bytes=size,
         training_seconds=seconds,
-        seconds=seconds * 1.5,
+        total_seconds=seconds * 1.5,
         pictures={name: _png(colour, index) for index, name in enumerate(names)},
     )
 
@@ -117,11 +122,11 @@ def make_up(folder: Path, base: Base, content: Mapping[str, Any] = STUDY) -> Pre
     """Plan a study and record made-up runs for all of it but one, which failed."""
     study = small_study(content)
     scorer = MadeUpScorer()
-    prepared = Prepared(study, tuple(plan(study, base, scorer)), scorer, Table(folder))
+    prepared = Prepared(study, tuple(plan(study, base, scorer.identity())), scorer, RunTable(folder))
     prepared.table.write_facts(study_facts(study, base, scorer, {}))
     for cell in prepared.cells:
-        prepared.table.record(made_up_outcome(cell.spec, cell.arm))
-    broken = next(cell for cell in reversed(prepared.cells) if cell.arm.label == "svdiff, layers Up-Blocks")
+        prepared.table.record(made_up_outcome(cell.spec, cell.variant))
+    broken = next(cell for cell in reversed(prepared.cells) if cell.variant.label == "svdiff (layers Up-Blocks)")
     prepared.table.record(RunOutcome(broken.spec, "failed", "the <loss> is not finite at step 3"))
     return prepared
 

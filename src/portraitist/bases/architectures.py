@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from portraitist.bases.clip_tokenizer import build_clip_tokenizer
+from portraitist.bases.families import find_family
 from portraitist.bases.sources import INDEX, Source, read_index
 from portraitist.errors import BadConfig
 
@@ -53,8 +55,6 @@ def architecture_family(name: str | Path) -> str:
     """
     if not Path(name).is_dir():
         return str(_named(str(name))["family"])
-    from portraitist.bases.families import find_family
-
     return find_family(read_index(Source(Path(name)))["_class_name"], str(name)).name
 
 
@@ -83,8 +83,6 @@ def write_architecture(name: str, folder: Path) -> str:
     Raises:
         BadConfig: If there is no such architecture, or it is known for its sizes only.
     """
-    from portraitist.bases.clip_tokenizer import build_clip_tokenizer
-
     content = _named(name)
     if "pipeline" not in content:
         raise BadConfig(f"the architecture {name} is known by its sizes only, without tokenizers")

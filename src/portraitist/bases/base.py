@@ -14,6 +14,7 @@ from torch import nn
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
 from portraitist.bases.quantisation import check_bits, quantise
+from portraitist.bases.single_file import load_single_file
 from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
 from portraitist.errors import BadConfig
 
@@ -112,10 +113,8 @@ def load_base(
 
 
 def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Any, type[Family]]:
-    """Load a pipeline and tell its family; diffusers and transformers are imported here, and no sooner."""
+    """Load a pipeline and tell its family; diffusers and transformers are imported when one is loaded, no sooner."""
     if source.is_single_file:
-        from portraitist.bases.single_file import load_single_file
-
         with _without_bars():
             pipeline = load_single_file(source.path, source.detail, dtype)
         return pipeline, find_family(type(pipeline).__name__, name)

@@ -3,9 +3,10 @@
 import gzip
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTokenizer
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
 
 _WORD_END = "</w>"
 _START, _END = "<|startoftext|>", "<|endoftext|>"
@@ -14,12 +15,15 @@ _LENGTH = 77
 _FIRST_SUBSTITUTE = 256
 
 
-def build_clip_tokenizer(pad_token: str = _END) -> CLIPTokenizer:
+def build_clip_tokenizer(pad_token: str = _END) -> "CLIPTokenizer":
     """Build the tokenizer of OpenAI's CLIP, 49,408 tokens.
 
     Args:
         pad_token: ``<|endoftext|>`` for the CLIP of Stable Diffusion 1.x; ``!`` for OpenCLIP in 2.x and XL.
     """
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
     merges = _merges()
     bytes_ = sorted(ByteLevel.alphabet(), key=lambda letter: (ord(letter) >= _FIRST_SUBSTITUTE, ord(letter)))
     symbols = [*bytes_, *(letter + _WORD_END for letter in bytes_), *(first + second for first, second in merges)]

@@ -11,9 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import diffusers
 import torch
-from diffusers.loaders import single_file_utils as conversion
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -62,6 +60,9 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
     Raises:
         BadConfig: If it is damaged, another kind of file, or not of the architecture.
     """
+    import diffusers
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
+
     shapes = read_shapes(path)
     with tempfile.TemporaryDirectory(prefix="portraitist-") as temporary:
         folder = Path(detail)
@@ -78,7 +79,7 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
             return getattr(diffusers, pipeline_class).from_single_file(
                 str(path), config=str(folder), torch_dtype=dtype, local_files_only=True
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError, conversion.SingleFileComponentError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError, SingleFileComponentError) as error:
             raise BadConfig(f"{path} cannot be loaded ({error}); get it again") from error
 
 
@@ -158,6 +159,8 @@ def check_checkpoint(path: Path, shapes: Shapes, folder: Path) -> None:
 
 def _convert(component: str, module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return a component's tensors under their names in diffusers."""
+    from diffusers.loaders import single_file_utils as conversion
+
     config: Any = module.config
     if component == "unet":
         return conversion.convert_ldm_unet_checkpoint(tensors, config)

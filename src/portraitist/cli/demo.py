@@ -34,8 +34,8 @@ def demo(
     quiet_libraries()
     from portraitist.bases import load_base
     from portraitist.generation import SamplingConfig
-    from portraitist.studies.demo.demo import DEFAULT_SUBJECT, run_demo
-    from portraitist.studies.demo.writing import write_demo
+    from portraitist.studies.experiments.demo.demo import DEFAULT_SUBJECT, run_demo
+    from portraitist.studies.experiments.demo.writing import write_demo
     from portraitist.training.recipes import load_recipe
 
     example = get_example(subject or DEFAULT_SUBJECT)

@@ -46,9 +46,9 @@ def editing(
     quiet_libraries()
     from portraitist.bases import load_base
     from portraitist.evaluation.encoders import load_encoder
-    from portraitist.studies.editing.edits import draw_edits
-    from portraitist.studies.editing.report import write_editing_report
-    from portraitist.studies.editing.study import METHODS, EditingStudy, default_arms, default_recipes
+    from portraitist.studies.experiments.editing.edits import draw_edits
+    from portraitist.studies.experiments.editing.report import write_editing_report
+    from portraitist.studies.experiments.editing.study import METHODS, EditingStudy, default_recipes, default_variants
     from portraitist.toyland.first.examiner import BUILTIN, Examiner
 
     place = choose_device(device)
@@ -59,7 +59,7 @@ def editing(
     study = EditingStudy(
         base=loaded,
         edits=draw_edits(count, split=split),
-        arms=default_arms(methods, sampling_steps),
+        variants=default_variants(methods, sampling_steps),
         recipes=default_recipes(loaded, methods, overrides),
         folder=output,
         seed=seed,

@@ -11,7 +11,7 @@ from portraitist.requests.devices import choose_device
 from portraitist.requests.usual import DEFAULT_BASE
 
 if TYPE_CHECKING:
-    from portraitist.studies.pairs.rows import Way
+    from portraitist.studies.experiments.pairs.results import Way
 
 
 def pairs(
@@ -24,7 +24,8 @@ def pairs(
         str, typer.Option(help="Encoder used to tell identities apart; colours needs no weights.")
     ] = "toyland-identity",
     count: Annotated[
-        int, typer.Option("-n", "--pairs", min=1, help="Number of pairs, alternately of one class and of two.")
+        int,
+        typer.Option("-n", "--pairs", min=1, help="Number of pairs; every other one has two subjects of one class."),
     ] = 10,
     method: Annotated[
         list[str] | None, typer.Option(help="A method; may be repeated. By default svdiff, lora and full.")
@@ -51,9 +52,9 @@ def pairs(
 
     quiet_libraries()
     from portraitist.bases import load_base
-    from portraitist.studies.pairs.recognisers import make_recogniser
-    from portraitist.studies.pairs.report import write_report
-    from portraitist.studies.pairs.study import METHODS, WAYS, PairStudy, carry_out
+    from portraitist.studies.experiments.pairs.recognisers import make_recogniser
+    from portraitist.studies.experiments.pairs.report import write_report
+    from portraitist.studies.experiments.pairs.study import METHODS, WAYS, PairStudy, run_pairs
 
     ways: tuple[Way, ...] = tuple(way) if way else WAYS  # type: ignore[arg-type]
     study = PairStudy(
@@ -69,7 +70,7 @@ def pairs(
     for place in (folder, output.parent):
         require_writable(place)
     recogniser = make_recogniser(judge)
-    store = carry_out(study, load_base(base, choose_device(device)), recogniser, folder, workers)
+    store = run_pairs(study, load_base(base, choose_device(device)), recogniser, folder, workers)
     page, picture = write_report(store, output)
     fact("page", str(page))
     fact("picture", str(picture))

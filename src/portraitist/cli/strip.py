@@ -28,7 +28,7 @@ def strip(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing picture.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Interpolate between two adapters in equal steps with one seed, each labelled with the share of the second."""
+    """Blend one adapter into another in equal steps, all with one seed; labels say how much of the second there is."""
     if output.exists() and not overwrite:
         raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
 

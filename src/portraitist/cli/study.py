@@ -12,8 +12,8 @@ from portraitist.errors import BadConfig
 from portraitist.requests.devices import choose_device
 
 if TYPE_CHECKING:
-    from portraitist.studies.engine import Prepared
-    from portraitist.studies.study import Study
+    from portraitist.studies.grid.study import Study
+    from portraitist.studies.runs.engine import Prepared
 
 # The report is written anew during a study when the last one is older than so many seconds.
 _REPORT_SECONDS = 120.0
@@ -21,22 +21,22 @@ _REPORT_SECONDS = 120.0
 
 def study(
     study: Annotated[
-        str | None, typer.Argument(help="A YAML file or one of the built-in studies; without it, they are listed.")
+        str | None, typer.Argument(help="A YAML file, or a built-in study by name; without it, those are listed.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder of table and report; an interrupted study continues from it."),
+        typer.Option("-o", "--output", help="Folder of results and report; an interrupted study continues from it."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Run the study's short version, for a first impression.")
+        bool, typer.Option("--quick", help="Run a short version of the study, for a first impression.")
     ] = False,
-    executor: Annotated[str, typer.Option(help="local (processes on this machine) or ray (a Ray cluster).")] = "local",
+    executor: Annotated[str, typer.Option(help="Where to run: local (this machine) or ray (a Ray cluster).")] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="Runs in parallel; by default one per core.")] = None,
     base: Annotated[str | None, typer.Option(help="A base to use instead of the study's.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat the runs that failed.")] = False,
     runs_from: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Take over finished runs from another folder of this study, or from its runs.csv."),
+        typer.Option("--from", help="Reuse finished runs from another folder of this study, or from its runs.csv."),
     ] = None,
     only_report: Annotated[bool, typer.Option("--only-report", help="Run nothing; only rewrite the report.")] = False,
     page: Annotated[
@@ -46,7 +46,7 @@ def study(
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Compare methods and settings on several subjects, and write a report."""
+    """Compare methods and settings on several subjects, and report which is best."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -54,10 +54,10 @@ def study(
         _list()
         return
     from portraitist.files import require_writable
-    from portraitist.studies.engine import carry_out, default_workers, prepare, take_over
-    from portraitist.studies.executors import get_executor
-    from portraitist.studies.run_files import find_runs
-    from portraitist.studies.study_report import write_report
+    from portraitist.studies.report.writing import write_report
+    from portraitist.studies.runs.engine import default_workers, prepare, run_study, take_over
+    from portraitist.studies.runs.executors import get_executor
+    from portraitist.studies.runs.files import find_runs
 
     get_executor(executor)
     chosen_device = choose_device(device)
@@ -85,14 +85,14 @@ def study(
 
     try:
         if not only_report:
-            carry_out(prepared, executor, count, chosen_device, retry_failed, refresh)
+            run_study(prepared, executor, count, chosen_device, retry_failed, refresh)
     except KeyboardInterrupt:
         warn("stopped; repeat the command to continue")
     _show_result(prepared, write_report(prepared, parquet, page))
 
 
 def _list() -> None:
-    from portraitist.studies.study import list_studies, load_study
+    from portraitist.studies.grid.study import list_studies, load_study
 
     for name in list_studies():
         fact(name, load_study(name).title)
@@ -100,7 +100,7 @@ def _list() -> None:
 
 def _wanted(name: str, quick: bool, base: str | None) -> "Study":
     """Return the study that is asked for."""
-    from portraitist.studies.study import load_study
+    from portraitist.studies.grid.study import load_study
 
     loaded = load_study(name)
     if base is not None:
@@ -122,8 +122,8 @@ def _show_plan(prepared: "Prepared", workers: int, retry_failed: bool) -> None:
 
 
 def _show_result(prepared: "Prepared", files: list[Path]) -> None:
-    from portraitist.studies.analysis import analyse
-    from portraitist.studies.findings import answer, caveats
+    from portraitist.studies.report.analysis import analyse
+    from portraitist.studies.report.findings import answer, caveats
 
     result = analyse(prepared)
     first = next((grid for grid in result.grids if grid.finished), None)

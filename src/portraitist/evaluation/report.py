@@ -8,7 +8,7 @@ from portraitist.evaluation.candidates import read_pictures
 from portraitist.evaluation.evaluating import Evaluation, first_pictures
 from portraitist.evaluation.metrics import METRICS
 from portraitist.evaluation.results import Comparison, Result, label
-from portraitist.generation import Row, contact_sheet
+from portraitist.generation import SheetRow, contact_sheet
 from portraitist.markdown import table
 from portraitist.units import in_bytes, in_time
 
@@ -92,7 +92,7 @@ def picture_sheet(evaluation: Evaluation, columns: int = _COLUMNS) -> Image.Imag
     rows = []
     for candidate in evaluation.candidates:
         photos = read_pictures(candidate.photos)[:columns]
-        rows.append(Row(f"{candidate.subject.name}: photos", photos))
+        rows.append(SheetRow(f"{candidate.subject.name}: photos", photos))
         shown = first_pictures(evaluation, candidate, columns)
-        rows.append(Row(f"{candidate.subject.name}: generated", [image for image, _ in shown]))
+        rows.append(SheetRow(f"{candidate.subject.name}: generated", [image for image, _ in shown]))
     return contact_sheet(rows, title=f"{evaluation.name}, protocol {evaluation.protocol.name}")

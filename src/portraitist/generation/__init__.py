@@ -6,13 +6,13 @@ from portraitist.generation.loading import find_base, load_base_of, load_for
 from portraitist.generation.merging import merge_into_base
 from portraitist.generation.regions import Region
 from portraitist.generation.sampling import Picture, SamplingConfig, generate
-from portraitist.generation.sheets import Row, contact_sheet
+from portraitist.generation.sheets import SheetRow, contact_sheet
 
 __all__ = [
     "Picture",
     "Region",
-    "Row",
     "SamplingConfig",
+    "SheetRow",
     "base_warning",
     "check_base",
     "contact_sheet",

@@ -11,7 +11,7 @@ _INK, _PAPER = (28, 28, 32), (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """A caption and its pictures, and words above each of them."""
 
     caption: str
@@ -19,7 +19,7 @@ class Row:
     heads: Sequence[str] = ()
 
 
-def contact_sheet(rows: Sequence[Row], *, title: str = "", tile: int = 128) -> Image.Image:
+def contact_sheet(rows: Sequence[SheetRow], *, title: str = "", tile: int = 128) -> Image.Image:
     """Lay out rows of pictures.
 
     Args:

@@ -1,1 +1,4 @@
-"""Studies: a grid of runs from its file to its report; in the packages below, what is measured in other ways."""
+"""Studies: which runs a grid comes to, how they are made, what is reported; and experiments of other kinds.
+
+Rooms, each importing only from those after it: `experiments`, `report`, `pages`, `runs`, `grid`, `makers`.
+"""

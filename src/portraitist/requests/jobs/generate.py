@@ -8,7 +8,7 @@ from portraitist.files import write_aside
 from portraitist.generation import (
     Picture,
     Region,
-    Row,
+    SheetRow,
     base_warning,
     contact_sheet,
     generate,
@@ -129,7 +129,7 @@ def _save(pictures: list[Picture], count: int, folder: Path) -> Generated:
     rows = [pictures[start : start + count] for start in range(0, len(pictures), count)]
     sheet = _unused(folder / _SHEET)
     with write_aside(sheet) as temporary:
-        contact_sheet([Row(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
+        contact_sheet([SheetRow(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
     return Generated(pictures=tuple(paths), sheet=sheet)
 
 

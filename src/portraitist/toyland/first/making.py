@@ -1,16 +1,13 @@
 """Making toyland: its stages, each resumable, into one pipeline folder; its exam; the encoders that evaluate on it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from portraitist.evaluation.encoders import PictureNetwork
@@ -24,7 +21,7 @@ from portraitist.toyland.first.autoencoder import (
     encode_pictures,
     reconstruction_error,
 )
-from portraitist.toyland.first.config import ToylandConfig, WarmedTrainingConfig
+from portraitist.toyland.first.bench import Bench, tokenize
 from portraitist.toyland.first.denoiser import DenoiserTask, build_denoiser, build_scheduler
 from portraitist.toyland.first.exam import choose_guidance, examine, grade
 from portraitist.toyland.first.examiner import Examiner, ExaminerTask, Reading, reconstruct
@@ -36,38 +33,26 @@ from portraitist.toyland.first.text_encoder import (
     without_projection,
 )
 from portraitist.toyland.first.world.captions import IDENTIFIERS
-from portraitist.toyland.first.world.dataset import Dataset, load_dataset, write_dataset
+from portraitist.toyland.first.world.dataset import write_dataset
 from portraitist.toyland.first.world.identities import KINDS
 from portraitist.toyland.identifiers import place_identifiers
-from portraitist.toyland.tokenizer import train_tokenizer
 from portraitist.training.loop.checkpoints import LAST, Checkpoint
-from portraitist.training.loop.loop import Callback, Loop, LoopConfig, Task
+from portraitist.training.loop.loop import Callback, Loop, LoopConfig
 
 BASE_STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")
 ENCODER_STAGES = ("portraits", "clip-encoder", "identity-encoder", "dino-encoder")
 STAGES = (*BASE_STAGES, *ENCODER_STAGES)
-_REPORT = "report.json"
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """The folder in which toyland is made: data, one folder a stage, the finished pipeline.
+class Workshop(Bench):
+    """The bench at which all of toyland is made, up to the finished pipeline, its exam and its encoders.
 
     Attributes:
-        folder: Where everything goes; an interrupted stage continues from here.
-        config: Every setting.
-        device: Where the networks are trained.
-        precision: ``no`` or ``bf16``.
-        workers: Processes that draw pictures.
         grid_every: Steps of the denoiser between two grids of sampled pictures; 0 draws none.
         questions: Questions of the exam; a tenth of them choose the guidance.
     """
 
-    folder: Path
-    config: ToylandConfig
-    device: str = "cpu"
-    precision: str = "no"
-    workers: int = 1
     grid_every: int = 1000
     questions: int = 2000
 
@@ -166,7 +151,7 @@ class Workshop:
             text,
             (stored["mean"], stored["deviation"]),
             self.token_ids("train", data, tokenizer),
-            _tokenize(tokenizer, [""])[0],
+            tokenize(tokenizer, [""])[0],
             config,
         )
         loop_config = LoopConfig(
@@ -256,65 +241,5 @@ class Workshop:
             grid = sample_grid(pipeline, config=SamplingConfig(guidance=guidance))
             temporary.write_bytes(encode_for_page(grid))
 
-    def train(self, task: Task, config: WarmedTrainingConfig, stage: str) -> None:
-        """Train a stage's network with a learning rate that warms up and falls to nothing."""
-        loop_config = LoopConfig(
-            steps=config.steps,
-            schedule="cosine",
-            warmup_steps=config.warmup_steps,
-            average_decay=config.average_decay,
-            precision=self.precision,
-        )
-        self.finish(Loop(task, loop_config, self.folder / stage, description=stage))
-
-    def finish(self, loop: Loop) -> None:
-        """Run a stage to its end, leave the averaged weights in the model and note the outcome."""
-        outcome = loop.run(resume=True)
-        if loop.average is not None:
-            loop.average.copy_to(loop.parameters.values())
-        facts = {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses}
-        self.report(loop.description, facts)
-
-    def report(self, stage: str, facts: dict[str, float]) -> None:
-        """Write facts about a stage down."""
-        report = self.read_report()
-        report.setdefault(stage, {}).update(facts)
-        with write_aside(self.folder / _REPORT) as temporary:
-            temporary.write_text(json.dumps(report, indent=2))
-
-    def read_report(self) -> dict[str, dict[str, float]]:
-        """Return the facts about every stage that has finished."""
-        path = self.folder / _REPORT
-        return json.loads(path.read_text()) if path.exists() else {}
-
-    def data(self, split: str) -> Dataset:
-        """Open the pictures and captions of a split."""
-        return load_dataset(self.folder / split)
-
     def _text_encoder(self) -> CLIPTextModel:
         return CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32).to(self.device)
-
-    def tokenizer(self) -> CLIPTokenizer:
-        """Return the tokenizer, trained on all captions the first time."""
-        folder = self.folder / "tokenizer"
-        if not folder.exists():
-            config = self.config.text_encoder
-            captions = (caption for row in self.data("train").captions for caption in row)
-            train_tokenizer(captions, IDENTIFIERS, config.vocabulary, config.tokens).save_pretrained(folder)
-        return CLIPTokenizer.from_pretrained(folder)
-
-    def token_ids(self, split: str, data: Dataset, tokenizer: CLIPTokenizer) -> Tensor:
-        """Return the captions' tokens ``[n, captions, tokens]`` in int16, cached."""
-        path = self.folder / f"tokens-{split}.safetensors"
-        if not path.exists():
-            flat = [caption for row in data.captions for caption in row]
-            ids = _tokenize(tokenizer, flat).view(len(data.captions), -1, tokenizer.model_max_length)
-            with write_aside(path) as temporary:
-                save_file({"ids": ids}, temporary)
-        return load_file(path)["ids"]
-
-
-def _tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Tokenise to ``[n, tokens]`` in int16, padded and truncated to the model's length."""
-    ids = np.array(tokenizer(captions, padding="max_length", truncation=True).input_ids, dtype=np.int16)
-    return torch.from_numpy(ids)

@@ -1,0 +1,1 @@
+"""What is measured or shown in other ways than by a grid: the demo, editing, pairs of subjects."""

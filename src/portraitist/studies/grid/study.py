@@ -1,0 +1,302 @@
+"""A study: a hypothesis, and the grids of runs that test it, read from a YAML file."""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from portraitist.bases.examples import get_example, list_examples
+from portraitist.errors import BadConfig
+from portraitist.generation import SamplingConfig
+from portraitist.studies.grid.words import value_words
+from portraitist.studies.makers import find_maker
+
+SUFFIX = ".yaml"
+PHOTOS = "photos"  # an axis that is no setting of the recipe: how many of the subject's photos are used
+_FOLDER = files("portraitist.studies.grid") / "builtin"
+
+T = TypeVar("T")
+
+
+class _Section(BaseModel):
+    """A part of a study file; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class SubjectEntry(_Section):
+    """A subject of a study."""
+
+    name: str = Field(description="name in tables")
+    photos: Path = Field(description="folder of its photos, relative to the study file")
+    class_noun: str = Field(alias="class", description="what kind of thing it is")
+
+
+class Sampling(_Section):
+    """How the pictures that are scored are sampled; what is not given is what is usual for the base."""
+
+    steps: int | None = Field(None, gt=0, description="denoiser steps")
+    guidance: float | None = Field(None, ge=1, description="weight of classifier-free guidance")
+    scheduler: str | None = Field(None, description="sampler")
+
+    def config(self) -> SamplingConfig:
+        """Return the settings of generation."""
+        return SamplingConfig(steps=self.steps, guidance=self.guidance, scheduler=self.scheduler)
+
+
+class Grid(_Section):
+    """Methods times settings; every combination is a variant that is compared."""
+
+    name: str = Field(description="heading in the report")
+    question: str = Field("", description="what this grid is to answer")
+    methods: tuple[str, ...] = Field(min_length=1, description="names of `portraitist methods`")
+    settings: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="dotted settings of the recipe, or `photos`, with the values to try"
+    )
+    names: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="what readers are to see instead of a setting's values: by setting, by value"
+    )
+    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings that all variants share")
+    subjects: int | None = Field(None, gt=0, description="use only the first so many subjects")
+    seeds: int | None = Field(None, gt=0, description="use only the first so many seeds")
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        for method in methods:
+            find_maker(method)
+        return methods
+
+    @field_validator("settings")
+    @classmethod
+    def _values_differ(cls, settings: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for name, values in settings.items():
+            if not values or len({repr(value) for value in values}) < len(values):
+                raise ValueError(f"{name} needs values, each once")
+        return settings
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _values_as_words(cls, names: Any) -> Any:
+        """Let a study file write values as it does among the settings: ``{25: best checkpoint}``."""
+        if not isinstance(names, Mapping):
+            return names
+        return {
+            setting: {value_words(value): name for value, name in each.items()} if isinstance(each, Mapping) else each
+            for setting, each in names.items()
+        }
+
+    @model_validator(mode="after")
+    def _what_is_named_exists(self) -> "Grid":
+        for setting, names in self.names.items():
+            values = [value_words(value) for value in self.settings.get(setting, ())]
+            unknown = [value for value in names if value not in values]
+            if unknown:
+                raise ValueError(f"names: {setting} does not take the value {unknown[0]} in this grid")
+        return self
+
+    def is_named(self, setting: str, value: Any) -> bool:
+        """Say whether a value has a name for readers."""
+        return value_words(value) in self.names.get(setting, {})
+
+    def value_words(self, setting: str, value: Any) -> str:
+        """Return a value for readers: its name, or the value in words."""
+        return self.names.get(setting, {}).get(value_words(value), value_words(value))
+
+
+class Quick(_Section):
+    """How ``--quick`` shrinks a study."""
+
+    subjects: int = Field(2, gt=0, description="subjects at most")
+    seeds: int = Field(1, gt=0, description="seeds at most")
+    prompts: int = Field(4, gt=0, description="prompts at most")
+    pictures: int = Field(1, gt=0, description="pictures a prompt at most")
+    values: int = Field(3, gt=1, description="values of a setting at most, the ends among them")
+    checkpoints: int = Field(2, ge=0, description="points of the training curves at most")
+    sampling_steps: int = Field(15, gt=0, description="denoiser steps at most")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all variants")
+    grids: tuple[str, ...] | None = Field(None, description="only these grids")
+
+
+class Study(_Section):
+    """Everything that decides which runs are made."""
+
+    title: str = Field(description="heading of the report")
+    hypothesis: str = Field(min_length=20, description="what is expected, written before the first run")
+    base: str = Field("toyland", description="base model")
+    scorer: str = Field("toyland", description="who scores the pictures: an evaluation protocol, or `colours`")
+    encoders: dict[str, str] = Field(default_factory=dict, description="encoders by role, above the protocol's")
+    metrics: tuple[str, ...] = Field((), description="metrics instead of the protocol's; the first leads the report")
+    token: str = Field("sks", description="the rare word that means the subject")
+    subjects: Literal["examples"] | tuple[str | SubjectEntry, ...] = Field(
+        "examples", description="example subjects by name, or folders; `examples` takes all"
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds of training")
+    prompts: tuple[str, ...] = Field(min_length=1, description="prompts with {} for token and class noun")
+    class_prompts: tuple[str, ...] = Field((), description="prompts with {} for the class noun, for drift")
+    pictures: int = Field(1, gt=0, description="pictures of each prompt, with seeds 0, 1, ...")
+    sampling: Sampling = Sampling.model_validate({})
+    checkpoints: int = Field(0, ge=0, description="how often during training pictures are scored, for the curves")
+    references: bool = Field(True, description="also score the photos themselves and the base before it learns")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="dotted settings of all variants")
+    grids: tuple[Grid, ...] = Field(min_length=1)
+    quick: Quick = Quick.model_validate({})
+
+    @field_validator("prompts", "class_prompts")
+    @classmethod
+    def _places(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
+        for prompt in prompts:
+            if prompt.count("{}") != 1:
+                raise ValueError(f"{prompt!r} must contain {{}} exactly once, for the subject")
+        return prompts
+
+    @field_validator("subjects")
+    @classmethod
+    def _subjects_differ(cls, subjects: Any) -> Any:
+        names = [entry.name if isinstance(entry, SubjectEntry) else entry for entry in subjects]
+        if not names:
+            raise ValueError("at least one subject is needed")
+        twice = [name for name in names if names.count(name) > 1 and subjects != "examples"]
+        if twice:
+            raise ValueError(f"two subjects have the name {twice[0]}")
+        return subjects
+
+    @field_validator("grids")
+    @classmethod
+    def _names_differ(cls, grids: tuple[Grid, ...]) -> tuple[Grid, ...]:
+        if len({grid.name for grid in grids}) < len(grids):
+            raise ValueError("two grids have the same name")
+        return grids
+
+    @model_validator(mode="after")
+    def _quick_grids_exist(self) -> "Study":
+        unknown = set(self.quick.grids or ()) - {grid.name for grid in self.grids}
+        if unknown:
+            raise ValueError(f"quick.grids names {sorted(unknown)[0]!r}, and no grid has this name")
+        return self
+
+    def subject_entries(self) -> list[SubjectEntry]:
+        """Return the subjects, one of every class noun in turn.
+
+        Raises:
+            BadConfig: If there is no example subject of a name.
+        """
+        names = [e.name for e in list_examples()] if self.subjects == "examples" else self.subjects
+        entries = [entry if isinstance(entry, SubjectEntry) else _example(str(entry)) for entry in names]
+        return round_robin(entries)
+
+    def shrunk(self) -> "Study":
+        """Return the quick version of the study."""
+        quick = self.quick
+        chosen = [grid for grid in self.grids if quick.grids is None or grid.name in quick.grids]
+        grids = tuple(
+            grid.model_copy(
+                update={"settings": {name: thin(values, quick.values) for name, values in grid.settings.items()}}
+            )
+            for grid in chosen
+        )
+        steps = min(self.sampling.steps or quick.sampling_steps, quick.sampling_steps)
+        return self.model_copy(
+            update={
+                "title": f"{self.title} (quick)",
+                "subjects": tuple(self.subject_entries()[: quick.subjects]),
+                "seeds": self.seeds[: quick.seeds],
+                "prompts": thin(self.prompts, quick.prompts),
+                "pictures": min(self.pictures, quick.pictures),
+                "checkpoints": min(self.checkpoints, quick.checkpoints),
+                "sampling": self.sampling.model_copy(update={"steps": steps}),
+                "fixed": {**self.fixed, **quick.fixed},
+                "grids": grids,
+            }
+        )
+
+
+def thin(values: Sequence[T], count: int) -> tuple[T, ...]:
+    """Return at most `count` values, spread evenly, the first and the last among them."""
+    if len(values) <= count:
+        return tuple(values)
+    if count == 1:
+        return (values[0],)
+    return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
+
+
+def round_robin(entries: Sequence[SubjectEntry]) -> list[SubjectEntry]:
+    """Order subjects so that every class noun comes once before one comes again."""
+    turns: dict[str, int] = {}
+    ranked = []
+    for entry in entries:
+        turn = turns.get(entry.class_noun, 0)
+        turns[entry.class_noun] = turn + 1
+        ranked.append((turn, entry))
+    return [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def list_studies() -> list[str]:
+    """Return the names of the studies that ship with the package."""
+    return sorted(file.name.removesuffix(SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(SUFFIX))
+
+
+def load_study(name: str | Path) -> Study:
+    """Read a study: a file, or one that ships with the package by name.
+
+    Raises:
+        BadConfig: Naming the place in the file, what is wrong with it and what to do.
+    """
+    builtin = str(name) in list_studies() and not Path(name).is_file()
+    try:
+        text = (_FOLDER / f"{name}{SUFFIX}").read_text("utf-8") if builtin else Path(name).read_text("utf-8")
+        content = yaml.load(text, _Loader)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        built = ", ".join(list_studies())
+        raise BadConfig(f"cannot read the study {name}: {error}; give a YAML file, or one of: {built}") from error
+    if not isinstance(content, dict):
+        raise BadConfig(f"the study {name} must hold `name: value` lines")
+    return parse_study(content, Path.cwd() if builtin else Path(name).resolve().parent, str(name))
+
+
+def parse_study(content: Mapping[str, Any], folder: Path, where: str) -> Study:
+    """Check plain values and build a study; photo folders are taken relative to `folder`.
+
+    Raises:
+        BadConfig: Naming the setting and what is wrong with it.
+    """
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise BadConfig(f"{where}: {_explain(error)}") from error
+    if isinstance(study.subjects, str):
+        return study
+    placed = tuple(
+        entry.model_copy(update={"photos": folder / entry.photos}) if isinstance(entry, SubjectEntry) else entry
+        for entry in study.subjects
+    )
+    return study.model_copy(update={"subjects": placed})
+
+
+def _explain(error: ValidationError) -> str:
+    """Say in one line what is wrong where: an unknown name if there is one, else what lies deepest."""
+    errors = sorted(error.errors(), key=lambda each: (each["type"] != "extra_forbidden", -len(each["loc"])))
+    # The alternatives that pydantic tried stand among the names: `tuple[...]`, `SubjectEntry`.
+    path = [str(part) for part in errors[0]["loc"] if isinstance(part, int) or (part.islower() and "[" not in part)]
+    message = "no setting has this name" if errors[0]["type"] == "extra_forbidden" else errors[0]["msg"]
+    return f"{'.'.join(path) or 'the file'}: {message}"
+
+
+def _example(name: str) -> SubjectEntry:
+    example = get_example(name)
+    return SubjectEntry.model_validate({"name": example.name, "photos": example.folder, "class": example.class_noun})
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which reads ``1e-4`` as the number it is (YAML 1.2)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)

@@ -1,0 +1,1 @@
+"""What all HTML pages share: their templates, and pictures inside the page."""

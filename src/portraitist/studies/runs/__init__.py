@@ -1,0 +1,1 @@
+"""Making runs: one run, where runs are made, who scores them, and what is kept of them."""

@@ -1,0 +1,190 @@
+"""One run of a study: get the adapter, make the pictures, score them; or score what runs are compared with."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from statistics import mean
+
+from PIL import Image
+
+from portraitist.adapters import Adapter, save_adapter
+from portraitist.bases import Base
+from portraitist.errors import BadConfig, PortraitistError, TrainingInterrupted
+from portraitist.evaluation.protocol import fill
+from portraitist.generation import SamplingConfig, generate
+from portraitist.photos import encode_png
+from portraitist.studies.grid.specs import RunSpec, digest
+from portraitist.studies.grid.study import thin
+from portraitist.studies.grid.variants import PHOTOS_THEMSELVES, UNTRAINED_BASE
+from portraitist.studies.makers import find_maker
+from portraitist.studies.runs.outcome import CurvePoint, RunOutcome, failure
+from portraitist.studies.runs.processes import base_of_process
+from portraitist.studies.runs.scoring import Evidence, Scorer, make_scorer
+from portraitist.training.subjects import Subject
+
+# Prompts of a point of a training curve, one picture each; more would cost more than the finished run does.
+_CURVE_PROMPTS = 4
+
+
+def execute(spec: RunSpec, device: str = "cpu") -> RunOutcome:
+    """Make a run; whatever goes wrong in it becomes its outcome."""
+    try:
+        base, scorer = (
+            base_of_process(spec.base, device),
+            _scorer(spec.scorer, tuple(spec.encoders.items()), spec.metrics, device),
+        )
+        if base.fingerprint != spec.fingerprint:
+            raise BadConfig(f"base {spec.base} has fingerprint {base.fingerprint} here, not {spec.fingerprint}")
+        if digest(scorer.identity()) != spec.scorer_digest:
+            raise BadConfig(f"scorer {spec.scorer} has other encoders here than where the study was planned")
+        kinds = {PHOTOS_THEMSELVES: score_photos, UNTRAINED_BASE: score_base}
+        return kinds.get(spec.method, run)(spec, base, scorer)
+    except TrainingInterrupted:
+        return RunOutcome(spec, "stopped")
+    except PortraitistError as error:
+        return failure(spec, str(error))
+    except Exception as error:  # a study goes on without the run that broke, and shows why it did
+        return failure(spec, error)
+
+
+@lru_cache(maxsize=1)
+def _scorer(name: str, encoders: tuple[tuple[str, str], ...], metrics: tuple[str, ...], device: str) -> Scorer:
+    """Load the scorer of a process' runs, once."""
+    return make_scorer(name, dict(encoders), metrics, device)
+
+
+def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
+    """Get the adapter, make pictures of the subject and of its class, and score them."""
+    started = time.monotonic()
+    subject = read_subject(spec, base)
+    watch = _Watch(spec, base, subject, scorer)
+    made = find_maker(spec.method).make(base, subject, spec.recipe, [watch])
+    prompts = [subject.prompt(prompt) for prompt in spec.prompts]
+    scores, pictures = _examine(spec, base, scorer, subject, prompts, made.adapter)
+    return RunOutcome(
+        spec,
+        "done",
+        scores=scores,
+        curve=watch.points(made.seconds),
+        parameters=made.adapter.count(),
+        file_bytes=_file_bytes(made.adapter),
+        training_seconds=made.seconds,
+        total_seconds=time.monotonic() - started,
+        pictures=pictures,
+    )
+
+
+def score_base(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
+    """Score the base before it learns: pictures of the class, measured against the subject's photos."""
+    started = time.monotonic()
+    subject = read_subject(spec, base)
+    prompts = [fill(prompt, subject.class_noun) for prompt in spec.prompts]
+    scores, pictures = _examine(spec, base, scorer, subject, prompts, None)
+    return RunOutcome(spec, "done", scores=scores, total_seconds=time.monotonic() - started, pictures=pictures)
+
+
+def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
+    """Score every photo against the subject's others; only likeness to the subject means anything there."""
+    started = time.monotonic()
+    subject = read_subject(spec, base)
+    likeness = {metric.name for metric in scorer.metrics() if metric.aspect == "subject"}
+    values: dict[str, list[float]] = {}
+    for index, photo in enumerate(subject.photos if len(subject.photos) > 1 else ()):
+        others = [*subject.photos[:index], *subject.photos[index + 1 :]]
+        evidence = Evidence(spec.subject, others, [f"a photo of a {spec.class_noun}"], [photo])
+        for name, value in scorer.score(evidence).items():
+            if name in likeness:
+                values.setdefault(name, []).append(float(value))
+    scores = {name: mean(each) for name, each in values.items()}
+    return RunOutcome(spec, "done", scores=scores, total_seconds=time.monotonic() - started)
+
+
+def read_subject(spec: RunSpec, base: Base) -> Subject:
+    """Read the subject's photos, as many as the run is to use."""
+    subject = Subject.from_folder(spec.photos, spec.class_noun, spec.token, base.family.resolution)
+    if spec.photo_count is None:
+        return subject
+    if spec.photo_count > len(subject.photos):
+        raise BadConfig(f"{spec.subject} has {len(subject.photos)} photos, and {spec.photo_count} are asked for")
+    chosen = subject.paths[: spec.photo_count]
+    return Subject.from_folder(chosen, spec.class_noun, spec.token, base.family.resolution)
+
+
+class _Watch:
+    """Scores a few pictures at evenly spread steps of training, the untrained adapter's not among them."""
+
+    def __init__(self, spec: RunSpec, base: Base, subject: Subject, scorer: Scorer) -> None:
+        self.spec, self.base, self.subject, self.scorer = spec, base, subject, scorer
+        self.steps, count = int(spec.recipe.get("steps", 0)), spec.checkpoints
+        self.due = {round(self.steps * (index + 1) / count) for index in range(count)}
+        self.scores: dict[int, dict[str, float]] = {}
+
+    def __call__(self, completed: int) -> None:
+        if completed not in self.due:
+            return
+        chosen = thin(self.spec.prompts, _CURVE_PROMPTS)
+        # The adapter in training is attached already.
+        pictures = _make(self.base, [self.subject.prompt(prompt) for prompt in chosen], self.spec, None, 1)
+        evidence = _evidence(self.spec, self.subject, chosen, pictures)
+        self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).items()}
+
+    def points(self, training_seconds: float) -> tuple[CurvePoint, ...]:
+        """Return the curve; steps of one run take equally long."""
+        scored = sorted(self.scores.items())
+        return tuple(CurvePoint(step, training_seconds * step / self.steps, scores) for step, scores in scored)
+
+
+def _examine(
+    spec: RunSpec, base: Base, scorer: Scorer, subject: Subject, prompts: Sequence[str], adapter: Adapter | None
+) -> tuple[dict[str, float], dict[str, bytes]]:
+    """Make pictures of the subject and of its class; return their scores, and the pictures as files."""
+    class_prompts = [fill(prompt, subject.class_noun) for prompt in spec.class_prompts]
+    pictures = _make(base, prompts, spec, adapter, spec.pictures)
+    class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
+    evidence = _evidence(spec, subject, spec.prompts, pictures, class_pictures)
+    scores = {name: float(value) for name, value in scorer.score(evidence).items()}
+    return scores, {**_named("subject", pictures, spec.pictures), **_named("class", class_pictures, spec.pictures)}
+
+
+def _make(
+    base: Base, prompts: Sequence[str], spec: RunSpec, adapter: Adapter | None, pictures: int
+) -> list[Image.Image]:
+    """Make every prompt's pictures, prompt by prompt, with seeds 0, 1, ..."""
+    if not prompts:
+        return []
+    repeated = [prompt for prompt in prompts for _ in range(pictures)]
+    seeds = list(range(pictures)) * len(prompts)
+    config = SamplingConfig(**spec.sampling)
+    made = generate(base, repeated, adapter, seeds=seeds, config=config, show_progress=False)
+    return [picture.image for picture in made]
+
+
+def _evidence(
+    spec: RunSpec,
+    subject: Subject,
+    prompts: Sequence[str],
+    pictures: Sequence[Image.Image],
+    class_pictures: Sequence[Image.Image] = (),
+) -> Evidence:
+    each = len(pictures) // len(prompts)
+    texts = [fill(prompt, spec.class_noun) for prompt in prompts for _ in range(each)]
+    return Evidence(spec.subject, subject.photos, texts, pictures, class_pictures)
+
+
+def _file_bytes(adapter: Adapter) -> int:
+    """Return the bytes of the adapter's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "adapter.safetensors"
+        save_adapter(adapter, file)
+        return file.stat().st_size
+
+
+def picture_name(kind: str, prompt: int, seed: int) -> str:
+    """Return a picture's file name: ``subject-02-0.png``."""
+    return f"{kind}-{prompt:02d}-{seed}.png"
+
+
+def _named(kind: str, pictures: Sequence[Image.Image], each: int) -> dict[str, bytes]:
+    return {picture_name(kind, index // each, index % each): encode_png(image) for index, image in enumerate(pictures)}
