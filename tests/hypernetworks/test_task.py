@@ -76,7 +76,9 @@ def test_targets_must_be_there_and_of_the_predicted_space(base: Base, painted: I
     recipe = small_recipe("paper")
     with pytest.raises(BadConfig, match="has no target adapter"):
         open_task(base, painted, recipe, tmp_path / "without")
-    layers = open_task(base, painted, small_recipe(), tmp_path / "other").predictor.output.weights.specs.values()
+    other = open_task(base, painted, small_recipe(), tmp_path / "other")
+    other.close()
+    layers = other.predictor.output.weights.specs.values()
     others = paint_set(tmp_path / "set", base, targets=Space.of("lidb", {"a": 5, "b": 4}, layers))
     with pytest.raises(BadConfig, match="must be the same"):
         open_task(base, others, recipe, tmp_path / "wrong")
