@@ -13,8 +13,10 @@ from portraitist.cli import (
     editing,
     evaluate,
     generate,
+    hypernetwork,
     identities,
     inspect,
+    instant,
     judges,
     merge,
     methods,
@@ -64,6 +66,7 @@ app.command("prepare", rich_help_panel=_PICTURES)(prepare.prepare)
 app.command("plan", rich_help_panel=_PICTURES)(plan.plan)
 app.command("train", rich_help_panel=_PICTURES)(train.train)
 app.command("generate", rich_help_panel=_PICTURES)(generate.generate)
+app.command("instant", rich_help_panel=_PICTURES)(instant.instant)
 app.command("edit", rich_help_panel=_PICTURES)(edit.edit)
 app.command("demo", rich_help_panel=_PICTURES)(demo.demo)
 app.command("inspect", rich_help_panel=_FILES)(inspect.inspect)
@@ -83,4 +86,5 @@ toyland.app.command("judges")(judges.judges)
 toyland.app.command("examine")(judges.examine)
 toyland.app.command("frechet")(judges.frechet)
 toyland.app.command("beside")(judges.beside)
+app.add_typer(hypernetwork.app, name="hypernetwork", rich_help_panel=_NETWORKS)
 app.add_typer(toyland.app, name="toyland", rich_help_panel=_BASE)

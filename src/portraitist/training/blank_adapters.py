@@ -67,14 +67,19 @@ def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]
 def adapter_metadata(base: Base, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
     """Return what an adapter's file tells about its base and its recipe."""
     return {
-        "base": {
-            "name": base.name,
-            "family": base.family.name,
-            "fingerprint": fingerprint,
-            "dtype": base.precision,
-            "resolution": base.family.resolution,
-            **({"bits": base.bits} if base.bits else {}),
-        },
+        "base": base_facts(base, fingerprint),
         "recipe": recipe.model_dump(mode="json"),
         "portraitist_version": __version__,
+    }
+
+
+def base_facts(base: Base, fingerprint: str | None = None) -> dict[str, Any]:
+    """Return what a file tells about the base it is for; `portraitist.adapters.BaseFacts` reads it."""
+    return {
+        "name": base.name,
+        "family": base.family.name,
+        "fingerprint": fingerprint or base.fingerprint,
+        "dtype": base.precision,
+        "resolution": base.family.resolution,
+        **({"bits": base.bits} if base.bits else {}),
     }

@@ -80,6 +80,14 @@ class MeasuresDistance(Protocol):
         """Return how much each channel of each map counts, ``[c_l]``."""
 
 
+@runtime_checkable
+class SeesPlaces(Protocol):
+    """An encoder that also tells what is where in a picture."""
+
+    def embed_places(self, pixels: Tensor) -> Tensor:
+        """Return tokens ``[n, places, d]`` of prepared pictures ``[n, 3, h, w]``, in an order of their own."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Name, revision, preprocessing and place: what all encoders have in common."""

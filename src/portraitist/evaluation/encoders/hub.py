@@ -34,6 +34,10 @@ class ClipEncoder(Weights):
         pooled = self.model.vision_model(pixel_values=pixels).pooler_output
         return self.model.visual_projection(pooled)
 
+    def embed_places(self, pixels: Tensor) -> Tensor:
+        """Return the vision transformer's last states, ``[n, 1 + patches, width]``."""
+        return self.model.vision_model(pixel_values=pixels).last_hidden_state
+
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Return projected embeddings ``[n, d]``; texts are cut at the model's length."""
         tokens = self.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
@@ -50,6 +54,10 @@ class ClassTokenEncoder(Weights):
     def embed_pictures(self, pixels: Tensor) -> Tensor:
         """Return class tokens ``[n, d]``."""
         return self.model(pixel_values=pixels).last_hidden_state[:, 0]
+
+    def embed_places(self, pixels: Tensor) -> Tensor:
+        """Return the last states, ``[n, 1 + patches, width]``."""
+        return self.model(pixel_values=pixels).last_hidden_state
 
 
 @dataclass(frozen=True)

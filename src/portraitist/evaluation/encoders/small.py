@@ -76,6 +76,10 @@ class SmallEncoder(Weights):
         """Return embeddings ``[n, d]``."""
         return self.network(pixels)
 
+    def embed_places(self, pixels: Tensor) -> Tensor:
+        """Return the last stage's output, row by row, ``[n, h w / 4 ** stages, c]``."""
+        return self.network.feature_maps(pixels)[-1].flatten(2).transpose(1, 2)
+
     def feature_maps(self, pixels: Tensor) -> list[Tensor]:
         """Return the stages' outputs."""
         return self.network.feature_maps(pixels)

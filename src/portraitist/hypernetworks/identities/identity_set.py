@@ -135,6 +135,10 @@ class IdentitySet(Sequence[Entry]):
         """Return the identities that have a target adapter."""
         return self._view([entry for entry in self.members if entry.target is not None])
 
+    def first(self, count: int) -> "IdentitySet":
+        """Return the first so many identities."""
+        return self._view(self.members[:count])
+
     def _view(self, members: Sequence[Entry]) -> "IdentitySet":
         return IdentitySet(self.settings, self._whole, self._shards, members)
 

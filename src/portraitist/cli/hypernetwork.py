@@ -1,0 +1,114 @@
+"""``portraitist hypernetwork``: training networks that turn photos into adapters, and looking at them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portraitist.cli.options import DeviceOption, parse_settings
+from portraitist.cli.reporting import fact, say
+from portraitist.errors import BadConfig
+from portraitist.units import in_bytes, in_time
+
+app = typer.Typer(help="Networks that turn a photo into an adapter: train, list, inspect.", no_args_is_help=True)
+
+_METHODS = ("hyperdreambooth",)
+
+
+@app.command("train")
+def train(
+    method: Annotated[str, typer.Argument(help=f"What to train: {', '.join(_METHODS)}.", show_default=False)],
+    identities: Annotated[
+        Path, typer.Option(metavar="SET", help="A set of identities, made with `portraitist identities`.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the hypernetwork.")],
+    recipe: Annotated[str, typer.Option(help="portraitist, paper, or a YAML file.")] = "portraitist",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. training.batch_size=16."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Which of the set's identities: train, validation, test, or all.")
+    ] = "train",
+    kind: Annotated[list[str] | None, typer.Option(help="Only identities of this kind; may be repeated.")] = None,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=2, help="Only so many identities.")] = None,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Also identities that the set flags as poor.")] = False,
+    base: Annotated[str | None, typer.Option(help="The base; by default the one the set was made with.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Minutes from now, instead of the recipe's steps; run again for more.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
+) -> None:
+    """Train a hypernetwork on a set of identities; the same command continues an interrupted run."""
+    from portraitist.progress import quiet_libraries
+
+    if method not in _METHODS:
+        raise BadConfig(f"no hypernetwork is called {method!r}; there is {', '.join(_METHODS)}")
+    changes = parse_settings(settings)
+    quiet_libraries()
+    import torch
+
+    from portraitist.hypernetworks.identities.identity_set import IdentitySet
+    from portraitist.hypernetworks.making import Workshop, choose_identities
+    from portraitist.hypernetworks.recipes import load_recipe
+    from portraitist.requests.choices import BaseChoice
+    from portraitist.requests.devices import choose_device
+    from portraitist.requests.jobs.opening import open_base
+    from portraitist.training.networks.machine import Machine
+
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = load_recipe(recipe, changes)
+    known = IdentitySet.open(identities)
+    opened, _ = open_base(BaseChoice(name=base or known.settings.base, device=device))
+    machine = Machine.choose(choose_device(device), precision)
+    members = choose_identities(known, split, kind or (), count, flagged)
+    Workshop(output, Path(recipe).stem, chosen, members, opened, machine, minutes).train()
+    _show(str(output), output)
+    fact("try", f"portraitist instant PHOTO --class {members[0].class_noun} -o one.safetensors --hypernetwork {output}")
+
+
+@app.command("list")
+def list_all() -> None:
+    """List the hypernetworks that ship with the package, and the recipes to train others."""
+    from portraitist.hypernetworks.description import read_description
+    from portraitist.hypernetworks.recipes import list_recipes
+    from portraitist.hypernetworks.saved import list_hypernetworks
+
+    shipped = list_hypernetworks()
+    for name, folder in shipped.items():
+        description = read_description(folder)
+        kinds = ", ".join(f"{count:,} x {kind}" for kind, count in description.kinds.items())
+        fact(
+            name, f"{description.method}, recipe {description.recipe_name}, for {description.base_facts.name}; {kinds}"
+        )
+    if not shipped:
+        say("no hypernetwork ships with this version; train one with: portraitist hypernetwork train hyperdreambooth")
+    fact("recipes", ", ".join(list_recipes()))
+
+
+@app.command("inspect")
+def inspect(
+    hypernetwork: Annotated[str, typer.Argument(help="A shipped one's name, or a folder.", show_default=False)],
+) -> None:
+    """Say what a hypernetwork is: what it sees and predicts, for which base, trained on whom."""
+    from portraitist.hypernetworks.saved import locate
+
+    _show(hypernetwork, locate(hypernetwork))
+
+
+def _show(name: str, folder: Path) -> None:
+    from portraitist.hypernetworks.description import WEIGHTS, read_description
+
+    description = read_description(folder)
+    fact("name", name)
+    fact("method", f"{description.method}, recipe {description.recipe_name}")
+    fact("predicts", description.output)
+    fact("base", str(description.base_facts))
+    for encoder in description.encoders:
+        fact("sees with", str(encoder))
+    fact("trained on", ", ".join(f"{count:,} of class {kind}" for kind, count in description.kinds.items()))
+    fact("training", f"{description.steps:,} steps in {in_time(description.seconds)}")
+    fact("size", in_bytes((folder / WEIGHTS).stat().st_size))

@@ -1,0 +1,119 @@
+"""From photos of somebody to an adapter, in one pass through a hypernetwork."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from portraitist import __version__
+from portraitist.adapters import Adapter, Provenance
+from portraitist.adapters.finding import find_module
+from portraitist.bases import Base
+from portraitist.errors import BadConfig, BaseMismatch
+from portraitist.hypernetworks.saved import SavedHypernetwork
+from portraitist.hypernetworks.sight import Sight, first_embedding
+from portraitist.training.blank_adapters import base_facts
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a hypernetwork made of photos.
+
+    Attributes:
+        adapter: The adapter, with provenance.
+        energy: Part of the change's squared norm that was kept in the layer that lost most; 1 unless a rank was asked.
+        warnings: What may disappoint, one line each.
+    """
+
+    adapter: Adapter
+    energy: float
+    warnings: tuple[str, ...]
+
+
+class Seer:
+    """A hypernetwork with the encoders it sees with, for one base.
+
+    Args:
+        hypernetwork: The hypernetwork.
+        base: The base.
+        force: Go on with a base it was not made for, if it has the same layers.
+
+    Raises:
+        BaseMismatch: If it was made for another base.
+        BadConfig: If an encoder is missing or has other weights than the one it was trained with, or the base lacks a
+            layer that is changed.
+    """
+
+    def __init__(self, hypernetwork: SavedHypernetwork, base: Base, force: bool = False) -> None:
+        description = hypernetwork.description
+        self.hypernetwork, self.base = hypernetwork, base
+        here = base_facts(base)
+        if not force and description.base_facts.likeness(type(description.base_facts).parse(here)) == "different":
+            raise BaseMismatch(
+                f"the hypernetwork {hypernetwork.name} was made for {description.base_facts}, not for {base.name}"
+                f" (fingerprint {base.fingerprint}); give --base {description.base_facts.name}, or --force"
+            )
+        for spec in hypernetwork.predictor.output.specs:
+            find_module(base.components, spec)
+        self.sight = Sight.load(description.recipe.sight, base, base.device)
+        for there, found in zip(description.encoders, self.sight.facts, strict=True):
+            if not there.same_measure(found):
+                raise BadConfig(
+                    f"the encoder {there.name} here has weights {found.revision}, the hypernetwork"
+                    f" {hypernetwork.name} was trained with {there.revision}; it would see other things"
+                )
+
+    @torch.no_grad()
+    def predict(
+        self, photos: Sequence[Image.Image], class_noun: str, guidance: float = 1.0, rank: int | None = None
+    ) -> Prediction:
+        """Predict an adapter from one or several photos of somebody.
+
+        Args:
+            photos: RGB, square, at the base's resolution.
+            class_noun: What kind of thing it is.
+            guidance: How far to lead away from the adapter of nobody in particular; 1 not at all.
+            rank: Highest rank of a LoRA, as `Output.adapter` takes it.
+
+        Raises:
+            BadConfig: If there is no photo, or the base's latents are of another size.
+        """
+        if not photos:
+            raise BadConfig("there is no photo; give one, or several of the same person or thing")
+        known, description = self.hypernetwork.known, self.hypernetwork.description
+        features = self.sight.see(photos)
+        shapes = {name: (values.shape[-2], values.shape[-1]) for name, values in features.items()}
+        if shapes != description.shapes:
+            raise BadConfig(
+                f"the hypernetwork {self.hypernetwork.name} sees {description.shapes} (tokens and their width), not"
+                f" {shapes} as with {self.base.name}; use the base it was made for"
+            )
+        embeddings = first_embedding(description.recipe.sight, features)
+        warnings = [line for each in embeddings if (line := known.warning(each, class_noun)) is not None]
+        if class_noun not in description.kinds:
+            learnt = ", ".join(description.kinds)
+            warnings.append(
+                f"the hypernetwork was trained on other kinds ({learnt}) than a {class_noun}; expect little likeness"
+            )
+        together = {name: values.unsqueeze(0).to(self.base.device) for name, values in features.items()}
+        numbers = self.hypernetwork.predictor.guided(together, guidance)[0]
+        predicted = self.hypernetwork.predictor.output.adapter(numbers, self._provenance(class_noun, guidance), rank)
+        return Prediction(predicted.adapter, predicted.energy, tuple(dict.fromkeys(warnings)))
+
+    def _provenance(self, class_noun: str, guidance: float) -> Provenance:
+        description = self.hypernetwork.description
+        return Provenance(
+            {
+                "base": base_facts(self.base),
+                "subject": {"name": class_noun, "class": class_noun, "token": description.token},
+                "trigger": f"{description.token} {class_noun}",
+                "hypernetwork": {
+                    "name": self.hypernetwork.name,
+                    "recipe": description.recipe_name,
+                    "steps": description.steps,
+                    "guidance": guidance,
+                },
+                "portraitist_version": __version__,
+            }
+        )

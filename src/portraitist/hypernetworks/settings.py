@@ -1,0 +1,164 @@
+"""Settings of a hypernetwork: what it sees, what it is, what it predicts, how it is trained and used."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from portraitist.errors import BadConfig
+from portraitist.training.networks.settings import NetworkSettings, Section
+
+Spaces = Literal["lidb", "subspace"]
+
+
+class SightSettings(Section):
+    """What a network sees of a photo; all of it is frozen and computed once.
+
+    Attributes:
+        encoders: Whose embeddings it sees.
+        places: Also what these encoders say of each place in the photo, those that do.
+        latents: Also the base's latents, pooled into so many patches along a side; 0 leaves them out.
+    """
+
+    encoders: tuple[str, ...]
+    places: bool = True
+    latents: int = Field(0, ge=0)
+
+
+class DecoderSettings(Section):
+    """The network itself.
+
+    Attributes:
+        width: Width of its tokens.
+        blocks: Layers of the transformer decoder.
+        heads: Attention heads.
+        iterations: How often the estimate is refined.
+        head_deviation: Deviation of the heads' weights at the start.
+    """
+
+    width: int = Field(gt=0)
+    blocks: int = Field(2, gt=0)
+    heads: int = Field(gt=0)
+    iterations: int = Field(gt=0)
+    head_deviation: float = Field(1e-3, gt=0)
+
+
+class OutputSettings(Section):
+    """What is predicted.
+
+    Attributes:
+        space: ``lidb``, the two small factors in frozen bases; or ``subspace``, coefficients of learned changes.
+        config: Settings of that space: a, b and basis_seed, or changes.
+        layers: A layer set of the base's family, or several, or patterns.
+        token: Also predict the embedding of the rare word.
+    """
+
+    space: Spaces
+    config: dict[str, Any] = Field(default_factory=dict)
+    layers: str | tuple[str, ...]
+    token: bool = False
+
+
+class LossSettings(Section):
+    """What is minimised, and on what.
+
+    Attributes:
+        diffusion: Weight of the denoising error, the paper's alpha.
+        weights: Weight of the distance to target adapters, its beta.
+        numbers: Weight of the mean square of what is predicted.
+        unknown: Share of samples whose photos are taken away.
+        photos: How many photos of somebody are seen at most; each step draws how many.
+        other_photo: The photo to make is not among those seen.
+        scenes: Prompts name each photo's scene.
+        prompt: Otherwise, what all photos are called.
+        min_snr_gamma: Signal-to-noise ratio above which errors count less; None counts all the same.
+        noise: From which to which share of the noise schedule errors are taken.
+    """
+
+    diffusion: float = Field(1.0, ge=0)
+    weights: float = Field(0.0, ge=0)
+    numbers: float = Field(0.0, ge=0)
+    unknown: float = Field(0.0, ge=0, lt=1)
+    photos: int = Field(1, ge=1)
+    other_photo: bool = True
+    scenes: bool = True
+    prompt: str = "a photo of a {}"
+    min_snr_gamma: float | None = Field(None, gt=0)
+    noise: tuple[float, float] = (0.0, 1.0)
+
+
+class TrainingSettings(NetworkSettings):
+    """How the network is trained.
+
+    Attributes:
+        changes_learning_rate: Rate of a subspace's learned changes; the network's when None.
+    """
+
+    changes_learning_rate: float | None = Field(None, gt=0)
+
+
+class RefinementSettings(Section):
+    """How a prediction is trained on, rank-relaxed.
+
+    Attributes:
+        rank: Rank of what is trained beside it, the paper's r'.
+        batch_size: Views a step.
+        learning_rate: Constant.
+    """
+
+    rank: int = Field(4, gt=1)
+    batch_size: int = Field(4, gt=0)
+    learning_rate: float = Field(gt=0)
+
+
+class HypernetworkRecipe(Section):
+    """All settings of a hypernetwork; they are kept with it."""
+
+    sight: SightSettings
+    decoder: DecoderSettings
+    output: OutputSettings
+    losses: LossSettings
+    training: TrainingSettings
+    refinement: RefinementSettings
+
+
+def parse_recipe(sections: Any, name: str) -> HypernetworkRecipe:
+    """Build a recipe from plain values.
+
+    Raises:
+        BadConfig: If a setting is unknown, missing or of the wrong kind, naming it and where it stands.
+    """
+    try:
+        return HypernetworkRecipe.model_validate(sections)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadConfig(f"{name}: {where}: {first['msg']}") from error
+
+
+def read_sections(text: str, name: str) -> dict[str, Any]:
+    """Read a recipe's file.
+
+    Raises:
+        BadConfig: If it is no YAML, or no sections.
+    """
+    try:
+        sections = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadConfig(f"the recipe {name} is not YAML: {error}") from error
+    if not isinstance(sections, dict) or not all(isinstance(each, dict) for each in sections.values()):
+        raise BadConfig(f"the recipe {name} is not made of sections such as `training:`")
+    return sections
+
+
+def read_recipe_file(path: Path) -> dict[str, Any]:
+    """Read a recipe's file of the user's.
+
+    Raises:
+        BadConfig: If it cannot be read.
+    """
+    try:
+        return read_sections(path.read_text(), str(path))
+    except OSError as error:
+        raise BadConfig(f"the recipe {path} cannot be read: {error.strerror}") from error

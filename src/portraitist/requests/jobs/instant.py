@@ -1,0 +1,153 @@
+"""Carrying out an `InstantRequest`."""
+
+import time
+from pathlib import Path
+
+from portraitist.adapters import save_adapter
+from portraitist.errors import BadConfig
+from portraitist.hypernetworks.predicting import Seer
+from portraitist.hypernetworks.refining import refine
+from portraitist.hypernetworks.saved import list_hypernetworks, load_hypernetwork, shipped_for
+from portraitist.requests.advice import Advice
+from portraitist.requests.handle import Handle
+from portraitist.requests.instant import InstantRequest
+from portraitist.requests.jobs.job import Job
+from portraitist.requests.jobs.opening import open_base
+from portraitist.requests.value import Value
+from portraitist.training.subjects import Subject
+
+_SCENE = "on the beach"
+
+
+class InstantPlan(Value):
+    """What will be predicted.
+
+    Attributes:
+        hypernetwork: Its name.
+        predicts: What it predicts, in words.
+        base: The base's name.
+        photos: How many photos can be used.
+        guidance: How far it is led away from nobody's adapter.
+        refine: Steps of training afterwards.
+    """
+
+    hypernetwork: str
+    predicts: str
+    base: str
+    photos: int
+    guidance: float
+    refine: int
+
+
+class Instant(Value):
+    """What came of it.
+
+    Attributes:
+        file: Path of the adapter.
+        predicted: Path of the prediction alone; the same without refinement.
+        method: The adapter's method.
+        numbers: Numbers in it.
+        size: Its bytes.
+        energy: Part of the change that was kept in the layer that lost most to a rank.
+        seconds: Of the prediction,
+        refine_seconds: and of the training afterwards.
+        prompt: A prompt to try it with.
+        advice: What was found out about the photos.
+    """
+
+    file: Path
+    predicted: Path
+    method: str
+    numbers: int
+    size: int
+    energy: float
+    seconds: float
+    refine_seconds: float
+    prompt: str
+    advice: tuple[Advice, ...]
+
+
+class InstantJob(Job[InstantPlan, Instant]):
+    """A prediction whose base, hypernetwork and encoders are loaded and whose photos are read.
+
+    Args:
+        request: What is asked.
+
+    Raises:
+        PortraitistError: If it cannot be done, in one line.
+    """
+
+    def __init__(self, request: InstantRequest) -> None:
+        request.check()
+        self.request = request
+        named = None if request.hypernetwork is None else load_hypernetwork(request.hypernetwork)
+        choice = request.base
+        if choice.name is None and named is not None:
+            choice = choice.model_copy(update={"name": named.description.base_facts.name})
+        self.base, advice = open_base(choice)
+        self.advice = [*request.hints(), *advice]
+        hypernetwork = named or load_hypernetwork(self._usual())
+        hypernetwork.predictor.to(self.base.device)
+        self.seer = Seer(hypernetwork, self.base, request.force)
+        token, side = hypernetwork.description.token, self.base.family.resolution
+        self.subject = Subject.from_folder(request.photos, request.class_noun, token, side, request.fit)  # type: ignore[arg-type]
+        self.advice += [Advice.of(f"skipped: {line}") for line in self.subject.skipped]
+        self.plan = InstantPlan(
+            hypernetwork=hypernetwork.name,
+            predicts=hypernetwork.description.output,
+            base=self.base.name,
+            photos=len(self.subject.photos),
+            guidance=request.guidance,
+            refine=request.refine,
+        )
+
+    def run(self, handle: Handle | None = None) -> Instant:
+        """Predict, train on if asked, and write the adapter.
+
+        Raises:
+            Stopped: If the handle asked to stop between two steps.
+        """
+        handle, request = handle or Handle(), self.request
+        began = time.perf_counter()
+        prediction = self.seer.predict(self.subject.photos, request.class_noun, request.guidance, request.rank)
+        seconds = time.perf_counter() - began
+        adapter = prediction.adapter
+        save_adapter(adapter, request.predicted_file)
+        began = time.perf_counter()
+        if request.refine:
+            adapter = refine(
+                self.base,
+                adapter,
+                self.subject,
+                self.seer.hypernetwork.description.recipe.refinement,
+                request.refine,
+                [lambda step: handle.report("refining", step, request.refine)],
+            )
+            save_adapter(adapter, request.output)
+        return Instant(
+            file=request.output,
+            predicted=request.predicted_file,
+            method=adapter.method.name,
+            numbers=adapter.count(),
+            size=request.output.stat().st_size,
+            energy=prediction.energy,
+            seconds=seconds,
+            refine_seconds=time.perf_counter() - began if request.refine else 0.0,
+            prompt=f"a photo of a {adapter.provenance.trigger} {_SCENE}",
+            advice=tuple(Advice.of(line) for line in prediction.warnings),
+        )
+
+    def _usual(self) -> str:
+        """Return the hypernetwork that ships for the base.
+
+        Raises:
+            BadConfig: If none does.
+        """
+        name = shipped_for(self.base.fingerprint)
+        if name is None:
+            shipped = ", ".join(list_hypernetworks()) or "none"
+            raise BadConfig(
+                f"no hypernetwork ships for {self.base.name} (there are: {shipped}); give one with --hypernetwork, or"
+                " train one with `portraitist hypernetwork train`"
+            )
+        return name

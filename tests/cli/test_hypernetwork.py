@@ -1,0 +1,77 @@
+"""The command line from a set to a hypernetwork to an adapter file that is converted like any other."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from painted_set import paint, paint_set
+
+from portraitist.adapters import load_adapter
+from portraitist.bases import Base
+
+Run = Callable[..., Result]
+
+_TINY = (
+    *(
+        "--set",
+        "sight.encoders=[]",
+        "--set",
+        "sight.latents=2",
+        "--set",
+        "decoder.width=16",
+        "--set",
+        "decoder.heads=2",
+    ),
+    *("--set", "output.config.changes=3", "--set", "training.steps=2", "--set", "training.batch_size=4"),
+)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    paint(0, 7, 32).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def trained_hypernetwork(run: Run, base: Base, tmp_path: Path) -> Path:
+    paint_set(tmp_path / "set", base)
+    shown = run("hypernetwork", "train", "hyperdreambooth", "--identities", "set", "-o", "net", *_TINY).output
+    assert "2 of class cat, 2 of class robot" in shown
+    assert "2 steps" in shown
+    return tmp_path / "net"
+
+
+def test_a_photo_becomes_an_adapter_that_is_refined_and_converted(
+    run: Run, fail: Callable[..., str], trained_hypernetwork: Path, photo: Path
+) -> None:
+    ask = ("instant", photo, "--class", "cat", "--hypernetwork", trained_hypernetwork)
+    shown = run(*ask, "-o", "cat.safetensors").output
+    assert "a photo of a sks cat on the beach" in shown
+    assert load_adapter("cat.safetensors").method.name == "lora"
+    run("convert", "cat.safetensors", "--to", "kohya", "-o", "kohya.safetensors")
+    assert "already exists" in fail(*ask, "-o", "cat.safetensors")
+    shown = run(*ask, "-o", "refined.safetensors", "--refine", 2, "--guidance", 1.5, "--rank", 1).output
+    assert "2 steps" in shown
+    assert "of the change" in shown
+    ranks = {name: load_adapter(f"{name}.safetensors").config.rank for name in ("refined", "refined-predicted")}  # type: ignore[attr-defined]
+    assert ranks == {"refined": 5, "refined-predicted": 1}
+    assert "was trained on other kinds" in run(*ask[:2], "--class", "dog", *ask[4:], "-o", "dog.safetensors").stderr
+
+
+def test_a_hypernetwork_is_inspected_and_listed(run: Run, trained_hypernetwork: Path) -> None:
+    shown = run("hypernetwork", "inspect", trained_hypernetwork).output
+    assert "subspace (changes 3)" in shown
+    assert "paper, portraitist" in run("hypernetwork", "list").output
+
+
+def test_what_cannot_work_is_said_in_one_line(fail: Callable[..., str], photo: Path, tmp_path: Path) -> None:
+    train = ("hypernetwork", "train")
+    assert "no hypernetwork is called 'e4t'" in fail(*train, "e4t", "--identities", "set", "-o", "net")
+    assert "holds no set" in fail(*train, "hyperdreambooth", "--identities", tmp_path, "-o", "net")
+    assert "there is no recipe 'papr'" in fail(
+        *train, "hyperdreambooth", "--identities", "set", "-o", "net", "--recipe", "papr"
+    )
+    ask = ("instant", photo, "--class", "cat", "-o", "cat.safetensors")
+    assert "there is no hypernetwork 'toilet'" in fail(*ask, "--hypernetwork", "toilet")
+    assert "ends in .safetensors" in fail(*ask[:-1], "cat.bin")
