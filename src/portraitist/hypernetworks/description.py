@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from portraitist.adapters import BaseFacts, LayerSpec
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.spec import Kind
 from portraitist.errors import BadFile
 from portraitist.evaluation.encoders import EncoderFacts
 from portraitist.hypernetworks.settings import HypernetworkRecipe

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portraitist.adapters import Adapter, Attachment, add, get_method, to_lora
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.spec import Kind
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.networks.outputs import with_token, without_token
 from portraitist.hypernetworks.settings import RefinementSettings
 from portraitist.randomness import torch_generator
 from portraitist.training.assembling import dreambooth_task
-from portraitist.training.fitting import fit
+from portraitist.training.fitting import Run
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 
@@ -49,11 +49,11 @@ def refine(
         BadConfig: If the prediction changes no linear layer.
     """
     recipe = refinement_recipe(base, prediction, settings, steps)
-    trained = _beside(base, prediction, recipe)
-    task = dreambooth_task(base, trained, subject, recipe)
+    run = Run(base, recipe, lambda: _beside(base, prediction, recipe), callbacks=callbacks)
+    task = dreambooth_task(base, run.adapter, subject, recipe)
     attachment = Attachment(base.components).attach(prediction.to(base.device), "prediction")
     try:
-        trained = fit(base, task, recipe, None, callbacks=callbacks, description="refining")
+        trained = run.fit(task, "refining")
     finally:
         attachment.detach()
     weights, token = without_token(prediction)

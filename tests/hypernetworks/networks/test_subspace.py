@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from portraitist.adapters import Adapter, Attachment, LayerSpec, to_lora
-from portraitist.adapters.layer import Kind
+from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.networks.subspace import SharedChanges, SubspaceConfig, SubspaceLinear
 

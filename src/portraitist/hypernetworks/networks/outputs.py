@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters import Adapter, Attachment, LayerSpec, Space, get_method, to_lora
-from portraitist.adapters.layer import Kind
 from portraitist.adapters.provenance import Provenance
+from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.networks.subspace import SharedChanges
 from portraitist.hypernetworks.settings import OutputSettings

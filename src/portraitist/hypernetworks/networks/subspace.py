@@ -15,8 +15,6 @@ from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
     AdapterLayer,
-    Kind,
-    LayerSpec,
     LowRank,
     Parameters,
     Way,
@@ -24,8 +22,10 @@ from portraitist.adapters.layer import (
     group_samples,
     recompress,
 )
-from portraitist.adapters.method import Method, MethodConfig
+from portraitist.adapters.layouts.layout import Layout, MethodConfig, Shapes
+from portraitist.adapters.method import Method
 from portraitist.adapters.space import Space
+from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
 
 
@@ -44,6 +44,11 @@ class SubspaceConfig(MethodConfig):
             raise BadConfig(f"subspace: changes must be at least 1, not {self.changes}")
 
 
+def coefficient_shapes(spec: LayerSpec, config: SubspaceConfig) -> Shapes:
+    """Return the shape of a layer's coefficients: one number a change."""
+    return {"c": (config.changes,)}
+
+
 class SubspaceLinear(AdapterLayer):
     """Coefficients ``c [K]`` of a linear layer's shared changes, which `share` hands over."""
 
@@ -52,9 +57,9 @@ class SubspaceLinear(AdapterLayer):
         self.config = config
         self._shared: tuple[Tensor, Tensor] | None = None
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """Return one number a change."""
-        return {"c": (self.config.changes,)}
+        return coefficient_shapes(self.spec, self.config)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return zeros."""
@@ -96,10 +101,9 @@ class SubspaceLinear(AdapterLayer):
 
 
 SUBSPACE = Method(
-    name="subspace",
+    layout=Layout("subspace", SubspaceConfig, {Kind.LINEAR: coefficient_shapes}),
     summary="coefficients of rank-one changes that a hypernetwork learned",
     paper="arXiv 2307.06949",
-    config=SubspaceConfig,
     layers={Kind.LINEAR: SubspaceLinear},
 )
 
