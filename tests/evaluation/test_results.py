@@ -129,4 +129,4 @@ def test_the_report_says_what_was_found_and_how() -> None:
     assert "| FID | 321.50 |" in text
     assert "2.1 MB | 5 min 0 s | 1.5 s |" in text
     assert B32.revision in text
-    assert "a part of the subjects" in markdown(result("one", {"a": 0.5}))
+    assert "on part of the subjects" in markdown(result("one", {"a": 0.5}))

@@ -31,7 +31,7 @@ class Untaught:
         method_config = {"rank": settings["rank"]}
         overrides = {"method_config": method_config, "seed": settings["seed"]}
         recipe = load_recipe("lora", base.name, base.family.name, overrides=overrides)
-        return Made(new_adapter(base, subject, recipe), 0.25)
+        return Made(new_adapter(base, [subject], recipe), 0.25)
 
 
 def test_methods_are_trained() -> None:
