@@ -1,16 +1,14 @@
 """Where banks of targets are trained: in this process, or on a Ray cluster."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import Any
 
 import torch
 
 from portraitist.bases import Base, load_base
-from portraitist.errors import BadConfig, MissingExtra
+from portraitist.errors import BadConfig, WorkerLost
 from portraitist.hypernetworks.identities.targets import BankWork, train_bank
-from portraitist.progress import console, quiet_libraries
+from portraitist.workers import begin_worker, on_cluster
 
 # Trained banks, as files, in the order of finishing.
 Banks = Iterator[tuple[BankWork, bytes]]
@@ -35,48 +33,21 @@ def run_ray(works: Iterable[BankWork], base: Base) -> Banks:
         MissingExtra: If Ray is not installed.
         PortraitistError: What the training of a bank raised.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra("ray", "ray") from error
-    address = os.environ.get("RAY_ADDRESS")
-    own: dict[str, Any] = {} if address else {"include_dashboard": False}
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=address, log_to_driver=False, **own)
-    gpus = 1 if base.device.type == "cuda" else 0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_TRIES)(_train_there)
-    places = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1))
-    waiting, running = iter(works), dict[Any, BankWork]()
-    try:
-        while True:
-            while len(running) < places and (work := next(waiting, None)) is not None:
-                running[remote.remote(work)] = work
-            if not running:
-                return
-            (finished, *_), _ = ray.wait(list(running), num_returns=1)
-            work = running.pop(finished)
-            try:
-                yield work, ray.get(finished)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from error
-            except ray.exceptions.RayError as error:
-                raise BadConfig(
-                    f"the process of bank {work.number} was ended {_TRIES + 1} times, as when memory runs out; try a"
-                    " smaller --bank-size"
-                ) from error
-    finally:
-        for reference in running:
-            ray.cancel(reference)
-        if started:
-            ray.shutdown()
+    gpu = base.device.type == "cuda"
+    for work, future in on_cluster(_train_there, works, gpu=gpu, retries=_TRIES):
+        try:
+            bank = future.result()
+        except WorkerLost as error:
+            raise BadConfig(
+                f"the process of bank {work.number} was ended {_TRIES + 1} times, as when memory runs out; try a"
+                " smaller --bank-size"
+            ) from error
+        yield work, bank
 
 
 def _train_there(work: BankWork) -> bytes:
-    """Train a bank in a process of a cluster, with one thread, so that processes do not fight over cores."""
-    torch.set_num_threads(1)
-    quiet_libraries()
-    console.quiet = True
+    """Train a bank in a process of a cluster."""
+    begin_worker()
     return train_bank(work, _base_there(work.base, work.device, work.precision, work.resolution))
 
 

@@ -1,19 +1,17 @@
 """Where runs are made: in this process, in several, or on a Ray cluster. Each yields outcomes as they come."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
-from itertools import islice
-from typing import Any
 
-import torch
 from pebble import ProcessExpired
 
-from portraitist.errors import BadConfig, MissingExtra
+from portraitist.errors import BadConfig, WorkerLost
 from portraitist.studies.grid.specs import RunSpec
 from portraitist.studies.runs.outcome import RunOutcome, failure
 from portraitist.studies.runs.processes import ENDED, in_processes
 from portraitist.studies.runs.running import execute
+from portraitist.workers import begin_worker, on_cluster
 
 Executor = Callable[[Sequence[RunSpec], int, str], Iterator[RunOutcome]]
 
@@ -27,8 +25,7 @@ def run_local(specs: Sequence[RunSpec], workers: int, device: str) -> Iterator[R
         yield from run_here(specs, device)
         return
     for spec, future in in_processes(partial(execute, device=device), specs, workers):
-        error = future.exception()
-        outcome = future.result() if error is None else failure(spec, _reason(error))
+        outcome = _outcome(spec, future)
         if outcome.status != "stopped":
             yield outcome
 
@@ -50,44 +47,16 @@ def run_ray(specs: Sequence[RunSpec], workers: int, device: str) -> Iterator[Run
     Raises:
         MissingExtra: If Ray is not installed.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra("ray", "ray") from error
-    address = os.environ.get("RAY_ADDRESS")
-    own: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=address, log_to_driver=False, **own)
-    needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1 if device.startswith("cuda") else 0, "max_retries": 1}
-    remote = ray.remote(**needs)(execute_alone)
-    waiting = iter(specs)
-    running = {remote.remote(spec, device): spec for spec in islice(waiting, workers)}
-    try:
-        while running:
-            (finished, *_), _ = ray.wait(list(running), num_returns=1)
-            spec = running.pop(finished)
-            try:
-                outcome = ray.get(finished)
-            except ray.exceptions.RayTaskError as error:
-                outcome = failure(spec, error.cause)
-            except ray.exceptions.RayError:
-                outcome = failure(spec, ENDED)
-            if outcome.status != "stopped":
-                yield outcome
-            following = next(waiting, None)
-            if following is not None:
-                running[remote.remote(following, device)] = following
-    finally:
-        for reference in running:
-            ray.cancel(reference)
-        if started:
-            ray.shutdown()
+    gpu = device.startswith("cuda")
+    for spec, future in on_cluster(execute_alone, specs, device, gpu=gpu, retries=1, workers=workers):
+        outcome = _outcome(spec, future)
+        if outcome.status != "stopped":
+            yield outcome
 
 
 def execute_alone(spec: RunSpec, device: str) -> RunOutcome:
-    """Make a run with one thread, so that processes do not fight over cores."""
-    torch.set_num_threads(1)
+    """Make a run in a process of a cluster."""
+    begin_worker()
     return execute(spec, device)
 
 
@@ -105,5 +74,9 @@ def get_executor(name: str) -> Executor:
     return EXECUTORS[name]
 
 
-def _reason(error: BaseException) -> BaseException | str:
-    return ENDED if isinstance(error, ProcessExpired) else error
+def _outcome(spec: RunSpec, future: Future[RunOutcome]) -> RunOutcome:
+    """Return what came of a run in another process, if only that it failed there, or its process was ended."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    return failure(spec, ENDED if isinstance(error, ProcessExpired | WorkerLost) else error)

@@ -6,12 +6,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import lru_cache
 from typing import TypeVar
 
-import torch
 from pebble import ProcessExpired, ProcessPool
 
 from portraitist.bases import Base, load_base
 from portraitist.errors import WorkerLost
-from portraitist.progress import console, quiet_libraries
+from portraitist.progress import quiet_libraries
+from portraitist.workers import begin_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,13 +77,6 @@ def spread(work: Callable[[T], None], items: Sequence[T], workers: int, name: Ca
         except ProcessExpired as error:
             raise WorkerLost(f"{name(item)}: {ENDED}") from error
         yield item
-
-
-def begin_worker() -> None:
-    """Take one thread only, and leave the terminal to the process that started this one."""
-    torch.set_num_threads(1)
-    quiet_libraries()
-    console.quiet = True
 
 
 @lru_cache(maxsize=1)
