@@ -5,9 +5,10 @@ from portraitist.bases import Base
 from portraitist.errors import BaseMismatch
 
 
-def base_facts(base: Base) -> BaseFacts:
-    """Return what tells a base from others, as adapters' files note it."""
-    return BaseFacts(base.name, base.family.name, base.fingerprint, base.precision, base.family.resolution)
+def base_facts(base: Base, fingerprint: str | None = None) -> BaseFacts:
+    """Return what tells a base from others, as adapters' files note it; a fingerprint stands in for its own."""
+    family = base.family
+    return BaseFacts(base.name, family.name, fingerprint or base.fingerprint, base.precision, family.resolution)
 
 
 def check_base(adapter: Adapter, base: Base, force: bool = False) -> None:

@@ -19,7 +19,7 @@ from portraitist.hypernetworks.saved import build_predictor, save_hypernetwork
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 from portraitist.hypernetworks.sight import Sight, first_embedding
 from portraitist.hypernetworks.task import HypernetworkTask
-from portraitist.training.blank_adapters import base_facts, resolve_layers
+from portraitist.training.blank_adapters import base_metadata, resolve_layers
 from portraitist.training.loop.loop import Callback, Loop
 from portraitist.training.networks.machine import Machine
 from portraitist.training.networks.reports import read_report
@@ -113,7 +113,7 @@ class Workshop:
         return Description(
             recipe_name=self.name,
             recipe=self.recipe,
-            base=base_facts(base),
+            base=base_metadata(base),
             encoders=sight.facts,
             shapes=material.shapes,
             layers=tuple(Layer.of(spec) for spec in self._layers()),

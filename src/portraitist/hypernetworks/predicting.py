@@ -11,9 +11,10 @@ from portraitist.adapters import Adapter, Provenance
 from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
+from portraitist.exchange.compatibility import base_facts
 from portraitist.hypernetworks.saved import SavedHypernetwork
 from portraitist.hypernetworks.sight import Sight, first_embedding
-from portraitist.training.blank_adapters import base_facts
+from portraitist.training.blank_adapters import base_metadata
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ class Seer:
     def __init__(self, hypernetwork: SavedHypernetwork, base: Base, force: bool = False) -> None:
         description = hypernetwork.description
         self.hypernetwork, self.base = hypernetwork, base
-        here = base_facts(base)
-        if not force and description.base_facts.likeness(type(description.base_facts).parse(here)) == "different":
+        if not force and description.base_facts.likeness(base_facts(base)) == "different":
             raise BaseMismatch(
                 f"the hypernetwork {hypernetwork.name} was made for {description.base_facts}, not for {base.name}"
                 f" (fingerprint {base.fingerprint}); give --base {description.base_facts.name}, or --force"
@@ -105,7 +105,7 @@ class Seer:
         description = self.hypernetwork.description
         return Provenance(
             {
-                "base": base_facts(self.base),
+                "base": base_metadata(self.base),
                 "subject": {"name": class_noun, "class": class_noun, "token": description.token},
                 "trigger": f"{description.token} {class_noun}",
                 "hypernetwork": {

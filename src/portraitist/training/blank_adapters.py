@@ -1,12 +1,14 @@
 """The untrained adapter of a run: its layers, its method's settings, and what its file will tell of base and recipe."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from portraitist import __version__
 from portraitist.adapters import Adapter, find_layers, get_method
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.exchange.compatibility import base_facts
 from portraitist.randomness import torch_generator
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
@@ -67,19 +69,12 @@ def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]
 def adapter_metadata(base: Base, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
     """Return what an adapter's file tells about its base and its recipe."""
     return {
-        "base": base_facts(base, fingerprint),
+        "base": base_metadata(base, fingerprint),
         "recipe": recipe.model_dump(mode="json"),
         "portraitist_version": __version__,
     }
 
 
-def base_facts(base: Base, fingerprint: str | None = None) -> dict[str, Any]:
+def base_metadata(base: Base, fingerprint: str | None = None) -> dict[str, Any]:
     """Return what a file tells about the base it is for; `portraitist.adapters.BaseFacts` reads it."""
-    return {
-        "name": base.name,
-        "family": base.family.name,
-        "fingerprint": fingerprint or base.fingerprint,
-        "dtype": base.precision,
-        "resolution": base.family.resolution,
-        **({"bits": base.bits} if base.bits else {}),
-    }
+    return {**asdict(base_facts(base, fingerprint)), **({"bits": base.bits} if base.bits else {})}
