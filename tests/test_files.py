@@ -3,13 +3,24 @@
 import hashlib
 import os
 import shutil
+from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from safetensors import SafetensorError
 
 from portraitist.errors import UnwritableFolder
-from portraitist.files import require_writable, sha256, write_aside
+from portraitist.files import (
+    file_name,
+    remove_leftovers,
+    require_name,
+    require_writable,
+    sha256,
+    write_aside,
+    write_folder_aside,
+    write_unused,
+)
 
 
 def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -90,3 +101,110 @@ def test_a_cache_that_cannot_be_written_names_its_variable(tmp_path: Path, monke
     for place, advice in (("file/cache/latents/a", r"set \$PORTRAITIST_CACHE to"), ("file/b", "another place with -o")):
         with pytest.raises(UnwritableFolder, match=advice), write_aside(tmp_path / place):
             pass
+
+
+def full(*_: object) -> None:
+    raise OSError(ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_fills_up_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = r"cannot write .*a\.png: No space left on device; make room, or choose"
+    with pytest.raises(UnwritableFolder, match=said), write_aside(tmp_path / "a.png"):
+        full()
+    said = r"cannot write .*b: .*os error 28.*; make room, or choose"
+    with pytest.raises(UnwritableFolder, match=said), write_aside(tmp_path / "b"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(UnwritableFolder, match="No space left on device"), write_folder_aside(tmp_path / "c"):
+        full()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with write_aside(tmp_path / "old.png") as temporary:
+            temporary.write_bytes(b"half")
+            with write_folder_aside(tmp_path / "model") as folder:
+                (folder / "part").write_bytes(b"half")
+                os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 2
+    with write_aside(tmp_path / "new.png") as temporary:
+        temporary.write_bytes(b"whole")
+        remove_leftovers(tmp_path)  # spares what a process that is alive writes
+    assert [path.name for path in tmp_path.iterdir()] == ["new.png"]
+
+
+def test_what_another_machine_writes_is_left_alone_for_a_day(tmp_path: Path) -> None:
+    there = tmp_path / ".a.png.part-00000000-1-1-x.png"
+    there.touch()
+    remove_leftovers(tmp_path)
+    assert there.exists()
+    os.utime(there, (0, 0))
+    remove_leftovers(tmp_path)
+    assert not there.exists()
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path: Path) -> None:
+    for name in ("a" * 251 + ".png", "ü" * 125 + ".png"):
+        with write_aside(tmp_path / name) as temporary:
+            temporary.write_bytes(b"")
+        assert (tmp_path / name).exists()
+    with pytest.raises(UnwritableFolder, match="File name too long; choose another name with -o"):
+        require_name(tmp_path / ("a" * 256))
+    require_name(tmp_path / "new")
+
+
+def test_a_file_that_appeared_meanwhile_stays(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+
+    def collide() -> None:
+        with write_aside(target, replace=False) as temporary:
+            temporary.write_text("mine")
+            target.write_text("theirs")
+
+    with pytest.raises(UnwritableFolder, match="File exists"):
+        collide()
+    assert target.read_text() == "theirs"
+    with write_aside(tmp_path / "b", replace=False) as temporary:
+        temporary.write_text("mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_processes_that_want_one_name_get_one_each(tmp_path: Path) -> None:
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            for turn in range(8):
+                write_unused(tmp_path / "a.png", lambda path, own=f"{number} {turn}": path.write_text(own) and None)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert len({path.read_text() for path in tmp_path.iterdir()}) == 32
+    assert (tmp_path / "a-32.png").exists()
+
+
+def test_files_are_moved_into_a_folder_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "note").write_text("mine")
+    with write_folder_aside(tmp_path / "model", merge=True) as folder:
+        (folder / "unet").mkdir()
+        (folder / "unet" / "weights").write_text("new")
+    assert {path.name for path in (tmp_path / "model").rglob("*")} == {"note", "unet", "weights"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("../../etc/passwd", "etc-passwd"),
+        ("..", "nobody"),
+        ("/absolute", "absolute"),
+        ("a\0b\nc", "a-b-c"),
+        ("ü" * 40, "ü" * 30),
+        ("half\ud800", "half"),
+    ],
+)
+def test_names_lead_out_of_no_folder(name: str, file: str) -> None:
+    assert file_name(name, "nobody") == file

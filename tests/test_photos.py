@@ -1,11 +1,14 @@
 """Pictures beside pages are small files, however large the picture."""
 
 import io
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from portraitist.photos import PAGE_BYTES, encode_for_page
+from portraitist.errors import BadPhoto
+from portraitist.photos import PAGE_BYTES, decode_photo, encode_for_page
 
 
 def reopened(data: bytes) -> Image.Image:
@@ -35,3 +38,21 @@ def test_a_busy_picture_is_made_to_fit() -> None:
 
 def test_a_sheet_taller_than_the_format_allows_is_scaled_down() -> None:
     assert reopened(encode_for_page(Image.new("RGB", (32, 20_000), "red"))).height == 16_383
+
+
+def test_only_the_named_formats_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sprung(*_: object, **__: object) -> None:
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", sprung)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    for name in ("a.eps", "a.png"):
+        (tmp_path / name).write_bytes((tmp_path / "a.eps").read_bytes())
+        with pytest.raises(BadPhoto, match="is not a picture that can be read"):
+            decode_photo(tmp_path / name)
+
+
+def test_pixels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), np.nan, dtype=np.float32)).save(tmp_path / "a.tiff")
+    with pytest.raises(BadPhoto, match="values that are not finite numbers"):
+        decode_photo(tmp_path / "a.tiff")

@@ -7,12 +7,14 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from portraitist.errors import BadPhoto
+from portraitist.reading import read_bytes
 
 # Files that belong beside photos: captions, notes, settings.
 _COMPANIONS = {".txt", ".json", ".jsonl", ".yaml", ".yml", ".md", ".caption"}
@@ -23,6 +25,10 @@ PAGE_SUFFIX, PAGE_BYTES = ".webp", 300_000
 _PAGE_QUALITIES = (85, 75, 60, 45)
 _WEBP_SIDE = 16383  # pixels of a WebP's side, at most
 _WHITE = (255, 255, 255)
+# Photos have less, in bytes.
+_PHOTO_LIMIT = 2**30
+# What is opened. Others are left to nobody: one of them would start Ghostscript, which runs programs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "AVIF", "JPEG2000", "TGA", "ICO", "HEIF")
 # Whole ranges that greys with more than eight bits may use; 1 is for floating point.
 _GREY_RANGES = (1, 255, 65535)
 
@@ -59,12 +65,7 @@ def decode_photo(path: Path) -> Image.Image:
     Raises:
         BadPhoto: If the file is missing, empty, no picture, damaged or far too large; names it.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise BadPhoto(f"{path} does not exist") from error
-    except OSError as error:
-        raise BadPhoto(f"{path} cannot be read: {error.strerror}") from error
+    content = read_bytes(path, "a photo", _PHOTO_LIMIT, BadPhoto)
     if not content:
         raise BadPhoto(f"{path} is empty")
     return _decode(path, content)
@@ -110,7 +111,7 @@ def _decode(path: Path, content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as opened:
+            with Image.open(io.BytesIO(content), formats=_formats()) as opened:
                 opened.load()
                 return _to_rgb(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
@@ -120,6 +121,13 @@ def _decode(path: Path, content: bytes) -> Image.Image:
         raise BadPhoto(f"{path} is not a picture that can be read{hint}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise BadPhoto(f"{path} is damaged ({error})") from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Return the formats that are opened, as far as this build of Pillow has them."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -135,6 +143,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _eight_bit_grey(image: Image.Image) -> Image.Image:
     """Bring integer and floating-point greys to eight bits by the smallest usual range that holds them."""
     values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not finite numbers")
     values -= min(values.min(), 0.0)
     ranges = _GREY_RANGES[-1:] if image.mode.startswith("I;16") else _GREY_RANGES[image.mode != "F" :]
     top = next((top for top in ranges if values.max() <= top), values.max())

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from portraitist.adapters import Adapter, find_layers, load_adapter, read_header, save_adapter
+from portraitist.adapters.outline import tensors_not_finite
 from portraitist.errors import BadFile, UnwritableFolder
 
 
@@ -128,3 +129,95 @@ def test_a_failed_write_keeps_the_old_file(adapter: Adapter, path: Path) -> None
         save_adapter(adapter, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def write_claims(path: Path, tensors: dict[str, torch.Tensor], **header: object) -> None:
+    described = {"config": {}, **header}
+    save_file(tensors, path, metadata={"format": "portraitist-adapter-1", "portraitist": json.dumps(described)})
+
+
+def test_nothing_is_drawn_before_shapes_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portraitist.adapters.methods.lidb.auxiliary_basis", lambda *_: pytest.fail("bases were drawn"))
+    path, layers = tmp_path / "lidb.safetensors", [0] * 100
+    tensors = {f"unet.l{number}.a": torch.zeros(1) for number in range(100)}
+    claims = {"method": "lidb", "geometries": ["linear 4096x4096 1x1 0x0 1x1 1 -"], "layers": layers}
+    write_claims(path, tensors, config={"a": 64, "b": 64}, drawn_sums="1 2 3 4 5 6 7 8", **claims)
+    with pytest.raises(BadFile, match="lacks 100 tensors"):
+        load_adapter(path)
+    tensors = {
+        f"unet.l{n}.{side}": torch.zeros(shape) for n in range(100) for side, shape in (("a", (4, 1)), ("b", (1, 4)))
+    }
+    write_claims(path, tensors, config={"a": 4, "b": 4}, **claims)
+    assert load_adapter(path).count() == 800  # no sums are noted, so there is nothing to compare with
+    wide = {**claims, "geometries": ["linear 1000000x4 1x1 0x0 1x1 1 -"]}
+    write_claims(path, tensors, config={"a": 4, "b": 4}, drawn_sums="1 2 3 4 5 6 7 8", **wide)
+    with pytest.raises(BadFile, match=r"its 800 numbers would need 400,001,600 more that are drawn from a seed"):
+        load_adapter(path)
+
+
+def test_a_shape_that_no_layer_of_its_kind_has(tmp_path: Path) -> None:
+    write_claims(
+        tmp_path / "krona.safetensors",
+        {"unet.l0.a": torch.zeros(1, 1)},
+        method="krona",
+        config={"out_factor": 1, "in_factor": 1},
+        geometries=["linear 64 1x1 0x0 1x1 1 -"],
+        layers=[0],
+    )
+    with pytest.raises(BadFile, match=r"would be a linear layer with a weight of shape \(64,\)"):
+        load_adapter(tmp_path / "krona.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int32, torch.bool, torch.complex64])
+def test_precisions_that_no_adapter_has(path: Path, dtype: torch.dtype) -> None:
+    rewrite(path, {"m.1.up": torch.zeros(4, 2).to(dtype)})
+    with pytest.raises(BadFile, match=r"m\.1\.up is stored as .*; F64, F32, F16, BF16 can be read"):
+        load_adapter(path)
+
+
+@pytest.mark.parametrize("precision", ["F4", "F6_E2M3", "F8_E8M0"])
+def test_precisions_that_torch_has_not(path: Path, precision: str) -> None:
+    whole = path.read_bytes()
+    size = struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8 : 8 + size])
+    header["m.1.up"]["dtype"] = precision
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
+    with pytest.raises(BadFile) as caught:
+        load_adapter(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_numbers_too_large_to_compute_with(path: Path, dtype: torch.dtype) -> None:
+    rewrite(path, {"m.1.up": torch.full((4, 2), 2.0**60, dtype=dtype)})
+    assert list(tensors_not_finite(path)) == ["m.1.up"]
+    with pytest.raises(BadFile, match=r"m\.1\.up .* too large to compute with"):
+        load_adapter(path)
+    rewrite(path, {"m.1.up": torch.full((4, 2), 2.0**59, dtype=dtype)})
+    assert not list(tensors_not_finite(path))
+
+
+def test_a_strength_that_would_be_infinite(adapter: Adapter, path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'\\"alpha\\": null', b'\\"alpha\\": 1e99'))
+    with pytest.raises(BadFile, match=r"alpha must be a positive number below 2,000,000, not 1e\+99"):
+        load_adapter(path)
+
+
+def test_more_tensors_than_any_model(tmp_path: Path) -> None:
+    path = tmp_path / "many.safetensors"
+    empty = {f"t{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(70_000)}
+    header = json.dumps(empty).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(BadFile, match="holds 70,000 tensors, more than any adapter or model"):
+        load_adapter(path)
+
+
+def test_a_file_that_may_not_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(BadFile, match="cannot be read: Permission denied"):
+        load_adapter(path)

@@ -73,7 +73,7 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
         ("[places]", "[place]", "no prompt list 'place'"),
         ("[dino, clip_t]", "[dino, clip_x]", "did you mean clip_"),
         ("class_noun: mug", "class_noun: ''", "class_noun"),
-        ("name: mugs", "name: [", "cannot be read"),
+        ("name: mugs", "name: [", "cannot read the protocol"),
         ("{dino: facebook", "{dimo: facebook", "did you mean dino"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "mugs.yaml").write_bytes(MINE.encode("utf-16"))
-    with pytest.raises(BadConfig, match=r"mugs\.yaml cannot be read"):
+    with pytest.raises(BadConfig, match=r"cannot read the protocol .*mugs\.yaml"):
         load_protocol(str(tmp_path / "mugs.yaml"))
 
 

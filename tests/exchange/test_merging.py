@@ -1,6 +1,7 @@
 """Adapters merged into one, or into a base: weights, the folder, the base afterwards, and what is refused."""
 
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from portraitist.adapters import Adapter
 from portraitist.adapters.algebra import bind
 from portraitist.bases import Base, load_base
-from portraitist.errors import BadConfig, BadFile, BaseMismatch
+from portraitist.errors import BadConfig, BadFile, BaseMismatch, UnwritableFolder
 from portraitist.exchange.merging import merge_adapters, merge_into_base, merge_weights
 
 METHODS = {
@@ -65,11 +66,11 @@ def test_nothing_is_left_of_a_merge_that_fails(
         merge_into_base(base, {"a": (adapter, 1.0)}, tmp_path / "there")
 
     def fail(*_: object, **__: object) -> None:
-        raise OSError("no room")
+        raise OSError(ENOSPC, "No space left on device")
 
     weight = base.components["unet"].get_submodule(next(iter(adapter.layers)).partition(".")[2]).weight.clone()
     monkeypatch.setattr(base.pipeline, "save_pretrained", fail)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(UnwritableFolder, match="model: No space left on device; make room, or choose another place"):
         merge_into_base(base, {"a": (adapter, 1.0)}, tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     module = base.components["unet"].get_submodule(next(iter(adapter.layers)).partition(".")[2])

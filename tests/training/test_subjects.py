@@ -246,10 +246,11 @@ def test_only_bad_pictures_are_one_error_that_lists_all(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *_: object) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    (tmp_path / "mine.png").write_bytes(encoded((32, 32)))
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(BadPhoto, match=r"mine\.png cannot be read: Permission denied"):
         read_photo(tmp_path / "mine.png", SIZE)
 

@@ -111,8 +111,8 @@ def load_bank(path: str | Path, numbers: Sequence[int] | None = None) -> Adapter
         BadConfig: If the bank has no adapter of such a number.
     """
     description = read_description(Path(path))
-    space, provenance = read_space(description), description.provenance
     size = description.require_bank()
+    space, provenance = read_space(description), description.provenance
     if numbers is not None:
         if not numbers or not all(0 <= number < size for number in numbers):
             raise BadConfig(f"{path} is a bank of {size} adapters, counted from 0; it does not have {list(numbers)}")

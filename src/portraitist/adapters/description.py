@@ -9,7 +9,7 @@ from typing import Any
 
 from portraitist.adapters.layouts import get_layout
 from portraitist.adapters.layouts.layout import Layout, MethodConfig
-from portraitist.adapters.outline import Outline, read_outline
+from portraitist.adapters.outline import FLOATS, Outline, read_outline
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.spec import Kind, LayerSpec, Shape
 from portraitist.errors import BadConfig, BadFile
@@ -19,9 +19,13 @@ FORMAT, BANK_FORMAT = "portraitist-adapter-1", "portraitist-bank-1"
 # The name in the header of sums of what an adapter's layers draw from a seed.
 DRAWN = "drawn_sums"
 # What is wrong with a tensor of a run that diverged.
-NOT_FINITE = "holds values that are not finite numbers; the run that wrote it diverged"
+NOT_FINITE = "holds values that are not finite numbers, or too large to compute with; the run that wrote it diverged"
 # No layer of a known model holds more numbers, or is wider; what claims to be is an attack or damage.
 LAYER_LIMIT, WIDTH_LIMIT = 2**29, 2**20
+# Nor does an adapter of a known model draw more numbers from a seed, in all and for each one that it stores: the bases
+# of LiDB are as many times larger than its factors as layers are wide.
+DRAWN_LIMIT, DRAWN_SHARE = 2**30, 2**14
+_AXES = {Kind.LINEAR: 2, Kind.CONV: 4, Kind.TRANSPOSED: 4, Kind.NORM: 1, Kind.EMBEDDING: 2}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Description:
         bank_size: How many adapters it holds, None for a single one.
         tensors: The shapes that its tensors must have, with a bank axis if it is a bank.
         found: Those that they have.
+        dtypes: Their precisions, in the file's names (``F32``).
         drawn: Sums of what the layers drew from a seed where it was written; None if it does not say.
         provenance: What it says of the adapter.
     """
@@ -47,6 +52,7 @@ class Description:
     bank_size: int | None
     tensors: Mapping[str, Shape]
     found: Mapping[str, Shape]
+    dtypes: Mapping[str, str]
     drawn: Any
     provenance: Provenance
 
@@ -75,7 +81,7 @@ class Description:
         """Hold the tensors of the file against what its method needs.
 
         Raises:
-            BadFile: If tensors are missing, nobody's, or of another shape.
+            BadFile: If tensors are missing, nobody's, of another shape, or no floating-point numbers that can be read.
         """
         if unknown := sorted(self.found.keys() - self.tensors.keys()):
             count, names = counted(len(unknown), "tensor"), first_few(unknown)
@@ -86,6 +92,8 @@ class Description:
         for key, shape in self.tensors.items():
             if self.found[key] != shape:
                 raise BadFile(f"{self.path}: {key} has shape {self.found[key]} where {shape} is needed")
+            if self.dtypes[key] not in FLOATS:
+                raise BadFile(f"{self.path}: {key} is stored as {self.dtypes[key]}; {', '.join(FLOATS)} can be read")
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -114,6 +122,7 @@ def read_description(path: Path, outline: Outline | None = None) -> Description:
         names = sorted({key.rpartition(".")[0] for key in outline.shapes})
         specs = unpack_specs(names, header.pop("geometries"), header.pop("layers"))
         settings = layout.parse_config(config)
+        _check_work(layout, settings, specs)
         shapes = {
             f"{name}.{key}": shape
             for name, spec in specs.items()
@@ -124,7 +133,21 @@ def read_description(path: Path, outline: Outline | None = None) -> Description:
     size = _bank_size(shapes, outline.shapes)
     tensors = shapes if size is None else {key: (size, *shape) for key, shape in shapes.items()}
     drawn = header.pop(DRAWN, None)
-    return Description(path, layout, settings, specs, size, tensors, outline.shapes, drawn, Provenance(header))
+    return Description(
+        path, layout, settings, specs, size, tensors, outline.shapes, outline.dtypes, drawn, Provenance(header)
+    )
+
+
+def _check_work(layout: Layout, config: MethodConfig, specs: Mapping[str, LayerSpec]) -> None:
+    """Refuse layers for which more would be drawn from a seed than what they store can be meant for.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    drawn = sum(layout.drawn_numbers(spec, config) for spec in specs.values())
+    stored = sum(math.prod(shape) for spec in specs.values() for shape in layout.layer_shapes(spec, config).values())
+    if drawn > min(DRAWN_LIMIT, DRAWN_SHARE * stored):
+        raise ValueError(f"its {stored:,} numbers would need {drawn:,} more that are drawn from a seed")
 
 
 def _parse_header(path: Path, outline: Outline) -> dict[str, Any]:
@@ -177,6 +200,8 @@ def _spec(name: str, geometry: str) -> LayerSpec:
     shape, stride, padding, dilation, groups, bias, *more = (
         () if part == "-" else tuple(int(number) for number in part.split("x")) for part in parts
     )
+    if len(shape) != _AXES[Kind(kind)]:
+        raise ValueError(f"{name} would be a {kind} layer with a weight of shape {shape}")
     if min(shape) < 1 or max(shape) > WIDTH_LIMIT or math.prod(shape) > LAYER_LIMIT:
         raise ValueError(f"{name} would have a weight of shape {shape}, which no layer has")
     return LayerSpec(name, Kind(kind), shape, stride, padding, dilation, groups[0], bias or None, *more)

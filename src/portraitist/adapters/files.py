@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.description import DRAWN, FORMAT, NOT_FINITE, Description, pack_specs, read_description
 from portraitist.adapters.layer import AdapterLayer, SeededLayer
+from portraitist.adapters.outline import LARGEST
 from portraitist.adapters.space import Space
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import write_aside
@@ -21,23 +22,30 @@ from portraitist.files import write_aside
 _DRAWN_SUMS, _DRAWN_APART = 8, 0.01
 
 
-def save_adapter(adapter: Adapter, path: str | Path, dtype: torch.dtype | None = None) -> None:
+def save_adapter(adapter: Adapter, path: str | Path, dtype: torch.dtype | None = None, *, replace: bool = True) -> None:
     """Write an adapter, in a precision if one is given; the file appears complete or not at all.
+
+    Args:
+        adapter: The adapter.
+        path: Its file.
+        dtype: Precision of the numbers.
+        replace: Take the place of a file that is there.
 
     Raises:
         BadConfig: If it is a bank, or its numbers are too large for the precision.
+        UnwritableFolder: If it cannot be written, or a file that is not to be replaced is there.
     """
     if adapter.space.check(adapter.values) is not None:
         raise BadConfig(
             f"this is a bank of {adapter.bank_size} adapters; save_bank writes it, and unstack takes it apart"
         )
-    write_file(adapter, Path(path), FORMAT, dtype)
+    write_file(adapter, Path(path), FORMAT, dtype, replace)
 
 
-def write_file(adapter: Adapter, path: Path, format: str, dtype: torch.dtype | None) -> None:
+def write_file(adapter: Adapter, path: Path, format: str, dtype: torch.dtype | None, replace: bool = True) -> None:
     """Write an adapter or a bank under the name of its format."""
     tensors = {name: stored(name, tensor, dtype) for name, tensor in adapter.named_parameters().items()}
-    with write_aside(path) as temporary:
+    with write_aside(path, replace) as temporary:
         save_file(tensors, temporary, metadata=_description(adapter, format, _drawn_sums(adapter.layers)))
 
 
@@ -71,14 +79,16 @@ def _drawn_sums(layers: Mapping[str, AdapterLayer]) -> list[float] | None:
 
 def _same_draws(written: Any, layers: Mapping[str, AdapterLayer]) -> bool:
     """Say whether this machine draws what a file says was drawn; files of earlier versions say nothing."""
-    here = _drawn_sums(layers)
-    if written is None or here is None:
+    if written is None:
         return True
     try:
         there = [float(number) for number in str(written).split()]
     except ValueError:
         return False
-    return len(there) == len(here) and all(abs(a - b) < _DRAWN_APART for a, b in zip(there, here, strict=True))
+    if len(there) != _DRAWN_SUMS:
+        return False
+    here = _drawn_sums(layers)
+    return here is None or all(abs(a - b) < _DRAWN_APART for a, b in zip(there, here, strict=True))
 
 
 def _description(adapter: Adapter, format: str, drawn: Sequence[float] | None) -> dict[str, str]:
@@ -117,17 +127,19 @@ def load_adapter(path: str | Path) -> Adapter:
             frozen numbers than the one that wrote it.
     """
     description = read_description(Path(path))
-    space = read_space(description)
     description.require_single()
+    space = read_space(description)
     return Adapter(space, read_values(description, space), description.provenance)
 
 
 def read_space(description: Description) -> Space:
-    """Return the space of the adapters in a file.
+    """Return the space of the adapters in a file whose tensors have the shapes that it asks for.
 
     Raises:
-        BadFile: If this machine draws other frozen numbers than the one that wrote it.
+        BadFile: If tensors are missing, nobody's, or of another shape; or if this machine draws other frozen numbers
+            than the one that wrote it.
     """
+    description.check_shapes()  # before anything is drawn
     space = Space.of(description.layout.name, description.config, description.specs.values())
     if not _same_draws(description.drawn, space.layers):
         raise BadFile(
@@ -144,18 +156,22 @@ def read_values(
 
     Args:
         description: The file's.
-        space: Its space.
+        space: Its space, from `read_space`.
         numbers: Adapters of a bank, to read without the others.
 
     Raises:
-        BadFile: If tensors are missing, nobody's, of another shape, or hold values that are not finite.
+        BadFile: If tensors are damaged or hold values that are not finite.
     """
-    description.check_shapes()
     tensors = _read_tensors(description, numbers)
     return {
         layer: {key: nn.Parameter(tensors[f"{layer}.{key}"], requires_grad=False) for key in shapes}
         for layer, shapes in space.shapes.items()
     }
+
+
+def is_usable(tensor: Tensor) -> bool:
+    """Say whether all numbers are finite, and so far from the largest that products of some are finite too."""
+    return bool((tensor.abs() < LARGEST).all())
 
 
 def _read_tensors(description: Description, numbers: Sequence[int] | None) -> dict[str, Tensor]:
@@ -169,6 +185,6 @@ def _read_tensors(description: Description, numbers: Sequence[int] | None) -> di
     except SafetensorError as error:
         raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
     for key, tensor in tensors.items():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+        if not is_usable(tensor):
             raise BadFile(f"{path}: {key} {NOT_FINITE}")
     return {key: tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for key, tensor in tensors.items()}

@@ -11,11 +11,18 @@ from safetensors import SafetensorError, safe_open
 
 from portraitist.adapters.spec import Shape
 from portraitist.errors import BadFile
+from portraitist.reading import require_file
 
 _HEADER_LIMIT = 64 * 2**20
-# Precisions as the format names them and numpy reads them. It has no bfloat16, in which a full exponent is not finite.
-_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+# No file of weights holds as many tensors; a checkpoint of Stable Diffusion XL has 2,515.
+_MOST_TENSORS = 2**16
+# Precisions as the format names them and numpy reads them. It has no bfloat16, whose
+# exponent is looked at.
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _BFLOAT16, _EXPONENT = "BF16", 0x7F80
+# No weight comes near this; larger ones are of a run that diverged, or an attack. A power of two, for bfloat16's sake.
+LARGEST = 2.0**60
+_LARGEST_EXPONENT = (127 + 60) << 7
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ def read_outline(path: Path) -> Outline:
     check_container(path)
     try:
         with safe_open(path, framework="numpy") as file:
+            if len(file.keys()) > _MOST_TENSORS:
+                raise BadFile(f"{path} holds {len(file.keys()):,} tensors, more than any adapter or model")
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
             shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
             dtypes = {key: str(part.get_dtype()) for key, part in slices.items()}
@@ -56,11 +65,13 @@ def check_container(path: Path) -> None:
     Raises:
         BadFile: With the reason.
     """
-    if not path.is_file():
-        raise BadFile(f"{path} does not exist" if not path.exists() else f"{path} is a folder, not an adapter file")
+    require_file(path, "an adapter file")
     size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
     if len(start) < 8:
         raise BadFile(f"{path} is empty or cut short ({size} bytes)")
     header = struct.unpack("<Q", start)[0]
@@ -73,7 +84,7 @@ def check_container(path: Path) -> None:
 
 
 def tensors_not_finite(path: Path) -> Iterator[str]:
-    """Yield the tensors of a sound file that hold anything but finite real numbers, reading one after the other."""
+    """Yield the tensors of a sound file with numbers that are not finite, or too large, reading one after the other."""
     with path.open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(size))
@@ -81,11 +92,11 @@ def tensors_not_finite(path: Path) -> Iterator[str]:
         if key == "__metadata__":
             continue
         precision, (begin, end) = entry["dtype"], entry["data_offsets"]
-        if precision not in _FLOATS:
+        if precision not in FLOATS:
             yield key
             continue
-        dtype = np.dtype(_FLOATS[precision])
+        dtype = np.dtype(FLOATS[precision])
         numbers = np.fromfile(path, dtype, (end - begin) // dtype.itemsize, offset=8 + size + begin)
-        finite = (numbers & _EXPONENT) != _EXPONENT if precision == _BFLOAT16 else np.isfinite(numbers)
-        if not finite.all():
+        usable = (numbers & _EXPONENT) < _LARGEST_EXPONENT if precision == _BFLOAT16 else np.abs(numbers) < LARGEST
+        if not usable.all():
             yield key

@@ -9,23 +9,22 @@ everything would be 1.26 of it.
 import hashlib
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from portraitist.adapters.layer import has_shape_only
+from portraitist.cache import cache_path, keep, recall
 from portraitist.errors import UnwritableFolder
-from portraitist.files import cache_folder, write_aside
 
 # Below this fraction of the largest, a singular value is too small to divide by (float32).
 SMALL = 1e-3
 # A matrix keeps both sides' vectors up to this ratio of its long side to its short one: the second side saves as much
 # arithmetic as the first, and takes this much more memory.
 NEARLY_SQUARE = 1.5
+# The folder of the cache, and the tensors of a file there.
+_KIND, _NAMES = "spectra", ("sigma", "u", "v")
 # The weight's memory is summed in this many parts for its hash.
 _PARTS = 1024
 
@@ -87,8 +86,8 @@ def spectrum_of(weight: Tensor) -> Spectrum:
         if has_shape_only(weight):
             spectrum = decompose(weight)
         else:
-            path = cache_folder() / "spectra" / f"{_digest(weight)}.safetensors"
-            spectrum = (_read(path) or _compute_and_store(weight, path)).to(weight.device, torch.float32)
+            key = _digest(weight)
+            spectrum = (_recall(key) or _compute_and_keep(weight, key)).to(weight.device, torch.float32)
         _KNOWN[weight] = state, spectrum
     return _KNOWN[weight][1]
 
@@ -120,27 +119,23 @@ def _first_small(sigma: Tensor) -> int:
     return int((sigma > SMALL * sigma[0]).sum()) if sigma[0] > 0 else 0
 
 
-def _compute_and_store(weight: Tensor, path: Path) -> Spectrum:
+def _compute_and_keep(weight: Tensor, key: str) -> Spectrum:
     spectrum = decompose(weight)
     try:
-        with write_aside(path) as temporary:
-            save_file({name: getattr(spectrum, name).cpu() for name in ("sigma", "u", "v")}, temporary)
-    except (UnwritableFolder, SafetensorError, OSError):
+        keep(_KIND, key, {name: getattr(spectrum, name) for name in _NAMES})
+    except UnwritableFolder:
         # Not the error's own text: one warning for all weights.
         warnings.warn(
-            f"decompositions cannot be stored in {path.parent} and will be computed again;"
+            f"decompositions cannot be stored in {cache_path(_KIND, key).parent} and will be computed again;"
             " set $PORTRAITIST_CACHE to a writable folder with enough room",
             stacklevel=2,
         )
     return spectrum
 
 
-def _read(path: Path) -> Spectrum | None:
-    """Read a stored decomposition; a damaged one counts as absent."""
-    try:
-        return Spectrum(**load_file(path)) if path.exists() else None
-    except (SafetensorError, TypeError, OSError):
-        return None
+def _recall(key: str) -> Spectrum | None:
+    known = recall(_KIND, key)
+    return None if known is None else Spectrum(**known)
 
 
 def _state(weight: Tensor) -> tuple[object, ...]:

@@ -21,6 +21,10 @@ from portraitist.errors import BadConfig
 # Guidance of the models that ship with the package, as their exams chose it; others have their family's usual one.
 _GUIDANCE = {"toyland": 4.0}
 _FULL_OR_HALF = ("", "fp16")
+# Precisions of weights whose range can be looked at.
+_NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+# Nothing is downloaded, no pickle is opened, and no code that lies in a folder is run, nor asked about.
+_LOCAL: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def load_base(
     check_bits(bits)
     source = find_source(str(name))
     pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name))
+    _require_finite(pipeline, str(name), source)
     base = Base(str(name), family(pipeline), bits)
     if resolution is not None:
         base.family.choose_resolution(resolution)
@@ -122,6 +127,20 @@ def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Any, 
     family = find_family(index["_class_name"], name)
     with _without_bars():
         return _load_folder(source, index, dtype, name), family
+
+
+def _require_finite(pipeline: Any, name: str, source: Source) -> None:
+    """Refuse weights that are not finite numbers: nothing could be made with them, or learnt.
+
+    Raises:
+        BadConfig: If there are such.
+    """
+    for part, module in pipeline.components.items():
+        for key, value in module.state_dict().items() if isinstance(module, nn.Module) else ():
+            if value.dtype not in _NUMBERS or not value.numel():
+                continue
+            if not all(bool(torch.isfinite(end)) for end in torch.aminmax(value)):
+                raise BadConfig(f"base {name!r} is damaged: {key} of its {part} is not finite; {source.advice}")
 
 
 @contextmanager
@@ -157,8 +176,7 @@ def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name
             source.path,
             torch_dtype=dtype,
             variant=variant or None,
-            use_safetensors=True,
-            local_files_only=True,
+            **_LOCAL,
             **arguments,
         )
         for part, module in pipeline.components.items():
@@ -196,8 +214,7 @@ def _load_text_encoder(folder: Path, class_name: str, variant: str, dtype: torch
         folder,
         dtype=dtype,
         variant=variant if has_variant else None,
-        use_safetensors=True,
-        local_files_only=True,
+        **_LOCAL,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )

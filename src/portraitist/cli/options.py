@@ -4,9 +4,9 @@ import math
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from portraitist.errors import BadConfig
+from portraitist.reading import parse_yaml
 
 _BASE_HELP = (
     "toyland, a folder in the diffusers layout, a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, or a hub"
@@ -92,8 +92,8 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
 
 def _parse_value(pair: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text)
+    except ValueError as error:
         raise BadConfig(f"--set {pair}: {text!r} is not YAML") from error
     try:
         return float(value) if isinstance(value, str) else value  # YAML 1.1 reads 1e-4 as text

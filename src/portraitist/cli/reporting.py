@@ -21,6 +21,16 @@ _INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 class Commands(TyperGroup):
     """A group of commands that shows an error a user is meant to read as one line, without a traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what is no text before anything is parsed."""
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError as error:
+                fail(f"the argument {argument!r} is not text in UTF-8; write it anew")
+                raise typer.Exit(2) from error
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen subcommand."""
         try:
@@ -81,4 +91,4 @@ def _speaks() -> bool:
 
 
 def _line(message: str) -> str:
-    return " ".join(message.split()).translate(_CONTROLS)
+    return " ".join(message.split()).translate(_CONTROLS).encode(errors="replace").decode()

@@ -198,6 +198,6 @@ def _noted_prompt(path: Path) -> str:
     """Return the prompt that a PNG carries, or nothing."""
     if path.suffix.lower() != ".png":
         return ""
-    with Image.open(path) as image:
+    with Image.open(path, formats=["PNG"]) as image:
         image.load()
         return str(getattr(image, "text", {}).get("prompt", ""))

@@ -131,7 +131,7 @@ def open_pictures(wanted: Sequence[Wanted]) -> list[Image.Image]:
     """Open pictures that were made."""
     images = []
     for one in wanted:
-        with Image.open(one.path) as image:
+        with Image.open(one.path, formats=["PNG"]) as image:
             images.append(image.convert("RGB"))
     return images
 

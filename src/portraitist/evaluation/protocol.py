@@ -5,11 +5,11 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from portraitist.errors import BadConfig
 from portraitist.evaluation.metrics import check_roles, get_metrics
+from portraitist.reading import read_yaml
 
 _FOLDER = Path(str(files("portraitist.evaluation"))) / "protocols"
 PLACE = "{}"
@@ -149,9 +149,7 @@ def load_protocol(name: str) -> Protocol:
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(list_protocols())}, or a YAML file"
         raise BadConfig(f"there is no protocol {name!r}; {hint}")
     try:
-        return Protocol.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadConfig(f"the protocol {path} cannot be read: {' '.join(str(error).split())}") from error
+        return Protocol.model_validate(read_yaml(path, "protocol"))
     except ValidationError as error:
         # A misspelt field is named before the one that is missing for it.
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")

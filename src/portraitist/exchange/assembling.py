@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
-from portraitist.adapters.description import LAYER_LIMIT
+from portraitist.adapters.description import NOT_FINITE
+from portraitist.adapters.files import is_usable
 from portraitist.adapters.layer import recompress
+from portraitist.adapters.layouts.lora import STRENGTH_LIMIT
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
 from portraitist.adapters.spec import LayerSpec
@@ -20,6 +22,8 @@ from portraitist.exchange.naming import Naming
 
 # All linear and convolution layers of Stable Diffusion XL at rank 256 hold a quarter of this.
 _TOTAL_LIMIT = 2**32
+# How many times larger a LoRA may become when lower ranks are filled up to the largest; small ones may freely.
+_MOST_FILLED, _SMALL_TOTAL = 32, 2**24
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,15 @@ def read_factors(naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: 
     if mid is not None:
         if down.shape[2:].numel() != 1 or mid.ndim != 4 or mid.shape[:2] != (up.shape[1], down.shape[0]):
             raise BadFile(f"{where} has a core of shape {tuple(mid.shape)} that does not fit its factors")
-        check_product(where, mid.shape[0], down.shape[1], *mid.shape[2:])
+        spec = naming.spec(layer, (up.shape[0], down.shape[1], *mid.shape[2:]))
+        naming.allow_product(layer, mid.shape[0], down.shape[1], *mid.shape[2:])
         down = torch.einsum("rskl,si->rikl", mid, down.flatten(1))
-    if up.shape[1] != down.shape[0]:
-        raise BadFile(f"{where} has factors of different ranks, {up.shape[1]} and {down.shape[0]}")
-    spec = naming.spec(layer, (up.shape[0], *down.shape[1:]))
+    else:
+        if up.shape[1] != down.shape[0]:
+            raise BadFile(f"{where} has factors of different ranks, {up.shape[1]} and {down.shape[0]}")
+        spec = naming.spec(layer, (up.shape[0], *down.shape[1:]))
+    if not abs(scaling) < STRENGTH_LIMIT or not is_usable(up * scaling):
+        raise BadFile(f"{where} has the strength {scaling:g} (alpha / rank), which no LoRA has")
     return Factors(spec, up.flatten(1), down.flatten(1), scaling)
 
 
@@ -84,8 +92,12 @@ def build_lora(path: Path, factors: Mapping[str, Factors], metadata: Mapping[str
         factors = {name: _reduced(layer) for name, layer in factors.items()}
     rank = max(1, *(layer.rank for layer in factors.values()))
     total = sum(rank * (layer.up.shape[0] + layer.down.shape[1]) for layer in factors.values())
-    if total > _TOTAL_LIMIT:
-        raise BadFile(f"{path}: its layers, filled up to their largest rank, {rank}, would hold {total:,} numbers")
+    stored = sum(layer.up.numel() + layer.down.numel() for layer in factors.values())
+    if total > min(_TOTAL_LIMIT, _SMALL_TOTAL + _MOST_FILLED * stored):
+        raise BadFile(
+            f"{path}: its layers, filled up to their largest rank, {rank}, would hold {total:,} numbers instead of"
+            f" {stored:,}"
+        )
     alpha = first.scaling * rank if alike and first.scaling > 0 and first.scaling != 1 else None
     space = Space.of("lora", {"rank": rank, "alpha": alpha}, [layer.spec for layer in factors.values()])
     values = {}
@@ -119,6 +131,9 @@ def build_krona(path: Path, factors: Mapping[str, KroneckerFactors], metadata: M
         name: _frozen({"a": layer.w1, "b": layer.w2.reshape(space.shapes[name]["b"])})
         for name, layer in factors.items()
     }
+    for name, layer in factors.items():
+        if not (is_usable(layer.w1) and is_usable(layer.w2)):
+            raise BadFile(f"{path}: the factors of {name} {NOT_FINITE}")
     return Adapter(space, values, Provenance(dict(metadata)))
 
 
@@ -130,17 +145,6 @@ def build_shifts(
         raise BadFile(f"{path} holds no layers of an adapter")
     space = Space.of("svdiff", {}, specs)
     return Adapter(space, {name: _frozen({"delta": shifts[name]}) for name in space.layers}, Provenance(dict(metadata)))
-
-
-def check_product(where: str, *sizes: int) -> None:
-    """Refuse factors whose product would be larger than any layer, before it is built.
-
-    Raises:
-        BadFile: If it would.
-    """
-    count = torch.Size(sizes).numel()
-    if count > LAYER_LIMIT:
-        raise BadFile(f"{where} would be a weight of {count:,} numbers, more than any layer has")
 
 
 def _reduced(factors: Factors) -> Factors:

@@ -6,12 +6,15 @@ where the dots were (kohya's sd-scripts), and flattened in the original Stable D
 without, they are parsed with the vocabulary of the known families.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
 
+from portraitist.adapters.description import LAYER_LIMIT
 from portraitist.adapters.layer import describe_layer
 from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadFile, MissingBase
@@ -57,6 +60,8 @@ _ORIGINAL = {
     "label_emb_0_0": "add_embedding.linear_1",
     "label_emb_0_2": "add_embedding.linear_2",
 }
+# Numbers that a file may be multiplied out to without a look at the base; a gigabyte in float32.
+_UNSEEN_LIMIT = 2**28
 # Resolutions of the original layout have two residual blocks (three going up) in all Stable Diffusion UNets.
 _STAGE = 3
 
@@ -69,6 +74,7 @@ class Naming:
         self.components = components
         self._flattened: dict[str, dict[str, list[str]]] = {}
         self._described: set[str] = set()
+        self._multiplied = 0
 
     def dotted(self, component: str, path: str) -> str:
         """Return the layer's name for a dotted path, of the original layout too where it begins as that does.
@@ -154,6 +160,30 @@ class Naming:
                 f"{self.path} changes a weight of shape {shape} at {layer}, which has {spec.shape} in this base"
             )
         return spec
+
+    def allow_product(self, layer: str, *sizes: int) -> None:
+        """Count a tensor that is about to be multiplied out of smaller ones; its layer was compared with the base.
+
+        Raises:
+            BadFile: If it is larger than any layer, or all together are larger than the base.
+            MissingBase: If there is no base, and they are too large to be believed without.
+        """
+        count = math.prod(sizes)
+        if count > LAYER_LIMIT:
+            raise BadFile(f"{self.path}: {layer} would hold {count:,} numbers, more than any layer has")
+        self._multiplied += count
+        if self.components is None and self._multiplied > _UNSEEN_LIMIT:
+            raise MissingBase(
+                f"{self.path} would grow to {self._multiplied:,} numbers; whether its layers are so large can only be"
+                " told with the base"
+            )
+        if self.components is not None and self._multiplied > max(_UNSEEN_LIMIT, self._base_size):
+            raise BadFile(f"{self.path} would grow to {self._multiplied:,} numbers, more than this base has")
+
+    @cached_property
+    def _base_size(self) -> int:
+        assert self.components is not None
+        return sum(value.numel() for part in self.components.values() for value in part.parameters())
 
     def kernel(self, layer: str) -> tuple[int, ...]:
         """Return the kernel of a convolution, nothing for other layers.

@@ -1,25 +1,33 @@
 """Reading and writing the tensors of other programs' files, trusting nothing and accounting for every key."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from portraitist.adapters.files import stored
+from portraitist.adapters.description import NOT_FINITE
+from portraitist.adapters.files import is_usable, stored
 from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
+from portraitist.reading import read_text
 from portraitist.units import counted, first_few
 
 _JSON_LIMIT = 16 * 2**20
 # Under this name our own facts (trigger words, base) stand beside the tensors in files for other programs.
 _OWN = "portraitist"
+# Under this one the names of all its layers.
+_LAYERS = "portraitist_layers"
+# Precisions that weights are kept in; a single number (alpha) may be a whole one.
+_WEIGHTS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+_WHOLE = ("I64", "I32", "I16", "I8", "U8")
 
 
 @dataclass
@@ -43,15 +51,21 @@ class Tensors:
         Raises:
             BadFile: If the file is damaged or holds values that are not finite numbers.
         """
-        metadata = read_outline(path).metadata
+        outline = read_outline(path)
+        for key, dtype in outline.dtypes.items():
+            if dtype not in _WEIGHTS and (dtype not in _WHOLE or math.prod(outline.shapes[key]) != 1):
+                raise BadFile(f"{path}: {key} is stored as {dtype}; {', '.join(_WEIGHTS)} can be read")
         tensors = {}
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - safe_open is not a mapping
-                tensor = file.get_tensor(key)
-                if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
-                    raise BadFile(f"{path}: {key} holds values that are not finite real numbers")
-                tensors[key] = tensor.float()
-        return cls(path, metadata, tensors)
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in outline.shapes:
+                    tensors[key] = file.get_tensor(key).float()
+        except (SafetensorError, OSError) as error:
+            raise BadFile(f"{path} is damaged or cut short ({error}); get the file again") from error
+        for key, tensor in tensors.items():
+            if not is_usable(tensor):
+                raise BadFile(f"{path}: {key} {NOT_FINITE}")
+        return cls(path, outline.metadata, tensors)
 
     def take(self, key: str) -> Tensor | None:
         """Return a tensor and count it as used; None if there is no such key, or it was taken before."""
@@ -89,6 +103,28 @@ class Tensors:
             count, names = counted(len(self.unused), "tensor"), first_few(sorted(self.unused))
             raise BadFile(f"{self.path} holds {count} that {what} does not use: {names}")
 
+    def require_layers(self, found: Collection[str], part: bool = False) -> None:
+        """Fail if layers are missing that this package noted when it wrote the file.
+
+        Args:
+            found: The layers that were read.
+            part: What was read may be one file of several; then layers of other components are not missed.
+
+        Raises:
+            BadFile: Naming the missing layers.
+        """
+        if (text := self.metadata.get(_LAYERS)) is None:
+            return
+        try:
+            noted = [str(name) for name in json.loads(text)]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadFile(f"{self.path}: the list of its layers is unreadable ({error})") from error
+        here, components = {_plain(name) for name in found}, {name.partition(".")[0] for name in found}
+        wanted = [name for name in noted if not part or name.partition(".")[0] in components]
+        if missing := [name for name in wanted if _plain(name) not in here]:
+            count, names = counted(len(missing), "layer"), first_few(missing)
+            raise BadFile(f"{self.path} lacks {count} that it was written with: {names}; get it again, whole")
+
     def own_facts(self) -> dict[str, Any]:
         """Return what this package wrote about the adapter when it wrote the file.
 
@@ -96,6 +132,11 @@ class Tensors:
             BadFile: If that is damaged.
         """
         return own_facts(self.path, self.metadata)
+
+
+def _plain(layer: str) -> str:
+    """Return a layer's name without the level of text encoders that programs and versions differ in."""
+    return layer.replace(".text_model.", ".", 1)
 
 
 def own_facts(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -113,14 +154,23 @@ def write_tensors(
     tensors: Mapping[str, Tensor],
     facts: Mapping[str, Any],
     dtype: torch.dtype | None,
+    layers: Collection[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write tensors, in a precision if one is given, with our own facts and the format's metadata.
 
     Single numbers (alpha) are not rounded. The file appears complete or not at all.
+
+    Args:
+        path: The file.
+        tensors: By key.
+        facts: What is known of the adapter.
+        dtype: Precision of the numbers.
+        layers: All layers of the adapter, so that missing ones are seen, those in other files too.
+        metadata: The format's.
     """
     ready = {key: stored(key, tensor, dtype if tensor.ndim else None).clone() for key, tensor in tensors.items()}
-    own = {_OWN: json.dumps(dict(facts))} if facts else {}
+    own = {**({_OWN: json.dumps(dict(facts))} if facts else {}), _LAYERS: json.dumps(sorted(layers))}
     with write_aside(path) as temporary:
         save_file(ready, temporary, metadata={"format": "pt", **own, **(metadata or {})})
 
@@ -131,15 +181,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         BadFile: If it is missing, too large or no JSON object.
     """
-    if not path.is_file():
-        raise BadFile(f"{path} does not exist")
-    if path.stat().st_size > _JSON_LIMIT:
-        raise BadFile(f"{path} is too large for a description ({path.stat().st_size} bytes)")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{path} is not text ({error})") from error
-    return parse_json(text, str(path))
+    return parse_json(read_text(path, "a description", limit=_JSON_LIMIT), str(path))
 
 
 def parse_json(text: str, what: str) -> dict[str, Any]:

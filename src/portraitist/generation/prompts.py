@@ -3,6 +3,19 @@
 import re
 
 from portraitist.adapters import Adapter
+from portraitist.errors import BadConfig
+
+
+def require_text(prompt: str) -> None:
+    """Refuse a prompt with bytes that are no text, as a shell may hand them over.
+
+    Raises:
+        BadConfig: If it is one.
+    """
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise BadConfig(f"the prompt {prompt!r} is not text in UTF-8; write it anew") from error
 
 
 def prompt_warning(prompt: str, adapter: Adapter) -> str | None:

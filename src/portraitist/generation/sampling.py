@@ -1,6 +1,7 @@
 """Sampling pictures from a base, with any adapters on it."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.exchange.compatibility import check_base
 from portraitist.files import write_aside
+from portraitist.generation.prompts import require_text
 from portraitist.generation.regions import Region, of_each, regional
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
+from portraitist.units import first_few
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class SamplingConfig:
         return config
 
 
+# The range of each channel of a picture that could not be computed.
+_BLACK = ((0, 0), (0, 0), (0, 0))
+
+
 @dataclass(frozen=True)
 class Picture:
     """A generated picture with everything needed to make it again."""
@@ -73,7 +80,12 @@ class Picture:
     regions: tuple[Region, ...] = ()
 
     def save(self, path: Path) -> None:
-        """Write a PNG that carries prompt, seed, base, adapters and settings."""
+        """Write a PNG that carries prompt, seed, base, adapters and settings; it appears complete or not at all."""
+        with write_aside(path) as temporary:
+            self.write_png(temporary)
+
+    def write_png(self, path: Path) -> None:
+        """Write that PNG in place."""
         info = PngInfo()
         settings = {key: value for key, value in asdict(self.config).items() if key != "batch_size"}
         facts: dict[str, Any] = {"seed": self.seed, "base": self.base, "adapters": dict(self.adapters), **settings}
@@ -81,8 +93,7 @@ class Picture:
             facts["regions"] = [asdict(region) for region in self.regions]
         info.add_itxt("prompt", self.prompt)
         info.add_itxt("portraitist", json.dumps(facts))
-        with write_aside(path) as temporary:
-            self.image.save(temporary, format="PNG", pnginfo=info)
+        self.image.save(path, format="PNG", pnginfo=info)
 
 
 def generate(
@@ -122,6 +133,8 @@ def generate(
         BadConfig: If there are not as many seeds, or lists of regions, as prompts, the base's family cannot be sampled
             so, or a region does not fit.
     """
+    for prompt in prompts:
+        require_text(prompt)
     config = (config or SamplingConfig()).for_base(base)
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
     if len(seeds) != len(prompts):
@@ -151,6 +164,12 @@ def generate(
                     callback(len(images))
     finally:
         attachment.detach()
+    if black := [str(seed) for seed, image in zip(seeds, images, strict=True) if image.getextrema() == _BLACK]:
+        warnings.warn(
+            f"pictures are black all over (seed {first_few(black)}): numbers became too large on the way; use the"
+            " adapters at smaller scales, or a base in float32",
+            stacklevel=2,
+        )
     scales = {name: scale for name, (_, scale) in chosen.items()}
     return [
         Picture(image, prompt, seed, base.name, scales, config, tuple(there))

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from portraitist.cache import content_key
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.files import require_writable, write_aside
 from portraitist.fingerprints import same_weights
@@ -18,7 +19,6 @@ from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.settings import LossSettings
 from portraitist.hypernetworks.sight import Sight
 from portraitist.progress import track
-from portraitist.training.inputs.cache import content_key
 
 _AT_ONCE = 16  # photos that are looked at together
 _DONE = "done.json"

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from portraitist.errors import BadConfig
+from portraitist.reading import parse_yaml, read_text
 from portraitist.training.networks.settings import NetworkSettings, Section
 
 Spaces = Literal["lidb", "subspace"]
@@ -144,8 +144,8 @@ def read_sections(text: str, name: str) -> dict[str, Any]:
         BadConfig: If it is no YAML, or no sections.
     """
     try:
-        sections = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        sections = parse_yaml(text)
+    except ValueError as error:
         raise BadConfig(f"the recipe {name} is not YAML: {error}") from error
     if not isinstance(sections, dict) or not all(isinstance(each, dict) for each in sections.values()):
         raise BadConfig(f"the recipe {name} is not made of sections such as `training:`")
@@ -158,7 +158,4 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     Raises:
         BadConfig: If it cannot be read.
     """
-    try:
-        return read_sections(path.read_text(), str(path))
-    except OSError as error:
-        raise BadConfig(f"the recipe {path} cannot be read: {error.strerror}") from error
+    return read_sections(read_text(path, "a recipe", BadConfig), str(path))

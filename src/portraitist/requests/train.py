@@ -67,10 +67,14 @@ class TrainRequest(Request):
         )
 
     def hints(self) -> list[Advice]:
-        """Say that there is nothing to resume."""
-        from portraitist.training.outputs import is_interrupted
+        """Say that there is nothing to resume, or nothing left to do."""
+        from portraitist.training.outputs import is_finished, is_interrupted
 
-        if not self.resume or not self._has_photos or is_interrupted(self.file):
+        if not self.resume or not self._has_photos:
+            return []
+        if is_finished(self.file):
+            return [Advice.of(f"{self.file} is finished already; what its run left is removed", "note")]
+        if is_interrupted(self.file):
             return []
         return [Advice.of(f"there is no interrupted run of {self.file}; starting from scratch")]
 

@@ -5,10 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from portraitist.errors import BadConfig
+from portraitist.reading import read_yaml
 from portraitist.training.networks.settings import NetworkSettings, Section
 
 
@@ -149,13 +149,11 @@ def load_config(path: Path | None = None, changes: Mapping[str, Any] | None = No
         BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
     """
     try:
-        text = path.read_text() if path else files("portraitist.toyland").joinpath(SHIPPED).read_text()
-        sections = yaml.safe_load(text)
+        file = path or Path(str(files("portraitist.toyland").joinpath(SHIPPED)))
+        sections = read_yaml(file, "toyland configuration")
         for name, values in (changes or {}).items():
             sections[name] = {**sections.get(name, {}), **values}
         return ToylandConfig.model_validate(sections)
-    except (OSError, yaml.YAMLError) as error:
-        raise BadConfig(f"cannot read the toyland configuration {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -41,7 +41,7 @@ def split_photos(subject: Subject, recipe: Recipe) -> tuple[list[int], list[int]
 def dreambooth_task(base: Base, adapter: Adapter, subject: Subject, recipe: Recipe) -> DreamBoothTask:
     """Encode a subject's photos, and the class images that the recipe's prior asks for."""
     prompt = subject.prompt(recipe.prompt)
-    class_prompt = recipe.class_prompt.format(subject.class_noun)
+    class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
     trained, _ = split_photos(subject, recipe)
     views = make_views(subject, recipe, trained, prompt)
     photos = encode_views(base, views, recipe.photos.mask_floor)

@@ -14,6 +14,7 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing
+from portraitist.cache import content_key
 from portraitist.errors import BadConfig
 from portraitist.randomness import epoch_order, torch_generator
 from portraitist.training.denoising import (
@@ -25,7 +26,6 @@ from portraitist.training.denoising import (
     run_identity,
     trains_text,
 )
-from portraitist.training.inputs.cache import content_key
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents
 from portraitist.training.loop.contracts import ParameterGroup

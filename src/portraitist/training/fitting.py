@@ -1,14 +1,15 @@
 """A training run of an adapter around its loop: what every way of training does before and after it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from portraitist.adapters import Adapter, Attachment, save_adapter
+from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
 from portraitist.bases import Base
-from portraitist.errors import TrainingDiverged
+from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
 from portraitist.training.denoising import trains_text
 from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, Task, Watch
@@ -17,7 +18,7 @@ from portraitist.training.loop.journal import Journal
 from portraitist.training.loop.loop import Loop
 from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload, checkpointed
-from portraitist.training.outputs import SUFFIX, check_output, remove_run, run_folder
+from portraitist.training.outputs import SUFFIX, check_output, is_finished, locked, remove_run, run_folder
 from portraitist.training.recipes import Recipe
 from portraitist.training.starting import start_from
 from portraitist.training.watching.judging import SampleSheets
@@ -68,9 +69,10 @@ class Run:
         callbacks: Sequence[Callback] = (),
         stop: Stop | None = None,
     ) -> None:
-        self.base, self.recipe, self.resume = base, recipe, resume
+        self.base, self.recipe, self.resume, self.overwrite = base, recipe, resume, overwrite
         self.callbacks, self.stop = callbacks, stop
         self.output = check_output(output, resume, overwrite)
+        self._is_finished = resume and self.output is not None and is_finished(self.output)
         self.adapter = make_adapter()
         if start is not None:
             start_from(self.adapter, start, base)
@@ -91,6 +93,18 @@ class Run:
             prompts: What sheets of sample pictures show, if the recipe wants sheets.
             watch: What says which step is kept.
         """
+        written = self.output if Processes.current().is_first else None
+        with nullcontext() if written is None else locked(written):
+            check_output(written, self.resume, self.overwrite)  # again, as another run may have ended since
+            if not self._is_finished:
+                self._train(task, description, prompts, watch)
+                self._write(written)
+            if written is not None:
+                remove_run(written)
+        Processes.current().wait()
+        return load_adapter(self.output) if self.output is not None and self._is_finished else self.adapter
+
+    def _train(self, task: AdapterTask, description: str, prompts: Sequence[str], watch: Watch | None) -> None:
         base, recipe, adapter = self.base, self.recipe, self.adapter
         attachment = Attachment(base.components).attach(adapter)
         try:
@@ -118,11 +132,21 @@ class Run:
         for parameter in adapter.named_parameters().values():
             parameter.requires_grad_(False)
         adapter.provenance.facts["training"] = _summary(outcome)
-        if self.output is not None and Processes.current().is_first:
-            save_adapter(adapter, self.output)
-            remove_run(self.output)
-        Processes.current().wait()
-        return adapter
+
+    def _write(self, output: Path | None) -> None:
+        """Write the adapter's file, if there is to be one; where that fails, the checkpoints wait for another try."""
+        if output is None:
+            return
+        try:
+            save_adapter(self.adapter, output, replace=self.overwrite)
+        except UnwritableFolder as error:
+            kept = f"the trained run is kept in {self._folder}"
+            if isinstance(error.__cause__, FileExistsError):
+                raise BadFile(
+                    f"{output} appeared while this run trained; {kept}: move the file away and use --resume, or"
+                    " use --resume --overwrite"
+                ) from error
+            raise UnwritableFolder(f"{error}; {kept}, and --resume writes the file") from error
 
     def _rescued(self, error: TrainingDiverged, loop: Loop) -> TrainingDiverged:
         """Write what is worth keeping of a run that diverged as an adapter into its folder, and say where it is."""

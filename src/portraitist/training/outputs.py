@@ -1,14 +1,20 @@
 """Where a run writes: the adapter file, and the folder beside it that an interrupted run continues from."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from portraitist.errors import BadConfig, BadFile
-from portraitist.files import require_writable
-from portraitist.training.loop.checkpoints import BEST, LAST
+from filelock import FileLock, Timeout
+
+from portraitist.adapters.description import read_header
+from portraitist.errors import BadConfig, BadFile, UnwritableFolder
+from portraitist.files import remove_leftovers, require_name, require_writable
+from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint
 from portraitist.training.loop.journal import LOG
 
 SUFFIX = ".safetensors"
+_LOCK = ".lock"
 
 
 def run_folder(output: Path) -> Path:
@@ -21,6 +27,16 @@ def is_interrupted(output: Path) -> bool:
     return (run_folder(output) / LAST).exists()
 
 
+def is_finished(output: Path) -> bool:
+    """Say whether a file was written by the run whose checkpoints are still beside it, which was killed right then."""
+    try:
+        checkpoint = Checkpoint.load(run_folder(output) / LAST)
+        noted = read_header(output)["training"]
+        return (noted["steps"], noted["seconds"]) == (checkpoint.step, round(checkpoint.counters["seconds"], 1))
+    except (BadFile, KeyError, TypeError):
+        return False
+
+
 def check_output(output: str | Path | None, resume: bool = False, overwrite: bool = False) -> Path | None:
     """Check, before work starts, that the adapter file can be written and nothing is lost by it.
 
@@ -29,17 +45,18 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
 
     Raises:
         BadConfig: If the name cannot be an adapter file's.
-        BadFile: If the file, or an interrupted run, is there already.
-        UnwritableFolder: If the folder cannot be written.
+        BadFile: If the file, or an interrupted run, is there already; a finished run may be resumed.
+        UnwritableFolder: If the folder cannot be written, or has no room for such a name.
     """
     if output is None:
         return None
     output = Path(output)
     if output.suffix != SUFFIX:
         raise BadConfig(f"an adapter file ends in {SUFFIX}, which {output} does not")
+    require_name(run_folder(output))
     if output.is_dir():
         raise BadFile(f"{output} is a folder; name a file with -o")
-    if output.exists() and not overwrite:
+    if output.exists() and not overwrite and not (resume and is_finished(output)):
         raise BadFile(f"{output} exists already; choose another file with -o, or use --overwrite")
     if is_interrupted(output) and not (resume or overwrite):
         raise BadFile(
@@ -49,13 +66,40 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
     return output
 
 
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Hold a file that is being trained against other runs; the lock of a run that was killed is none.
+
+    Raises:
+        BadFile: If another run trains it.
+        UnwritableFolder: If the folder of the run cannot be made.
+    """
+    folder = run_folder(output)
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise BadFile(f"another run is training {output}; wait for it, or choose another file with -o") from error
+    except OSError as error:
+        raise UnwritableFolder(f"cannot write {folder}: {error.strerror}; choose another place with -o") from error
+    try:
+        yield
+    finally:
+        (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def remove_run(output: Path) -> None:
     """Remove the checkpoints of a finished run, and its folder unless there is something to look at.
 
     Curves, sheets of samples, the log beside them and what trackers wrote stay.
     """
     folder = run_folder(output)
-    kept = [path for path in folder.glob("*") if path.name not in (LAST, BEST, LOG)]
+    remove_leftovers(folder)
+    kept = [path for path in folder.glob("*") if path.name not in (LAST, BEST, LOG, _LOCK)]
     if not kept:
         shutil.rmtree(folder, ignore_errors=True)
     for name in (LAST, BEST):

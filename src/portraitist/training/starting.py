@@ -6,10 +6,10 @@ from typing import Any
 
 from portraitist.adapters import Adapter, Space
 from portraitist.bases import Base
+from portraitist.cache import content_key
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.exchange.compatibility import base_facts
 from portraitist.exchange.loading import load_any
-from portraitist.training.inputs.cache import content_key
 
 # What an adapter's file says of the adapter its training started from.
 START = "start"

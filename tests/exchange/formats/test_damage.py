@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from portraitist.adapters.outline import read_outline
-from portraitist.errors import BadFile
+from portraitist.errors import BadFile, MissingBase
 from portraitist.exchange.exporting import export
 from portraitist.exchange.formats import detect, list_formats
 from portraitist.exchange.loading import load_any
@@ -179,3 +179,59 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
     save_file({"image_proj.latents": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(BadFile, match="seems to be an IP-Adapter, not an adapter that can be read"):
         load_any(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("name", ["diffusers", "kohya", "lokr"])
+def test_layers_that_were_lost_are_named(tiny: TinyPipeline, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "adapter.safetensors"
+    method, config = ("krona", {"out_factor": 8, "in_factor": 16}) if name == "lokr" else ("lora", {})
+    adapter = tiny.draw(method, ("unet.mid_block*to_[qk]", "text_encoder*q_proj"), **config)
+    export(adapter, path, name)
+    sample = Sample(path, path)
+    assert {*load_any(path, tiny.components).layers} == {*adapter.layers}
+
+    def drop(tensors: dict[str, Tensor]) -> None:
+        for key in [key for key in tensors if "to_q" in key]:
+            del tensors[key]
+
+    sample.rewrite(drop)
+    expect(sample, tiny.components, r"lacks 2 layers that it was written with: unet\.mid_block.*to_q")
+    expect(sample, tiny.components, "get it again, whole")
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.bool, torch.complex64])
+def test_weights_that_are_no_real_numbers(tiny: TinyPipeline, sample: Sample, dtype: torch.dtype) -> None:
+    def change(tensors: dict[str, Tensor]) -> None:
+        key = max(key for key in tensors if "alpha" not in key)
+        tensors[key] = torch.ones_like(tensors[key]).to(dtype)
+
+    sample.rewrite(change)
+    expect(sample, tiny.components, "is stored as .* can be read")
+
+
+def test_a_product_larger_than_the_base_is_not_multiplied_out(
+    tiny: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes that would be gigabytes: compared with the base where there is one, not believed without."""
+    path, tensors = tmp_path / "lokr.safetensors", {}
+    for number in range(2):
+        name = f"lora_unet_down_blocks_{number}_attentions_0_transformer_blocks_0_attn1_to_q"
+        tensors |= {f"{name}.lokr_w1": torch.ones(1, 1), f"{name}.lokr_w2_a": torch.ones(2**14, 1)}
+        tensors |= {f"{name}.lokr_w2_b": torch.ones(1, 2**14)}
+    save_file(tensors, path)
+    monkeypatch.setattr("portraitist.exchange.formats.lycoris._Factor.multiply", None, raising=False)
+    with pytest.raises(MissingBase, match=r"would grow to 536,870,912 numbers; whether .* told with the base"):
+        load_any(path)
+    with pytest.raises(BadFile, match="this base"):
+        load_any(path, tiny.components)
+
+
+def test_ranks_are_filled_up_in_proportion_to_the_file(tmp_path: Path) -> None:
+    tensors = {}
+    for index, rank in enumerate([1000, *[1] * 60]):
+        name = f"lora_unet_down_blocks_{index}_attentions_0_proj_in"
+        tensors[f"{name}.lora_down.weight"] = torch.ones(rank, 1000, dtype=torch.float16)
+        tensors[f"{name}.lora_up.weight"] = torch.ones(1000, rank, dtype=torch.float16)
+    save_file(tensors, tmp_path / "lora.safetensors")
+    with pytest.raises(BadFile, match=r"their largest rank, 1000, would hold 122,000,000 numbers instead of 2,120,000"):
+        load_any(tmp_path / "lora.safetensors")

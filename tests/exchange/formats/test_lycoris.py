@@ -123,7 +123,7 @@ def test_other_methods_are_refused(tiny: TinyPipeline, tmp_path: Path) -> None:
         ({"lokr_w1": (4,), "lokr_w2": (16, 16)}, "has factors of shapes"),
         ({"lokr_w1": (4, 4), "lokr_w2": (16, 16), "lokr_t1": (1,)}, "that LoKr does not use: .*lokr_t1"),
         ({"lokr_w1": (4, 4), "lokr_w2": (16, 16), "dora_scale": (64, 1)}, "that LoKr does not use: .*dora_scale"),
-        ({"lokr_w1": (1, 1), "lokr_w2_a": (2**18, 1), "lokr_w2_b": (1, 2**18)}, "more than any layer has"),
+        ({"lokr_w1": (1, 1), "lokr_w2_a": (2**18, 1), "lokr_w2_b": (1, 2**18)}, r"which has \(64, 64\)"),
     ],
 )
 def test_factors_that_do_not_fit(

@@ -1,6 +1,8 @@
 """LoRA folders through PEFT itself, both ways."""
 
 import json
+import shutil
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from comparing import TinyPipeline, outputs
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
-from portraitist.errors import BadFile
+from portraitist.errors import BadFile, UnwritableFolder
 from portraitist.exchange.exporting import export
 from portraitist.exchange.formats import detect
 from portraitist.exchange.loading import load_any
@@ -120,4 +122,51 @@ def test_a_folder_without_its_configuration(tiny: TinyPipeline, tmp_path: Path) 
     with pytest.raises(BadFile, match=r"has no adapter_config\.json beside it"):
         load_any(tmp_path / "adapter_model.safetensors")
     with pytest.raises(BadFile, match="folder without an adapter"):
+        load_any(tmp_path)
+
+
+TWO = ("unet.*to_q", "text_encoder*q_proj")
+
+
+def test_half_a_folder_is_not_taken_for_the_whole(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("lora", TWO, rank=2)
+    export(adapter, tmp_path, "peft")
+    assert {*load_any(tmp_path).layers} == {*adapter.layers}
+    assert load_any(tmp_path / "unet").components() == ["unet"]
+    (tmp_path / "unet" / "adapter_config.json").rename(tmp_path / "kept.json")
+    with pytest.raises(BadFile, match=r"unet/adapter_config\.json does not exist"):
+        load_any(tmp_path)
+    (tmp_path / "kept.json").rename(tmp_path / "unet" / "adapter_config.json")
+    shutil.rmtree(tmp_path / "text_encoder")
+    with pytest.raises(BadFile, match=r"lacks 1 layer that it was written with: text_encoder\..*q_proj; get it again"):
+        load_any(tmp_path)
+
+
+def test_a_folder_is_there_whole_or_not_at_all(
+    tiny: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(*_: object, **__: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    adapter = tiny.draw("lora", TWO, rank=2)
+    monkeypatch.setattr(Path, "write_text", fill_up)
+    with pytest.raises(UnwritableFolder, match="No space left on device"):
+        export(adapter, tmp_path / "peft", "peft")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("alpha", ["", [], {}, True])
+def test_strengths_that_are_no_numbers(tiny: TinyPipeline, tmp_path: Path, alpha: object) -> None:
+    export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": alpha}))
+    with pytest.raises(BadFile, match="lora_alpha and alpha_pattern must be numbers"):
+        load_any(tmp_path)
+
+
+def test_a_strength_that_would_be_infinite(tiny: TinyPipeline, tmp_path: Path) -> None:
+    export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 1e308}))
+    with pytest.raises(BadFile, match=r"has the strength 5e\+307 \(alpha / rank\), which no LoRA has"):
         load_any(tmp_path)

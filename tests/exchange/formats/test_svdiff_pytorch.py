@@ -107,3 +107,19 @@ def test_shifts_that_do_not_fit(tiny: TinyPipeline, tmp_path: Path, change: dict
     save_file({"conv_in.delta": torch.zeros(32), **change}, tmp_path / "shifts.safetensors")
     with pytest.raises(BadFile, match=complaint):
         load_any(tmp_path / "shifts.safetensors", tiny.components)
+
+
+def test_files_that_are_missing_or_there_twice(tiny: TinyPipeline, tmp_path: Path) -> None:
+    adapter = tiny.draw("svdiff", ("unet.*to_q", "text_encoder*q_proj"))
+    export(adapter, tmp_path, "svdiff-pytorch")
+    unet, text = (tmp_path / f"spectral_shifts{end}.safetensors" for end in ("", "_te"))
+    assert load_any(unet, tiny.components).components() == ["unet"]
+    content = text.read_bytes()
+    text.unlink()
+    with pytest.raises(BadFile, match="lacks 1 layer that it was written with: text_encoder"):
+        load_any(tmp_path, tiny.components)
+    text.write_bytes(unet.read_bytes())
+    with pytest.raises(BadFile, match=r"_te\.safetensors holds shifts of the unet, which belong into another file"):
+        load_any(tmp_path, tiny.components)
+    text.write_bytes(content)
+    assert {*load_any(tmp_path, tiny.components).layers} == {*adapter.layers}

@@ -1,6 +1,7 @@
 """The loop: exact resuming, averaging, divergence, stopping."""
 
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from portraitist.cache import cached
 from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted, UnwritableFolder
 from portraitist.randomness import torch_generator
-from portraitist.training.inputs.cache import cached
 from portraitist.training.loop.checkpoints import LAST, Checkpoint
 from portraitist.training.loop.loop import Loop, LoopConfig, ParameterGroup
 
@@ -311,10 +312,10 @@ def test_a_disk_that_is_full_is_one_clear_line(tmp_path: Path, monkeypatch: pyte
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
     monkeypatch.setattr("portraitist.training.loop.checkpoints.save_file", fail)
-    with pytest.raises(UnwritableFolder, match=r"last\.safetensors cannot be written .*; make room there"):
+    with pytest.raises(UnwritableFolder, match=r"cannot write .*last\.safetensors: .*No space left on device"):
         Loop(Regression(), LoopConfig(steps=1), tmp_path).run()
-    monkeypatch.setattr("portraitist.training.inputs.cache.save_file", fail)
-    with pytest.raises(UnwritableFolder, match=r"set \$PORTRAITIST_CACHE to another folder"):
+    monkeypatch.setattr("portraitist.cache.save_file", fail)
+    with pytest.raises(UnwritableFolder, match=r"set \$PORTRAITIST_CACHE to a folder"):
         cached("nothing", "0", lambda: {"a": torch.zeros(1)})
 
 
@@ -332,6 +333,31 @@ def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
 
     with pytest.raises(TrainingDiverged, match="gradient is not finite at step 0"):
         Loop(Infinite(), LoopConfig(steps=3)).run()
+
+
+@pytest.mark.parametrize("part", ["optimizer", "parameters", "schedule", "loop"])
+def test_a_checkpoint_without_a_part_of_its_state_is_one_line(tmp_path: Path, part: str) -> None:
+    Loop(Regression(), LoopConfig(steps=3), tmp_path).run()
+    there = Checkpoint.load(tmp_path / LAST)
+    for holder in (vars(there), there.counters, there.identity):
+        if part in holder:
+            holder.pop(part) if holder is not vars(there) else holder[part].clear()
+            break
+    there.save(tmp_path / LAST)
+    with pytest.raises(BadFile, match=r"last\.safetensors lacks what the run needs to continue"):
+        Loop(Regression(), LoopConfig(steps=5), tmp_path).run(resume=True)
+
+
+def test_a_folder_that_is_taken_away_meanwhile_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    def take_away(step: int) -> None:
+        if step == 2:
+            shutil.rmtree(folder)
+
+    Loop(Regression(), LoopConfig(steps=4, log_every=1), folder, [take_away]).run()
+    assert Checkpoint.load(folder / LAST).step == 4
+    assert (folder / "log.jsonl").exists()
 
 
 def test_a_checkpoint_from_before_a_setting_existed_is_resumed(tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ class CombinedLayout(Layout):
                 return part.layer_shapes(spec, own)
         return super().layer_shapes(spec, config)  # says what kinds there are
 
+    @property
+    def seeded(self) -> bool:
+        """Say whether one of the methods draws numbers."""
+        return any(part.seeded for part in self.parts)
+
+    def drawn_numbers(self, spec: LayerSpec, config: MethodConfig) -> int:
+        """Return how many numbers the method that the layer belongs to draws for it."""
+        owners = zip(self.parts, part_configs(config), strict=True)
+        return next((part.drawn_numbers(spec, own) for part, own in owners if spec.kind in part.shapes), 0)
+
     def parse_config(self, values: Mapping[str, Any]) -> CombinedConfig:
         """Build the configurations from plain values by method name.
 
@@ -79,7 +89,6 @@ def combine_layouts(parts: Sequence[Layout]) -> CombinedLayout:
         name=name,
         config=CombinedConfig,
         shapes=shapes,
-        seeded=any(part.seeded for part in parts),
         parts=tuple(parts),
     )
 

@@ -16,6 +16,8 @@ PRESETS = {
     "paper-16": (16, 64),
     "release-script": (64, 8),
 }
+# No adapter is as strong; changes of the weights would be infinite.
+_STRENGTH_LIMIT = 1_000_000
 INITIALISATIONS = ("random-zero", "zero-random", "normal-normal", "kaiming-zero", "xavier-xavier")
 
 
@@ -44,8 +46,8 @@ class KronaConfig(MethodConfig):
     def __post_init__(self) -> None:
         if self.init not in INITIALISATIONS:
             raise BadConfig(f"krona: unknown init {self.init!r}; choose one of {', '.join(INITIALISATIONS)}")
-        if not math.isfinite(self.scale):
-            raise BadConfig(f"krona: scale must be a finite number, not {self.scale}")
+        if not abs(self.scale) < _STRENGTH_LIMIT:
+            raise BadConfig(f"krona: scale must be a finite number below {_STRENGTH_LIMIT:,}, not {self.scale}")
         if self.preset is not None:
             if self.preset not in PRESETS:
                 raise BadConfig(f"krona: unknown preset {self.preset!r}; choose one of {', '.join(PRESETS)}")

@@ -26,13 +26,23 @@ class Layout:
         name: The method's name.
         config: Its configuration class.
         shapes: For each kind of weight it adapts, the parameters' shapes from (spec, config), without a bank axis.
-        seeded: Its formulas draw numbers from a seed that files do not hold.
+        drawn: How many numbers its formulas draw for a layer from a seed, from (spec, config); None for methods whose
+            files hold all their numbers.
     """
 
     name: str
     config: type[MethodConfig]
     shapes: Mapping[Kind, Callable[[LayerSpec, Any], Shapes]]
-    seeded: bool = False
+    drawn: Callable[[LayerSpec, Any], int] | None = None
+
+    @property
+    def seeded(self) -> bool:
+        """Say whether its formulas draw numbers from a seed that files do not hold."""
+        return self.drawn is not None
+
+    def drawn_numbers(self, spec: LayerSpec, config: MethodConfig) -> int:
+        """Return how many numbers are drawn for a layer."""
+        return 0 if self.drawn is None else self.drawn(spec, config)
 
     def layer_shapes(self, spec: LayerSpec, config: MethodConfig) -> Shapes:
         """Return the shapes of one layer's parameters.

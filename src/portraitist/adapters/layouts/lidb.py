@@ -48,4 +48,9 @@ def factor_shapes(spec: LayerSpec, config: LidbConfig) -> Shapes:
     return {"a": (config.a, config.rank), "b": (config.rank, config.b)}
 
 
-LIDB = Layout("lidb", LidbConfig, {Kind.LINEAR: factor_shapes}, seeded=True)
+def basis_numbers(spec: LayerSpec, config: LidbConfig) -> int:
+    """Return how many numbers the two auxiliary bases have."""
+    return config.a * spec.out_features + config.b * spec.in_features
+
+
+LIDB = Layout("lidb", LidbConfig, {Kind.LINEAR: factor_shapes}, drawn=basis_numbers)

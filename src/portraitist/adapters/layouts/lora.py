@@ -1,11 +1,13 @@
 """LoRA's configuration and factors (arXiv 2106.09685)."""
 
-import math
 from dataclasses import dataclass
 
 from portraitist.adapters.layouts.layout import Layout, MethodConfig, Shapes
 from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
+
+# No LoRA is as strong; changes of the weights would be infinite.
+STRENGTH_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class LoraConfig(MethodConfig):
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise BadConfig(f"lora: rank must be at least 1, not {self.rank}")
-        if self.alpha is not None and not 0 < self.alpha < math.inf:
-            raise BadConfig(f"lora: alpha must be a positive number, not {self.alpha}")
+        if self.alpha is not None and not 0 < self.alpha < STRENGTH_LIMIT * self.rank:
+            most = STRENGTH_LIMIT * self.rank
+            raise BadConfig(f"lora: alpha must be a positive number below {most:,}, not {self.alpha}")
 
     @property
     def scaling(self) -> float:

@@ -9,7 +9,6 @@ for row-wise orthogonal auxiliary matrices, which no tall matrix can be; we read
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -31,10 +30,14 @@ from portraitist.adapters.layer import (
 from portraitist.adapters.layouts.lidb import LIDB as LIDB_LAYOUT
 from portraitist.adapters.layouts.lidb import LidbConfig, factor_shapes
 from portraitist.adapters.method import Method
+from portraitist.adapters.remembering import remembered
 from portraitist.adapters.spec import Kind, LayerSpec
 
+# Bytes of bases that are kept in memory; those of a Stable Diffusion XL denoiser have about as many.
+_REMEMBERED = 2**30
 
-@lru_cache(maxsize=1024)
+
+@remembered(_REMEMBERED)
 def auxiliary_basis(seed: int, name: str, side: str, size: int, dimension: int) -> Tensor:
     """Return orthonormal columns ``[size, dimension]``, float32, from a seed and a layer's name.
 

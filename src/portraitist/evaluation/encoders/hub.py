@@ -87,6 +87,8 @@ class OpenClipEncoder(Weights):
         return self.model.encode_text(self.tokenizer(list(texts)).to(self.device))
 
 
+# Nothing is downloaded, no pickle is opened, and no code that lies in a folder is run, nor asked about.
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 # Vision transformers whose class token is the embedding.
 _CLASS_TOKEN = {"vit", "dinov2", "dinov2_with_registers", "dinov3_vit"}
 
@@ -104,9 +106,9 @@ def load_transformers(name: str, folder: Path, revision: str, device: torch.devi
         raise BadConfig(f"{name} is a model of kind {kind!r}; encoders can be: clip, {', '.join(sorted(_CLASS_TOKEN))}")
     preprocessing = from_processor(read_json(folder, "preprocessor_config.json", name), str(kind), name)
     try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).to(device).eval()
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, **_LOCAL).to(device).eval()
         if kind == "clip":
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
             return ClipEncoder(name, revision, preprocessing, device, model, tokenizer)
     except (OSError, ValueError) as error:
         raise BadConfig(f"the encoder {name} in {folder} is incomplete or damaged ({error}); fetch it again") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.methods.krona import kronecker_low_rank
 from portraitist.errors import BadFile
-from portraitist.exchange.assembling import Factors, build_lora, check_product
+from portraitist.exchange.assembling import Factors, build_lora
 from portraitist.exchange.formats.diffusers import find_pairs, has_pairs, ranks_differ, weights_file
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.naming import Components, Naming
@@ -31,9 +31,9 @@ def _load(path: Path, components: Components | None) -> Adapter:
             raise BadFile(f"{file.path}: {pair.down} has shape {tuple(down.shape)} where a matrix is needed")
         (a2, a1), (b1, b2) = down.shape, up.shape
         rank = min(a1, a2) * min(b1, b2)
-        check_product(f"{file.path}: {pair.down}", rank, a1 * b1 + a2 * b2)
         layer = naming.dotted(pair.component, pair.module)
         spec = naming.spec(layer, (a1 * b1, a2 * b2))
+        naming.allow_product(layer, rank, a1 * b1 + a2 * b2)
         low = kronecker_low_rank(down.T, up, None)
         rows = low.up.unflatten(0, (a1, b1)).transpose(0, 1).flatten(0, 1)
         factors[layer] = Factors(spec, rows, low.down, 1.0)

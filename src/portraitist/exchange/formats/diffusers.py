@@ -125,6 +125,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
         layer = naming.dotted(pair.component, pair.module)
         factors[layer] = read_factors(naming, layer, up, down, scaling, None)
     file.require_all_used("a plain LoRA")
+    file.require_layers(factors)
     return build_lora(path, factors, file.own_facts())
 
 
@@ -145,7 +146,7 @@ def _scalings(file: Tensors) -> dict[str, LoraScaling]:
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     tensors = pipeline_tensors(adapter.values, adapter.config.scaling)  # type: ignore[attr-defined]
     file = path if path.suffix == ".safetensors" and not path.is_dir() else path / WEIGHTS
-    write_tensors(file, tensors, adapter.provenance.facts, dtype)
+    write_tensors(file, tensors, adapter.provenance.facts, dtype, adapter.layers)
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:

@@ -90,6 +90,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
         scaling = 1.0 if alpha is None else alpha / max(1, down.shape[0])
         factors[layer] = read_factors(naming, layer, up, down, scaling, file.take(f"{name}.lora_mid.weight"))
     file.require_all_used("a plain LoRA")
+    file.require_layers(factors)
     facts = file.own_facts()
     if "modelspec.trigger_phrase" in file.metadata:
         facts.setdefault("trigger", file.metadata["modelspec.trigger_phrase"])
@@ -108,7 +109,7 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     metadata = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
     if adapter.provenance.trigger:
         metadata["modelspec.trigger_phrase"] = adapter.provenance.trigger
-    write_tensors(path, tensors, adapter.provenance.facts, dtype, metadata)
+    write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, metadata)
 
 
 KOHYA = Format(

@@ -8,7 +8,10 @@ We write whole factors. ComfyUI takes any of their sizes; the lycoris package it
 one factor for both sides of a layer.
 """
 
+import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +21,7 @@ from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.outline import read_outline
 from portraitist.adapters.spec import Kind
 from portraitist.errors import BadFile
-from portraitist.exchange.assembling import KroneckerFactors, build_krona, check_product
+from portraitist.exchange.assembling import KroneckerFactors, build_krona
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.formats.kohya import flattened_name, has_two_encoders, resolve
 from portraitist.exchange.naming import Components, Naming
@@ -41,33 +44,48 @@ def _load(path: Path, components: Components | None) -> Adapter:
             layers[name] = naming.dotted(component, module)
     factors = {layer: _read_layer(file, naming, name, layer) for name, layer in layers.items()}
     file.require_all_used("LoKr")
+    file.require_layers(factors)
     return build_krona(path, factors, file.own_facts())
 
 
+@dataclass(frozen=True)
+class _Factor:
+    """A factor, whole or as a product that is yet to be multiplied out.
+
+    Attributes:
+        shape: Of the whole.
+        rank: Of the product; None if it is whole.
+        multiply: Makes the whole.
+    """
+
+    shape: tuple[int, ...]
+    rank: int | None
+    multiply: Callable[[], Tensor]
+
+
 def _read_layer(file: Tensors, naming: Naming, name: str, layer: str) -> KroneckerFactors:
-    w1, w1_rank = _read_factor(file, f"{name}.lokr_w1", None)
-    w2, w2_rank = _read_factor(file, f"{name}.lokr_w2", file.take(f"{name}.lokr_t2"))
-    alpha, rank = file.take_number(f"{name}.alpha"), w2_rank or w1_rank
-    if rank and alpha is not None:
-        w2 = w2 * (alpha / rank)
-    if w2_rank and w2.ndim == 2:  # products of convolutions are stored as matrices
+    first = _find_factor(file, f"{name}.lokr_w1", None)
+    second = _find_factor(file, f"{name}.lokr_w2", file.take(f"{name}.lokr_t2"))
+    alpha, rank, shape = file.take_number(f"{name}.alpha"), second.rank or first.rank, second.shape
+    if second.rank and len(shape) == 2:  # products of convolutions are stored as matrices
         kernel = naming.kernel(layer)
-        if w2.shape[1] % torch.Size(kernel).numel() == 0:
-            w2 = w2.reshape(w2.shape[0], -1, *kernel)
-    if w1.ndim != 2 or w2.ndim not in (2, 4) or 0 in (*w1.shape, *w2.shape):
-        raise BadFile(
-            f"{file.path}: {name} has factors of shapes {tuple(w1.shape)} and {tuple(w2.shape)}, not a LoKr's"
-        )
-    shape = (w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1], *w2.shape[2:])
-    check_product(f"{file.path}: {name}", *shape)
-    return KroneckerFactors(naming.spec(layer, shape), w1, w2)
+        if shape[1] % math.prod(kernel) == 0:
+            shape = (shape[0], shape[1] // math.prod(kernel), *kernel)
+    if len(first.shape) != 2 or len(shape) not in (2, 4) or 0 in (*first.shape, *shape):
+        raise BadFile(f"{file.path}: {name} has factors of shapes {first.shape} and {shape}, not a LoKr's")
+    spec = naming.spec(layer, (first.shape[0] * shape[0], first.shape[1] * shape[1], *shape[2:]))
+    for factor in (first, second):
+        if factor.rank:
+            naming.allow_product(layer, *factor.shape)
+    scale = alpha / rank if rank and alpha is not None else 1.0
+    return KroneckerFactors(spec, first.multiply(), second.multiply().reshape(shape) * scale)
 
 
-def _read_factor(file: Tensors, key: str, core: Tensor | None) -> tuple[Tensor, int | None]:
-    """Return a factor, multiplied out, and the rank of the product if it was one."""
+def _find_factor(file: Tensors, key: str, core: Tensor | None) -> _Factor:
+    """Find a factor's tensors and compare their shapes."""
     whole, left, right = file.take(key), file.take(f"{key}_a"), file.take(f"{key}_b")
     if whole is not None and left is None and right is None and core is None:
-        return whole, None
+        return _Factor(tuple(whole.shape), None, lambda: whole)
     if whole is not None or left is None or right is None:
         raise BadFile(f"{file.path}: {key} is neither one matrix nor a product of two")
     wrong = f"{file.path}: {key} is a product of shapes {tuple(left.shape)} and {tuple(right.shape)}, which do not fit"
@@ -76,12 +94,12 @@ def _read_factor(file: Tensors, key: str, core: Tensor | None) -> tuple[Tensor, 
     if core is None:
         if left.shape[1] != right.shape[0]:
             raise BadFile(wrong)
-        check_product(f"{file.path}: {key}", left.shape[0], *right.shape[1:])
-        return (left @ right.flatten(1)).unflatten(1, right.shape[1:]), right.shape[0]
+        shape = (left.shape[0], *right.shape[1:])
+        return _Factor(shape, right.shape[0], lambda: (left @ right.flatten(1)).reshape(shape))
     if core.ndim != 4 or right.ndim != 2 or core.shape[:2] != (left.shape[0], right.shape[0]):
         raise BadFile(f"{wrong} the core of shape {tuple(core.shape)}")
-    check_product(f"{file.path}: {key}", max(left.shape), max(right.shape), *core.shape[2:])
-    return torch.einsum("ijkl,ip,jr->prkl", core, left, right), right.shape[0]
+    shape = (left.shape[1], right.shape[1], *core.shape[2:])
+    return _Factor(shape, right.shape[0], lambda: torch.einsum("ijkl,ip,jr->prkl", core, left, right))
 
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
@@ -92,7 +110,9 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         tensors[f"{name}.lokr_w1"] = params["a"]
         tensors[f"{name}.lokr_w2"] = params["b"] * scale
         tensors[f"{name}.alpha"] = tensor(1.0)
-    write_tensors(path, tensors, adapter.provenance.facts, dtype, {"ss_network_module": "lycoris.kohya"})
+    write_tensors(
+        path, tensors, adapter.provenance.facts, dtype, adapter.layers, {"ss_network_module": "lycoris.kohya"}
+    )
 
 
 LOKR = Format(

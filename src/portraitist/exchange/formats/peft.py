@@ -21,7 +21,7 @@ from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
 from portraitist.exchange.naming import Components, Naming
 from portraitist.exchange.tensor_files import Tensors, read_json, write_tensors
-from portraitist.files import write_aside
+from portraitist.files import write_folder_aside
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -78,7 +78,8 @@ class LoraScaling:
                 " PEFT's save_pretrained(path_initial_model_for_weight_conversion=...)"
             )
         alpha, patterns = config.get("lora_alpha"), config.get("alpha_pattern") or {}
-        if not isinstance(patterns, dict) or not all(map(_is_number, [*patterns.values(), alpha or 0])):
+        numbers = [] if alpha is None else [alpha]
+        if not isinstance(patterns, dict) or not all(map(_is_number, [*patterns.values(), *numbers])):
             raise BadFile(f"{where}: lora_alpha and alpha_pattern must be numbers")
         for pattern in patterns:
             if not re.fullmatch(r"\^?[\w.\-]+", pattern):
@@ -101,12 +102,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Return the PEFT folders at a path: itself, the one a weights file lies in, or those inside."""
+    """Return the PEFT folders at a path: itself, the one a weights file lies in, or those inside, halves too."""
     if path.name == WEIGHTS and path.is_file():
         path = path.parent
     if (path / CONFIG).is_file():
         return [path]
-    return sorted(folder for folder in path.glob("*") if (folder / CONFIG).is_file()) if path.is_dir() else []
+    inside = sorted(path.glob("*")) if path.is_dir() else []
+    if not any((folder / CONFIG).is_file() for folder in inside):
+        return []
+    return [folder for folder in inside if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file()]
 
 
 def _sniff(path: Path) -> bool:
@@ -123,17 +127,18 @@ def _load(path: Path, components: Components | None) -> Adapter:
     facts: dict[str, Any] = {}
     naming = Naming(path, components)
     for folder in folders:
-        found, facts = _read_folder(folder, naming, named=folder != path)
+        file = Tensors.read(folder / WEIGHTS)
+        found, facts = _read_folder(folder, file, naming, named=folder != path)
         factors.update(found)
+    file.require_layers(factors, part=folders == [path])
     return build_lora(path, factors, facts)
 
 
-def _read_folder(folder: Path, naming: Naming, named: bool) -> tuple[dict[str, Factors], dict[str, Any]]:
+def _read_folder(folder: Path, file: Tensors, naming: Naming, named: bool) -> tuple[dict[str, Factors], dict[str, Any]]:
     config = read_json(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise BadFile(f"{folder / CONFIG}: a PEFT adapter of type {config.get('peft_type')!r}; only LORA can be read")
     scaling = LoraScaling.parse(config, str(folder / CONFIG))
-    file = Tensors.read(folder / WEIGHTS)
     modules = [match[1] for key in file.unused if (match := _KEY.fullmatch(key))]
     if not modules:
         raise BadFile(f"{file.path} holds no LoRA")
@@ -162,21 +167,25 @@ def _component(config: Mapping[str, Any], folder: Path, modules: list[str], nami
 
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
-    components = adapter.components()
-    for component in components:
-        folder = path if len(components) == 1 else path / component
-        modules = {
-            layer.partition(".")[2]: params
-            for layer, params in adapter.values.items()
-            if layer.startswith(f"{component}.")
-        }
-        tensors: dict[str, Tensor] = {}
-        for module, params in modules.items():
-            tensors[f"{_PREFIX}{module}.lora_A.weight"] = params["down"]
-            tensors[f"{_PREFIX}{module}.lora_B.weight"] = params["up"]
-        write_tensors(folder / WEIGHTS, tensors, {**adapter.provenance.facts, "component": component}, dtype)
-        with write_aside(folder / CONFIG) as temporary:
-            temporary.write_text(json.dumps(_config(adapter, sorted(modules)), indent=2), encoding="utf-8")
+    with write_folder_aside(path, merge=True) as temporary:
+        components = adapter.components()
+        for component in components:
+            folder = temporary if len(components) == 1 else temporary / component
+            _write_folder(adapter, component, folder, dtype)
+
+
+def _write_folder(adapter: Adapter, component: str, folder: Path, dtype: torch.dtype | None) -> None:
+    modules = {
+        layer.partition(".")[2]: params for layer, params in adapter.values.items() if layer.startswith(f"{component}.")
+    }
+    tensors: dict[str, Tensor] = {}
+    for module, params in modules.items():
+        tensors[f"{_PREFIX}{module}.lora_A.weight"] = params["down"]
+        tensors[f"{_PREFIX}{module}.lora_B.weight"] = params["up"]
+    facts = {**adapter.provenance.facts, "component": component}
+    write_tensors(folder / WEIGHTS, tensors, facts, dtype, adapter.layers)
+    config = json.dumps(_config(adapter, sorted(modules)), indent=2)
+    (folder / CONFIG).write_text(config, encoding="utf-8")
 
 
 def _config(adapter: Adapter, modules: list[str]) -> dict[str, Any]:

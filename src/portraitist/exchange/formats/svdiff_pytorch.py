@@ -21,6 +21,7 @@ from portraitist.exchange.assembling import build_shifts
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.naming import Components, Naming, clip_path
 from portraitist.exchange.tensor_files import Tensors, write_tensors
+from portraitist.files import write_folder_aside
 
 _FILES = {"unet": "spectral_shifts.safetensors", "text_encoder": "spectral_shifts_te.safetensors"}
 _SUFFIX = ".delta"
@@ -52,6 +53,8 @@ def _load(path: Path, components: Components | None) -> Adapter:
         if not modules:
             raise BadFile(f"{part} holds no spectral shifts")
         component = naming.owner(modules)
+        if path.is_dir() and part.name != _FILES.get(component):
+            raise BadFile(f"{part} holds shifts of the {component}, which belong into another file")
         for module in modules:
             layer = naming.dotted(component, module)
             shift = file.take(module + _SUFFIX)
@@ -60,6 +63,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
             shifts[layer] = _shift(part, specs[-1], shift, components)
         file.require_all_used("svdiff-pytorch")
         facts = file.own_facts()
+    file.require_layers(shifts, part=not path.is_dir())
     return build_shifts(path, specs, shifts, facts)
 
 
@@ -101,8 +105,9 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         spec, delta = adapter.layers[layer].spec, params["delta"].detach()
         missing = min(spec.out_features, spec.in_features) - delta.shape[0]
         tensors.setdefault(component, {})[module + _SUFFIX] = nn.functional.pad(delta, (0, missing))
-    for component, shifts in tensors.items():
-        write_tensors(path / _FILES[component], shifts, adapter.provenance.facts, dtype)
+    with write_folder_aside(path, merge=True) as temporary:
+        for component, shifts in tensors.items():
+            write_tensors(temporary / _FILES[component], shifts, adapter.provenance.facts, dtype, adapter.layers)
 
 
 SVDIFF_PYTORCH = Format(

@@ -1,12 +1,11 @@
 """Carrying out a `GenerateRequest`."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from portraitist.exchange.compatibility import base_warning
 from portraitist.exchange.loading import load_for
-from portraitist.files import write_aside
+from portraitist.files import file_name, write_unused
 from portraitist.generation import Picture, Region, SheetRow, contact_sheet, generate
 from portraitist.generation.prompts import prompt_warning
 from portraitist.requests.advice import Advice
@@ -17,7 +16,6 @@ from portraitist.requests.jobs.job import Job
 from portraitist.requests.jobs.opening import open_base
 from portraitist.requests.value import Value
 
-_SLUG_LENGTH = 60
 _SHEET = "sheet.png"
 
 
@@ -116,27 +114,14 @@ class GenerateJob(Job[GeneratePlan, Generated]):
 
 def _save(pictures: list[Picture], count: int, folder: Path) -> Generated:
     """Write the pictures and a sheet of them beside whatever is there."""
-    paths = []
-    for picture in pictures:
-        paths.append(_unused(folder / f"{slug(picture.prompt)}-{picture.seed}.png"))
-        picture.save(paths[-1])
+    paths = [
+        write_unused(folder / f"{slug(picture.prompt)}-{picture.seed}.png", picture.write_png) for picture in pictures
+    ]
     rows = [pictures[start : start + count] for start in range(0, len(pictures), count)]
-    sheet = _unused(folder / _SHEET)
-    with write_aside(sheet) as temporary:
-        contact_sheet([SheetRow(row[0].prompt, [picture.image for picture in row]) for row in rows]).save(temporary)
-    return Generated(pictures=tuple(paths), sheet=sheet)
+    sheet = contact_sheet([SheetRow(row[0].prompt, [picture.image for picture in row]) for row in rows])
+    return Generated(pictures=tuple(paths), sheet=write_unused(folder / _SHEET, sheet.save))
 
 
 def slug(prompt: str) -> str:
     """Turn a prompt into a file name."""
-    words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
-    return words[:_SLUG_LENGTH].rstrip("-_") or "picture"
-
-
-def _unused(path: Path) -> Path:
-    """Return a path that does not exist yet, numbered if need be."""
-    number, free = 2, path
-    while free.exists():
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
-        number += 1
-    return free
+    return file_name(prompt.lower(), "picture")

@@ -1,17 +1,16 @@
 """A study: a hypothesis, and the grids of runs that test it, read from a YAML file."""
 
-import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from portraitist.bases.examples import get_example, list_examples
 from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
+from portraitist.reading import read_yaml
 from portraitist.studies.grid.words import value_words
 from portraitist.studies.makers import find_maker
 
@@ -248,11 +247,10 @@ def load_study(name: str | Path) -> Study:
     """
     builtin = str(name) in list_studies() and not Path(name).is_file()
     try:
-        text = (_FOLDER / f"{name}{SUFFIX}").read_text("utf-8") if builtin else Path(name).read_text("utf-8")
-        content = yaml.load(text, _Loader)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_yaml(Path(str(_FOLDER / f"{name}{SUFFIX}")) if builtin else Path(name), "study")
+    except BadConfig as error:
         built = ", ".join(list_studies())
-        raise BadConfig(f"cannot read the study {name}: {error}; give a YAML file, or one of: {built}") from error
+        raise BadConfig(f"{error}; give a YAML file, or one of: {built}") from error
     if not isinstance(content, dict):
         raise BadConfig(f"the study {name} must hold `name: value` lines")
     return parse_study(content, Path.cwd() if builtin else Path(name).resolve().parent, str(name))
@@ -289,14 +287,3 @@ def _explain(error: ValidationError) -> str:
 def _example(name: str) -> SubjectEntry:
     example = get_example(name)
     return SubjectEntry.model_validate({"name": example.name, "photos": example.folder, "class": example.class_noun})
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which reads ``1e-4`` as the number it is (YAML 1.2)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)

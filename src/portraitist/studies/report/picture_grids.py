@@ -96,7 +96,7 @@ def _read(table: RunTable, key: str, name: str) -> Image.Image | None:
     path = table.picture_path(key, name)
     if not path.exists():
         return None
-    with Image.open(path) as image:
+    with Image.open(path, formats=["PNG"]) as image:
         return _shown(image)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from portraitist import __version__
 from portraitist.bases.examples import list_examples
-from portraitist.files import write_aside
+from portraitist.files import file_name, write_aside
 from portraitist.generation import SheetRow, contact_sheet
 from portraitist.photos import PAGE_SUFFIX, encode_for_page
 from portraitist.studies.grid.variants import REFERENCES
@@ -194,7 +194,8 @@ def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
         for gallery in section.pictures[:1]:
             columns = ", ".join(gallery.columns)
             description = f"{gallery.subject}: its photos, then one row per prompt; columns: {columns}"
-            drawn.append(_Figure(f"{number}-{gallery.subject}{PAGE_SUFFIX}", description, _sheet(gallery)))
+            file = f"{number}-{file_name(gallery.subject, 'subject')}{PAGE_SUFFIX}"
+            drawn.append(_Figure(file, description, _sheet(gallery)))
     return figures
 
 

@@ -4,10 +4,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from portraitist.errors import BadConfig
+from portraitist.reading import read_yaml
 
 
 class _Section(BaseModel):
@@ -184,10 +184,8 @@ def load_config(path: Path | None = None) -> ToylandConfig:
         BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
     """
     try:
-        text = path.read_text() if path else files("portraitist.toyland.first").joinpath(SHIPPED).read_text()
-        return ToylandConfig.model_validate(yaml.safe_load(text))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadConfig(f"cannot read the toyland configuration {path}: {error}") from error
+        file = path or Path(str(files("portraitist.toyland.first").joinpath(SHIPPED)))
+        return ToylandConfig.model_validate(read_yaml(file, "toyland configuration"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

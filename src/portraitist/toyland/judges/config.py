@@ -3,10 +3,10 @@
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from portraitist.errors import BadConfig
+from portraitist.reading import read_yaml
 
 
 class _Section(BaseModel):
@@ -163,10 +163,8 @@ def load_judges_config(path: Path | None = None) -> JudgesConfig:
         BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
     """
     try:
-        text = path.read_text() if path else files("portraitist.toyland.judges").joinpath(SHIPPED).read_text()
-        return JudgesConfig.model_validate(yaml.safe_load(text))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadConfig(f"cannot read the configuration of the judges {path}: {error}") from error
+        file = path or Path(str(files("portraitist.toyland.judges").joinpath(SHIPPED)))
+        return JudgesConfig.model_validate(read_yaml(file, "configuration of the judges"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -7,8 +7,12 @@ from PIL import Image
 
 from portraitist.errors import BadPhoto
 from portraitist.photos import CAPTION_SUFFIXES, MASK_SUFFIX, decode_photo
+from portraitist.reading import read_text
 from portraitist.training.recipes.groups import PhotoSettings
 from portraitist.training.subjects import Subject
+
+# More is a file of another kind; a page of text has a tenth of it.
+_CAPTION_LIMIT = 2**16
 
 
 def read_caption(subject: Subject, photo: Path, prompt: str) -> str:
@@ -22,10 +26,7 @@ def read_caption(subject: Subject, photo: Path, prompt: str) -> str:
     file = find_caption(photo)
     if file is None:
         return prompt
-    try:
-        caption = " ".join(file.read_text(encoding="utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadPhoto(f"the caption {file} cannot be read ({error}); save it as UTF-8 text") from error
+    caption = " ".join(read_text(file, "a caption", BadPhoto, _CAPTION_LIMIT).split())
     if not caption:
         return prompt
     if "{}" in caption:

@@ -6,7 +6,7 @@ import torch
 
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions
-from portraitist.training.inputs.cache import cached, content_key, to_device
+from portraitist.cache import cached, content_key
 
 
 class PromptBook:
@@ -50,7 +50,7 @@ class PromptBook:
 
         precision = " ".join(str(next(self.base.components[name].parameters()).dtype) for name in family.text_encoders)
         key = content_key(self.base.fingerprint, precision, repr(family.prompt_ids(prompt)))
-        return to_device(cached("prompts", key, make), self.base.device)
+        return {name: tensor.to(self.base.device) for name, tensor in cached("prompts", key, make).items()}
 
 
 def _without_repetitions(prompts: Sequence[str], adapters: int) -> tuple[list[str], list[int]]:

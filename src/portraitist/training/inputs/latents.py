@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
 from portraitist.bases.fingerprint import fingerprint
-from portraitist.training.inputs.cache import cached, content_key
+from portraitist.cache import cached, content_key
 from portraitist.training.inputs.views import View
 
 

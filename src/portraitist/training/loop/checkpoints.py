@@ -4,7 +4,8 @@ Random state is not stored: every random stream is a function of the seed and th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from portraitist.errors import BadFile, UnwritableFolder
+from portraitist.cache import checksum
+from portraitist.errors import BadFile
 from portraitist.files import write_aside
 
 FORMAT = "portraitist-checkpoint-1"
 LAST = "last.safetensors"
 BEST = "best.safetensors"
+_CHECKSUM = "checksum"
+# What the header holds beside the step.
+_HEADER = ("counters", "identity")
 
 
 @dataclass(frozen=True)
@@ -58,34 +63,49 @@ class Checkpoint:
         }
         # Copied, as a task may remember parts of one tensor, or a parameter as it was, and a file wants each apart.
         tensors |= {f"task/{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in self.task.items()}
-        header = {"step": self.step, "counters": self.counters, "identity": self.identity}
-        try:
-            with write_aside(path) as temporary:
-                save_file(tensors, temporary, metadata={"format": FORMAT, "run": json.dumps(header)})
-        except (SafetensorError, OSError) as error:
-            raise UnwritableFolder(f"the checkpoint {path} cannot be written ({error}); make room there") from error
+        run = json.dumps({"step": self.step, "counters": self.counters, "identity": self.identity})
+        with write_aside(path) as temporary:
+            save_file(tensors, temporary, metadata={"format": FORMAT, "run": run, _CHECKSUM: checksum(tensors, run)})
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint.
+        """Read a checkpoint; those of earlier versions have no checksum.
 
         Raises:
             BadFile: If the file is missing, damaged or not a checkpoint.
         """
-        sections: dict[str, dict[str, Tensor]] = {"parameter": {}, "average": {}, "optimizer": {}, "task": {}}
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise BadFile(f"{path} is not a training checkpoint; name the folder of an interrupted run")
-                header = json.loads(metadata["run"])
-                for key in file.keys():  # noqa: SIM118 - safe_open is not a mapping
-                    section, name = key.split("/", 1)
-                    sections[section][name] = file.get_tensor(key)
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            if metadata.get(_CHECKSUM) not in (None, checksum(tensors, metadata["run"])):
+                raise ValueError("its content is not what was written")
+            return cls._of(tensors, json.loads(metadata["run"]))
+        except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
             raise BadFile(f"{path} cannot be read as a checkpoint ({error}); delete it to start over") from error
+
+    @classmethod
+    def _of(cls, tensors: Mapping[str, Tensor], header: Any) -> "Checkpoint":
+        """Put together what a file holds.
+
+        Raises:
+            ValueError: If something is missing, or cannot be.
+        """
+        if not isinstance(header, dict) or not all(isinstance(header.get(part), dict) for part in _HEADER):
+            raise ValueError("it does not say what it holds")
+        step = header.get("step")
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"it claims to be of step {step}")
+        sections: dict[str, dict[str, Tensor]] = {"parameter": {}, "average": {}, "optimizer": {}, "task": {}}
+        for key, tensor in tensors.items():
+            section, slash, name = key.partition("/")
+            if not slash or section not in sections:
+                raise ValueError(f"nothing is known of {key}")
+            sections[section][name] = tensor
         return cls(
-            step=header["step"],
+            step=step,
             parameters=sections["parameter"],
             average=sections["average"],
             optimizer=sections["optimizer"],
@@ -93,6 +113,20 @@ class Checkpoint:
             identity=header["identity"],
             task=sections["task"],
         )
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Say in one line what a checkpoint lacks that a run is continued from.
+
+    Raises:
+        BadFile: If something is missing there, or of another kind or shape than what it is put into.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise BadFile(f"{path} lacks what the run needs to continue ({reason}); delete it to start over") from error
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

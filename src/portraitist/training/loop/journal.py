@@ -53,6 +53,7 @@ class Journal:
         """Write one line; it holds its ``step``."""
         self.lines.append(line)
         if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / LOG).open("a") as file:
                 file.write(json.dumps(line) + "\n")
         if self._accelerator is not None:

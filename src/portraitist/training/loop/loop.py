@@ -25,6 +25,7 @@ from portraitist.training.loop.checkpoints import (
     difference,
     optimizer_state,
     restore_optimizer,
+    whole,
 )
 from portraitist.training.loop.contracts import (
     Callback,
@@ -337,12 +338,24 @@ class Loop:
         if self.folder is None or not (self.folder / LAST).exists():
             return
         checkpoint = Checkpoint.load(self.folder / LAST)
-        # Settings that came later have their defaults in older checkpoints.
-        there = {**checkpoint.identity, "loop": {**self._settings(LoopConfig(0)), **checkpoint.identity["loop"]}}
-        if there != self._identity():
-            changed = difference(there, self._identity())
-            raise BadConfig(f"{self.folder} holds another run: {changed}; resume it as it was started, or start anew")
+        with whole(self.folder / LAST):
+            # Settings that came later have their defaults in older checkpoints.
+            settings = {**self._settings(LoopConfig(0)), **checkpoint.identity["loop"]}
+            if {**checkpoint.identity, "loop": settings} != self._identity():
+                changed = difference({**checkpoint.identity, "loop": settings}, self._identity())
+                raise BadConfig(
+                    f"{self.folder} holds another run: {changed}; resume it as it was started, or start anew"
+                )
+            self._take_up(checkpoint)
+        if self.kept is not None:
+            best = Checkpoint.load(self.folder / BEST).parameters
+            with whole(self.folder / BEST):
+                self.best = {name: best[name].to(parameter.device) for name, parameter in self.parameters.items()}
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
         counters = checkpoint.counters
+        if checkpoint.step and not checkpoint.optimizer:
+            raise KeyError("the optimiser's state")
         for name, parameter in self.parameters.items():
             parameter.data.copy_(checkpoint.parameters[name])
         restore_optimizer(self.optimizer, self.parameters, checkpoint.optimizer, counters.get("optimizer"))
@@ -361,9 +374,6 @@ class Loop:
             self.bank.restore(counters.get("dropped", ()))
         if self.watch is not None and counters.get("watch"):
             self.watch.restore(counters["watch"])
-        if self.kept is not None:
-            best = Checkpoint.load(self.folder / BEST).parameters
-            self.best = {name: best[name].to(parameter.device) for name, parameter in self.parameters.items()}
 
     def _settings(self, config: LoopConfig) -> dict[str, Any]:
         """Return the settings that two runs must share."""

@@ -6,11 +6,11 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from portraitist.adapters import get_method
 from portraitist.errors import BadConfig
+from portraitist.reading import parse_yaml, read_yaml
 from portraitist.training.recipes.groups import (
     LogSettings,
     MemorySettings,
@@ -198,7 +198,7 @@ def load_recipe(
     values: dict[str, Any] = {}
     for folder in (base, family):
         if f"{folder}/{method}" in list_recipes():
-            values = {"method": method, **yaml.safe_load(recipe_text(f"{folder}/{method}"))}
+            values = {"method": method, **parse_yaml(recipe_text(f"{folder}/{method}"))}
             break
     if not values and not own:
         raise BadConfig(f"no recipe for {method} on {base}; there are: {', '.join(list_recipes())}")
@@ -231,10 +231,7 @@ def _settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadConfig(f"cannot read the recipe {path}: {error}") from error
+    content = read_yaml(path, "recipe")
     if not isinstance(content, dict):
         raise BadConfig(f"{path} must contain settings as `name: value` lines")
     return {str(name): value for name, value in content.items()}

@@ -12,6 +12,7 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import EmbedsTexts, Encoder, embed_captions, embed_images, load_encoder
 from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_cosine
+from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
 from portraitist.generation.sheets import caption_sheet
 from portraitist.randomness import torch_generator
@@ -180,6 +181,5 @@ class SampleSheets:
             return
         with self.awake(), self.averaged(), torch.no_grad():
             images = sample_pictures(self.base, self.recipe, self.prompts, log.sampling_steps)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        sheet = caption_sheet(list(zip(images, self.prompts, strict=True)))
-        sheet.save(self.folder / f"samples-{step:06d}.png")
+        with write_aside(self.folder / f"samples-{step:06d}.png") as temporary:
+            caption_sheet(list(zip(images, self.prompts, strict=True))).save(temporary)

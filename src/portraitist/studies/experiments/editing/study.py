@@ -80,7 +80,7 @@ class EditingStudy:
     def result(self, known: KnownEdit, variant: EditVariant) -> Image.Image | None:
         """Return a cell's picture, or None if it is still to be made (with these settings)."""
         try:
-            with Image.open(self.picture_path(known, variant)) as image:
+            with Image.open(self.picture_path(known, variant), formats=["PNG"]) as image:
                 made = image.info.get("portraitist")
                 return image.convert("RGB") if made == self._identity(known, variant) else None
         except (FileNotFoundError, UnidentifiedImageError):

@@ -110,7 +110,7 @@ class PairStudyFolder:
 
     def sheet(self, row: PairResult) -> Image.Image:
         """Return a row's pictures: prompts down, seeds across."""
-        with Image.open(self._path(row.pair, row.method, row.way).with_suffix(".png")) as image:
+        with Image.open(self._path(row.pair, row.method, row.way).with_suffix(".png"), formats=["PNG"]) as image:
             return image.convert("RGB")
 
     def pictures(self, row: PairResult) -> list[Image.Image]:
