@@ -97,3 +97,38 @@ def test_a_damaged_index_is_refused(copy: Path, index: str) -> None:
 def test_what_is_nowhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"has no readable model_index\.json"):
         load_base(tmp_path)
+
+
+SPRINGS = """
+from transformers import PretrainedConfig, PreTrainedModel
+open({sprung!r}, "w")
+class Config(PretrainedConfig): pass
+class Model(PreTrainedModel): config_class = Config
+"""
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "tokenizer"])
+def test_code_in_a_base_is_neither_run_nor_asked_about(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "yes")
+    index = json.loads((copy / "model_index.json").read_text())
+    auto = "AutoModel" if part == "text_encoder" else "AutoTokenizer"
+    (copy / "model_index.json").write_text(json.dumps({**index, part: ["transformers", auto]}))
+    own_class = "springs.Model" if part == "text_encoder" else ["springs.Model", None]
+    names = {"AutoConfig": "springs.Config", auto: own_class}
+    own = "config.json" if part == "text_encoder" else "tokenizer_config.json"
+    (copy / part / own).write_text(json.dumps({"model_type": "springs", "tokenizer_class": "S", "auto_map": names}))
+    (copy / part / "springs.py").write_text(SPRINGS.format(sprung=str(tmp_path / "sprung")))
+    with pytest.raises(BadConfig, match="copy' is incomplete or damaged"):
+        load_base(copy)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("file", PARTS)
+def test_weights_that_are_no_numbers_are_refused(copy: Path, file: str) -> None:
+    edit(copy / file, lambda tensors: tensors[PARTS[file]].view(-1)[-1:].fill_(float("nan")))
+    with pytest.raises(
+        BadConfig, match=f"copy' is damaged: {PARTS[file]} of its {file.partition('/')[0]} is not finite"
+    ):
+        load_base(copy)

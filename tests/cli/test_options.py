@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from portraitist.cli.main import app
 from portraitist.cli.options import parse_settings
 from portraitist.errors import BadConfig
 
@@ -39,3 +41,10 @@ def test_settings(pairs: list[str], settings: dict[str, Any]) -> None:
 def test_bad_settings(pairs: list[str], complaint: str) -> None:
     with pytest.raises(BadConfig, match=complaint):
         parse_settings(pairs)
+
+
+def test_an_argument_that_is_no_text_is_refused() -> None:
+    result = CliRunner().invoke(app, ["generate", "a cat \udcff"])
+    assert result.exit_code == 2
+    assert "is not text in UTF-8; write it anew" in result.stderr
+    assert "Traceback" not in result.output

@@ -353,3 +353,15 @@ def test_open_clip(tmp_path: Path, layers: object) -> None:
     (tmp_path / "open_clip_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(BadConfig, match="incomplete or damaged"):
         load_encoder(str(tmp_path))
+
+
+def test_code_beside_an_encoder_is_neither_run_nor_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "yes")
+    ViTModel(ViTConfig(**VIT, patch_size=8)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(processor(size=32))
+    names = {"AutoConfig": "springs.Config", "AutoModel": "springs.Model"}
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "auto_map": names}))
+    (tmp_path / "springs.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    assert load_encoder(str(tmp_path)).name == str(tmp_path)  # as the model it says it is
+    assert not (tmp_path / "sprung").exists()

@@ -1,6 +1,7 @@
 """Jobs from a request in JSON to what came of it: plans, advice, progress, stopping."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ import torch
 from PIL import Image
 
 from portraitist.adapters import load_adapter
+from portraitist.bases import load_base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, Stopped, TrainingInterrupted
+from portraitist.generation import generate
 from portraitist.requests.edit import EditRequest
 from portraitist.requests.generate import GenerateRequest
 from portraitist.requests.handle import Handle, Progress
 from portraitist.requests.jobs.edit import EditJob, EditOutcome
-from portraitist.requests.jobs.generate import Generated, GenerateJob, GeneratePlan, slug
+from portraitist.requests.jobs.generate import Generated, GenerateJob, GeneratePlan, _save, slug
 from portraitist.requests.jobs.train import Trained, TrainJob, TrainPlan
 from portraitist.requests.train import TrainRequest
 
@@ -149,3 +152,20 @@ def test_an_edit_is_planned_and_made(tiny_base_folder: Path, tmp_path: Path) -> 
 )
 def test_file_names(prompt: str, name: str) -> None:
     assert slug(prompt) == name
+
+
+def test_runs_into_one_folder_lose_no_picture(tiny_base_folder: Path, tmp_path: Path) -> None:
+    """Two runs see the same names free, as both look before either writes."""
+    base = {"name": str(tiny_base_folder), "device": "cpu"}
+    request = GenerateRequest.parse({"prompts": ["a cat"], "count": 2, "steps": 1, "base": base, "output": tmp_path})
+    pictures = generate(load_base(tiny_base_folder), ["a cat"] * 2, config=request.config, show_progress=False)
+    children = []
+    for _ in range(4):
+        if (child := os.fork()) == 0:
+            _save(pictures, 2, tmp_path)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 12
+    assert sum(name.startswith("sheet") for name in names) == 4

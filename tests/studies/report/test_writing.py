@@ -369,3 +369,10 @@ def test_parquet_holds_the_same_rows(made_up: Prepared) -> None:
     done = [row for row in table.to_pylist() if row["status"] == "done"]
     rows = made_up.table.records()
     assert all(row["score.dino"] == rows[row["key"]].scores["dino"] for row in done)
+
+
+def test_a_subject_with_a_path_for_a_name_stays_in_the_folder(result: StudyResult) -> None:
+    sections = [section for section in build_sections(result) if section.pictures]
+    named = replace(sections[0].pictures[0], subject="../../../outside/cat")
+    figures = writing._draw_figures([replace(sections[0], charts=[], pictures=[named])])
+    assert [figure.file for figure in figures[sections[0].name]] == ["1-outside-cat.webp"]
