@@ -39,7 +39,7 @@ def checksum(tensors: Mapping[str, Tensor], *texts: str) -> str:
         digest.update(content_key(name, f"{tensor.dtype} {tuple(tensor.shape)}").encode())
         if tensor.numel():
             flat = tensor.detach().contiguous().as_strided((tensor.numel(),), (1,))
-            digest.update(memoryview(flat.view(torch.uint8).numpy()))
+            digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
