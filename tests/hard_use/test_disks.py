@@ -71,7 +71,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_full(works: dict[str, Work], small_disk: Path) -> None:
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(56 * 1024))
+    ballast.write_bytes(bytes(64 * 1024))
     for what, work in works.items():
         require_one_line(in_fork(lambda: work(small_disk)), small_disk, what)  # noqa: B023
         assert [path.name for path in small_disk.iterdir() if path.is_file()] == ["ballast"], what

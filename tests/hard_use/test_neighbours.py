@@ -19,20 +19,19 @@ from .test_kills import SUBJECT, numbers, recipe, teach
 
 def at_once(works: list[Callable[[], str]], folder: Path) -> list[str]:
     """Run works in forks of their own, all let go at the same moment; return how each ended."""
-    gate = folder / "gate"
-    os.mkfifo(gate)
+    gate, opener = os.pipe()
     children = []
     for number, work in enumerate(works):
         if (child := os.fork()) == 0:
-            gate.open("rb").read()
+            os.close(opener)
+            os.read(gate, 1)  # until the gate is opened for all
             (folder / f"ending-{number}").write_text(work())
             os._exit(0)
         children.append(child)
-    with gate.open("wb"):
-        pass
+    os.close(opener)
     for child in children:
         os.waitpid(child, 0)
-    gate.unlink()
+    os.close(gate)
     return [(folder / f"ending-{number}").read_text() for number in range(len(works))]
 
 
