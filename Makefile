@@ -4,6 +4,8 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+# How many cases of each kind; ABUSE_REPORT=FILE keeps the tables.
+ABUSE ?= ABUSE_MUTATIONS=12000 ABUSE_POINTS=1000 ABUSE_KILLS=400 ABUSE_LIMITS=40 ABUSE_SIZES=3 ABUSE_NEIGHBOURS=10 ABUSE_PHOTOS=5000 ABUSE_YAML=2000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,11 +13,12 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 WANTED := pyproject.toml constraints.txt
 
 .NOTPARALLEL:
-.PHONY: help demo test fmt lint types listing clean
+.PHONY: help demo test abuse fmt lint types listing clean
 
 help:
 	@echo "make demo    teach toyland a bundled subject and print where the picture and the page are"
 	@echo "make test    run all tests; ARGS='-k loop' chooses, WORKERS=8 spreads them"
+	@echo "make abuse   damage files, fill disks and kill runs, thousands of times; ABUSE='...' says how often"
 	@echo "make fmt     format the code"
 	@echo "make lint    check style and format"
 	@echo "make types   check types"
@@ -27,6 +30,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+abuse: $(VENV)/.installed-test
+	$(ABUSE) OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/hard_use -m "abuse or not abuse" $(ARGS)
 
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

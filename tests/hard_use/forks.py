@@ -1,6 +1,5 @@
 """Work in forks of this process, which has imported everything: under limits of memory and time, killed where asked."""
 
-import contextlib
 import os
 import resource
 import select
@@ -166,17 +165,6 @@ def at_write(number: int, below: Path, then: Callable[[], object]) -> Callable[[
 def kill_self() -> None:
     """End this process as the kernel would."""
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def killing(child: int, seconds: float) -> Iterator[None]:
-    """Kill a child after so many seconds, if it is still there."""
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _be_quiet() -> None:

@@ -4,16 +4,21 @@ import os
 import random
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from comparing import TinyPipeline
 
 from portraitist.adapters import load_adapter
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
+from portraitist.exchange.exporting import export
+from portraitist.exchange.loading import load_any
+from portraitist.training import fitting
 from portraitist.training.loop.checkpoints import Checkpoint
 from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import train
@@ -22,6 +27,9 @@ from portraitist.training.subjects import Subject
 
 from .conftest import how_many
 from .forks import Ending, at_write, in_fork, kill_self
+from .mutating import drawn
+
+pytestmark = pytest.mark.abuse
 
 SUBJECT = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
 _CHECKPOINT = {"log_every": 1, "checkpoint_seconds": 0.0}
@@ -35,8 +43,6 @@ def recipe(base: Base) -> Recipe:
 def teach(base: Base, folder: Path, resume: bool = False) -> None:
     """Train into a folder with a cache of its own, writing a checkpoint after every step."""
     os.environ["PORTRAITIST_CACHE"] = str(folder / "cache")
-    from portraitist.training import fitting
-
     settings = fitting.loop_config(recipe(base), base)
     fitting.loop_config = lambda *_: type(settings)(**{**vars(settings), **_CHECKPOINT})  # this is a fork
     train(base, SUBJECT, recipe(base), output=folder / "out" / "a.safetensors", resume=resume)
@@ -117,8 +123,6 @@ def test_kills_before_every_change_of_the_disk(
 def test_kills_at_random(
     base: Base, through: dict[str, torch.Tensor], report: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    import time
-
     began = time.monotonic()
     assert in_fork(lambda: teach(base, tmp_path)).how == "done"
     whole = time.monotonic() - began
@@ -127,3 +131,28 @@ def test_kills_at_random(
     found = try_all(base, through, [lambda folder: None] * kills, [whole * rng.random() for _ in range(kills)])
     report(f"Kills at {kills} random moments", lines(found))
     assert all(what.startswith("killed") for what in found), found
+
+
+def test_kills_of_a_conversion(tiny: TinyPipeline, report: Callable[[str, str], None], tmp_path: Path) -> None:
+    adapter = drawn(tiny, "lora")
+
+    def count() -> None:
+        changes = at_write(-1, tmp_path, lambda: None)
+        export(adapter, tmp_path / "first", "peft")
+        (tmp_path / "changes").write_text(str(changes()))
+
+    assert in_fork(count).how == "done"
+    changes = int((tmp_path / "changes").read_text())
+    found: Counter[str] = Counter()
+    for point in range(changes):
+        place = tmp_path / str(point)
+        place.mkdir()
+        prepare = lambda place=place, point=point: at_write(point, place, kill_self)  # noqa: E731
+        in_fork(lambda: export(adapter, place / "peft", "peft"), prepare=prepare)  # noqa: B023
+        found["the whole folder" if (place / "peft").exists() else "nothing"] += 1
+        if (place / "peft").exists():
+            assert load_any(place / "peft").layers.keys() == adapter.layers.keys()
+        assert in_fork(lambda: export(adapter, place / "peft", "peft")).how == "done"  # noqa: B023
+        assert load_any(place / "peft").layers.keys() == adapter.layers.keys()
+        assert [path.name for path in place.iterdir()] == ["peft"]
+    report(f"Kills at all {changes} changes of the disk by a conversion", lines(found))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from portraitist.adapters import load_adapter
@@ -15,6 +16,8 @@ from portraitist.training.personalise import train
 from .conftest import how_many
 from .forks import in_fork
 from .test_kills import SUBJECT, numbers, recipe, teach
+
+pytestmark = pytest.mark.abuse
 
 
 def at_once(works: list[Callable[[], str]], folder: Path) -> list[str]:

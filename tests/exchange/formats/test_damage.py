@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile, MissingBase
+from portraitist.exchange.assembling import KroneckerFactors
 from portraitist.exchange.exporting import export
 from portraitist.exchange.formats import detect, list_formats
 from portraitist.exchange.loading import load_any
@@ -219,7 +220,7 @@ def test_a_product_larger_than_the_base_is_not_multiplied_out(
         tensors |= {f"{name}.lokr_w1": torch.ones(1, 1), f"{name}.lokr_w2_a": torch.ones(2**14, 1)}
         tensors |= {f"{name}.lokr_w2_b": torch.ones(1, 2**14)}
     save_file(tensors, path)
-    monkeypatch.setattr("portraitist.exchange.formats.lycoris._Factor.multiply", None, raising=False)
+    monkeypatch.setattr(KroneckerFactors, "__init__", lambda *_: pytest.fail("was multiplied out"))
     with pytest.raises(MissingBase, match=r"would grow to 536,870,912 numbers; whether .* told with the base"):
         load_any(path)
     with pytest.raises(BadFile, match="this base"):

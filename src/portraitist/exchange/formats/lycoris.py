@@ -42,9 +42,11 @@ def _load(path: Path, components: Components | None) -> Adapter:
         if "." in name:
             component, _, module = name.partition(".")
             layers[name] = naming.dotted(component, module)
-    factors = {layer: _read_layer(file, naming, name, layer) for name, layer in layers.items()}
+    # All shapes are compared before the first product is multiplied out.
+    planned = {layer: _plan_layer(file, naming, name, layer) for name, layer in layers.items()}
     file.require_all_used("LoKr")
-    file.require_layers(factors)
+    file.require_layers(planned)
+    factors = {layer: multiply() for layer, multiply in planned.items()}
     return build_krona(path, factors, file.own_facts())
 
 
@@ -63,7 +65,8 @@ class _Factor:
     multiply: Callable[[], Tensor]
 
 
-def _read_layer(file: Tensors, naming: Naming, name: str, layer: str) -> KroneckerFactors:
+def _plan_layer(file: Tensors, naming: Naming, name: str, layer: str) -> Callable[[], KroneckerFactors]:
+    """Compare a layer's shapes, and return what multiplies its factors out."""
     first = _find_factor(file, f"{name}.lokr_w1", None)
     second = _find_factor(file, f"{name}.lokr_w2", file.take(f"{name}.lokr_t2"))
     alpha, rank, shape = file.take_number(f"{name}.alpha"), second.rank or first.rank, second.shape
@@ -78,7 +81,7 @@ def _read_layer(file: Tensors, naming: Naming, name: str, layer: str) -> Kroneck
         if factor.rank:
             naming.allow_product(layer, *factor.shape)
     scale = alpha / rank if rank and alpha is not None else 1.0
-    return KroneckerFactors(spec, first.multiply(), second.multiply().reshape(shape) * scale)
+    return lambda: KroneckerFactors(spec, first.multiply(), second.multiply().reshape(shape).mul(scale))
 
 
 def _find_factor(file: Tensors, key: str, core: Tensor | None) -> _Factor:
