@@ -175,19 +175,6 @@ def test_precisions_that_no_adapter_has(path: Path, dtype: torch.dtype) -> None:
         load_adapter(path)
 
 
-@pytest.mark.parametrize("precision", ["F4", "F6_E2M3", "F8_E8M0"])
-def test_precisions_that_torch_has_not(path: Path, precision: str) -> None:
-    whole = path.read_bytes()
-    size = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + size])
-    header["m.1.up"]["dtype"] = precision
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
-    with pytest.raises(BadFile) as caught:
-        load_adapter(path)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_numbers_too_large_to_compute_with(path: Path, dtype: torch.dtype) -> None:
     rewrite(path, {"m.1.up": torch.full((4, 2), 2.0**60, dtype=dtype)})

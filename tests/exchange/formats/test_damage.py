@@ -236,3 +236,18 @@ def test_ranks_are_filled_up_in_proportion_to_the_file(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "lora.safetensors")
     with pytest.raises(BadFile, match=r"their largest rank, 1000, would hold 122,000,000 numbers instead of 2,120,000"):
         load_any(tmp_path / "lora.safetensors")
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("F8_E8M0", 8)])
+def test_precisions_that_no_adapter_is_kept_in(tmp_path: Path, precision: str, bits: int) -> None:
+    name, size = "lora_unet_mid_block_attentions_0_proj_in", 2 * bits
+    entries = {"down": [2, 8], "up": [8, 2]}
+    header = {
+        f"{name}.lora_{side}.weight": {"dtype": precision, "shape": shape, "data_offsets": [n * size, (n + 1) * size]}
+        for n, (side, shape) in enumerate(entries.items())
+    }
+    text = json.dumps(header).encode()
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(2 * size))
+    with pytest.raises(BadFile, match=f"lora_down.weight is stored as {precision}; F64, F32"):
+        load_any(path)
