@@ -188,7 +188,8 @@ def test_processes_that_want_one_name_get_one_each(tmp_path: Path) -> None:
 def test_files_are_moved_into_a_folder_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "note").write_text("mine")
-    with write_folder_aside(tmp_path / "model", merge=True) as folder:
+    (tmp_path / "model" / "old").write_text("old")
+    with write_folder_aside(tmp_path / "model", instead_of=[tmp_path / "model" / "old"]) as folder:
         (folder / "unet").mkdir()
         (folder / "unet" / "weights").write_text("new")
     assert {path.name for path in (tmp_path / "model").rglob("*")} == {"note", "unet", "weights"}

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, EEXIST, EFBIG, ENAMETOOLONG, ENOENT, ENOSPC
 from pathlib import Path
@@ -74,12 +74,13 @@ def write_aside(path: Path, replace: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def write_folder_aside(path: Path, merge: bool = False) -> Iterator[Path]:
+def write_folder_aside(path: Path, instead_of: Collection[Path] | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it is renamed onto `path`, on an error removed.
 
     Args:
         path: The folder.
-        merge: Into a folder that is there and not empty the files are moved one by one, over those of the same names.
+        instead_of: Files of that folder that the new ones take the place of. Given, it may be there with other things:
+            these files are removed, and the new ones are moved in one by one.
 
     Raises:
         UnwritableFolder: If the folder above cannot be written, or `path` is a folder that is not empty.
@@ -93,7 +94,9 @@ def write_folder_aside(path: Path, merge: bool = False) -> Iterator[Path]:
         with _naming(path):
             yield temporary
             temporary.chmod(0o777 & ~_umask())
-            if merge and path.is_dir() and any(path.iterdir()):
+            if instead_of is not None and path.is_dir() and any(path.iterdir()):
+                for file in instead_of:
+                    file.unlink(missing_ok=True)
                 _move_files(temporary, path)
             else:
                 os.replace(temporary, path)

@@ -142,6 +142,19 @@ def test_half_a_folder_is_not_taken_for_the_whole(tiny: TinyPipeline, tmp_path: 
         load_any(tmp_path)
 
 
+def test_nothing_of_an_older_adapter_stays_in_a_folder(tiny: TinyPipeline, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    for patterns in (TWO[:1], TWO, TWO[1:]):
+        adapter = tiny.draw("lora", patterns, rank=2)
+        export(adapter, tmp_path, "peft")
+        assert {*load_any(tmp_path).layers} == {*adapter.layers}
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "note.txt",
+    ]
+
+
 def test_a_folder_is_there_whole_or_not_at_all(
     tiny: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,3 +123,5 @@ def test_files_that_are_missing_or_there_twice(tiny: TinyPipeline, tmp_path: Pat
         load_any(tmp_path, tiny.components)
     text.write_bytes(content)
     assert {*load_any(tmp_path, tiny.components).layers} == {*adapter.layers}
+    export(tiny.draw("svdiff", ("unet.*to_q",)), tmp_path, "svdiff-pytorch")
+    assert load_any(tmp_path, tiny.components).components() == ["unet"], "nothing of the older one stays"

@@ -167,7 +167,8 @@ def _component(config: Mapping[str, Any], folder: Path, modules: list[str], nami
 
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
-    with write_folder_aside(path, merge=True) as temporary:
+    there = [folder / name for folder in (path, *path.glob("*")) for name in (CONFIG, WEIGHTS)]
+    with write_folder_aside(path, instead_of=[file for file in there if file.is_file()]) as temporary:
         components = adapter.components()
         for component in components:
             folder = temporary if len(components) == 1 else temporary / component

@@ -105,7 +105,7 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         spec, delta = adapter.layers[layer].spec, params["delta"].detach()
         missing = min(spec.out_features, spec.in_features) - delta.shape[0]
         tensors.setdefault(component, {})[module + _SUFFIX] = nn.functional.pad(delta, (0, missing))
-    with write_folder_aside(path, merge=True) as temporary:
+    with write_folder_aside(path, instead_of=[path / name for name in _FILES.values()]) as temporary:
         for component, shifts in tensors.items():
             write_tensors(temporary / _FILES[component], shifts, adapter.provenance.facts, dtype, adapter.layers)
 
