@@ -19,7 +19,7 @@ from portraitist.bases.examples import get_example
 from portraitist.exchange.exporting import export
 from portraitist.exchange.loading import load_any
 from portraitist.training import fitting
-from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.checkpoints import LAST, Checkpoint
 from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
@@ -68,7 +68,7 @@ def judge(base: Base, folder: Path, through: dict[str, torch.Tensor], ended: End
     for file in [output, *run_folder(output).glob("[!.]*.safetensors")]:
         if file.exists():
             load_adapter(file) if file == output else Checkpoint.load(file)  # raises if it is half a file
-    had = "before a checkpoint" if not run_folder(output).exists() else "with a checkpoint"
+    had = "with a checkpoint" if (run_folder(output) / LAST).exists() else "before a checkpoint"
     if output.exists():
         had = "after the file"
     if ended.how == "killed" or run_folder(output).exists():

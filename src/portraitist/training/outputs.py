@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -86,9 +86,10 @@ def locked(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / _LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
-        if folder.is_dir() and not any(folder.iterdir()):
+        with suppress(OSError):  # there is more in it, or another run has just begun
             folder.rmdir()
 
 
