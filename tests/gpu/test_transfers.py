@@ -10,6 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from portraitist.adapters import Attachment, attached, stack
 from portraitist.bases import Base
+from portraitist.training.loop.banks import BankRows
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject
@@ -53,6 +54,21 @@ def test_serving_other_adapters(device: str, load: Load) -> None:
     assert not waits(lambda: attachment.serve([2, None, 0], scales=[1.0, 1.0, 0.5]))
     assert not waits(lambda: attachment.feed("default", bank.values))
     attachment.detach()
+
+
+def test_a_step_of_a_bank(device: str) -> None:
+    value = torch.nn.Parameter(torch.randn(3, 4, device=device))
+    rows = BankRows(3, [value], list)
+
+    def step() -> None:
+        objective, _ = rows.sum({"loss": value.square().sum(1)})
+        objective.backward()
+        rows.silence()
+        rows.clip(1.0)
+        rows.hold()
+
+    step()
+    assert not waits(step)
 
 
 def test_steps_of_training(device: str, load: Load, subject: Subject) -> None:
