@@ -18,7 +18,7 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
     context = {
         "steps": steps,
         "flops": {size: _counted_rows(counts) for size, counts in flops.items()},
-        "latents": sorted({row["latent"] for row in steps}),
+        "settings": list(dict.fromkeys(row["setting"] for row in steps)),
         "layers": _layer_rows(content.get("layers", {})),
         "banks": [_bank_row(entry) for entry in content.get("banks", {}).values()],
         "preparation": content.get("preparation", {}),
@@ -32,17 +32,22 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
             }
         ),
     }
-    bars = sorted((row for row in steps if row["latent"] == 32), key=lambda row: row["ratio"])
+    bars = sorted((row for row in steps if row["is_charted"]), key=lambda row: row["ratio"])
     return {"speed.md": render("speed.md.j2", **context), "speed.svg": render("speed.svg.j2", bars=bars)}
 
 
 def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
     step, floor = (statistics.median(entry[key]["processor_seconds"]) for key in ("step", "floor"))
     ratios = _ratios(entry, "step", "floor")
-    counted = flops.get(f"{entry['latent']}x{entry['latent']}", {})
+    architecture, sides = entry.get("architecture", "sd15"), f"{entry['latent']}x{entry['latent']}"
+    counted = flops.get(sides if architecture == "sd15" else f"{architecture}, {sides}", {})
+    switches = {"compiled": "compiled", "checkpointed": "activations computed again"}
+    chosen = [words for key, words in switches.items() if entry.get(key)]
+    setting = ", ".join([architecture, f"{sides} latents", entry["dtype"], *chosen, entry["machine"]])
     return {
         "name": entry["name"],
-        "latent": entry["latent"],
+        "setting": setting,
+        "is_charted": architecture == "sd15" and entry["latent"] == 32 and entry.get("device", "cpu") == "cpu",
         "rounds": len(ratios),
         "seconds": step,
         "floor": floor,
@@ -51,6 +56,7 @@ def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
         "limit": counted[entry["name"]] / counted[FLOOR] if entry["name"] in counted else None,
         "peak": (entry["step"]["memory"] - entry["floor"]["memory"]) / entry["base_memory"],
         "kept": entry["kept_memory"] / entry["base_memory"],
+        "base": entry["base_memory"],
         "command": entry["command"],
     }
 
