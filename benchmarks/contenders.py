@@ -52,6 +52,7 @@ class Bench:
         self.latents = torch.randn(1, channels, latent, latent, generator=generator).to(device, dtype)
         self.timestep = self.family.draw_timesteps(1, generator).to(device)
         shapes = {name: value.shape for name, value in self.family.encode_prompts(["a cat"]).items()}
+        self.prompted = tuple(shapes)
         self.conditions = {
             name: torch.randn(shape, generator=generator).to(device, dtype) for name, shape in shapes.items()
         }
@@ -63,7 +64,7 @@ class Bench:
     def step(self, unet: nn.Module, parameters: list[Tensor]) -> None:
         """Run forward and backward to the input and to the parameters."""
         latents = self.latents.detach().requires_grad_()
-        self._around(unet).predict(latents, self.timestep, self.conditions).square().mean().backward()
+        self.around(unet).predict(latents, self.timestep, self.conditions).square().mean().backward()
         for parameter in parameters:
             parameter.grad = None
 
@@ -79,7 +80,7 @@ class Bench:
         return self._ready(other.requires_grad_(False))
 
     @cache  # noqa: B019 - lives as long as the bench
-    def _around(self, unet: nn.Module) -> Family:
+    def around(self, unet: nn.Module) -> Family:
         """Return the family with another denoiser in its pipeline."""
         family = copy.copy(self.family)
         family.pipeline = copy.copy(self.family.pipeline)

@@ -20,6 +20,7 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
         "flops": {size: _counted_rows(counts) for size, counts in flops.items()},
         "settings": list(dict.fromkeys(row["setting"] for row in steps)),
         "layers": _layer_rows(content.get("layers", {})),
+        "loops": [_loop_row(name, entry) for name, entry in content.get("loops", {}).items()],
         "banks": [_bank_row(entry) for entry in content.get("banks", {}).values()],
         "preparation": content.get("preparation", {}),
         "training": [_training_row(name, entry) for name, entry in content.get("training", {}).items()],
@@ -27,7 +28,7 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
         "environments": sorted(
             {
                 f"{entry['machine']}, {entry['threads']} thread(s), torch {entry['torch']}, Python {entry['python']}"
-                for name in ("steps", "layers", "banks", "preparation", "training", "unmix")
+                for name in ("steps", "layers", "loops", "banks", "preparation", "training", "unmix")
                 for entry in content.get(name, {}).values()
             }
         ),
@@ -97,6 +98,12 @@ def _bank_row(entry: Entry) -> Entry:
         "alone": entry["size"] / alone,
         "gain": alone / together,
     }
+
+
+def _loop_row(name: str, entry: Entry) -> Entry:
+    ours, theirs = (statistics.median(entry[key]["processor_seconds"]) for key in ("ours", "as_scripts_do"))
+    memory = [entry[key]["memory"] / 1e9 for key in ("ours", "as_scripts_do")]
+    return {**entry, "name": f"{name}, {entry['machine']}", "ours": ours, "theirs": theirs, "memory": memory}
 
 
 def _training_row(name: str, entry: Entry) -> Entry:
