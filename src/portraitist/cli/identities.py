@@ -45,6 +45,10 @@ def identities(
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of a target.")] = None,
     settings: SetOption = None,
     scenes: Annotated[bool, typer.Option("--scenes", help="Name each photo's scene in targets' prompts.")] = False,
+    frozen_a: Annotated[
+        bool,
+        typer.Option("--frozen-a", help="Keep the random factor A of LoRA targets as it started, in all the same."),
+    ] = False,
     bank_size: Annotated[int, typer.Option(min=1, help="Number of targets trained at once.")] = 8,
     executor: Annotated[str, typer.Option(help="Where to train targets: local, or ray for a cluster.")] = "local",
     minutes: Annotated[float | None, typer.Option(help="Begin nothing more after so many minutes.")] = None,
@@ -73,6 +77,7 @@ def identities(
             "steps": steps,
             "settings": parse_settings(settings),
             "scenes": scenes,
+            "frozen_a": frozen_a,
             "bank_size": bank_size,
             "executor": executor,
             "minutes": minutes,

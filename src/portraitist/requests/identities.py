@@ -32,6 +32,7 @@ class IdentitiesRequest(Request):
         steps: Optimiser steps of a target; None for the recipe's.
         settings: Other settings of targets, as a recipe holds them.
         scenes: Let the prompts of targets name each photo's scene.
+        frozen_a: Leave the random factor of LoRAs as it started, the same in all targets.
         bank_size: Targets that are trained at once.
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Begin nothing more after so many; None for as long as it takes.
@@ -52,6 +53,7 @@ class IdentitiesRequest(Request):
     steps: int | None = Field(None, ge=1)
     settings: dict[str, Any] = Field(default_factory=dict)
     scenes: bool = False
+    frozen_a: bool = False
     bank_size: int = Field(8, ge=1)
     executor: str = "local"
     minutes: float | None = Field(None, gt=0)
@@ -90,10 +92,11 @@ class IdentitiesRequest(Request):
 
         get_executor(self.executor)
         if self.has_targets:
-            check_method(self.target)
-        elif self.steps is not None or self.settings or self.scenes:
+            check_method(self.target, self.frozen_a)
+        elif self.steps is not None or self.settings or self.scenes or self.frozen_a:
             raise BadConfig(
-                "without targets their settings (--steps, --set, --scenes) have no effect; add --target lidb"
+                "without targets their settings (--steps, --set, --scenes, --frozen-a) have no effect; add --target"
+                " lidb or --target lora"
             )
 
     def _check_output(self) -> None:

@@ -19,6 +19,7 @@ class TargetSettings(BaseModel):
         recipe: Everything that decides their training, as a `portraitist.training.recipes.Recipe` holds it.
         bank_size: How many are trained at once; it changes nothing but the speed.
         scenes: Whether prompts name each photo's scene; else all photos have the identity's plain prompt.
+        frozen_a: Whether the random factor of LoRAs stays as it started, the same in all targets.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,6 +27,7 @@ class TargetSettings(BaseModel):
     recipe: dict[str, Any]
     bank_size: int = Field(gt=0)
     scenes: bool = False
+    frozen_a: bool = False
 
 
 class SetSettings(BaseModel):

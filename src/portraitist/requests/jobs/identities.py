@@ -109,7 +109,9 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
         target = None
         if recipe is not None:
             values = recipe.model_dump(mode="json")
-            target = TargetSettings(recipe=values, bank_size=request.bank_size, scenes=request.scenes)
+            target = TargetSettings(
+                recipe=values, bank_size=request.bank_size, scenes=request.scenes, frozen_a=request.frozen_a
+            )
         self.settings = SetSettings(
             source=self.source.name,
             kinds=self.source.kinds,
