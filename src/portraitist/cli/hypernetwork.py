@@ -14,18 +14,21 @@ app = typer.Typer(help="Networks that turn a photo into an adapter: train, list,
 
 @app.command("train")
 def train(
-    method: Annotated[str, typer.Argument(help="What to train: hyperdreambooth.", show_default=False)],
+    method: Annotated[str, typer.Argument(help="What to train: hyperdreambooth or difflora.", show_default=False)],
     identities: Annotated[
         Path, typer.Option(metavar="SET", help="A set of identities, made with `portraitist identities`.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the hypernetwork.")],
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe of `portraitist hypernetwork list`, or a YAML file.")
-    ] = None,
+        str, typer.Option(help="A recipe of `portraitist hypernetwork list`, or a YAML file.")
+    ] = "portraitist",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. training.batch_size=16."),
     ] = None,
+    stage: Annotated[
+        str, typer.Option(help="Of difflora: autoencoder or generator alone; by default one after the other.")
+    ] = "",
     split: Annotated[
         str, typer.Option(help="Which of the set's identities: train, validation, test, or all.")
     ] = "train",
@@ -63,7 +66,11 @@ def train(
     opened, _ = open_base(BaseChoice(name=base or known.settings.base, device=device))
     machine = Machine.choose(choose_device(device), precision)
     members = choose_identities(known, split, kind or (), count, flagged)
-    system.workshop(output, Path(recipe or system.usual).stem, chosen, members, opened, machine, minutes).train()
+    name = Path(recipe).stem
+    made = system.workshop(output, name, chosen, members, opened, machine, minutes, stage=stage).train()
+    if made is None:
+        fact("trained", f"the stage {stage} in {output}; the same command without --stage goes on")
+        return
     _show(str(output), output)
     fact("try", f"portraitist instant PHOTO --class {members[0].class_noun} -o one.safetensors --hypernetwork {output}")
 

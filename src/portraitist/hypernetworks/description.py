@@ -10,6 +10,7 @@ from portraitist.adapters import BaseFacts, LayerSpec
 from portraitist.adapters.spec import Kind
 from portraitist.errors import BadFile
 from portraitist.evaluation.encoders import EncoderFacts
+from portraitist.hypernetworks.difflora.settings import DiffloraRecipe
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -49,6 +50,7 @@ class Description(BaseModel):
         layers: The layers it changes.
         token: The rare word that calls whoever is predicted,
         token_ids: and its tokens.
+        latent: Numbers of a squeezed adapter, where adapters are squeezed.
         kinds: How many identities of each class noun it was trained on.
         steps: Optimiser steps.
         seconds: Time they took.
@@ -60,13 +62,14 @@ class Description(BaseModel):
     format: Literal["portraitist-hypernetwork-1"] = "portraitist-hypernetwork-1"
     method: str = "hyperdreambooth"
     recipe_name: str
-    recipe: HypernetworkRecipe
+    recipe: HypernetworkRecipe | DiffloraRecipe
     base: dict[str, Any]
     encoders: tuple[EncoderFacts, ...]
     shapes: dict[str, tuple[int, int]]
     layers: tuple[Layer, ...]
     token: str
     token_ids: tuple[int, ...] = ()
+    latent: int | None = None
     kinds: dict[str, int]
     steps: int = Field(0, ge=0)
     seconds: float = Field(0.0, ge=0)

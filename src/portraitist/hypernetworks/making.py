@@ -8,7 +8,6 @@ import torch
 
 from portraitist.adapters import LayerSpec, find_layers
 from portraitist.errors import BadConfig
-from portraitist.files import require_writable
 from portraitist.hypernetworks.description import Description
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.material import Material
@@ -45,8 +44,7 @@ class Workshop(AnyWorkshop[HypernetworkRecipe]):
 
     def train(self) -> Description:
         """Train the network to its end and write it; see `AnyWorkshop.train`."""
-        require_writable(self.folder)
-        self._require_own_folder()
+        self._prepare_folder()
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
         material = Material.gather(self.identities, sight, self.folder / FEATURES)
         description = self.describe(sight, material)

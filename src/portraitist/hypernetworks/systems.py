@@ -7,10 +7,15 @@ from typing import Any
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks import recipes
 from portraitist.hypernetworks.description import Description
+from portraitist.hypernetworks.difflora import recipes as difflora_recipes
+from portraitist.hypernetworks.difflora.making import METHOD as DIFFLORA
+from portraitist.hypernetworks.difflora.making import WeightWorkshop
+from portraitist.hypernetworks.difflora.predictor import build_generator
+from portraitist.hypernetworks.difflora.settings import DiffloraRecipe
 from portraitist.hypernetworks.making import METHOD as HYPERDREAMBOOTH
 from portraitist.hypernetworks.making import Workshop, build_predictor
 from portraitist.hypernetworks.networks.contract import PhotoToAdapter
-from portraitist.hypernetworks.recipes import list_recipes, read_recipe
+from portraitist.hypernetworks.recipes import USUAL, list_recipes, read_recipe
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 from portraitist.hypernetworks.workshop import AnyWorkshop
 
@@ -22,8 +27,7 @@ class System:
     Attributes:
         name: What it is called.
         recipe: The class of its recipes,
-        place: the package in which those that ship lie,
-        usual: and the one that is taken when none is named.
+        place: and the package in which those that ship lie.
         workshop: Trains it.
         build: Builds an untrained network as it is described.
     """
@@ -31,7 +35,6 @@ class System:
     name: str
     recipe: type[Any]
     place: str
-    usual: str
     workshop: type[AnyWorkshop[Any]]
     build: Callable[[Description], PhotoToAdapter]
 
@@ -40,15 +43,16 @@ class System:
         """Return the names of the shipped recipes."""
         return list_recipes(self.place)
 
-    def load_recipe(self, name: str | None, changes: Mapping[str, Any] | None = None) -> Any:
+    def load_recipe(self, name: str = USUAL, changes: Mapping[str, Any] | None = None) -> Any:
         """Return a recipe, shipped or of the user's; see `portraitist.hypernetworks.recipes.read_recipe`."""
-        return read_recipe(self.recipe, self.place, name or self.usual, changes)
+        return read_recipe(self.recipe, self.place, name, changes)
 
 
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System(HYPERDREAMBOOTH, HypernetworkRecipe, recipes.__name__, recipes.USUAL, Workshop, build_predictor),
+        System(HYPERDREAMBOOTH, HypernetworkRecipe, recipes.__name__, Workshop, build_predictor),
+        System(DIFFLORA, DiffloraRecipe, difflora_recipes.__name__, WeightWorkshop, build_generator),
     )
 }
 

@@ -11,6 +11,7 @@ from portraitist import __version__
 from portraitist.adapters import LayerSpec
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.files import require_writable
 from portraitist.hypernetworks.description import CONFIG, Description, Layer, read_description
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.kinds import KnownKinds
@@ -40,6 +41,7 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
         machine: What it is trained on.
         minutes: Time from now on, instead of the recipe's steps.
         callbacks: Called with the number of completed steps.
+        stage: The only one of its stages that is trained; all of them when empty.
         method: The kind of hypernetwork.
         stages: Whose checkpoints lie in the folder.
     """
@@ -55,6 +57,7 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
     machine: Machine
     minutes: float | None = None
     callbacks: Sequence[Callback] = ()
+    stage: str = ""
 
     @abstractmethod
     def train(self) -> Description | None:
@@ -68,8 +71,11 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
     def _attend(self) -> Callable[[str, Loop], Sequence[Callback]]:
         return lambda stage, loop: self.callbacks
 
-    def _require_own_folder(self) -> None:
-        """Refuse a folder of other things, or of another hypernetwork."""
+    def _prepare_folder(self) -> None:
+        """Refuse a stage there is not, a folder of other things, or of another hypernetwork."""
+        if self.stage not in ("", *self.stages):
+            raise BadConfig(f"{self.method} is trained in these stages: {', '.join(self.stages)}; not {self.stage!r}")
+        require_writable(self.folder)
         if (self.folder / CONFIG).exists():
             there = read_description(self.folder)
             if there.method != self.method or there.recipe.structure() != self.recipe.structure():

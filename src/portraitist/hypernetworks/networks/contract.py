@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -41,13 +40,12 @@ class Predicted:
 
 
 class PhotoToAdapter(nn.Module, ABC):
-    """A network from features of photos to an adapter.
+    """A network from features of photos to an adapter."""
 
-    Attributes:
-        draws: Whether one photo has many adapters, from which a seed chooses.
-    """
-
-    draws: ClassVar[bool] = False
+    @property
+    def draws(self) -> bool:
+        """Say whether one photo has many adapters, from which a seed chooses."""
+        return False
 
     @property
     @abstractmethod
