@@ -23,9 +23,8 @@ from portraitist.adapters.banks import save_bank, stack, unstack
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, TrainingDiverged
-from portraitist.evaluation.encoders import Encoder, embed_images, load_encoder
-from portraitist.evaluation.metrics.similarity import pairwise_cosine
-from portraitist.generation import SamplingConfig, generate
+from portraitist.evaluation.encoders import Encoder, load_encoder
+from portraitist.hypernetworks.likeness import served_likeness
 from portraitist.randomness import epoch_order, torch_generator
 from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.denoising import (
@@ -203,18 +202,6 @@ class TargetTask:
         return (errors * loss_weights(self.base, self.recipe, timesteps)).view(count, photos).mean(1)
 
 
-def _look(base: Base, attachment: Attachment, work: BankWork) -> list[float | None]:
-    """Draw a picture of every identity; return its mean likeness to the photos: cosines of the encoder's features."""
-    if work.encoder is None:
-        return [None] * len(work.keys)
-    attachment.serve(range(len(work.keys)))
-    config = SamplingConfig(batch_size=len(work.keys))
-    seeds = [0] * len(work.keys)
-    made = generate(base, work.prompts, seeds=seeds, config=config, show_progress=False)
-    found = embed_images(_encoder(work.encoder, str(base.device)), [picture.image for picture in made])
-    return [float(pairwise_cosine(one[None], photos).mean()) for one, photos in zip(found, work.features, strict=True)]
-
-
 @lru_cache(maxsize=1)
 def _encoder(name: str, device: str) -> Encoder:
     """Load the encoder of a process' banks, once."""
@@ -245,7 +232,10 @@ def train_bank(work: BankWork, base: Base) -> bytes:
             dropped = set(range(len(work.keys)))
         loop.keep()
         after = task.judge()
-        likenesses = _look(base, attachment, work)
+        likenesses: Sequence[float | None] = [None] * len(work.keys)
+        if work.encoder is not None:
+            judge = _encoder(work.encoder, str(base.device))
+            likenesses = served_likeness(base, attachment, work.prompts, judge, work.features)
     finally:
         attachment.detach()
     seconds = (time.perf_counter() - began) / len(work.keys)
