@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from portraitist.errors import BadConfig
 from portraitist.requests.advice import Advice
@@ -36,6 +36,11 @@ class IdentitiesRequest(Request):
         bank_size: Targets that are trained at once.
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Begin nothing more after so many; None for as long as it takes.
+        vary: Variations that the base draws of each of a folder's identities.
+        vary_strength: How far from the photo they start, 0 to 1.
+        vary_likeness: Least likeness to the photo, by the first of the encoders.
+        detector: A face detector, and
+        face_encoder: a face network: variations then show exactly one face, the photo's.
         token: The rare word that means each identity.
         seed: Seed of everything drawn.
         base: The base.
@@ -57,6 +62,11 @@ class IdentitiesRequest(Request):
     bank_size: int = Field(8, ge=1)
     executor: str = "local"
     minutes: float | None = Field(None, gt=0)
+    vary: int = Field(0, ge=0)
+    vary_strength: FiniteFloat = Field(0.6, gt=0, le=1)
+    vary_likeness: FiniteFloat = Field(0.5, ge=-1, le=1)
+    detector: str | None = None
+    face_encoder: str | None = None
     token: str = DEFAULT_TOKEN
     seed: int = Field(0, ge=0)
     base: BaseChoice = BaseChoice()
@@ -70,6 +80,7 @@ class IdentitiesRequest(Request):
         """Return what must hold of source, targets and output."""
         return (
             self._check_source,
+            self._check_variations,
             self._check_targets,
             lambda: check_precision(self.base.precision),
             self._check_output,
@@ -85,6 +96,22 @@ class IdentitiesRequest(Request):
         from portraitist.hypernetworks.identities.sources.opening import check_source
 
         check_source(self.source, self.kinds, self.class_noun, self.split)
+
+    def _check_variations(self) -> None:
+        from portraitist.hypernetworks.identities.sources.opening import is_drawn
+
+        if (self.detector is None) != (self.face_encoder is None):
+            raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
+        if not self.vary:
+            if self.detector is not None:
+                raise BadConfig("the face networks judge variations; add --vary N, or leave them out")
+            return
+        if is_drawn(self.source):
+            raise BadConfig(
+                "--vary is for folders of photos; of toyland's identities as many are drawn as --photos asks"
+            )
+        if not self.encoders:
+            raise BadConfig("--vary needs an encoder that judges likeness to the photo; name one with --encoders")
 
     def _check_targets(self) -> None:
         from portraitist.hypernetworks.identities.executors import get_executor

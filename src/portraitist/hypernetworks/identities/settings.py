@@ -30,6 +30,27 @@ class TargetSettings(BaseModel):
     frozen_a: bool = False
 
 
+class VariationSettings(BaseModel):
+    """How photos of a folder's identities are varied by the base, and what variations must be.
+
+    Attributes:
+        count: Variations drawn of each identity.
+        strength: How far from the photo they start, 0 to 1.
+        likeness: Least cosine of the first encoder's features to the photo that was varied.
+        sharpness: Least sharpness, as `portraitist prepare` measures it.
+        faces: Names of the face detector and the face network that find exactly one face, and whose; None looks for
+            none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(gt=0)
+    strength: float = Field(0.6, gt=0, le=1)
+    likeness: float = Field(0.5, ge=-1, le=1)
+    sharpness: float = Field(0.02, ge=0)
+    faces: tuple[str, str] | None = None
+
+
 class SetSettings(BaseModel):
     """Everything that decides what is in a set.
 
@@ -49,6 +70,7 @@ class SetSettings(BaseModel):
         autoencoder: and what latents depend on of it.
         encoders: Whose features are kept.
         target: How target adapters are trained; None where there are none.
+        variation: How photos are varied; None where they are not.
         shard_size: Identities whose photos are in one file.
     """
 
@@ -69,6 +91,7 @@ class SetSettings(BaseModel):
     autoencoder: str
     encoders: tuple[EncoderFacts, ...] = ()
     target: TargetSettings | None = None
+    variation: VariationSettings | None = None
     shard_size: int = Field(64, gt=0)
 
     @property
