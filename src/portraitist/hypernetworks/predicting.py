@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from portraitist import __version__
 from portraitist.adapters import Adapter, Provenance
@@ -12,6 +13,7 @@ from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.exchange.compatibility import base_facts
+from portraitist.hypernetworks.networks.outputs import Predicted
 from portraitist.hypernetworks.saved import SavedHypernetwork
 from portraitist.hypernetworks.sight import Sight, first_embedding
 from portraitist.training.blank_adapters import base_metadata
@@ -98,8 +100,12 @@ class Seer:
             )
         together = {name: values.unsqueeze(0).to(self.base.device) for name, values in features.items()}
         numbers = self.hypernetwork.predictor.guided(together, guidance)[0]
-        predicted = self.hypernetwork.predictor.output.adapter(numbers, self._provenance(class_noun, guidance), rank)
+        predicted = self.adapter(numbers, class_noun, guidance, rank)
         return Prediction(predicted.adapter, predicted.energy, tuple(dict.fromkeys(warnings)))
+
+    def adapter(self, numbers: Tensor, class_noun: str, guidance: float = 1.0, rank: int | None = None) -> Predicted:
+        """Return predicted numbers ``[P]`` as an adapter of this base; arguments as for `predict`."""
+        return self.hypernetwork.predictor.output.adapter(numbers, self._provenance(class_noun, guidance), rank)
 
     def _provenance(self, class_noun: str, guidance: float) -> Provenance:
         description = self.hypernetwork.description
