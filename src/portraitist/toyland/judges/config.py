@@ -151,8 +151,8 @@ class JudgesConfig(_Section):
         clip: Who tells which caption belongs to a picture.
         identity: Who tells identities apart.
         dino: Who tells what looks alike, without labels.
-        second_identity: Another encoder of identities, of another seed and thus of other identities and pictures: what a
-            hypernetwork may see with while the first one judges.
+        second_identity: Another encoder of identities, of another seed and thus of other identities and pictures: what
+            hypernetworks may see with while the first one judges.
         tests: What they are tested on.
     """
 
