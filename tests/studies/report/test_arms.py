@@ -1,12 +1,13 @@
 """A grid of arms: compared with one of them, with the way to it, and a sheet."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from portraitist.bases import Base
 from portraitist.studies.report.analysis import StudyResult, analyse
-from portraitist.studies.report.findings import answer
+from portraitist.studies.report.findings import answer, caveats
 from portraitist.studies.report.sections import build_sections
 from portraitist.studies.report.writing import write_report
 
@@ -38,6 +39,15 @@ def test_differences_and_the_way_are_told(result: StudyResult) -> None:
     assert section.effects.title == "Difference from whole"
     assert [name for name, _ in section.effects.rows] == ["small"]
     assert section.sheet is not None
+
+
+def test_an_encoder_that_networks_see_with_is_no_judge_of_them(result: StudyResult) -> None:
+    assert not any("proves little" in line for line in caveats(result, result.grids[0]))
+    key, run = next(iter(result.runs.items()))
+    recipe = {**run.spec["recipe"], "sees": [result.prepared.scorer.identity()["encoder"]]}
+    fed = replace(result, runs={**result.runs, key: replace(run, spec={**run.spec, "recipe": recipe})})
+    (line,) = [line for line in caveats(fed, fed.grids[0]) if "proves little" in line]
+    assert "the encoders that judge as encoder" in line
 
 
 def test_the_sheet_is_on_both_pages(result: StudyResult) -> None:
