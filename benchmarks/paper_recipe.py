@@ -20,11 +20,11 @@ import torch
 from portraitist.adapters import load_adapter, save_adapter
 from portraitist.bases import Base
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import choose_identities
+from portraitist.hypernetworks.making import build_predictor, choose_identities
 from portraitist.hypernetworks.material import Material
 from portraitist.hypernetworks.networks.predictor import Predictor
 from portraitist.hypernetworks.predicting import Seer
-from portraitist.hypernetworks.saved import build_predictor, load_hypernetwork
+from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.hypernetworks.task import HypernetworkTask
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries

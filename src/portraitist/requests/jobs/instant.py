@@ -8,7 +8,7 @@ from portraitist.errors import BadConfig
 from portraitist.evaluation.faces import load_detector
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.refining import refine
-from portraitist.hypernetworks.saved import list_hypernetworks, load_hypernetwork, shipped_for
+from portraitist.hypernetworks.saved import SavedHypernetwork, list_hypernetworks, load_hypernetwork, shipped_for
 from portraitist.hypernetworks.settings import RefinementSettings
 from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
@@ -89,6 +89,7 @@ class InstantJob(Job[InstantPlan, Instant]):
         self.base, advice = open_base(choice)
         self.advice = [*request.hints(), *advice]
         hypernetwork = named or load_hypernetwork(self._usual())
+        self._check_draws(hypernetwork)
         hypernetwork.predictor.to(self.base.device)
         self.seer = Seer(hypernetwork, self.base, request.force)
         token, side = hypernetwork.description.token, self.base.family.resolution
@@ -113,7 +114,14 @@ class InstantJob(Job[InstantPlan, Instant]):
         """
         handle, request = handle or Handle(), self.request
         began = time.perf_counter()
-        prediction = self.seer.predict(self.subject.photos, request.class_noun, request.guidance, request.rank)
+        prediction = self.seer.predict(
+            self.subject.photos,
+            request.class_noun,
+            request.guidance,
+            request.rank,
+            request.seed or 0,
+            request.sampling_steps,
+        )
         seconds = time.perf_counter() - began
         adapter = prediction.adapter
         save_adapter(adapter, request.predicted_file)
@@ -166,6 +174,19 @@ class InstantJob(Job[InstantPlan, Instant]):
             elif count > 1:
                 lines.append(f"{path.name} shows {count} faces; crop it to the one that is meant")
         return [Advice.of(line) for line in lines]
+
+    def _check_draws(self, hypernetwork: SavedHypernetwork) -> None:
+        """Refuse what only networks that draw have a use for.
+
+        Raises:
+            BadConfig: If the network does not.
+        """
+        request = self.request
+        if not hypernetwork.predictor.draws and (request.seed is not None or request.sampling_steps is not None):
+            raise BadConfig(
+                f"the hypernetwork {hypernetwork.name} predicts one adapter for a photo and draws none, so that --seed"
+                " and --sampling-steps have no effect; leave them out"
+            )
 
     def _usual(self) -> str:
         """Return the hypernetwork that ships for the base.

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
+from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.settings import SightSettings
 from portraitist.hypernetworks.sight import LATENTS
@@ -103,6 +104,6 @@ def _look(seer: Seer, identities: IdentitySet, photos: tuple[int, ...]) -> dict[
             features = seer.sight.see([identities.picture(photo) for photo in chosen])
             directions.append(direction(features, settings))
             alone = {name: values.unsqueeze(1).to(seer.base.device) for name, values in features.items()}
-            numbers.append(predictor(alone).float().cpu())
+            numbers.append(predictor.predict(alone, Wish()).float().cpu())
             progress.advance(len(chosen))
     return {"directions": torch.cat(directions), "numbers": torch.cat(numbers)}

@@ -14,6 +14,7 @@ from portraitist.files import sha256
 from portraitist.hypernetworks.description import WEIGHTS, read_description
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.index import FILE
+from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.saved import load_hypernetwork, locate, shipped_for
 from portraitist.randomness import numpy_generator
@@ -101,7 +102,7 @@ def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Adapt
         raise BadConfig(f"{settings.hypernetwork} calls its subjects {token!r}; set the study's token to that")
     noun = subject.class_noun
     if settings.seen == "mean":
-        return seer.adapter(gallery_of(settings, base).mean(noun).to(base.device), noun).adapter
+        return seer.adapter(gallery_of(settings, base).mean(noun).to(base.device), noun, Wish()).adapter
     photos = subject.photos
     if settings.seen == "another":
         rng = numpy_generator(settings.seed, f"another than {subject.name}")
@@ -109,7 +110,7 @@ def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Adapt
     if settings.seen == "nearest":
         features = seer.sight.see(subject.photos[:1])
         photos = (gallery_of(settings, base).nearest(features, seer.hypernetwork.description.recipe.sight, noun),)
-    return seer.predict(photos, noun, settings.guidance).adapter
+    return seer.predict(photos, noun, settings.guidance, seed=settings.seed).adapter
 
 
 def nearest_adapter(base: Base, subject: Subject, settings: PredictionSettings) -> dict[str, float]:
@@ -118,7 +119,7 @@ def nearest_adapter(base: Base, subject: Subject, settings: PredictionSettings) 
         return {}
     seer = seer_of(settings.hypernetwork, settings.weights, base)
     features = {name: values[None].to(base.device) for name, values in seer.sight.see(subject.photos).items()}
-    numbers = seer.hypernetwork.predictor(features)[0]
+    numbers = seer.hypernetwork.predictor.predict(features, Wish(seed=settings.seed))[0]
     return {"nearest_adapter": gallery_of(settings, base).likeness(numbers, subject.class_noun)}
 
 

@@ -39,8 +39,8 @@ class Started:
         """Return where training starts and the recipe; settings that say nothing of a start are the recipe's."""
         of_start = {name: value for name, value in overrides.items() if name in PredictionSettings.model_fields}
         found = parse(StartedSettings, {"method": method, **of_start}).found(base)
-        output = load_hypernetwork(found["hypernetwork"]).predictor.output
-        blank = output.adapter(torch.zeros(output.count), Provenance({})).adapter
+        predictor = load_hypernetwork(found["hypernetwork"]).predictor
+        blank = predictor.adapter(torch.zeros(predictor.numbers), Provenance({})).adapter
         config = blank.method.plain_config(blank.config)
         if _TOKEN in config:  # the word starts as itself, as where it is predicted
             config[_TOKEN] = {"token_ids": "{token}", "initial_ids": "{token}"}
