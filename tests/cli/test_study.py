@@ -65,6 +65,8 @@ def test_without_a_name_the_studies_are_listed(run: Callable[..., Result]) -> No
         (("rates.yaml", "--only-report"), "nothing to report"),
         (("rates.yaml", "--base", "nowhere"), "nowhere"),
         (("rates.yaml", "--from", "nothing.csv"), "no table of runs at nothing.csv"),
+        (("rates.yaml", "--folder", "networks"), "--folder takes NAME=FOLDER"),
+        (("rates.yaml", "--folder", "networks=."), "this study needs no folder called 'networks'; it needs: none"),
     ],
 )
 def test_what_cannot_work_is_refused(

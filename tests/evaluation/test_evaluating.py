@@ -302,3 +302,13 @@ def test_the_result_says_whether_faces_were_looked_for(evaluation: Evaluation) -
         check_comparable([found, evaluation.outline()])
     other = replace(evaluation, tools=tools, metrics=["dino"]).outline()
     check_comparable([other, evaluation.outline()])
+
+
+def test_likeness_by_any_other_features(random_encoders: dict[str, str]) -> None:
+    encoders = {**random_encoders, "features": random_encoders["dino"]}
+    red, green = (Image.new("RGB", (32, 32), colour) for colour in ("red", "green"))
+    tools = load_tools(encoders, ["feature_sim", "dino"])
+    found = score_subject(Material("a", [red], [red, green]), tools, ["feature_sim", "dino"])
+    assert found["feature_sim"].value == pytest.approx(found["dino"].value)
+    with pytest.raises(BadConfig, match="no encoder was chosen for the role 'features'"):
+        load_tools(random_encoders, ["feature_sim"])

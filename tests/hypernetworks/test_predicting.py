@@ -64,6 +64,34 @@ def test_other_kinds_and_strange_photos_are_said(base: Base, hypernetwork: Saved
         seer.predict([], "cat")
 
 
+@pytest.mark.parametrize(
+    ("count", "strange", "said"),
+    [
+        ("several", False, "several subjects seem to be on the photo"),
+        ("several", True, "several subjects seem to be on the photo"),
+        ("none", True, "no subject is to be seen on the photo; give one that shows a cat"),
+        ("none", False, None),
+        ("one", False, None),
+    ],
+)
+def test_several_subjects_and_none_are_said_in_one_line(
+    count: str, strange: bool, said: str | None, base: Base, hypernetwork: SavedHypernetwork
+) -> None:
+    class Counter:
+        name = "latents"
+
+        def count(self, embedding: torch.Tensor) -> tuple[str, str]:
+            return count, "a photo of a cat and a robot"
+
+    seer = Seer(hypernetwork, base)
+    vars(seer)["_counter"] = Counter()
+    noise = torch.randint(0, 255, (32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    photo = Image.fromarray(noise.numpy()) if strange else paint(0, 0, 32)
+    lines = seer.predict([photo], "cat").warnings
+    assert len(lines) == (said is not None)
+    assert said is None or said in lines[0]
+
+
 def test_other_bases_are_refused_unless_forced(hypernetwork: SavedHypernetwork, other_base_folder: Path) -> None:
     other = load_base(other_base_folder)
     with pytest.raises(BaseMismatch, match="was made for"):

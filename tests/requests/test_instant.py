@@ -52,5 +52,6 @@ def test_files_that_are_there_stay(photo: Path, tmp_path: Path) -> None:
 def test_strong_guidance_is_advised_against_and_none_refused(photo: Path, tmp_path: Path) -> None:
     given = {"photos": (photo,), "class_noun": "cat", "output": tmp_path / "a.safetensors"}
     assert "distorts" in InstantRequest.parse({**given, "guidance": 9}).review()[0].text
+    assert "--refine" in InstantRequest.parse({**given, "least_rank": 1}).review()[0].text
     with pytest.raises(BadConfig, match="guidance"):
         InstantRequest.parse({**given, "guidance": 0})

@@ -80,7 +80,7 @@ def made_up_outcome(spec: RunSpec, variant: Variant) -> RunOutcome:
     """Return a run drawn around the truth; LoRA falls off over the learning rates, svdiff does not."""
     draws = numpy_generator(spec.seed, " ".join([spec.subject, ", ".join([variant.method, *variant.words])]))
     shared = numpy_generator(spec.seed, spec.subject).normal(0, 0.03)  # a subject is hard for all methods alike
-    subject, prompt, drift, parameters, size, seconds = TRUTH[variant.method]
+    subject, prompt, drift, parameters, size, seconds = TRUTH[spec.method]
     settings = dict(variant.values)
     if "learning_rate" in settings and variant.method == "lora":
         subject -= 0.08 * abs(np.log10(settings["learning_rate"]) + 3)

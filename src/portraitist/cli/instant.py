@@ -23,6 +23,13 @@ def instant(
     refine: Annotated[
         int, typer.Option(min=0, help="Steps of training on from the prediction; the paper takes 40.")
     ] = 0,
+    least_rank: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --refine: rank that the noisiest steps may teach; by default all of it."),
+    ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="YuNet's .onnx file, to say if photos show no face or several.")
+    ] = None,
     guidance: Annotated[
         float, typer.Option(help="How strongly the photo counts against what all subjects share; 1 is as predicted.")
     ] = 1.0,
@@ -59,6 +66,8 @@ def instant(
             "sampling_steps": sampling_steps,
             "rank": rank,
             "refine": refine,
+            "least_rank": least_rank,
+            "detector": detector,
             "fit": fit,
             "overwrite": overwrite,
             "force": force,

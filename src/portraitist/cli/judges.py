@@ -25,7 +25,8 @@ def judges(
         Path | None, typer.Option(help="A YAML file of settings; by default those of the shipped judges.")
     ] = None,
     stage: Annotated[
-        list[str] | None, typer.Option(help="A judge to train; may be repeated. By default all of them.")
+        list[str] | None,
+        typer.Option(help="A judge to train; may be repeated. By default all that judge; also second-identity."),
     ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
@@ -40,11 +41,12 @@ def judges(
 
     from portraitist.bases import load_base
     from portraitist.toyland.judges.config import load_judges_config
-    from portraitist.toyland.judges.workshop import STAGES, JudgesWorkshop
+    from portraitist.toyland.judges.workshop import FURTHER_STAGES, STAGES, JudgesWorkshop
 
+    known = (*STAGES, *FURTHER_STAGES)
     for name in stage or []:
-        if name not in STAGES:
-            raise BadConfig(f"toyland has no judge {name!r}; there are: {', '.join(STAGES)}")
+        if name not in known:
+            raise BadConfig(f"toyland has no judge {name!r}; there are: {', '.join(known)}")
     if precision not in ("no", "bf16"):
         raise BadConfig(f"precision can be no or bf16, not {precision!r}")
     settings = load_judges_config(config)
@@ -53,7 +55,7 @@ def judges(
         torch.set_num_threads(threads)
     place = choose_device(device)
     workshop = JudgesWorkshop(folder, settings, load_base(base, place), place, precision)
-    chosen = tuple(name for name in STAGES if name in (stage or STAGES))
+    chosen = tuple(name for name in known if name in (stage or STAGES))
     workshop.make(chosen)
     for name, numbers in workshop.read_report().items():
         if name in chosen:

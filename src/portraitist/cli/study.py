@@ -44,6 +44,10 @@ def study(
         typer.Option(help="Also write the report as Markdown here, with its figures and runs beside it."),
     ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Also write the runs as Parquet.")] = False,
+    folders: Annotated[
+        list[str] | None,
+        typer.Option("--folder", metavar="NAME=FOLDER", help="A folder that some of the study's arms need."),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Compare methods and settings on several subjects, and report which is best."""
@@ -61,7 +65,7 @@ def study(
 
     get_executor(executor)
     chosen_device = choose_device(device)
-    wanted = _wanted(study, quick, base)
+    wanted = _supplied(_wanted(study, quick, base), folders or [])
     folder = output or Path(f"{Path(study).stem}{'-quick' if quick else ''}-study")
     if only_report and not folder.exists() and not runs_from:
         raise BadConfig(
@@ -106,6 +110,19 @@ def _wanted(name: str, quick: bool, base: str | None) -> "Study":
     if base is not None:
         loaded = loaded.model_copy(update={"base": base})
     return loaded.shrunk() if quick else loaded
+
+
+def _supplied(study: "Study", folders: list[str]) -> "Study":
+    """Return the study with its folders, and say which arms must do without and are left out."""
+    from portraitist.studies.grid.folders import supply
+
+    pairs = [text.partition("=") for text in folders]
+    if wrong := next((name for name, _, path in pairs if not name or not path), None):
+        raise BadConfig(f"--folder takes NAME=FOLDER, such as networks=nets, not {wrong!r}")
+    supplied = supply(study, {name: Path(path) for name, _, path in pairs})
+    if supplied.left_out:
+        warn(f"left out, as their folders are missing: {', '.join(supplied.left_out)}; name them with --folder")
+    return supplied.study
 
 
 def _show_plan(prepared: "Prepared", workers: int, retry_failed: bool) -> None:

@@ -1,7 +1,8 @@
 """From photos of somebody to an adapter, in one pass through a hypernetwork."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.exchange.compatibility import base_facts
+from portraitist.hypernetworks.counting import SubjectCounter
 from portraitist.hypernetworks.networks.contract import Predicted, Wish
 from portraitist.hypernetworks.saved import SavedHypernetwork
 from portraitist.hypernetworks.sight import Sight, first_embedding
@@ -91,7 +93,7 @@ class Seer:
         """
         if not photos:
             raise BadConfig("there is no photo; give one, or several of the same person or thing")
-        known, description = self.hypernetwork.known, self.hypernetwork.description
+        description = self.hypernetwork.description
         features = self.sight.see(photos)
         shapes = {name: (values.shape[-2], values.shape[-1]) for name, values in features.items()}
         if shapes != description.shapes:
@@ -99,8 +101,7 @@ class Seer:
                 f"the hypernetwork {self.hypernetwork.name} sees {description.shapes} (tokens and their width), not"
                 f" {shapes} as with {self.base.name}; use the base it was made for"
             )
-        embeddings = first_embedding(description.recipe.sight, features)
-        warnings = [line for each in embeddings if (line := known.warning(each, class_noun)) is not None]
+        warnings = self._doubts(features, class_noun)
         if class_noun not in description.kinds:
             learnt = ", ".join(description.kinds)
             warnings.append(
@@ -121,6 +122,27 @@ class Seer:
             rank: Highest rank of a LoRA.
         """
         return self.hypernetwork.predictor.adapter(numbers, self._provenance(class_noun, wish), rank)
+
+    def _doubts(self, features: Mapping[str, Tensor], class_noun: str) -> list[str]:
+        """Say in a line each what is wrong with photos: several subjects, none, or one of another kind."""
+        embeddings = first_embedding(self.hypernetwork.description.recipe.sight, features)
+        lines = [self.hypernetwork.known.warning(each, class_noun) for each in embeddings]
+        if (counter := self._counter) is not None:
+            seen = [counter.count(each) for each in features[counter.name].flatten(-2)]
+            for number, (count, text) in enumerate(seen):
+                if count == "several":
+                    lines[number] = (
+                        f"several subjects seem to be on the photo (it looks like {text!r}); crop it to the one that is"
+                        " meant"
+                    )
+                # Of a photo that looks like the kinds it is not believed.
+                elif count == "none" and lines[number] is not None:
+                    lines[number] = f"no subject is to be seen on the photo; give one that shows a {class_noun}"
+        return [line for line in lines if line is not None]
+
+    @cached_property
+    def _counter(self) -> SubjectCounter | None:
+        return SubjectCounter.among(self.sight.encoders, self.hypernetwork.known.names)
 
     def _provenance(self, class_noun: str, wish: Wish) -> Provenance:
         description = self.hypernetwork.description

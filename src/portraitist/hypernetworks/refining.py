@@ -13,6 +13,7 @@ from portraitist.adapters.spec import Kind
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.networks.outputs import with_token, without_token
+from portraitist.hypernetworks.ranks import RankByTimestep
 from portraitist.hypernetworks.settings import RefinementSettings
 from portraitist.randomness import torch_generator
 from portraitist.training.assembling import dreambooth_task
@@ -37,7 +38,7 @@ def refine(
         base: The base.
         prediction: What a hypernetwork made of the photos; it is moved to the base's device.
         subject: The photos, with the token and the class noun of the prediction.
-        settings: Rank and rate.
+        settings: Rank, rate, and whether rank goes by timestep.
         steps: How many.
         callbacks: Called with the number of completed steps.
 
@@ -50,7 +51,9 @@ def refine(
     """
     recipe = refinement_recipe(base, prediction, settings, steps)
     run = Run(base, recipe, lambda: _beside(base, prediction, recipe), callbacks=callbacks)
-    task = dreambooth_task(base, run.adapter, subject, recipe)
+    plain = dreambooth_task(base, run.adapter, subject, recipe)
+    least = settings.least_rank
+    task = plain if least is None else RankByTimestep(base, run.adapter, plain, least)
     attachment = Attachment(base.components).attach(prediction.to(base.device), "prediction")
     try:
         trained = run.fit(task, "refining")

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml, read_text
@@ -106,11 +106,19 @@ class RefinementSettings(Section):
         rank: Rank of what is trained beside it, the paper's r'.
         batch_size: Views a step.
         learning_rate: Constant.
+        least_rank: Rank that the noisiest samples teach, those with less noise up to all of it; None: all teach all.
     """
 
     rank: int = Field(4, gt=1)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(gt=0)
+    least_rank: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _least_is_less(self) -> "RefinementSettings":
+        if self.least_rank is not None and self.least_rank >= self.rank:
+            raise ValueError(f"least_rank={self.least_rank} must be less than rank={self.rank}")
+        return self
 
 
 class CommonRecipe(Section, ABC):

@@ -30,6 +30,8 @@ class InstantRequest(Request):
         sampling_steps: In how many steps they are drawn; None for as many as is usual.
         rank: Highest rank of a LoRA; None loses nothing.
         refine: Steps of training on from the prediction.
+        least_rank: Rank that its noisiest samples teach; None leaves it to the hypernetwork.
+        detector: Finds faces, to say of photos that they show none or several; None does not look for them.
         fit: Photos that are not square: ``crop``, or ``pad`` with white.
         overwrite: Replace a file that is there.
         force: Go on with a base that the hypernetwork was not made for.
@@ -45,6 +47,8 @@ class InstantRequest(Request):
     sampling_steps: int | None = Field(None, ge=1)
     rank: int | None = Field(None, ge=1)
     refine: int = Field(0, ge=0)
+    least_rank: int | None = Field(None, ge=0)
+    detector: Path | None = None
     fit: str = "crop"
     overwrite: bool = False
     force: bool = False
@@ -67,10 +71,13 @@ class InstantRequest(Request):
         )
 
     def hints(self) -> list[Advice]:
-        """Say that strong guidance distorts."""
-        if self.guidance <= _STRONG_GUIDANCE:
-            return []
-        return [Advice.of(f"guidance {self.guidance:g} distorts pictures; values from 1 to 3 are usual")]
+        """Say that strong guidance distorts, and that a least rank does nothing without steps."""
+        lines = []
+        if self.guidance > _STRONG_GUIDANCE:
+            lines.append(f"guidance {self.guidance:g} distorts pictures; values from 1 to 3 are usual")
+        if self.least_rank is not None and not self.refine:
+            lines.append("--least-rank is of training on from the prediction, which --refine asks for; it is not used")
+        return [Advice.of(line) for line in lines]
 
     def _check_photos(self) -> None:
         if not self.photos:

@@ -1,6 +1,6 @@
 """What every task that teaches a denoiser shares: noise, losses, learning rates, and what makes two runs the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -85,6 +85,7 @@ def denoising_errors(
     *,
     rows: Tensor | None = None,
     weights: Tensor | None = None,
+    prepare: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Noise latents, predict, and return each sample's weighted squared error, ``[n]``.
 
@@ -97,11 +98,14 @@ def denoising_errors(
         generator: Source of noise and timesteps.
         rows: Of the latents those that this process takes, after all have been noised; all when None.
         weights: How much each place counts, ``[n, 1, h, w]``; all the same when None.
+        prepare: Called with the samples' timesteps before the denoiser runs.
     """
     noise, timesteps = draw_noise(base, settings, latents, generator)
     if rows is not None:
         latents, noise, timesteps = latents[rows], noise[rows], timesteps[rows]
         weights = None if weights is None else weights[rows]
+    if prepare is not None:
+        prepare(timesteps)
     prediction = predict_noised(base, latents, noise, timesteps, framings, conditions)
     errors = (prediction - base.family.target(latents, noise, timesteps).to(base.device)).square()
     if weights is not None:

@@ -4,7 +4,7 @@
 and class images share one forward pass.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ class DreamBoothTask:
         photos: Encoded photos; in buckets, one for each size, where they have several.
         class_prompt: The prompt of the prior.
         prior: Encoded class images; without them, a recipe whose prior is the base holds on to its predictions.
+
+    Attributes:
+        prepare: Called with the photos' timesteps before the denoiser runs, where there are no class images.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class DreamBoothTask:
         self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
         self.attachment: Attachment | None = None
+        self.prepare: Callable[[Tensor], None] | None = None
         self._frozen_class: Conditions | None = None
 
     def groups(self) -> Sequence[ParameterGroup]:
@@ -112,7 +116,15 @@ class DreamBoothTask:
             rows = torch.tensor(mine)
             conditions = self.prompts.encode(prompts)
             errors = denoising_errors(
-                self.base, recipe, latents, framings, conditions, generator, rows=rows, weights=weights
+                self.base,
+                recipe,
+                latents,
+                framings,
+                conditions,
+                generator,
+                rows=rows,
+                weights=weights,
+                prepare=self.prepare,
             )
             losses = {"subject": errors.mean()}
             if recipe.prior == "base":

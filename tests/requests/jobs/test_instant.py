@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from painted_set import paint, paint_set
+from PIL import Image
 from small_hypernetworks import small_recipe
 
 from portraitist.adapters import load_adapter
@@ -13,6 +14,7 @@ from portraitist.errors import BadConfig, Stopped
 from portraitist.hypernetworks.making import Workshop
 from portraitist.requests.handle import Handle, Progress
 from portraitist.requests.instant import InstantRequest
+from portraitist.requests.jobs import instant
 from portraitist.requests.jobs.instant import Instant, InstantJob, InstantPlan
 from portraitist.training.networks.machine import Machine
 
@@ -59,6 +61,27 @@ def test_a_refinement_is_told_of_and_stopped(hypernetwork: Path, tmp_path: Path)
     handle.stop()
     with pytest.raises(Stopped):
         InstantJob(ask(hypernetwork, tmp_path, refine=2, overwrite=True)).run(handle)
+
+
+def test_rank_by_timestep_is_asked_for(hypernetwork: Path, tmp_path: Path) -> None:
+    job = InstantJob(ask(hypernetwork, tmp_path, refine=1, least_rank=1))
+    assert job.refinement.least_rank == 1
+    assert load_adapter(job.run().file).provenance.facts["refinement"]["least_rank"] == 1
+    with pytest.raises(BadConfig, match="--least-rank 4 must be less than the rank that is trained, 4"):
+        InstantJob(ask(hypernetwork, tmp_path, refine=1, least_rank=4, overwrite=True))
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "photo.png shows no face"), (1, None), (2, "photo.png shows 2 faces")])
+def test_faces_are_counted_where_something_finds_them(
+    count: int, said: str | None, hypernetwork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Detector:
+        def find_all(self, image: Image.Image) -> list[int]:
+            return [0] * count
+
+    monkeypatch.setattr(instant, "load_detector", lambda name: Detector())
+    lines = [advice.text for advice in InstantJob(ask(hypernetwork, tmp_path, detector="yunet.onnx")).advice]
+    assert [line.partition(";")[0] for line in lines] == ([] if said is None else [said])
 
 
 def test_a_base_without_a_hypernetwork_is_said(tiny_base_folder: Path, tmp_path: Path, hypernetwork: Path) -> None:

@@ -124,7 +124,7 @@ def test_settings_that_cannot_work_are_refused_before_work(
         cells(tiny_base, grids=[{"name": "one", "methods": ["lora"], "settings": settings}])
 
 
-@pytest.mark.parametrize("name", list_studies())
+@pytest.mark.parametrize("name", [name for name in list_studies() if not load_study(name).folders])
 def test_the_studies_of_the_package_can_be_planned(tiny_base: Base, name: str) -> None:
     toyland = replace(tiny_base, name="toyland")
     study = load_study(name)

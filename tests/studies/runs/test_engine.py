@@ -17,10 +17,12 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, BadFile, TrainingInterrupted
 from portraitist.generation import SamplingConfig, generate
+from portraitist.studies.grid.planning import plan, unique_specs
 from portraitist.studies.makers import training
 from portraitist.studies.runs import executors, running
 from portraitist.studies.runs.engine import Prepared, default_workers, prepare, run_study
 from portraitist.studies.runs.executors import EXECUTORS, get_executor, run_local
+from portraitist.studies.runs.scoring import Evidence, MetricInfo
 from portraitist.studies.runs.table import FILE, RunRecord, RunTable
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
@@ -225,3 +227,52 @@ def test_the_table_is_plain_sqlite(finished: Prepared) -> None:
         query = "SELECT method, json_extract(scores, '$.colour_match') FROM runs WHERE status = 'done'"
         rows = connection.execute(query).fetchall()
     assert rows == [("lora", record_of(finished, "lora").scores["colour_match"])]
+
+
+class Counting:
+    """A scorer that says which photos it was shown."""
+
+    def __init__(self) -> None:
+        self.photos: list[int] = []
+
+    def identity(self) -> dict[str, str]:
+        return {"scorer": "counting"}
+
+    def metrics(self) -> tuple[MetricInfo, ...]:
+        return (MetricInfo("seen", "Seen", "subject"),)
+
+    def score(self, evidence: Evidence) -> dict[str, float]:
+        self.photos.append(len(evidence.photos))
+        return {"seen": float(len(evidence.photos))}
+
+
+def test_pictures_can_be_judged_by_photos_that_are_not_used(tiny_base: Base) -> None:
+    changes = {"base": tiny_base.name, "judged_by": "others", "fixed": {**RUNS["fixed"], "photos": 1}}
+    study = small_study(**{**RUNS, **changes, "references": True, "checkpoints": 1, "grids": RUNS["grids"][:1]})
+    scorer = Counting()
+    specs = {spec.method: spec for spec in unique_specs(plan(study, tiny_base, scorer.identity()))}
+    assert running.run(specs["lora"], tiny_base, scorer).scores == {"seen": 4.0}
+    assert running.score_base(specs["base"], tiny_base, scorer).scores == {"seen": 4.0}
+    assert running.score_photos(specs["photos"], tiny_base, scorer).scores == {"seen": 4.0}
+    assert scorer.photos == [4, 4, 4, 4], "the curve's too"
+    with pytest.raises(BadConfig, match="photos that are not used"):
+        plan(study.model_copy(update={"fixed": RUNS["fixed"]}), tiny_base, scorer.identity())
+
+
+def test_subjects_are_drawn_into_the_folder_and_metrics_without_encoder_left_out(
+    tiny_base: Base, tmp_path: Path
+) -> None:
+    changes = {
+        "subjects": {"each": 0, "counts": {"cat": 1}, "photos": 2},
+        "scorer": "toyland",
+        "metrics": ["face_sim", "feature_sim"],
+        "spare_metrics": ["feature_sim"],
+        "encoders": {"features": "nobody/nowhere"},
+        "grids": [{"name": "Methods", "methods": ["lora"]}],
+    }
+    prepared = prepare_runs(tmp_path, tiny_base, **changes)
+    (spec,) = prepared.specs
+    assert Path(spec.photos).parent == tmp_path / "subjects"
+    assert (spec.class_noun, spec.metrics) == ("cat", ("face_sim",))
+    assert prepared.table.facts()["licences"]
+    assert [each.key for each in prepare_runs(tmp_path, tiny_base, **changes).specs] == [spec.key]

@@ -16,6 +16,8 @@ SMALL = {
              "batch_size": 6, "tokens": 77},
     "identity": {"channels": [8, 16], "side": 32, "embedding": 16, "steps": 3, "batch_size": 6, "margin_steps": 2},
     "dino": {"channels": [8, 16], "side": 32, "embedding": 16, "projection": 16, "steps": 3, "batch_size": 6},
+    "second_identity": {"channels": [8, 16], "side": 32, "embedding": 16, "steps": 3, "batch_size": 6,
+                        "margin_steps": 2},
     "tests": {"identities": 4, "pictures": 6, "among": 3},
 }  # fmt: skip
 

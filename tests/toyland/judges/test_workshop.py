@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from portraitist.bases import Base
 from portraitist.evaluation.encoders import load_encoder
+from portraitist.hypernetworks.settings import SightSettings
+from portraitist.hypernetworks.sight import Sight
 from portraitist.toyland.judges import workshop
 from portraitist.toyland.judges.config import JudgesConfig
 from portraitist.toyland.judges.examiner import Examiner
@@ -33,6 +36,24 @@ def test_all_judges_are_made_once(
         assert encoder.embed_pictures(torch.zeros(1, 3, 32, 32)).shape == (1, 16)
     monkeypatch.setattr(JudgesWorkshop, "_train", None)  # finished stages are passed over
     shop.make()
+
+
+def test_a_second_encoder_of_identities_is_another_one_that_networks_can_see_with(
+    base: Base, config: JudgesConfig, painter: Painter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop, "Painter", lambda device: painter)
+    shop = JudgesWorkshop(tmp_path, config, base)
+    shop.make(("identity", "second-identity"))
+    assert set(shop.read_report()) == {"identity", "second-identity"}
+    names = [str(tmp_path / "judges" / f"toyland-{name}") for name in ("identity", "second-identity")]
+    first, second = (load_encoder(name) for name in names)
+    assert first.revision != second.revision
+    sight = Sight.load(SightSettings(encoders=(names[1],), places=True), base, "cpu")
+    seen = sight.see([Image.new("RGB", (32, 32), "red")])
+    assert {name: tuple(values.shape) for name, values in seen.items()} == {
+        names[1]: (1, 1, 16),
+        f"places of {names[1]}": (1, 64, 16),
+    }
 
 
 def test_test_captions_differ_within_their_groups() -> None:

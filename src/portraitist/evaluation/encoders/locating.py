@@ -7,7 +7,8 @@ from pathlib import Path
 from portraitist.errors import BadConfig
 from portraitist.files import sha256
 
-BUILTIN = ("toyland-clip", "toyland-dino", "toyland-identity")
+# The last one judges nothing: hypernetworks may see with it.
+BUILTIN = ("toyland-clip", "toyland-dino", "toyland-identity", "toyland-second-identity")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.onnx")
 
 
@@ -25,8 +26,8 @@ def locate(name: str) -> Path:
         if folder.exists():
             return folder
         raise BadConfig(
-            f"this build of the package has no trained {name}; train it with `portraitist toyland judges` and give"
-            f" its folder"
+            f"this build of the package has no trained {name}; train it with `portraitist toyland judges BASE --stage"
+            f" {name.removeprefix('toyland-')}` and give its folder"
         )
     path = Path(name).expanduser()
     if path.exists():

@@ -12,7 +12,7 @@ from torch import Tensor
 from portraitist.evaluation.encoders import Encoder, embed_captions, embed_images
 from portraitist.evaluation.faces import ARCFACE_SIDE
 
-Role = Literal["dino", "clip", "identity", "perceptual", "inception", "reward", "detector"]
+Role = Literal["dino", "clip", "identity", "features", "perceptual", "inception", "reward", "detector"]
 ROLES: tuple[str, ...] = get_args(Role)
 
 

@@ -26,6 +26,10 @@ def _dino(made: Embeddings) -> Scores:
     return _mean(pairwise_cosine(made.of("dino", "pictures"), made.of("dino", "photos")))
 
 
+def _feature_sim(made: Embeddings) -> Scores:
+    return _mean(pairwise_cosine(made.of("features", "pictures"), made.of("features", "photos")))
+
+
 def _clip_i(made: Embeddings) -> Scores:
     return _mean(pairwise_cosine(made.of("clip", "pictures"), made.of("clip", "photos")))
 
@@ -89,6 +93,10 @@ METRICS: dict[str, Metric] = {
         Metric(
             "face_sim", "Face Sim", "identity", True, "Likeness of faces, by a recognition network.", _face_sim,
             optional=("detector",),
+        ),
+        Metric(
+            "feature_sim", "Feature Sim", "features", True,
+            "Likeness to the subject, by features of any network, such as one of ImageNet's.", _feature_sim,
         ),
         Metric("pres", "PRES", "dino", False, "Likeness of class pictures to the subject: language drift.", _pres),
         Metric("div", "DIV", "perceptual", True, "How much pictures of one prompt differ.", _div),

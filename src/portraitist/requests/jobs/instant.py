@@ -5,9 +5,11 @@ from pathlib import Path
 
 from portraitist.adapters import save_adapter
 from portraitist.errors import BadConfig
+from portraitist.evaluation.faces import load_detector
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.refining import refine
 from portraitist.hypernetworks.saved import SavedHypernetwork, list_hypernetworks, load_hypernetwork, shipped_for
+from portraitist.hypernetworks.settings import RefinementSettings
 from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.instant import InstantRequest
@@ -93,6 +95,8 @@ class InstantJob(Job[InstantPlan, Instant]):
         token, side = hypernetwork.description.token, self.base.family.resolution
         self.subject = Subject.from_folder(request.photos, request.class_noun, token, side, request.fit)  # type: ignore[arg-type]
         self.advice += [Advice.of(f"skipped: {line}") for line in self.subject.skipped]
+        self.advice += self._count_faces()
+        self.refinement = self._refinement(hypernetwork.description.recipe.refinement)
         self.plan = InstantPlan(
             hypernetwork=hypernetwork.name,
             predicts=hypernetwork.description.output,
@@ -127,7 +131,7 @@ class InstantJob(Job[InstantPlan, Instant]):
                 self.base,
                 adapter,
                 self.subject,
-                self.seer.hypernetwork.description.recipe.refinement,
+                self.refinement,
                 request.refine,
                 [lambda step: handle.report("refining", step, request.refine)],
             )
@@ -144,6 +148,32 @@ class InstantJob(Job[InstantPlan, Instant]):
             prompt=f"a photo of a {adapter.provenance.trigger} {_SCENE}",
             advice=tuple(Advice.of(line) for line in prediction.warnings),
         )
+
+    def _refinement(self, own: RefinementSettings) -> RefinementSettings:
+        """Return how a prediction is trained on: as the hypernetwork says, with what the request asks.
+
+        Raises:
+            BadConfig: If the least rank is not less than the rank.
+        """
+        least = self.request.least_rank
+        if least is None:
+            return own
+        if least >= own.rank:
+            raise BadConfig(f"--least-rank {least} must be less than the rank that is trained, {own.rank}")
+        return own.model_copy(update={"least_rank": least})
+
+    def _count_faces(self) -> list[Advice]:
+        """Say of photos that they show no face or several, where a detector is given."""
+        if self.request.detector is None:
+            return []
+        detector, lines = load_detector(str(self.request.detector)), []
+        for path, photo in zip(self.subject.paths, self.subject.photos, strict=True):
+            count = len(detector.find_all(photo))
+            if not count:
+                lines.append(f"{path.name} shows no face; give a photo that does")
+            elif count > 1:
+                lines.append(f"{path.name} shows {count} faces; crop it to the one that is meant")
+        return [Advice.of(line) for line in lines]
 
     def _check_draws(self, hypernetwork: SavedHypernetwork) -> None:
         """Refuse what only networks that draw have a use for.

@@ -9,8 +9,10 @@ from typing import Any
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.photos import list_photos
+from portraitist.studies.grid.drawing import require_spare_photos
+from portraitist.studies.grid.sections import SubjectEntry
 from portraitist.studies.grid.specs import RunSpec, digest
-from portraitist.studies.grid.study import PHOTOS, Grid, Study, SubjectEntry
+from portraitist.studies.grid.study import PHOTOS, Grid, Study
 from portraitist.studies.grid.variants import Variant, interleave, references_of, running_order
 from portraitist.studies.makers import find_maker
 
@@ -48,6 +50,7 @@ def plan(study: Study, base: Base, scorer: Mapping[str, Any]) -> list[Cell]:
         "encoders": study.encoders,
         "metrics": study.metrics,
         "scorer_digest": digest(scorer),
+        "judged_by": study.judged_by,
         "sampling": {name: getattr(sampling, name) for name in ("steps", "guidance", "scheduler")},
     }
     read = {subject.name: _read_photos(subject) for subject in subjects}
@@ -115,7 +118,7 @@ def _cell(
     photos: _Photos,
     seed: int,
 ) -> Cell:
-    settings = {**study.fixed, **grid.fixed, **dict(variant.values)}
+    settings = {**study.fixed, **grid.fixed, **grid.settings_of(variant.method), **dict(variant.values)}
     photo_count = settings.pop(PHOTOS, None)
     if photo_count is not None and (not isinstance(photo_count, int) or photo_count < 1):
         raise BadConfig(f"grid {grid.name!r}: {PHOTOS} is a number of photos, not {photo_count!r}")
@@ -123,9 +126,12 @@ def _cell(
         raise BadConfig(
             f"grid {grid.name!r} asks for {photo_count} photos, and {subject.name} has {photos.count}; ask for fewer"
         )
+    if study.judged_by == "others":
+        require_spare_photos(photos.count, photo_count)
     if "seed" in settings:
         raise BadConfig(f"grid {grid.name!r}: seeds belong into the study's `seeds`, not among its settings")
-    recipe = find_maker(variant.method).resolve(variant.method, base, {**nest(settings), "seed": seed})
+    method = grid.method_of(variant.method)
+    recipe = find_maker(method).resolve(method, base, {**nest(settings), "seed": seed})
     spec = _spec(study, shared, subject, photos, recipe, photo_count, study.checkpoints)
     return Cell(variant, subject.name, seed, spec)
 
@@ -134,7 +140,9 @@ def _reference(
     study: Study, shared: Mapping[str, Any], reference: Variant, subject: SubjectEntry, photos: _Photos
 ) -> Cell:
     seed = study.seeds[0]
-    spec = _spec(study, shared, subject, photos, {"method": reference.method, "seed": seed})
+    # As many photos as are used elsewhere, where pictures are judged by the others.
+    used = study.fixed.get(PHOTOS) if study.judged_by == "others" else None
+    spec = _spec(study, shared, subject, photos, {"method": reference.method, "seed": seed}, used)
     return Cell(reference, subject.name, seed, spec)
 
 
@@ -156,7 +164,7 @@ def _spec(
         class_noun=subject.class_noun,
         token=study.token,
         recipe=recipe,
-        prompts=study.prompts,
+        prompts=study.prompts_of(subject.class_noun),
         class_prompts=study.class_prompts,
         pictures=study.pictures,
         checkpoints=checkpoints,

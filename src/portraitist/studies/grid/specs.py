@@ -4,10 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-# Where something lies decides nothing: photos and encoders are known by their digests.
+# Where something lies decides nothing: photos and encoders are known by their digests,
 _PLACES = ("photos", "scorer", "encoders")
+# and so are the folders among a recipe's settings, by those that its maker writes beside them.
+_RECIPE_PLACES = ("hypernetwork", "identities")
+
+
+JudgedBy = Literal["used", "others"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class RunSpec:
         pictures: Pictures of each prompt.
         sampling: Settings of sampling.
         checkpoints: How often pictures are scored during training.
+        judged_by: Which photos pictures are compared with: those used, or the subject's others.
     """
 
     base: str
@@ -53,11 +60,16 @@ class RunSpec:
     pictures: int
     sampling: dict[str, Any]
     checkpoints: int
+    judged_by: JudgedBy = "used"
 
     @property
     def key(self) -> str:
-        """Return a short name that two runs share only if they are the same run, wherever the photos lie."""
-        return digest({name: value for name, value in asdict(self).items() if name not in _PLACES})
+        """Return a short name that two runs share only if they are the same run, wherever files lie."""
+        deciding = {name: value for name, value in asdict(self).items() if name not in _PLACES}
+        deciding["recipe"] = {name: value for name, value in self.recipe.items() if name not in _RECIPE_PLACES}
+        if self.judged_by == "used":  # as in runs that were made before there was a choice
+            del deciding["judged_by"]
+        return digest(deciding)
 
     @property
     def method(self) -> str:
@@ -68,6 +80,12 @@ class RunSpec:
     def seed(self) -> int:
         """Return the seed of training."""
         return int(self.recipe["seed"])
+
+
+def without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe whose folders are called by their names alone."""
+    named = {name: Path(recipe[name]).name for name in _RECIPE_PLACES if recipe.get(name)}
+    return {**recipe, **named}
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -2,40 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from portraitist.bases.examples import get_example, list_examples
 from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
 from portraitist.reading import read_yaml
+from portraitist.studies.grid.drawing import DrawnSubjects
+from portraitist.studies.grid.sections import Section, SubjectEntry, round_robin
+from portraitist.studies.grid.specs import JudgedBy
 from portraitist.studies.grid.words import value_words
 from portraitist.studies.makers import find_maker
 
 SUFFIX = ".yaml"
+METHOD = "method"  # of an arm
 PHOTOS = "photos"  # an axis that is no setting of the recipe: how many of the subject's photos are used
 _FOLDER = files("portraitist.studies.grid") / "builtin"
 
 T = TypeVar("T")
 
 
-class _Section(BaseModel):
-    """A part of a study file; unknown names are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class SubjectEntry(_Section):
-    """A subject of a study."""
-
-    name: str = Field(description="name in tables")
-    photos: Path = Field(description="folder of its photos, relative to the study file")
-    class_noun: str = Field(alias="class", description="what kind of thing it is")
-
-
-class Sampling(_Section):
+class Sampling(Section):
     """How the pictures that are scored are sampled; what is not given is what is usual for the base."""
 
     steps: int | None = Field(None, gt=0, description="denoiser steps")
@@ -47,12 +38,26 @@ class Sampling(_Section):
         return SamplingConfig(steps=self.steps, guidance=self.guidance, scheduler=self.scheduler)
 
 
-class Grid(_Section):
-    """Methods times settings; every combination is a variant that is compared."""
+class Sheet(Section):
+    """A sheet of pictures: a row a subject, its photo, then the same prompts of some variants."""
+
+    subjects: int = Field(12, gt=0, description="subjects at most")
+    class_noun: str | None = Field(None, alias="class", description="only subjects of this class")
+    prompts: int = Field(3, gt=0, description="prompts at most")
+    variants: tuple[str, ...] = Field((), description="which of the grid's methods or arms; all when empty")
+
+
+class Grid(Section):
+    """Methods, or arms of a comparison, times settings; every combination is a variant that is compared."""
 
     name: str = Field(description="heading in the report")
     question: str = Field("", description="what this grid is to answer")
     methods: tuple[str, ...] = Field(min_length=1, description="names of `portraitist methods`")
+    arms: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="instead of methods: by name a method with dotted settings of its own"
+    )
+    against: str | None = Field(None, description="the method or arm that all others are compared with")
+    sheet: Sheet | None = Field(None, description="a sheet of pictures, a row a subject")
     settings: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted settings of the recipe, or `photos`, with the values to try"
     )
@@ -63,12 +68,38 @@ class Grid(_Section):
     subjects: int | None = Field(None, gt=0, description="use only the first so many subjects")
     seeds: int | None = Field(None, gt=0, description="use only the first so many seeds")
 
-    @field_validator("methods")
+    @model_validator(mode="before")
     @classmethod
-    def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        for method in methods:
-            find_maker(method)
-        return methods
+    def _arms_as_methods(cls, content: Any) -> Any:
+        """Let arms take the place of methods."""
+        if not isinstance(content, Mapping) or not content.get("arms"):
+            return content
+        if content.get("methods", tuple(content["arms"])) != tuple(content["arms"]):
+            raise ValueError("a grid has methods or arms, not both")
+        return {**content, "methods": tuple(content["arms"])}
+
+    @model_validator(mode="after")
+    def _known_methods(self) -> "Grid":
+        for name, arm in self.arms.items():
+            if not isinstance(arm.get(METHOD), str):
+                raise ValueError(f"the arm {name} needs a method")
+        for name in self.methods:
+            find_maker(self.method_of(name))
+        wanted = [self.against] if self.against is not None else []
+        for name in [*wanted, *(self.sheet.variants if self.sheet else ())]:
+            if name not in self.methods:
+                raise ValueError(f"no method or arm is called {name!r}; there are: {', '.join(self.methods)}")
+        if wanted and self.settings:
+            raise ValueError("against works in a grid without settings")
+        return self
+
+    def method_of(self, name: str) -> str:
+        """Return the method of an arm; of a method, itself."""
+        return str(self.arms[name][METHOD]) if name in self.arms else name
+
+    def settings_of(self, name: str) -> dict[str, Any]:
+        """Return the dotted settings that an arm has of its own; of a method, none."""
+        return {setting: value for setting, value in self.arms.get(name, {}).items() if setting != METHOD}
 
     @field_validator("settings")
     @classmethod
@@ -107,7 +138,7 @@ class Grid(_Section):
         return self.names.get(setting, {}).get(value_words(value), value_words(value))
 
 
-class Quick(_Section):
+class Quick(Section):
     """How ``--quick`` shrinks a study."""
 
     subjects: int = Field(2, gt=0, description="subjects at most")
@@ -121,7 +152,7 @@ class Quick(_Section):
     grids: tuple[str, ...] | None = Field(None, description="only these grids")
 
 
-class Study(_Section):
+class Study(Section):
     """Everything that decides which runs are made."""
 
     title: str = Field(description="heading of the report")
@@ -130,12 +161,20 @@ class Study(_Section):
     scorer: str = Field("toyland", description="who scores the pictures: an evaluation protocol, or `colours`")
     encoders: dict[str, str] = Field(default_factory=dict, description="encoders by role, above the protocol's")
     metrics: tuple[str, ...] = Field((), description="metrics instead of the protocol's; the first leads the report")
+    spare_metrics: tuple[str, ...] = Field((), description="of these, those to do without where an encoder is missing")
+    judged_by: JudgedBy = Field("used", description="photos pictures are compared with: those used, or the `others`")
+    folders: dict[str, str | None] = Field(
+        default_factory=dict, description="names of folders that arms may need, as $NAME, with what stands for them"
+    )
     token: str = Field("sks", description="the rare word that means the subject")
-    subjects: Literal["examples"] | tuple[str | SubjectEntry, ...] = Field(
-        "examples", description="example subjects by name, or folders; `examples` takes all"
+    subjects: Literal["examples"] | DrawnSubjects | tuple[str | SubjectEntry, ...] = Field(
+        "examples", description="example subjects by name, or folders; `examples` takes all; or how many to draw"
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds of training")
     prompts: tuple[str, ...] = Field(min_length=1, description="prompts with {} for token and class noun")
+    more_prompts: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="further prompts for subjects of a class, by class"
+    )
     class_prompts: tuple[str, ...] = Field((), description="prompts with {} for the class noun, for drift")
     pictures: int = Field(1, gt=0, description="pictures of each prompt, with seeds 0, 1, ...")
     sampling: Sampling = Sampling.model_validate({})
@@ -145,10 +184,10 @@ class Study(_Section):
     grids: tuple[Grid, ...] = Field(min_length=1)
     quick: Quick = Quick.model_validate({})
 
-    @field_validator("prompts", "class_prompts")
+    @field_validator("prompts", "class_prompts", "more_prompts")
     @classmethod
-    def _places(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
-        for prompt in prompts:
+    def _places(cls, prompts: Any) -> Any:
+        for prompt in chain(*prompts.values()) if isinstance(prompts, dict) else prompts:
             if prompt.count("{}") != 1:
                 raise ValueError(f"{prompt!r} must contain {{}} exactly once, for the subject")
         return prompts
@@ -156,6 +195,8 @@ class Study(_Section):
     @field_validator("subjects")
     @classmethod
     def _subjects_differ(cls, subjects: Any) -> Any:
+        if isinstance(subjects, DrawnSubjects):
+            return subjects
         names = [entry.name if isinstance(entry, SubjectEntry) else entry for entry in subjects]
         if not names:
             raise ValueError("at least one subject is needed")
@@ -182,11 +223,17 @@ class Study(_Section):
         """Return the subjects, one of every class noun in turn.
 
         Raises:
-            BadConfig: If there is no example subject of a name.
+            BadConfig: If there is no example subject of a name, or they are still to be drawn.
         """
+        if isinstance(self.subjects, DrawnSubjects):
+            raise BadConfig("the subjects of this study are still to be drawn")
         names = [e.name for e in list_examples()] if self.subjects == "examples" else self.subjects
         entries = [entry if isinstance(entry, SubjectEntry) else _example(str(entry)) for entry in names]
         return round_robin(entries)
+
+    def prompts_of(self, class_noun: str) -> tuple[str, ...]:
+        """Return the prompts of subjects of a class."""
+        return (*self.prompts, *self.more_prompts.get(class_noun, ()))
 
     def shrunk(self) -> "Study":
         """Return the quick version of the study."""
@@ -199,12 +246,17 @@ class Study(_Section):
             for grid in chosen
         )
         steps = min(self.sampling.steps or quick.sampling_steps, quick.sampling_steps)
+        if isinstance(self.subjects, DrawnSubjects):
+            subjects: Any = self.subjects.model_copy(update={"most": quick.subjects})
+        else:
+            subjects = tuple(self.subject_entries()[: quick.subjects])
         return self.model_copy(
             update={
                 "title": f"{self.title} (quick)",
-                "subjects": tuple(self.subject_entries()[: quick.subjects]),
+                "subjects": subjects,
                 "seeds": self.seeds[: quick.seeds],
                 "prompts": thin(self.prompts, quick.prompts),
+                "more_prompts": {},
                 "pictures": min(self.pictures, quick.pictures),
                 "checkpoints": min(self.checkpoints, quick.checkpoints),
                 "sampling": self.sampling.model_copy(update={"steps": steps}),
@@ -221,17 +273,6 @@ def thin(values: Sequence[T], count: int) -> tuple[T, ...]:
     if count == 1:
         return (values[0],)
     return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
-
-
-def round_robin(entries: Sequence[SubjectEntry]) -> list[SubjectEntry]:
-    """Order subjects so that every class noun comes once before one comes again."""
-    turns: dict[str, int] = {}
-    ranked = []
-    for entry in entries:
-        turn = turns.get(entry.class_noun, 0)
-        turns[entry.class_noun] = turn + 1
-        ranked.append((turn, entry))
-    return [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def list_studies() -> list[str]:
@@ -266,7 +307,7 @@ def parse_study(content: Mapping[str, Any], folder: Path, where: str) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise BadConfig(f"{where}: {_explain(error)}") from error
-    if isinstance(study.subjects, str):
+    if isinstance(study.subjects, str | DrawnSubjects):
         return study
     placed = tuple(
         entry.model_copy(update={"photos": folder / entry.photos}) if isinstance(entry, SubjectEntry) else entry

@@ -4,11 +4,13 @@ A way that is no training is one module here with a `Maker`, named in `MAKERS`; 
 """
 
 from portraitist.adapters import get_method
+from portraitist.studies.makers.instant import Instant
 from portraitist.studies.makers.maker import Made, Maker
+from portraitist.studies.makers.started import Started
 from portraitist.studies.makers.training import Training
 
-# Those that make adapters without training, by the name that study files call them.
-MAKERS: dict[str, Maker] = {}
+# Those that make adapters otherwise than by a method's recipe alone, by the name that study files call them.
+MAKERS: dict[str, Maker] = {"instant": Instant(), "started": Started()}
 
 __all__ = ["MAKERS", "Made", "Maker", "find_maker"]
 

@@ -1,7 +1,7 @@
 """The contract of what makes adapters in studies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from portraitist.adapters import Adapter
@@ -17,10 +17,12 @@ class Made:
     Attributes:
         adapter: The adapter.
         seconds: How long it took to get it, without what only looks on.
+        measures: What its maker measured of it, by the names of `portraitist.studies.runs.scoring.OF_ADAPTERS`.
     """
 
     adapter: Adapter
     seconds: float
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Maker(Protocol):
@@ -48,5 +50,6 @@ class Maker(Protocol):
             base: The base.
             subject: The subject, with the photos that may be used.
             settings: What `resolve` returned.
-            callbacks: Called after each step, with the number of completed ones; the adapter is attached meanwhile.
+            callbacks: Called after each step, with the number of completed ones, and with 0 where there is something to
+                see before the first; the adapter is attached meanwhile.
         """

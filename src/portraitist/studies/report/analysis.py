@@ -10,10 +10,11 @@ from portraitist.evaluation.statistics import Interval, bootstrap_interval, pair
 from portraitist.studies.grid.planning import Cell
 from portraitist.studies.grid.study import Grid
 from portraitist.studies.grid.variants import UNTRAINED_BASE, Variant, references_of, variants_of, with_words
+from portraitist.studies.report.goals import Point, reach
 from portraitist.studies.report.robustness import Robustness
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_noise, pareto_front, seconds_to_share
 from portraitist.studies.runs.engine import Prepared
-from portraitist.studies.runs.scoring import Aspect, MetricInfo
+from portraitist.studies.runs.scoring import OF_ADAPTERS, Aspect, MetricInfo
 from portraitist.studies.runs.table import RunRecord
 
 _FEWEST_VALUES = 3  # of a setting for which a curve is drawn
@@ -101,14 +102,22 @@ class VariantResult:
         known = [seconds for seconds in times if seconds is not None]
         return bootstrap_interval(known) if known else None
 
-    def curve(self, metric: str) -> list[tuple[float, float]]:
+    @property
+    def steps(self) -> int | None:
+        """Return how many steps were trained; None where a run says nothing of steps."""
+        counts = [run.spec["recipe"]["steps"] for run in self.runs.values() if "steps" in run.spec["recipe"]]
+        return round(median(counts)) if counts else None
+
+    def curve(self, metric: str) -> list[Point]:
         """Return mean training seconds and mean value at every checkpoint, over runs."""
         points: dict[int, list[tuple[float, float]]] = {}
         for run in self.runs.values():
             for point in run.curve:
                 if metric in point.scores:
                     points.setdefault(point.step, []).append((point.seconds, point.scores[metric]))
-        return [(mean(t for t, _ in each), mean(v for _, v in each)) for _, each in sorted(points.items())]
+        return [
+            Point(step, mean(t for t, _ in each), mean(v for _, v in each)) for step, each in sorted(points.items())
+        ]
 
     def _middle(self, field: str) -> int | None:
         values = [getattr(run, field) for run in self.runs.values() if getattr(run, field) is not None]
@@ -234,6 +243,25 @@ class GridResult:
         return {method: difference for method, difference in found.items() if difference is not None}
 
     @property
+    def rival(self) -> VariantResult | None:
+        """Return the variant that all others are compared with, where the study names one that has runs."""
+        return next((each for each in self.compared if each.method == self.grid.against), None)
+
+    def differences(self, metric: MetricInfo) -> dict[str, Interval]:
+        """Return by method each variant's paired difference to the rival, subject by subject."""
+        if self.rival is None:
+            return {}
+        theirs = self.rival.by_subject(metric.name)
+        others = [each for each in self.compared if each is not self.rival]
+        found = {each.method: paired_difference(each.by_subject(metric.name), theirs) for each in others}
+        return {method: difference for method, difference in found.items() if difference is not None}
+
+    def way_to_rival(self, variant: VariantResult, metric: MetricInfo) -> Point | None:
+        """Return where a variant's curve comes to where the rival's ends; None if it never does, or there is none."""
+        ends = self.rival.curve(metric.name)[-1:] if self.rival is not None else []
+        return reach(variant.curve(metric.name), ends[0].value, metric.higher_is_better) if ends else None
+
+    @property
     def axis(self) -> str | None:
         """Return the setting that curves can be drawn over: the only one, with three numbers or more."""
         if len(self.grid.settings) != 1:
@@ -293,7 +321,7 @@ def analyse(prepared: Prepared) -> StudyResult:
     wanted = {spec.key for spec in prepared.specs}
     present = {key: run for key, run in runs.items() if key in wanted}
     known = {name for run in present.values() for name in run.scores}
-    metrics = tuple(metric for metric in prepared.scorer.metrics() if metric.name in known)
+    metrics = tuple(metric for metric in (*prepared.scorer.metrics(), *OF_ADAPTERS) if metric.name in known)
     cells: dict[tuple[str, str], list[Cell]] = {}
     for cell in prepared.cells:
         cells.setdefault((cell.variant.grid, cell.variant.label), []).append(cell)
@@ -310,7 +338,9 @@ def analyse(prepared: Prepared) -> StudyResult:
             _variant_result(variant, cells[variant.grid, variant.label], present) for variant in wanted_references
         ]
         subjects = {subject for variant in variants if variant.compared for subject, _ in variant.runs}
-        grids.append(GridResult(grid, variants, metrics, tuple(_on_subjects(each, subjects) for each in references)))
+        scored = {name for variant in variants for run in variant.runs.values() for name in run.scores}
+        own = tuple(metric for metric in metrics if not scored or metric.name in scored)
+        grids.append(GridResult(grid, variants, own, tuple(_on_subjects(each, subjects) for each in references)))
     return StudyResult(prepared, tuple(grids), present)
 
 

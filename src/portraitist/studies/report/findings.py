@@ -46,7 +46,7 @@ def grid_findings(grid: GridResult) -> list[str]:
         return []
     if grid.axis is not None:
         return _over_axis(grid)
-    lines = _effects(grid)
+    lines = _against(grid) or _effects(grid)
     aside = [] if lines else [line for aspect in _ASIDE for line in _aside(grid, grid.first(aspect))]
     lines += [line for aspect in _COMPARED for line in _best(grid, grid.first(aspect))]
     lines += _span(grid)
@@ -69,10 +69,24 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
         lines.append(
             f"{variant.label} has only {_count(variant.done, 'finished run')}, so it is not compared with the others."
         )
+    lines += _prejudiced(result)
     if grid is not None and grid.subjects and not grid.can_decide:
         number = _count(len(grid.subjects), "subject")
         lines.append(f"With {number}, no difference can be told from noise; that takes {FEWEST_SUBJECTS} or more.")
     return lines
+
+
+def _prejudiced(result: StudyResult) -> list[str]:
+    """Name the encoders that judge pictures and that a compared network sees photos with."""
+    seen = {encoder for run in result.runs.values() for encoder in run.spec["recipe"].get("sees", ())}
+    judges = result.prepared.scorer.identity()
+    both = sorted(role for role, encoder in judges.items() if str(encoder) in seen)
+    if not both:
+        return []
+    return [
+        f"Networks see photos with the encoders that judge as {_list(both)}: what these say of the networks' adapters"
+        " proves little."
+    ]
 
 
 def _effects(grid: GridResult) -> list[str]:
@@ -81,6 +95,25 @@ def _effects(grid: GridResult) -> list[str]:
     found = [(metric, effects) for metric in metrics if (effects := grid.effects(metric))]
     ranked = sorted(found, key=lambda pair: -max(map(_clearness, pair[1].values())))
     return [_effect_words(grid, metric, effects) for metric, effects in ranked]
+
+
+def _against(grid: GridResult) -> list[str]:
+    """Say how each variant stands to the rival, at the subject and at prompts."""
+    lines = []
+    for metric in [each for aspect in _COMPARED if (each := grid.first(aspect)) is not None]:
+        found = sorted(grid.differences(metric).items(), key=lambda pair: -pair[1].mean)
+        if not found:
+            continue
+        words = "; ".join(f"{method} {_difference_words(difference)}" for method, difference in found)
+        lines.append(f"{metric.label} against {grid.grid.against} ({_direction(metric)}): {words}.")
+    return lines
+
+
+def _difference_words(difference: Interval) -> str:
+    if not can_decide(difference):
+        return f"{difference.mean:+.3f}"
+    noise = ", within noise" if is_noise(difference) else ""
+    return f"{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}{noise})"
 
 
 def _clearness(effect: Interval) -> float:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from PIL import Image
+
 from portraitist.evaluation.statistics import Interval, bootstrap_interval
 from portraitist.studies.grid.variants import REFERENCES
 from portraitist.studies.grid.words import setting_words, value_words
@@ -10,6 +12,7 @@ from portraitist.studies.report.analysis import GridResult, StudyResult, Variant
 from portraitist.studies.report.charts import Chart, Point, Series, curves, scatter
 from portraitist.studies.report.findings import choice_words, grid_findings, in_figures, in_words
 from portraitist.studies.report.picture_grids import PictureGrid, picture_grids
+from portraitist.studies.report.sheets import variant_sheet
 from portraitist.studies.report.statistics import can_decide, is_known, is_noise
 from portraitist.studies.runs.scoring import MetricInfo
 from portraitist.studies.runs.table import RunTable
@@ -52,9 +55,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Effects:
-    """What one of two values changes: the choice in words, the metrics, and per method a cell for each."""
+    """Paired differences: what of in words, the metrics, and per method a cell for each."""
 
-    choice: str
+    title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
 
@@ -75,6 +78,7 @@ class Section:
     effects: Effects | None
     wins: tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None
     pictures: tuple[PictureGrid, ...]
+    sheet: Image.Image | None
 
 
 def build_sections(result: StudyResult) -> list[Section]:
@@ -105,6 +109,7 @@ def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) ->
         effects=_effects(result),
         wins=_wins(result),
         pictures=tuple(picture_grids(result, table)),
+        sheet=variant_sheet(result, table),
     )
 
 
@@ -113,12 +118,16 @@ def _columns(result: GridResult) -> tuple[Column, ...]:
     subject = result.first("subject")
     share = f"Training time until a run has covered 95 % of the way to its own best {subject.label}" if subject else ""
     share += ", starting from the untrained base." if subject and result.starts(subject) else "."
+    rival = result.grid.against
+    way = f"At which step the curve comes to where that of {rival} ends, and after which time."
     return (
         *scores,
         Column("Parameters", "How many numbers the adapter holds."),
         Column("File", "Size of the adapter file."),
+        *([Column("Steps", "Optimiser steps.")] if _shows_steps(result) else []),
         Column("Training time", "Time spent in training steps."),
         *([Column("Time to 95 %", share)] if _has_curves(result) else []),
+        *([Column(f"Way to {rival}", way)] if _has_way(result) else []),
         Column("Runs", "Finished runs, of those planned."),
     )
 
@@ -135,10 +144,14 @@ def _entries(result: GridResult, variant: VariantResult) -> tuple[Entry, ...]:
     entries.append(
         Entry(_NONE) if variant.file_bytes is None else Entry(in_bytes(variant.file_bytes), sort=variant.file_bytes)
     )
+    if _shows_steps(result):
+        entries.append(Entry(_NONE) if variant.steps is None else Entry(f"{variant.steps:,}", sort=variant.steps))
     entries.append(_time_entry(variant.seconds))
+    subject = result.first("subject")
     if _has_curves(result):
-        subject = result.first("subject")
         entries.append(_time_entry(variant.seconds_to_best(subject, result.starts(subject)) if subject else None))
+    if _has_way(result) and subject is not None:
+        entries.append(_way_entry(result, variant, subject))
     remarks = [f"{len(variant.failures)} failed"] if variant.failures else []
     remarks += [] if variant.compared or not variant.runs else ["not compared"]
     entries.append(Entry(f"{variant.done}/{variant.planned}", ", ".join(remarks), sort=variant.done))
@@ -162,6 +175,26 @@ def _time_entry(interval: Interval | None) -> Entry:
     if interval is None:
         return Entry(_NONE)
     return Entry(in_time(interval.mean), sort=interval.mean)
+
+
+def _way_entry(result: GridResult, variant: VariantResult, metric: MetricInfo) -> Entry:
+    """Say at which step, and when, a variant is as good as the rival in the end."""
+    if not variant.curve(metric.name):
+        return Entry(_NONE)
+    found = result.way_to_rival(variant, metric)
+    if found is None:
+        return Entry("never")
+    return Entry(f"step {found.step:.0f}", in_time(found.seconds), found.step)
+
+
+def _shows_steps(result: GridResult) -> bool:
+    """Say whether arms are compared, whose steps may differ."""
+    return bool(result.grid.arms) and any(variant.steps is not None for variant in result.variants)
+
+
+def _has_way(result: GridResult) -> bool:
+    subject = result.first("subject")
+    return result.rival is not None and subject is not None and bool(result.rival.curve(subject.name))
 
 
 def _has_curves(result: GridResult) -> bool:
@@ -215,7 +248,10 @@ def _training_chart(result: GridResult, metric: MetricInfo, colours: Mapping[str
     series = [
         Series(
             result.label(variant),
-            [Point(seconds, value, note=f"{in_time(seconds)}: {in_figures(value)}") for seconds, value in points],
+            [
+                Point(each.seconds, each.value, note=f"{in_time(each.seconds)}: {in_figures(each.value)}")
+                for each in points
+            ],
             colours[variant.method] if one_each else index % _PALETTE,
         )
         for index, variant in enumerate(result.finished)
@@ -283,13 +319,19 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
 
 
 def _effects(result: GridResult) -> Effects | None:
-    """Return what a choice between two values changes; None where there is none."""
-    found = [result.effects(metric) for metric in result.metrics]
+    """Return what a choice between two values changes, or how variants differ from a rival; None where neither is."""
+    if result.rival is not None:
+        title, found = f"Difference from {result.rival.label}", [result.differences(each) for each in result.metrics]
+    elif result.choice is not None:
+        title = f"The effect of {choice_words(result)}"
+        found = [result.effects(metric) for metric in result.metrics]
+    else:
+        return None
     methods = [method for method in result.grid.methods if any(method in each for each in found)]
     if not methods:
         return None
     rows = tuple((method, tuple(_effect_entry(each.get(method)) for each in found)) for method in methods)
-    return Effects(choice_words(result), tuple(_head(metric) for metric in result.metrics), rows)
+    return Effects(title, tuple(_head(metric) for metric in result.metrics), rows)
 
 
 def _effect_entry(effect: Interval | None) -> Entry:

@@ -13,6 +13,7 @@ from portraitist.bases.examples import list_examples
 from portraitist.files import file_name, write_aside
 from portraitist.generation import SheetRow, contact_sheet
 from portraitist.photos import PAGE_SUFFIX, encode_for_page
+from portraitist.studies.grid.specs import without_places
 from portraitist.studies.grid.variants import REFERENCES
 from portraitist.studies.grid.words import value_words
 from portraitist.studies.pages.rendering import template_environment
@@ -131,7 +132,7 @@ def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
     recipes: dict[str, dict[str, Any]] = {}
     for run in result.runs.values():
         if run.method not in REFERENCES:
-            recipes.setdefault(run.method, run.spec["recipe"])
+            recipes.setdefault(run.method, without_places(run.spec["recipe"]))
     machine = {
         "machine": facts["machine"],
         "workers": facts.get("workers", "none yet"),
@@ -177,14 +178,15 @@ def _words(value: Any) -> str:
 
 
 def _licence(result: StudyResult) -> str:
-    """Return who drew the example subjects' artwork."""
+    """Return who drew the artwork of example subjects and of drawn ones."""
     subjects = {run.subject for run in result.runs.values()}
     licences = dict.fromkeys(example.licence for example in list_examples() if example.name in subjects)
+    licences.update(dict.fromkeys(result.prepared.table.facts().get("licences", ())))
     return f"{'. '.join(licences)}. The generated pictures are derived from that artwork." if licences else ""
 
 
 def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
-    """Draw every section's charts, and the picture sheet of its first subject."""
+    """Draw every section's charts, the pictures of its first subject, and its sheet."""
     style = _figure_style()
     figures: dict[str, list[_Figure]] = {}
     for number, section in enumerate(sections, 1):
@@ -196,6 +198,9 @@ def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
             description = f"{gallery.subject}: its photos, then one row per prompt; columns: {columns}"
             file = f"{number}-{file_name(gallery.subject, 'subject')}{PAGE_SUFFIX}"
             drawn.append(_Figure(file, description, _sheet(gallery)))
+        if section.sheet is not None:
+            description = "a row a subject: a photo, then the same prompts of each variant"
+            drawn.append(_Figure(f"{number}-sheet{PAGE_SUFFIX}", description, encode_for_page(section.sheet)))
     return figures
 
 

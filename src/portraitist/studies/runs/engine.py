@@ -13,15 +13,17 @@ from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.files import require_writable
 from portraitist.progress import track
+from portraitist.studies.grid.drawing import DrawnSubjects
 from portraitist.studies.grid.planning import Cell, plan, unique_specs
 from portraitist.studies.grid.specs import RunSpec
 from portraitist.studies.grid.study import Study
 from portraitist.studies.runs.executors import get_executor
 from portraitist.studies.runs.files import read_runs
-from portraitist.studies.runs.scoring import Scorer, make_scorer
+from portraitist.studies.runs.scoring import Scorer, has_encoder, make_scorer
 from portraitist.studies.runs.table import RunTable
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
+_SUBJECTS = "subjects"
 _ROOM_PER_RUN = 500_000  # bytes of a run's small pictures and its row
 
 
@@ -66,14 +68,26 @@ def prepare(study: Study, folder: Path) -> Prepared:
         PortraitistError: If anything in the study cannot work, before a run is made.
     """
     base = load_base(study.base)
+    licences = study.subjects.licences(base.family.resolution) if isinstance(study.subjects, DrawnSubjects) else []
+    study = settle(study, folder, base)
     scorer = make_scorer(study.scorer, study.encoders, study.metrics)
     cells = plan(study, base, scorer.identity())
     require_writable(folder, _ROOM_PER_RUN * len(unique_specs(cells)))
     table = RunTable(folder)
     earlier = table.facts()
     _require_same_study(study, earlier, folder)
-    table.write_facts(study_facts(study, base, scorer, earlier))
+    table.write_facts({**study_facts(study, base, scorer, earlier), "licences": licences})
     return Prepared(study, tuple(cells), scorer, table)
+
+
+def settle(study: Study, folder: Path, base: Base) -> Study:
+    """Return a study with its subjects drawn into its folder, and without metrics whose encoders are not here."""
+    if isinstance(study.subjects, DrawnSubjects):
+        require_writable(folder)
+        subjects = study.subjects.paint((folder / _SUBJECTS).absolute(), base.family.resolution)
+        study = study.model_copy(update={"subjects": subjects})
+    missing = [name for name in study.spare_metrics if not has_encoder(study.scorer, study.encoders, name)]
+    return study.model_copy(update={"metrics": tuple(name for name in study.metrics if name not in missing)})
 
 
 def _require_same_study(study: Study, earlier: Mapping[str, Any], folder: Path) -> None:

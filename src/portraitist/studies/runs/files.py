@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, Field, Json, ValidationError
 
 from portraitist.errors import BadConfig, BadFile, MissingExtra
 from portraitist.files import write_aside
-from portraitist.studies.grid.specs import RunSpec
+from portraitist.studies.grid.specs import RunSpec, without_places
 from portraitist.studies.grid.study import PHOTOS
 from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
 from portraitist.studies.runs.table import PICTURES, RunRecord
@@ -41,7 +41,7 @@ def flatten(records: Iterable[RunRecord]) -> list[dict[str, Any]]:
     for record in records:
         plain = {name: value for name, value in vars(record).items() if name not in ("scores", "curve", "spec")}
         scores = {f"{_SCORE}{name}": value for name, value in record.scores.items()}
-        chosen = {PHOTOS: record.spec["photo_count"], **_dotted(record.spec["recipe"])}
+        chosen = {PHOTOS: record.spec["photo_count"], **_dotted(without_places(record.spec["recipe"]))}
         settings = {f"{_SETTING}{name}": value for name, value in chosen.items()}
         curve = json.dumps([asdict(point) for point in record.curve])
         flat.append({**plain, "base": record.spec["base"], **scores, **settings, "curve": curve})

@@ -59,14 +59,15 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     """Get the adapter, make pictures of the subject and of its class, and score them."""
     started = time.monotonic()
     subject = read_subject(spec, base)
-    watch = _Watch(spec, base, subject, scorer)
+    judged = judged_photos(spec, base, subject)
+    watch = _Watch(spec, base, subject, scorer, judged)
     made = find_maker(spec.method).make(base, subject, spec.recipe, [watch])
     prompts = [subject.prompt(prompt) for prompt in spec.prompts]
-    scores, pictures = _examine(spec, base, scorer, subject, prompts, made.adapter)
+    scores, pictures = _examine(spec, base, scorer, judged, prompts, made.adapter)
     return RunOutcome(
         spec,
         "done",
-        scores=scores,
+        scores={**scores, **made.measures},
         curve=watch.points(made.seconds),
         parameters=made.adapter.count(),
         file_bytes=_file_bytes(made.adapter),
@@ -81,18 +82,25 @@ def score_base(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     started = time.monotonic()
     subject = read_subject(spec, base)
     prompts = [fill(prompt, subject.class_noun) for prompt in spec.prompts]
-    scores, pictures = _examine(spec, base, scorer, subject, prompts, None)
+    judged = judged_photos(spec, base, subject)
+    scores, pictures = _examine(spec, base, scorer, judged, prompts, None)
     return RunOutcome(spec, "done", scores=scores, total_seconds=time.monotonic() - started, pictures=pictures)
 
 
 def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
-    """Score every photo against the subject's others; only likeness to the subject means anything there."""
+    """Score every photo against the subject's others; only likeness to the subject means anything there.
+
+    Where pictures are judged by photos that are not used, so are those that are.
+    """
     started = time.monotonic()
     subject = read_subject(spec, base)
+    judged = judged_photos(spec, base, subject)
     likeness = {metric.name for metric in scorer.metrics() if metric.aspect == "subject"}
     values: dict[str, list[float]] = {}
-    for index, photo in enumerate(subject.photos if len(subject.photos) > 1 else ()):
-        others = [*subject.photos[:index], *subject.photos[index + 1 :]]
+    for index, photo in enumerate(subject.photos):
+        others = judged if spec.judged_by == "others" else [*judged[:index], *judged[index + 1 :]]
+        if not others:
+            continue
         evidence = Evidence(spec.subject, others, [f"a photo of a {spec.class_noun}"], [photo])
         for name, value in scorer.score(evidence).items():
             if name in likeness:
@@ -112,13 +120,26 @@ def read_subject(spec: RunSpec, base: Base) -> Subject:
     return Subject.from_folder(chosen, spec.class_noun, spec.token, base.family.resolution)
 
 
-class _Watch:
-    """Scores a few pictures at evenly spread steps of training, the untrained adapter's not among them."""
+def judged_photos(spec: RunSpec, base: Base, subject: Subject) -> Sequence[Image.Image]:
+    """Return the photos that pictures are compared with: those that are used, or all others of the subject."""
+    if spec.judged_by == "used":
+        return subject.photos
+    everything = Subject.from_folder(spec.photos, spec.class_noun, spec.token, base.family.resolution)
+    return everything.photos[len(subject.photos) :]
 
-    def __init__(self, spec: RunSpec, base: Base, subject: Subject, scorer: Scorer) -> None:
-        self.spec, self.base, self.subject, self.scorer = spec, base, subject, scorer
+
+class _Watch:
+    """Scores a few pictures at evenly spread steps of training.
+
+    The untrained adapter's are among them only if a maker calls for step 0: where training starts from something.
+    """
+
+    def __init__(
+        self, spec: RunSpec, base: Base, subject: Subject, scorer: Scorer, judged: Sequence[Image.Image]
+    ) -> None:
+        self.spec, self.base, self.subject, self.scorer, self.judged = spec, base, subject, scorer, judged
         self.steps, count = int(spec.recipe.get("steps", 0)), spec.checkpoints
-        self.due = {round(self.steps * (index + 1) / count) for index in range(count)}
+        self.due = {round(self.steps * index / count) for index in range(count + 1)} if count else set()
         self.scores: dict[int, dict[str, float]] = {}
 
     def __call__(self, completed: int) -> None:
@@ -127,23 +148,28 @@ class _Watch:
         chosen = thin(self.spec.prompts, _CURVE_PROMPTS)
         # The adapter in training is attached already.
         pictures = _make(self.base, [self.subject.prompt(prompt) for prompt in chosen], self.spec, None, 1)
-        evidence = _evidence(self.spec, self.subject, chosen, pictures)
+        evidence = _evidence(self.spec, self.judged, chosen, pictures)
         self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).items()}
 
     def points(self, training_seconds: float) -> tuple[CurvePoint, ...]:
         """Return the curve; steps of one run take equally long."""
-        scored = sorted(self.scores.items())
-        return tuple(CurvePoint(step, training_seconds * step / self.steps, scores) for step, scores in scored)
+        scored, each = sorted(self.scores.items()), training_seconds / max(1, self.steps)
+        return tuple(CurvePoint(step, each * step, scores) for step, scores in scored)
 
 
 def _examine(
-    spec: RunSpec, base: Base, scorer: Scorer, subject: Subject, prompts: Sequence[str], adapter: Adapter | None
+    spec: RunSpec,
+    base: Base,
+    scorer: Scorer,
+    judged: Sequence[Image.Image],
+    prompts: Sequence[str],
+    adapter: Adapter | None,
 ) -> tuple[dict[str, float], dict[str, bytes]]:
     """Make pictures of the subject and of its class; return their scores, and the pictures as files."""
-    class_prompts = [fill(prompt, subject.class_noun) for prompt in spec.class_prompts]
+    class_prompts = [fill(prompt, spec.class_noun) for prompt in spec.class_prompts]
     pictures = _make(base, prompts, spec, adapter, spec.pictures)
     class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
-    evidence = _evidence(spec, subject, spec.prompts, pictures, class_pictures)
+    evidence = _evidence(spec, judged, spec.prompts, pictures, class_pictures)
     scores = {name: float(value) for name, value in scorer.score(evidence).items()}
     return scores, {**_named("subject", pictures, spec.pictures), **_named("class", class_pictures, spec.pictures)}
 
@@ -163,14 +189,14 @@ def _make(
 
 def _evidence(
     spec: RunSpec,
-    subject: Subject,
+    judged: Sequence[Image.Image],
     prompts: Sequence[str],
     pictures: Sequence[Image.Image],
     class_pictures: Sequence[Image.Image] = (),
 ) -> Evidence:
     each = len(pictures) // len(prompts)
     texts = [fill(prompt, spec.class_noun) for prompt in prompts for _ in range(each)]
-    return Evidence(spec.subject, subject.photos, texts, pictures, class_pictures)
+    return Evidence(spec.subject, judged, texts, pictures, class_pictures)
 
 
 def _file_bytes(adapter: Adapter) -> int:

@@ -7,13 +7,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, MissingExtra
 from portraitist.evaluation import Material, flatten, load_protocol, load_tools, score_subject, tool_facts
 from portraitist.evaluation.metrics import FID, get_metrics
 
 COLOURS = "colours"
 # What a metric speaks about; the report's headline compares subject with prompt fidelity.
-Aspect = Literal["subject", "prompt", "drift", "diversity", "quality"]
+Aspect = Literal["subject", "prompt", "drift", "diversity", "quality", "adapter"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,21 @@ class MetricInfo:
     aspect: Aspect
     higher_is_better: bool = True
     meaning: str = ""
+
+
+# What makers measure of their adapters, beside what scorers see in pictures.
+OF_ADAPTERS = (
+    MetricInfo(
+        "nearest_adapter",
+        "Nearest adapter",
+        "adapter",
+        higher_is_better=False,
+        meaning=(
+            "Cosine of a prediction to the most similar one of a training identity, both less the mean of their kind;"
+            " 1 is a copy."
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,7 @@ class EncoderScorer:
 
 
 _ASPECTS: dict[str, Aspect] = {
+    "feature_sim": "subject",
     "dino": "subject",
     "clip_i": "subject",
     "face_sim": "subject",
@@ -161,6 +177,15 @@ _ASPECTS: dict[str, Aspect] = {
     "face_div": "diversity",
     "image_reward": "quality",
 }
+
+
+def has_encoder(scorer: str, encoders: Mapping[str, str], metric: str) -> bool:
+    """Say whether what a metric needs is on this machine."""
+    try:
+        make_scorer(scorer, encoders, (metric,))
+    except (BadConfig, MissingExtra):
+        return False
+    return True
 
 
 def make_scorer(

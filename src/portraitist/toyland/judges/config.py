@@ -144,12 +144,23 @@ class TestsConfig(_Section):
 
 
 class JudgesConfig(_Section):
-    """All judges."""
+    """All judges.
+
+    Attributes:
+        examiner: Who reads pictures.
+        clip: Who tells which caption belongs to a picture.
+        identity: Who tells identities apart.
+        dino: Who tells what looks alike, without labels.
+        second_identity: Another encoder of identities, of another seed and thus of other identities and pictures: what
+            hypernetworks may see with while the first one judges.
+        tests: What they are tested on.
+    """
 
     examiner: ExaminerConfig
     clip: MatchingConfig
     identity: IdentityConfig
     dino: ViewsConfig
+    second_identity: IdentityConfig
     tests: TestsConfig
 
 

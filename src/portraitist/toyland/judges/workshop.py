@@ -11,7 +11,7 @@ from torch import Tensor
 from portraitist.bases import Base
 from portraitist.evaluation.encoders import PictureNetwork, save_small
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.judges.config import JudgeConfig, JudgesConfig
+from portraitist.toyland.judges.config import IdentityConfig, JudgeConfig, JudgesConfig
 from portraitist.toyland.judges.exam import grade
 from portraitist.toyland.judges.examiner import CONFIG, Examiner, ExaminerTask
 from portraitist.toyland.judges.identity import IdentityTask, identity_accuracy
@@ -29,6 +29,8 @@ from portraitist.training.loop.loop import Loop, LoopConfig, Task
 from portraitist.training.networks.reports import Facts, add_facts, read_report
 
 STAGES = ("examiner", "clip", "identity", "dino")
+# Trained only when asked for: it judges nothing.
+FURTHER_STAGES = ("second-identity",)
 _VALIDATION = 2000
 
 
@@ -57,6 +59,7 @@ class JudgesWorkshop:
             "clip": self.train_clip,
             "identity": self.train_identity,
             "dino": self.train_dino,
+            "second-identity": self.train_second_identity,
         }
         for stage in stages:
             if not (self.folder / _judge(stage) / CONFIG).exists():
@@ -96,11 +99,11 @@ class JudgesWorkshop:
 
     def train_identity(self) -> None:
         """Train who is who; note how often test identities are recognised."""
-        config = self.config.identity
-        torch.manual_seed(config.seed)
-        network = PictureNetwork(config.channels, config.embedding).to(self.device)
-        self._train(IdentityTask(network, self.painter, config), config, "identity")
-        self._save_recognising("identity", network, config)
+        self._train_recognising("identity", self.config.identity)
+
+    def train_second_identity(self) -> None:
+        """Train who is who once more, from another seed, for networks to see with while the first one judges."""
+        self._train_recognising("second-identity", self.config.second_identity)
 
     def train_dino(self) -> None:
         """Train what looks alike, without labels; note how often test identities are recognised all the same."""
@@ -149,6 +152,12 @@ class JudgesWorkshop:
         outcome = loop.run(resume=True)
         loop.keep()
         self.report(stage, {"steps": outcome.steps, "seconds": round(outcome.seconds), **outcome.losses})
+
+    def _train_recognising(self, stage: str, config: IdentityConfig) -> None:
+        torch.manual_seed(config.seed)
+        network = PictureNetwork(config.channels, config.embedding).to(self.device)
+        self._train(IdentityTask(network, self.painter, config), config, stage)
+        self._save_recognising(stage, network, config)
 
     def _save_recognising(self, stage: str, network: PictureNetwork, config: JudgeConfig) -> None:
         tests, facts = self.config.tests, {}

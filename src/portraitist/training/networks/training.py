@@ -48,7 +48,7 @@ def train_network(
         TrainingDiverged: When a loss or gradient is not finite.
     """
     place = folder / stage
-    before = _elapsed(place)
+    before = trained_seconds(place)
     config = loop_config(settings, machine, None if minutes is None else before + 60 * minutes)
     loop = Loop(task, config, place, description=stage)
     if (place / START).exists() and not (place / LAST).exists():
@@ -92,8 +92,8 @@ def write_start(place: Path, weights: dict[str, Tensor]) -> None:
         save_file(weights, temporary)
 
 
-def _elapsed(place: Path) -> float:
-    """Return the seconds that a stage was trained for so far."""
+def trained_seconds(place: Path) -> float:
+    """Return the seconds that a stage was trained for so far, by its last checkpoint."""
     if not (place / LAST).exists():
         return 0.0
     counters = Checkpoint.load(place / LAST).counters

@@ -1,0 +1,29 @@
+"""A set of identities for the tiny base, and networks trained on it for a few steps."""
+
+from pathlib import Path
+
+import pytest
+from painted_set import paint_set
+from small_hypernetworks import small_recipe
+
+from portraitist.bases import Base
+from portraitist.hypernetworks.identities.identity_set import IdentitySet
+from portraitist.hypernetworks.making import Workshop
+from portraitist.training.networks.machine import Machine
+
+
+@pytest.fixture(scope="session")
+def painted_folder(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paint_set(tmp_path_factory.mktemp("painted") / "set", tiny_base).folder
+
+
+@pytest.fixture(scope="session", params=["portraitist", "paper", "token"])
+def network(
+    request: pytest.FixtureRequest, tiny_base: Base, painted_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the folder of a network that predicts coefficients, LiDB, or a token's embedding too."""
+    folder = tmp_path_factory.mktemp("networks") / request.param
+    changes = {"paper": {"losses": {"weights": 0}}, "token": {"output": {"token": True}}}.get(request.param, {})
+    recipe = small_recipe("paper" if request.param == "paper" else "portraitist", **changes)
+    Workshop(folder, request.param, recipe, IdentitySet.open(painted_folder), tiny_base, Machine()).train()
+    return folder
