@@ -7,6 +7,7 @@ import typer
 
 from portraitist.cli.options import BaseDtypeOption, DeviceOption, OtherBaseOption
 from portraitist.cli.reporting import advise, fact
+from portraitist.units import counted
 
 
 def generate(
@@ -82,6 +83,5 @@ def generate(
     job = GenerateJob(request)
     advise(job.advice)
     generated = job.run()
-    pictures = len(generated.pictures)
-    fact("written", f"{pictures} picture{'s' * (pictures > 1)} in {output}")
+    fact("written", f"{counted(len(generated.pictures), 'picture')} in {output}")
     fact("sheet", str(generated.sheet))

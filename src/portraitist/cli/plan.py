@@ -10,7 +10,7 @@ from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadPhoto
 from portraitist.requests.devices import choose_device, choose_precision
 from portraitist.requests.usual import DEFAULT_BASE
-from portraitist.units import in_bytes
+from portraitist.units import counted, in_bytes
 
 if TYPE_CHECKING:
     from portraitist.training.planning.planning import Memory, Plan
@@ -63,7 +63,8 @@ def _show(made: "Plan", photos: int) -> None:
     fact("file", in_bytes(made.file))
     fact(
         "steps",
-        f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of the {photos} is seen {made.passes:.0f} times",
+        f"{recipe.steps:,} with {counted(rows, 'photo')} each;"
+        f" {_photos(photos)} seen {counted(round(made.passes), 'time')}",
     )
     fact("memory", f"{in_bytes(memory.peak)} at the peak, while {_where(memory)}")
     fact("  base", in_bytes(memory.base))
@@ -71,6 +72,10 @@ def _show(made: "Plan", photos: int) -> None:
     if memory.kept > memory.adapter:
         fact("  method", f"{in_bytes(memory.kept)} that {recipe.method} stores beside the base")
     fact("  step", f"{in_bytes(memory.activations)} of activations")
+
+
+def _photos(count: int) -> str:
+    return "the only one is" if count == 1 else f"each of the {count:,} is"
 
 
 def _where(memory: "Memory") -> str:

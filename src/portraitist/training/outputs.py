@@ -1,5 +1,6 @@
 """Where a run writes: the adapter file, and the folder beside it that an interrupted run continues from."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,17 @@ SUFFIX = ".safetensors"
 def run_folder(output: Path) -> Path:
     """Return the folder of checkpoints and log, ``<output>.run``."""
     return output.with_name(output.name + ".run")
+
+
+def step_file(folder: Path, step: int) -> Path:
+    """Return the file of the adapter after so many steps, in a run's folder."""
+    return folder / f"step-{step}{SUFFIX}"
+
+
+def step_files(folder: Path) -> list[tuple[int, Path]]:
+    """Return the adapters in a run's folder with their steps, the earliest first."""
+    found = ((re.fullmatch(rf"step-(\d+){re.escape(SUFFIX)}", path.name), path) for path in folder.glob("*"))
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def is_interrupted(output: Path) -> bool:
@@ -49,13 +61,18 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
     return output
 
 
-def remove_run(output: Path) -> None:
+def remove_run(output: Path, keep_log: bool = False) -> None:
     """Remove the checkpoints of a finished run, and its folder unless there is something to look at.
 
-    Curves, sheets of samples, the log beside them and what trackers wrote stay.
+    Curves, sheets of samples, adapters of steps on the way, the log beside them and what trackers wrote stay.
+
+    Args:
+        output: The adapter file.
+        keep_log: The log alone is something to look at.
     """
     folder = run_folder(output)
-    kept = [path for path in folder.glob("*") if path.name not in (LAST, BEST, LOG)]
+    passing = (LAST, BEST) if keep_log else (LAST, BEST, LOG)
+    kept = [path for path in folder.glob("*") if path.name not in passing]
     if not kept:
         shutil.rmtree(folder, ignore_errors=True)
     for name in (LAST, BEST):

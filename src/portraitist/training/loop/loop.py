@@ -101,6 +101,7 @@ class Loop:
         self.losses = Losses(self.processes, config.read_every)
         self.best: dict[str, Tensor] = {}
         self.kept: int | None = None
+        self._seen: dict[str, float] = {}
 
     def restart_average(self) -> None:
         """Begin the average anew with the parameters as they are, after they were set from elsewhere."""
@@ -144,7 +145,7 @@ class Loop:
                 self.schedule.advance(self.completed, self.share)
                 self._log()
                 rate = (self.completed - first) / max(self.elapsed - before, 1e-9)
-                progress = where(self.config, self.completed, self.elapsed, rate, self.losses.means)
+                progress = where(self.config, self.completed, self.elapsed, rate, self.losses.means, self._seen)
                 for observer in (show, *self.observers):
                     observer(progress)
                 for callback in self.callbacks:
@@ -255,6 +256,7 @@ class Loop:
                 self.kept = self.completed
         set_training(self.optimizer, True)
         self.watch_seconds += time.monotonic() - started
+        self._seen = measured
         self.journal.write({"step": self.completed, **measured})
         if verdict == "best":
             self._save_best()

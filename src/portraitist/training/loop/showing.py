@@ -8,12 +8,14 @@ from portraitist.progress import track
 from portraitist.training.loop.contracts import LoopConfig, Observer, Progress
 
 
-def where(config: LoopConfig, completed: int, elapsed: float, rate: float, losses: dict[str, float]) -> Progress:
+def where(
+    config: LoopConfig, completed: int, elapsed: float, rate: float, losses: dict[str, float], seen: dict[str, float]
+) -> Progress:
     """Return where a run is after so many steps and seconds, at so many steps a second."""
     by_steps = math.inf if config.steps is None else (config.steps - completed) / max(rate, 1e-9)
     by_clock = math.inf if config.seconds is None else config.seconds - elapsed
     share = config.progress(completed, elapsed)
-    return Progress(completed, elapsed, share, rate, max(0.0, min(by_steps, by_clock)), losses)
+    return Progress(completed, elapsed, share, rate, max(0.0, min(by_steps, by_clock)), losses, seen)
 
 
 @contextmanager
@@ -29,6 +31,7 @@ def bar(config: LoopConfig, description: str, completed: int, elapsed: float, hi
             now = int(progress.elapsed) if by_clock else progress.step
             facts = {"step": float(progress.step), "steps/s": progress.rate} if by_clock else {}
             loss = {name: value for name, value in progress.losses.items() if name == "loss"}
+            loss |= {name: value for name, value in progress.seen.items() if name == "validation"}
             track_bar.advance(now - shown, **facts, **loss)
             shown = now
 
