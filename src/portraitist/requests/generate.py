@@ -8,8 +8,8 @@ from pydantic import Field
 
 from portraitist.errors import BadConfig
 from portraitist.files import require_writable
-from portraitist.requests.choices import AdapterChoice, BaseChoice, RegionChoice, name_files
-from portraitist.requests.devices import check_precision
+from portraitist.requests.bases import check_base
+from portraitist.requests.choices import AdapterChoice, BaseChoice, RegionChoice, check_adapter, name_files
 from portraitist.requests.request import Request, Rule
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ class GenerateRequest(Request):
         """Return what must hold of prompts, adapters, base and output."""
         return (
             self._check_prompts,
-            lambda: check_precision(self.base.precision),
             self._check_settings,
             self._check_adapters,
+            lambda: check_base(self.base),
             lambda: require_writable(self.output),
         )
 
@@ -97,7 +97,8 @@ class GenerateRequest(Request):
         _ = self.config
 
     def _check_adapters(self) -> None:
-        _ = self.names
+        for path in self.names:
+            check_adapter(path)
 
     def _check_prompts(self) -> None:
         if not self.prompts:

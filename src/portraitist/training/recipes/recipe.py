@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from portraitist.adapters import get_method
+from portraitist.adapters.layouts import get_layout
 from portraitist.errors import BadConfig
 from portraitist.training.recipes.aliases import ALIASES
 from portraitist.training.recipes.groups import (
@@ -145,7 +145,7 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         raise BadConfig(f"{where}: {_complaint(error)}") from error
     if not _has_placeholder(recipe.method_config):
-        get_method(recipe.method).parse_config(recipe.method_config)
+        get_layout(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
         if getattr(recipe, name).count("{}") != 1:
             raise BadConfig(f"{where}: {name} must contain {{}} exactly once, for the subject")
@@ -197,7 +197,7 @@ def load_recipe(
     """
     own = _read_file(file) if file else {}
     method = method or str(own.get("method", DEFAULT_METHOD))
-    get_method(method)
+    get_layout(method)
     if own.get("method", method) != method:
         raise BadConfig(f"{file} is a recipe for {own['method']}, not for {method}")
     values: dict[str, Any] = {}
