@@ -49,6 +49,16 @@ def test_full_size_checkpoints_are_told_and_fit(name: str, folders: dict[str, Pa
     single_file.check_checkpoint(Path("x"), {**shapes, **(extra if name == "sd15" else {})}, folders[name])
 
 
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_files_without_the_level_that_transformers_lost_are_told_and_fit(name: str, folders: dict[str, Path]) -> None:
+    shapes = {
+        key.replace("transformer.text_model.", "transformer."): shape for key, shape in published_shapes(name).items()
+    }
+    assert shapes.keys() != published_shapes(name).keys()
+    assert single_file.recognise(Path("x"), shapes) == name
+    single_file.check_checkpoint(Path("x"), shapes, folders[name])
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("part", ["model.diffusion_model.middle_block.1", "first_stage_model.decoder.mid", "embedding"])
 def test_every_part_is_missed(name: str, part: str, folders: dict[str, Path]) -> None:

@@ -53,7 +53,6 @@ def test_an_adapter_is_counted_without_torch(base: str) -> None:
     [
         ("--set", "stepz=3"),
         ("--method", "lara"),
-        ("--rank", "4", "--method", "svdiff"),
         ("--token", "two words"),
         ("--resolution", "500", "--base", "x.safetensors"),
         ("--resolution", "70"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from portraitist.bases.spelling import architecture_name
 from portraitist.cli.options import BaseBitsOption, BaseDtypeOption, ResolutionOption, SetOption, parse_settings
 from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadPhoto
@@ -31,7 +32,7 @@ def plan(
     for path in photos:
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
-    overrides = parse_settings(settings)
+    overrides, base = parse_settings(settings), architecture_name(base)
 
     from portraitist.photos import decode_photo, list_photos
     from portraitist.progress import quiet_libraries

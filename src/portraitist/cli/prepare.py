@@ -48,7 +48,7 @@ def prepare(
         float, typer.Option(min=0, help="Margin around a cropped face, as a multiple of its longer side.")
     ] = 0.75,
 ) -> None:
-    """Drop photos that are unreadable, tiny, blurred, duplicate or of something else; show every decision on a sheet."""
+    """Drop photos that are unreadable, tiny, blurred, doubled or of something else; show every decision on a sheet."""
     if (detector is None) != (face_encoder is None):
         raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
     if detector is None and (crop or person is not None):

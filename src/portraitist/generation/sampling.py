@@ -1,6 +1,5 @@
 """Sampling pictures from a base, with any adapters on it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
@@ -16,6 +14,7 @@ from portraitist.errors import BadConfig
 from portraitist.exchange.compatibility import check_base
 from portraitist.files import write_aside
 from portraitist.generation.config import SamplingConfig
+from portraitist.generation.notes import parameters_line, png_notes
 from portraitist.generation.regions import Region, of_each, regional
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
@@ -23,7 +22,10 @@ from portraitist.randomness import derive_seed
 
 @dataclass(frozen=True)
 class Picture:
-    """A generated picture with everything needed to make it again."""
+    """A generated picture with everything needed to make it again.
+
+    With a plain seed its starting noise is what any program draws from that seed on the CPU by torch.
+    """
 
     image: Image.Image
     prompt: str
@@ -32,18 +34,19 @@ class Picture:
     adapters: Mapping[str, float]
     config: SamplingConfig
     regions: tuple[Region, ...] = ()
+    plain_seed: bool = False
 
     def save(self, path: Path) -> None:
         """Write a PNG that carries prompt, seed, base, adapters and settings."""
-        info = PngInfo()
         settings = {key: value for key, value in asdict(self.config).items() if key != "batch_size"}
         facts: dict[str, Any] = {"seed": self.seed, "base": self.base, "adapters": dict(self.adapters), **settings}
         if self.regions:
             facts["regions"] = [asdict(region) for region in self.regions]
-        info.add_itxt("prompt", self.prompt)
-        info.add_itxt("portraitist", json.dumps(facts))
+        if self.plain_seed:
+            facts["plain_seed"] = True
+        notes = png_notes(self.prompt, facts, parameters_line(self.prompt, facts, self.image.size))
         with write_aside(path) as temporary:
-            self.image.save(temporary, format="PNG", pnginfo=info)
+            self.image.save(temporary, format="PNG", pnginfo=notes)
 
 
 def generate(
@@ -56,6 +59,7 @@ def generate(
     regions: Sequence[Region] | Sequence[Sequence[Region]] = (),
     force: bool = False,
     merged: bool = False,
+    plain_seeds: bool = False,
     show_progress: bool = True,
     callback: Callable[[int], None] | None = None,
 ) -> list[Picture]:
@@ -72,6 +76,7 @@ def generate(
             list for each.
         force: Use adapters that were made for another base.
         merged: Sample with the adapters in the weights, as `merge_for_sampling` does; not for regions.
+        plain_seeds: Seed torch with the seeds as they are, as other programs do, not with this package's own streams.
         show_progress: Whether to show a bar.
         callback: Called with the number of pictures that are done, after each batch; what it raises ends the sampling.
 
@@ -95,6 +100,7 @@ def generate(
     for adapter, _ in chosen.values():
         check_base(adapter, base, force)
     attachment = Attachment(base.components)
+    streams = seeds if plain_seeds else [derive_seed(seed, "sampling") for seed in seeds]
     images: list[Image.Image] = []
     try:
         for name, (adapter, scale) in chosen.items():
@@ -106,7 +112,7 @@ def generate(
             for start in range(0, len(prompts), config.batch_size):
                 rows = slice(start, start + config.batch_size)
                 with regional(base, attachment, everywhere if own is None else own[rows], guided):
-                    images += _sample(base, prompts[rows], seeds[rows], config)
+                    images += _sample(base, prompts[rows], streams[rows], config)
                 progress.advance(len(prompts[rows]))
                 if callback is not None:
                     callback(len(images))
@@ -114,7 +120,7 @@ def generate(
         attachment.detach()
     scales = {name: scale for name, (_, scale) in chosen.items()}
     return [
-        Picture(image, prompt, seed, base.name, scales, config, tuple(there))
+        Picture(image, prompt, seed, base.name, scales, config, tuple(there), plain_seeds)
         for image, prompt, seed, there in zip(images, prompts, seeds, own or [everywhere] * len(prompts), strict=True)
     ]
 
@@ -133,7 +139,7 @@ def _sample(base: Base, prompts: Sequence[str], seeds: Sequence[int], config: Sa
     own = pipeline.scheduler
     pipeline.scheduler = family.sampler(str(config.scheduler))
     # Noise is drawn on the CPU, so that a seed means the same picture on every device.
-    generators = [torch.Generator().manual_seed(derive_seed(seed, "sampling")) for seed in seeds]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     try:
         with torch.no_grad():
             return pipeline(
