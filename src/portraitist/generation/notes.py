@@ -1,7 +1,7 @@
 """What a PNG carries about how it was made: our own facts, and a line that other programs read.
 
 Prompts stand under the key ``portraitist``, with everything else of ours, and under ``parameters`` as A1111 writes
-them. ``prompt`` is ComfyUI's, which expects a graph there; earlier versions of this package put the prompt's words into it.
+them. ``prompt`` is ComfyUI's, which expects a graph there; earlier versions of this package put words there.
 """
 
 import json

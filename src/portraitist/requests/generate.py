@@ -90,9 +90,9 @@ class GenerateRequest(Request):
         """Return what must hold of prompts, adapters, base and output."""
         return (
             self._check_prompts,
+            lambda: check_base(self.base),
             self._check_settings,
             self._check_adapters,
-            lambda: check_base(self.base),
             lambda: require_writable(self.output),
         )
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from portraitist.errors import BadConfig, BadFile
 from portraitist.files import require_writable
-from portraitist.training.loop.checkpoints import BEST, LAST
-from portraitist.training.loop.journal import LOG
+from portraitist.training.loop.files import BEST, LAST, LOG
 
 SUFFIX = ".safetensors"
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted, UnwritableFolder
 from portraitist.randomness import torch_generator
 from portraitist.training.inputs.cache import cached
-from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.files import LAST
 from portraitist.training.loop.loop import Loop, LoopConfig, ParameterGroup
 
 

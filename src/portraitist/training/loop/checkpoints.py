@@ -18,8 +18,6 @@ from portraitist.errors import BadFile, UnwritableFolder
 from portraitist.files import write_aside
 
 FORMAT = "portraitist-checkpoint-1"
-LAST = "last.safetensors"
-BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)

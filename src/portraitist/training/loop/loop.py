@@ -19,8 +19,6 @@ from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
 from portraitist.training.loop.averaging import in_place, new_average, restore_average
 from portraitist.training.loop.banks import BankRows
 from portraitist.training.loop.checkpoints import (
-    BEST,
-    LAST,
     Checkpoint,
     difference,
     optimizer_state,
@@ -37,6 +35,7 @@ from portraitist.training.loop.contracts import (
     Task,
     Watch,
 )
+from portraitist.training.loop.files import BEST, LAST
 from portraitist.training.loop.interrupts import Stop, stop_requested
 from portraitist.training.loop.journal import Journal
 from portraitist.training.loop.losses import Losses, NotFinite

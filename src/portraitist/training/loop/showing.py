@@ -4,8 +4,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from portraitist.progress import track
+from portraitist.progress import console, track
 from portraitist.training.loop.contracts import LoopConfig, Observer, Progress
+from portraitist.training.loop.pace import Pace
+
+_SLOW = (
+    "warning: steps take {:.0f} times as long as the first ones did; if other programs keep the processor busy,"
+    " one thread is faster than several: OMP_NUM_THREADS=1"
+)
 
 
 def where(
@@ -24,6 +30,7 @@ def bar(config: LoopConfig, description: str, completed: int, elapsed: float, hi
     by_clock = config.steps is None
     total = config.steps if config.steps is not None else math.ceil(config.seconds or 0)
     shown = int(elapsed) if by_clock else completed
+    pace = Pace(elapsed)
     with track(total, description, completed=shown, hidden=hidden) as track_bar:
 
         def show(progress: Progress) -> None:
@@ -34,5 +41,8 @@ def bar(config: LoopConfig, description: str, completed: int, elapsed: float, hi
             loss |= {name: value for name, value in progress.seen.items() if name == "validation"}
             track_bar.advance(now - shown, **facts, **loss)
             shown = now
+            slower = pace.add(progress.elapsed)
+            if slower is not None and not hidden:
+                console.print(_SLOW.format(slower), style="yellow", highlight=False, soft_wrap=True)
 
         yield show
