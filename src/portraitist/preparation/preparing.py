@@ -162,7 +162,7 @@ def prepare(
     if finder is not None:
         decisions = _with_person(decisions, finder.subject(seen, paths, person), criteria)
     decisions = _without_duplicates(_without_blurred(_without_tiny(decisions, criteria), criteria), criteria)
-    if encoder is not None:
+    if encoder is not None and criteria.likeness > 0:
         decisions = _without_outliers(decisions, criteria, encoder)
     if not any(decision.is_kept for decision in decisions):
         reasons = "; ".join(f"{decision.path.name} is {decision.why}" for decision in decisions)
