@@ -1,11 +1,11 @@
-"""What an adapter costs: a training step of the Stable Diffusion 1.5 UNet with each method, against the frozen model.
+"""What an adapter costs: a training step of a denoiser with each method, against the frozen model.
 
-The floor is the forward and backward pass of the frozen UNet to its input. Our methods and the peers run in the same
-process, alternating with the floor. Results are added to
-docs/results/speed.json, one entry a contender and size of latents, so that a long comparison can be made in pieces;
-`python -m benchmarks.flops` counts the arithmetic beside them.
+The floor is the forward and backward pass of the frozen denoiser to its input. Our methods and the peers run in the
+same process, alternating with the floor. Results are added to docs/results/speed.json, one entry a contender and
+setting, so that a long comparison can be made in pieces; `python -m benchmarks.flops` counts the arithmetic.
 
     python -m benchmarks.adapters --latent 32 --rounds 5 --methods "lora r=4" "svdiff, all layers"
+    python -m benchmarks.adapters --device cuda --architecture sdxl --latent 128 --dtype bfloat16 --compile
 """
 
 import argparse
@@ -20,15 +20,27 @@ import torch
 from benchmarks.contenders import CONTENDERS, FLOOR, Bench
 from benchmarks.measuring import alternate, environment, keep_freed_memory, tensor_memory
 from benchmarks.results import add_results
+from portraitist.bases.architectures import list_architectures
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
     """Measure the chosen contenders; return one entry for each."""
-    bench = Bench(arguments.latent, arguments.device, getattr(torch, arguments.dtype))
+    bench = Bench(
+        arguments.latent,
+        arguments.device,
+        getattr(torch, arguments.dtype),
+        arguments.architecture,
+        arguments.compile,
+        arguments.checkpointing,
+    )
     facts = {
         "command": shlex.join(["python", "-m", "benchmarks.adapters", *sys.argv[1:]]),
+        "architecture": arguments.architecture,
         "latent": arguments.latent,
         "dtype": arguments.dtype,
+        "device": arguments.device,
+        "compiled": arguments.compile,
+        "checkpointed": arguments.checkpointing,
         **environment(),
     }
     steps, kept, preparation = {FLOOR: bench.floor}, {}, {}
@@ -39,7 +51,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
     measured = alternate(steps, arguments.rounds, arguments.limit)
     weights = sum(weight.numel() * weight.element_size() for weight in bench.unet.parameters())
     return {
-        f"{name}, {arguments.latent}x{arguments.latent}, {arguments.dtype}, {arguments.device}": {
+        f"{name}, {_setting(arguments)}": {
             "name": name,
             **facts,
             "step": asdict(measured[name]),
@@ -52,17 +64,31 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
     }
 
 
+def _setting(arguments: argparse.Namespace) -> str:
+    """Return what entries of a setting have in their names."""
+    sides = f"{arguments.latent}x{arguments.latent}"
+    own = [arguments.architecture] if arguments.architecture != "sd15" else []
+    switches = [name for name in ("compile", "checkpointing") if getattr(arguments, name)]
+    return ", ".join([*own, sides, arguments.dtype, arguments.device, *switches])
+
+
 def main() -> None:
     """Run the benchmark from the command line."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architecture", default="sd15", choices=list_architectures())
     parser.add_argument("--latent", type=int, default=32, help="side of the latents")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=math.inf, help="seconds after which no other round begins")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--compile", action="store_true", help="compile every denoiser")
+    parser.add_argument("--checkpointing", action="store_true", help="compute activations again in the backward pass")
     parser.add_argument("--methods", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS), metavar="NAME")
-    add_results("steps", compare(parser.parse_args()))
+    arguments = parser.parse_args()
+    if arguments.compile:
+        torch._dynamo.config.recompile_limit = 8 * len(arguments.methods)  # every contender is a graph of its own
+    add_results("steps", compare(arguments))
 
 
 if __name__ == "__main__":

@@ -30,21 +30,21 @@ METHODS: dict[str, tuple[dict[str, Any], str]] = {
 class Bench:
     """Toyland's UNet with random weights, and a batch of one sample for each adapter of a bank."""
 
-    def __init__(self, size: int, channels_last: bool) -> None:
+    def __init__(self, size: int, channels_last: bool, device: str = "cpu") -> None:
         config = load_config()
         width = config.text_encoder.width
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.unet: nn.Module = build_denoiser(config.denoiser, config.autoencoder, width).eval()
+            self.unet: nn.Module = build_denoiser(config.denoiser, config.autoencoder, width).eval().to(device)
         self.unet.requires_grad_(False)
         generator = torch.Generator().manual_seed(0)
         side = self.unet.config.sample_size
-        self.latents = torch.randn(size, config.autoencoder.latent_channels, side, side, generator=generator)
+        self.latents = torch.randn(size, config.autoencoder.latent_channels, side, side, generator=generator).to(device)
         if channels_last:
             self.unet.to(memory_format=torch.channels_last)
             self.latents = self.latents.to(memory_format=torch.channels_last)
-        self.text = torch.randn(size, config.text_encoder.tokens, width, generator=generator)
-        self.timesteps = torch.arange(size) * 100
+        self.text = torch.randn(size, config.text_encoder.tokens, width, generator=generator).to(device)
+        self.timesteps = torch.arange(size, device=device) * 100
 
     def run(self, samples: slice) -> None:
         """Run forward and backward on some of the samples."""
@@ -58,7 +58,7 @@ class Bench:
         specs = find_layers(components, LAYER_SETS["sd"][layers])
         specs = [spec for spec in specs if spec.kind in get_method(method).layers]
         generator = torch.Generator().manual_seed(0)
-        single = Adapter.create(method, config, specs, generator)
+        single = Adapter.create(method, config, specs, generator).to(self.latents.device)
         bank = Adapter(single.space, _stacked(single, size))
         parts = [slice(None)] if together else [slice(index, index + 1) for index in range(size)]
         adapter = bank if together else single
@@ -94,16 +94,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="NAME")
     arguments = parser.parse_args()
-    bench = Bench(arguments.size, arguments.channels_last)
+    bench = Bench(arguments.size, arguments.channels_last, arguments.device)
     steps = {("frozen", True): bench.frozen(True), ("frozen", False): bench.frozen(False)}
     for method in arguments.methods:
         steps |= {(method, together): bench.step(method, arguments.size, together) for together in (True, False)}
     measured = alternate({f"{name} {together}": step for (name, together), step in steps.items()}, arguments.rounds)
     facts = {"command": shlex.join(["python", "-m", "benchmarks.banks", *sys.argv[1:]]), **environment()}
-    facts |= {"size": arguments.size, "channels_last": arguments.channels_last}
+    facts |= {"size": arguments.size, "channels_last": arguments.channels_last, "device": arguments.device}
     layout = ", channels last" if arguments.channels_last else ""
+    layout += f", {arguments.device}" if arguments.device != "cpu" else ""
     add_results(
         "banks",
         {

@@ -1,7 +1,9 @@
-"""The steps that are compared: one training step of a UNet with each method, ours and those of other libraries."""
+"""The steps that are compared: one training step of a denoiser with each method, ours and those of other libraries."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -9,32 +11,60 @@ from torch import Tensor, nn
 
 from portraitist.adapters import Adapter, Attachment, find_layers, get_method
 from portraitist.bases.architectures import build_architecture
-from portraitist.bases.layers import LAYER_SETS
+from portraitist.bases.families import Family, Framing
+from portraitist.bases.skeletons import build_skeleton
 
 FLOOR = "frozen UNet"
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 
 Step = Callable[[], None]
 
 
 class Bench:
-    """A UNet with random weights (cost does not depend on them) and fixed inputs."""
+    """A denoiser with random weights (cost does not depend on them) and fixed inputs.
 
-    def __init__(self, latent: int, device: str, dtype: torch.dtype, architecture: str = "sd15") -> None:
+    Args:
+        latent: Side of the latents.
+        device: Where it is.
+        dtype: Precision of its weights and inputs.
+        architecture: A name of `list_architectures`.
+        compiled: Whether every denoiser is compiled.
+        checkpointed: Whether activations are computed again in the backward pass.
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        device: str,
+        dtype: torch.dtype,
+        architecture: str = "sd15",
+        compiled: bool = False,
+        checkpointed: bool = False,
+    ) -> None:
+        self.architecture, self.compiled, self.checkpointed = architecture, compiled, checkpointed
+        # Everything but the denoiser has shapes only: it says what the denoiser is given.
+        self.family = build_skeleton(architecture)
+        name = self.family.denoiser_name
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.unet = build_architecture(architecture, device, dtype, ("unet",))["unet"]
-        self.architecture = architecture
+            self.unet = self._ready(build_architecture(architecture, device, dtype, (name,))[name])
         generator = torch.Generator().manual_seed(0)
-        self.latents = torch.randn(1, 4, latent, latent, generator=generator).to(device, dtype)
-        width = self.unet.config.cross_attention_dim
-        self.text = torch.randn(1, 77, width, generator=generator).to(device, dtype)
-        self.timestep = torch.tensor([500], device=device)
+        channels = self.family.pipeline.vae.config.latent_channels
+        self.latents = torch.randn(1, channels, latent, latent, generator=generator).to(device, dtype)
+        self.timestep = self.family.draw_timesteps(1, generator).to(device)
+        shapes = {name: value.shape for name, value in self.family.encode_prompts(["a cat"]).items()}
+        self.prompted = tuple(shapes)
+        self.conditions = {
+            name: torch.randn(shape, generator=generator).to(device, dtype) for name, shape in shapes.items()
+        }
+        framing = Framing.whole(*(side * latent for side in [self.family.pipeline.vae_scale_factor] * 2))
+        self.conditions |= {
+            name: value.to(device, dtype) for name, value in self.family.encode_framings([framing]).items()
+        }
 
     def step(self, unet: nn.Module, parameters: list[Tensor]) -> None:
         """Run forward and backward to the input and to the parameters."""
         latents = self.latents.detach().requires_grad_()
-        unet(latents, self.timestep, self.text).sample.square().mean().backward()
+        self.around(unet).predict(latents, self.timestep, self.conditions).square().mean().backward()
         for parameter in parameters:
             parameter.grad = None
 
@@ -43,10 +73,26 @@ class Bench:
         self.step(self.unet, [])
 
     def twin(self) -> nn.Module:
-        """Return a second UNet on the same weights, for libraries that change the module tree."""
-        other = build_architecture(self.architecture, "meta", self.latents.dtype, ("unet",))["unet"]
+        """Return a second denoiser on the same weights, for libraries that change the module tree."""
+        name, dtype = self.family.denoiser_name, self.latents.dtype
+        other = build_architecture(self.architecture, "meta", dtype, (name,))[name]
         other.load_state_dict(self.unet.state_dict(), assign=True)
-        return other.requires_grad_(False)
+        return self._ready(other.requires_grad_(False))
+
+    @cache  # noqa: B019 - lives as long as the bench
+    def around(self, unet: nn.Module) -> Family:
+        """Return the family with another denoiser in its pipeline."""
+        family = copy.copy(self.family)
+        family.pipeline = copy.copy(self.family.pipeline)
+        setattr(family.pipeline, family.denoiser_name, unet)
+        return family
+
+    def _ready(self, unet: nn.Module) -> nn.Module:
+        if self.checkpointed:
+            unet.enable_gradient_checkpointing()
+        if self.compiled:
+            unet.compile()
+        return unet
 
 
 @dataclass(frozen=True)
@@ -59,36 +105,40 @@ class Ours:
 
     def __call__(self, bench: Bench) -> Step:
         """Return a step."""
-        components = {"unet": bench.unet}
-        specs = find_layers(components, LAYER_SETS["sd"][self.layers])
+        family = bench.family
+        components = {family.denoiser_name: bench.twin()}
+        every = (f"{family.denoiser_name}.*",)
+        specs = find_layers(components, every if self.layers == "all" else family.layer_sets[self.layers])
         specs = [spec for spec in specs if spec.kind in get_method(self.method).layers]
         adapter = Adapter.create(self.method, self.config, specs, torch.Generator().manual_seed(0))
         for tensors in adapter.values.values():
             for name, value in tensors.items():
                 tensors[name] = nn.Parameter(value.detach().to(bench.latents.device))
         parameters = list(adapter.named_parameters().values())
-        Attachment(components).attach(adapter).detach()  # decompositions are computed or read here
+        Attachment(components).attach(adapter)  # decompositions are computed or read here
+        return lambda: bench.step(components[family.denoiser_name], parameters)
 
-        def step() -> None:
-            attachment = Attachment(components).attach(adapter)
-            bench.step(bench.unet, parameters)
-            attachment.detach()
 
-        return step
+def attention(bench: Bench) -> list[str]:
+    """Return the names of the attention projections that our methods adapt."""
+    name = bench.family.denoiser_name
+    specs = find_layers({name: bench.unet}, bench.family.layer_sets["attention"])
+    return [spec.name.removeprefix(f"{name}.") for spec in specs]
 
 
 def peft_lora(bench: Bench) -> Step:
     """Return a step of PEFT's LoRA on the attention projections."""
     from peft import LoraConfig
 
-    return _peft(bench, LoraConfig(r=4, lora_alpha=4, target_modules=ATTENTION))
+    return _peft(bench, LoraConfig(r=4, lora_alpha=4, target_modules=attention(bench)))
 
 
 def peft_lokr(bench: Bench) -> Step:
     """Return a step of PEFT's LoKr, both factors full, on the attention projections."""
     from peft import LoKrConfig
 
-    return _peft(bench, LoKrConfig(r=100_000, alpha=100_000, decompose_factor=16, target_modules=ATTENTION))
+    names = attention(bench)
+    return _peft(bench, LoKrConfig(r=100_000, alpha=100_000, decompose_factor=16, target_modules=names))
 
 
 def _peft(bench: Bench, config: Any) -> Step:
@@ -150,9 +200,10 @@ def rebuilt(bench: Bench) -> Step:
     """Return a step in which every matrix is rebuilt from its full decomposition."""
     unet = bench.twin()
     generator = torch.Generator().manual_seed(0)
-    for spec in find_layers({"unet": unet}, ["unet.*"]):
+    name = bench.family.denoiser_name
+    for spec in find_layers({name: unet}, [f"{name}.*"]):
         if len(spec.shape) > 1:
-            module = unet.get_submodule(spec.name.removeprefix("unet."))
+            module = unet.get_submodule(spec.name.removeprefix(f"{name}."))
             rule = RebuiltWeight.like(module.get_parameter("weight"), generator)
             nn.utils.parametrize.register_parametrization(module, "weight", rule, unsafe=True)
     parameters = [parameter for name, parameter in unet.named_parameters() if name.endswith("delta")]
@@ -165,7 +216,7 @@ CONTENDERS: dict[str, Callable[[Bench], Step]] = {
     "krona (4, 64)": Ours("krona", {"out_factor": 4, "in_factor": 64}),
     "krona (64, 8)": Ours("krona", {"out_factor": 64, "in_factor": 8}),
     "svdiff, attention": Ours("svdiff", {}),
-    "svdiff, all layers": Ours("svdiff", {}, "unet"),
+    "svdiff, all layers": Ours("svdiff", {}, "all"),
     "PEFT LoRA r=4": peft_lora,
     "PEFT LoKr 16": peft_lokr,
     "LyCORIS LoKr 16": lycoris_lokr,

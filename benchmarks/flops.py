@@ -31,7 +31,8 @@ def main() -> None:
         for name in CONTENDERS:
             if name not in UNCOUNTED:
                 counts[name] = count_flops(CONTENDERS[name](bench))
-        add_results("flops", {f"{latent}x{latent}": counts})
+        own = f"{arguments.architecture}, " if arguments.architecture != "sd15" else ""
+        add_results("flops", {f"{own}{latent}x{latent}": counts})
 
 
 if __name__ == "__main__":

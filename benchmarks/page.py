@@ -18,8 +18,9 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
     context = {
         "steps": steps,
         "flops": {size: _counted_rows(counts) for size, counts in flops.items()},
-        "latents": sorted({row["latent"] for row in steps}),
+        "settings": list(dict.fromkeys(row["setting"] for row in steps)),
         "layers": _layer_rows(content.get("layers", {})),
+        "loops": [_loop_row(name, entry) for name, entry in content.get("loops", {}).items()],
         "banks": [_bank_row(entry) for entry in content.get("banks", {}).values()],
         "preparation": content.get("preparation", {}),
         "training": [_training_row(name, entry) for name, entry in content.get("training", {}).items()],
@@ -27,22 +28,27 @@ def speed_pages(content: dict[str, dict[str, Entry]]) -> dict[str, str]:
         "environments": sorted(
             {
                 f"{entry['machine']}, {entry['threads']} thread(s), torch {entry['torch']}, Python {entry['python']}"
-                for name in ("steps", "layers", "banks", "preparation", "training", "unmix")
+                for name in ("steps", "layers", "loops", "banks", "preparation", "training", "unmix")
                 for entry in content.get(name, {}).values()
             }
         ),
     }
-    bars = sorted((row for row in steps if row["latent"] == 32), key=lambda row: row["ratio"])
+    bars = sorted((row for row in steps if row["is_charted"]), key=lambda row: row["ratio"])
     return {"speed.md": render("speed.md.j2", **context), "speed.svg": render("speed.svg.j2", bars=bars)}
 
 
 def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
     step, floor = (statistics.median(entry[key]["processor_seconds"]) for key in ("step", "floor"))
     ratios = _ratios(entry, "step", "floor")
-    counted = flops.get(f"{entry['latent']}x{entry['latent']}", {})
+    architecture, sides = entry.get("architecture", "sd15"), f"{entry['latent']}x{entry['latent']}"
+    counted = flops.get(sides if architecture == "sd15" else f"{architecture}, {sides}", {})
+    switches = {"compiled": "compiled", "checkpointed": "activations computed again"}
+    chosen = [words for key, words in switches.items() if entry.get(key)]
+    setting = ", ".join([architecture, f"{sides} latents", entry["dtype"], *chosen, entry["machine"]])
     return {
         "name": entry["name"],
-        "latent": entry["latent"],
+        "setting": setting,
+        "is_charted": architecture == "sd15" and entry["latent"] == 32 and entry.get("device", "cpu") == "cpu",
         "rounds": len(ratios),
         "seconds": step,
         "floor": floor,
@@ -51,6 +57,7 @@ def _step_row(entry: Entry, flops: dict[str, Entry]) -> Entry:
         "limit": counted[entry["name"]] / counted[FLOOR] if entry["name"] in counted else None,
         "peak": (entry["step"]["memory"] - entry["floor"]["memory"]) / entry["base_memory"],
         "kept": entry["kept_memory"] / entry["base_memory"],
+        "base": entry["base_memory"],
         "command": entry["command"],
     }
 
@@ -91,6 +98,12 @@ def _bank_row(entry: Entry) -> Entry:
         "alone": entry["size"] / alone,
         "gain": alone / together,
     }
+
+
+def _loop_row(name: str, entry: Entry) -> Entry:
+    ours, theirs = (statistics.median(entry[key]["processor_seconds"]) for key in ("ours", "as_scripts_do"))
+    memory = [entry[key]["memory"] / 1e9 for key in ("ours", "as_scripts_do")]
+    return {**entry, "name": f"{name}, {entry['machine']}", "ours": ours, "theirs": theirs, "memory": memory}
 
 
 def _training_row(name: str, entry: Entry) -> Entry:

@@ -11,9 +11,8 @@ from portraitist.adapters import Space
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import Workshop
+from portraitist.hypernetworks.making import Workshop, build_predictor
 from portraitist.hypernetworks.material import Material
-from portraitist.hypernetworks.saved import build_predictor
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.task import HypernetworkTask

@@ -42,7 +42,14 @@ def paint(who: int, photo: int, side: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def paint_set(folder: Path, base: Base, count: int = 4, photos: int = 3, targets: Space | None = None) -> IdentitySet:
+def paint_set(
+    folder: Path,
+    base: Base,
+    count: int = 4,
+    photos: int = 3,
+    targets: Space | None = None,
+    frozen_a: bool = False,
+) -> IdentitySet:
     """Write a set whose identities are all for training; targets, if a space is given, are random numbers."""
     side = base.family.resolution
     settings = SetSettings(
@@ -58,7 +65,9 @@ def paint_set(folder: Path, base: Base, count: int = 4, photos: int = 3, targets
         fingerprint=base.fingerprint,
         precision=base.precision,
         autoencoder=autoencoder_key(base),
-        target=None if targets is None else TargetSettings(recipe={"method": targets.method.name}, bank_size=count),
+        target=None
+        if targets is None
+        else TargetSettings(recipe={"method": targets.method.name}, bank_size=count, frozen_a=frozen_a),
         shard_size=count,
     )
     keep_settings(folder, settings)
@@ -70,7 +79,11 @@ def paint_set(folder: Path, base: Base, count: int = 4, photos: int = 3, targets
     write_shard(shard_path(folder, LATENTS, 0), {MEAN: latents.mean, DEVIATION: latents.deviation})
     if targets is not None:
         numbers = 0.3 * torch.randn(count, targets.count, generator=torch.Generator().manual_seed(0))
-        save_bank(Adapter(targets, targets.unflatten(numbers)), shard_path(folder, TARGETS, 0))
+        values = targets.unflatten(numbers)
+        if frozen_a:
+            for params in values.values():
+                params["down"] = params["down"][:1].expand(count, -1, -1).clone()
+        save_bank(Adapter(targets, values), shard_path(folder, TARGETS, 0))
     return IdentitySet.open(folder)
 
 

@@ -17,7 +17,13 @@ def noise_photos(seed: int, count: int = 3) -> Latents:
 
 
 def bank_work(
-    base: Base, latents: list[Latents], method: str = "lidb", steps: int = 3, rate: float = 0.1, number: int = 0
+    base: Base,
+    latents: list[Latents],
+    method: str = "lidb",
+    steps: int = 3,
+    rate: float = 0.1,
+    number: int = 0,
+    frozen_a: bool = False,
 ) -> BankWork:
     settings = {"method_config": SMALL[method], "batch_size": 2, "learning_rate": rate, "warmup_steps": 0}
     # Where a gradient is next to nothing, Adam's step would be its rounding error's sign.
@@ -36,4 +42,5 @@ def bank_work(
         class_nouns=("person",) * len(latents),
         prompts=(PROMPT,) * len(latents),
         latents=tuple(latents),
+        frozen_a=frozen_a,
     )

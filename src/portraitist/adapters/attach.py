@@ -276,12 +276,15 @@ class _Attached:
 
     def gather(self) -> None:
         """Gather the parameters of the samples that the adapter was named for."""
+        there: dict[torch.device, tuple[Tensor, Tensor]] = {}  # sent to each device once, not once a layer
         for parts in self.parts.values():
             served = None
             if self.serving is not None:
-                numbers, scales = self.serving
                 device = next(iter(parts[0].params.values())).device
-                served = Served(parts[0].layer, parts[0].params, numbers.to(device), parts[0].scale * scales.to(device))
+                if device not in there:
+                    there[device] = self.serving[0].to(device), self.serving[1].to(device)
+                numbers, scales = there[device]
+                served = Served(parts[0].layer, parts[0].params, numbers, parts[0].scale * scales)
             for part in parts:
                 part.served = served
 

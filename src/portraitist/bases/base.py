@@ -13,6 +13,7 @@ from torch import nn
 
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
+from portraitist.bases.pipelines import Pipeline
 from portraitist.bases.quantisation import check_bits, quantise
 from portraitist.bases.single_file import load_single_file
 from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
@@ -39,7 +40,7 @@ class Base:
     bits: int | None = None
 
     @property
-    def pipeline(self) -> Any:
+    def pipeline(self) -> Pipeline:
         """Return the diffusers pipeline."""
         return self.family.pipeline
 
@@ -114,7 +115,7 @@ def load_base(
     return base
 
 
-def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Any, type[Family]]:
+def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Pipeline, type[Family]]:
     """Load a pipeline and tell its family; diffusers and transformers are imported when one is loaded, no sooner."""
     if source.is_single_file:
         with _without_bars():
@@ -142,7 +143,7 @@ def _without_bars() -> Iterator[None]:
             each.enable_progress_bar()
 
 
-def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Any:
+def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Pipeline:
     """Load a folder in the diffusers layout; where there are only half-precision copies of the weights, those."""
     from diffusers import DiffusionPipeline
 

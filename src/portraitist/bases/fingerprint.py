@@ -4,14 +4,16 @@ import hashlib
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from portraitist.bases.pipelines import Weights
 
 _SAMPLES_PER_TENSOR = 16
 _DIGEST = 5
 _PRECISIONS = (torch.bfloat16, torch.float16)
 
 
-def fingerprint(components: Mapping[str, nn.Module]) -> str:
+def fingerprint(components: Mapping[str, Weights]) -> str:
     """Hash the names, shapes and some values of all weights.
 
     The result has three parts: names and shapes; values rounded to bfloat16; values rounded to float16.

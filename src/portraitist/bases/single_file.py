@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from portraitist.bases.architectures import build_architecture, list_architectures, write_architecture
 from portraitist.bases.families import find_family
+from portraitist.bases.pipelines import Pipeline
 from portraitist.bases.sources import Source, read_index
 from portraitist.errors import BadConfig
 
@@ -50,7 +51,7 @@ _FOREIGN = (
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Any:
+def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
     """Load a checkpoint as a diffusers pipeline.
 
     Args:

@@ -14,6 +14,7 @@ from portraitist.bases.architectures import (
     read_scheduler,
 )
 from portraitist.bases.families import FAMILIES, Family
+from portraitist.bases.pipelines import Schedule
 from portraitist.bases.single_file import read_facts, read_shapes, recognise
 from portraitist.bases.sources import find_source
 
@@ -33,7 +34,9 @@ class BlankTokenizer:
         return SimpleNamespace(input_ids=torch.zeros(shape, dtype=torch.long))
 
 
-def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = "meta", schedule: Any = None) -> Family:
+def build_skeleton(
+    name: str, dtype: torch.dtype = torch.float32, device: str = "meta", schedule: Schedule | None = None
+) -> Family:
     """Build a base from its configurations alone.
 
     Args:
@@ -61,7 +64,7 @@ def build_skeleton(name: str, dtype: torch.dtype = torch.float32, device: str = 
     return family(pipeline)
 
 
-def build_schedule(name: str) -> Any:
+def build_schedule(name: str) -> Schedule:
     """Build the noise schedule of a base; raises as `build_skeleton` does."""
     place = _find_place(name)
     return _find_family(place).build_schedule(read_scheduler(place))

@@ -7,26 +7,28 @@ import typer
 
 from portraitist.cli.options import DeviceOption, parse_settings
 from portraitist.cli.reporting import fact, say
-from portraitist.errors import BadConfig
 from portraitist.units import in_bytes, in_time
 
 app = typer.Typer(help="Networks that turn a photo into an adapter: train, list, inspect.", no_args_is_help=True)
 
-_METHODS = ("hyperdreambooth",)
-
 
 @app.command("train")
 def train(
-    method: Annotated[str, typer.Argument(help=f"What to train: {', '.join(_METHODS)}.", show_default=False)],
+    method: Annotated[str, typer.Argument(help="What to train: hyperdreambooth or difflora.", show_default=False)],
     identities: Annotated[
         Path, typer.Option(metavar="SET", help="A set of identities, made with `portraitist identities`.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the hypernetwork.")],
-    recipe: Annotated[str, typer.Option(help="portraitist, paper, or a YAML file.")] = "portraitist",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe of `portraitist hypernetwork list`, or a YAML file.")
+    ] = "portraitist",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. training.batch_size=16."),
     ] = None,
+    stage: Annotated[
+        str, typer.Option(help="Of difflora: autoencoder or generator alone; by default one after the other.")
+    ] = "",
     split: Annotated[
         str, typer.Option(help="Which of the set's identities: train, validation, test, or all.")
     ] = "train",
@@ -44,15 +46,13 @@ def train(
     """Train a hypernetwork on a set of identities; the same command continues an interrupted run."""
     from portraitist.progress import quiet_libraries
 
-    if method not in _METHODS:
-        raise BadConfig(f"no hypernetwork is called {method!r}; there is {', '.join(_METHODS)}")
     changes = parse_settings(settings)
     quiet_libraries()
     import torch
 
     from portraitist.hypernetworks.identities.identity_set import IdentitySet
-    from portraitist.hypernetworks.making import Workshop, choose_identities
-    from portraitist.hypernetworks.recipes import load_recipe
+    from portraitist.hypernetworks.making import choose_identities
+    from portraitist.hypernetworks.systems import get_system
     from portraitist.requests.choices import BaseChoice
     from portraitist.requests.devices import choose_device
     from portraitist.requests.jobs.opening import open_base
@@ -60,12 +60,17 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    chosen = load_recipe(recipe, changes)
+    system = get_system(method)
+    chosen = system.load_recipe(recipe, changes)
     known = IdentitySet.open(identities)
     opened, _ = open_base(BaseChoice(name=base or known.settings.base, device=device))
     machine = Machine.choose(choose_device(device), precision)
     members = choose_identities(known, split, kind or (), count, flagged)
-    Workshop(output, Path(recipe).stem, chosen, members, opened, machine, minutes).train()
+    name = Path(recipe).stem
+    made = system.workshop(output, name, chosen, members, opened, machine, minutes, stage=stage).train()
+    if made is None:
+        fact("trained", f"the stage {stage} in {output}; the same command without --stage goes on")
+        return
     _show(str(output), output)
     fact("try", f"portraitist instant PHOTO --class {members[0].class_noun} -o one.safetensors --hypernetwork {output}")
 
@@ -74,8 +79,8 @@ def train(
 def list_all() -> None:
     """List the hypernetworks that ship with the package, and the recipes to train others."""
     from portraitist.hypernetworks.description import read_description
-    from portraitist.hypernetworks.recipes import list_recipes
     from portraitist.hypernetworks.saved import list_hypernetworks
+    from portraitist.hypernetworks.systems import SYSTEMS
 
     shipped = list_hypernetworks()
     for name, folder in shipped.items():
@@ -86,7 +91,8 @@ def list_all() -> None:
         )
     if not shipped:
         say("no hypernetwork ships with this version; train one with: portraitist hypernetwork train hyperdreambooth")
-    fact("recipes", ", ".join(list_recipes()))
+    for system in SYSTEMS.values():
+        fact("recipes", f"{system.name}: {', '.join(system.recipes)}")
 
 
 @app.command("inspect")

@@ -36,6 +36,18 @@ def identities(
         typer.Option(help="train, validation, test or all; by default train for toyland, all for a folder."),
     ] = None,
     photos: Annotated[int, typer.Option(min=1, help="Photos of each identity.")] = 6,
+    vary: Annotated[
+        int,
+        typer.Option(min=0, help="Of a folder: variations of each identity's photos, drawn by the base and filtered."),
+    ] = 0,
+    vary_strength: Annotated[float, typer.Option(help="How far variations may go from their photo, 0 to 1.")] = 0.6,
+    vary_likeness: Annotated[
+        float, typer.Option(help="Likeness to their photo that they need, by the first of the encoders.")
+    ] = 0.5,
+    detector: Annotated[
+        str | None, typer.Option(help="A face detector: variations then show exactly one face, the photo's.")
+    ] = None,
+    face_encoder: Annotated[str | None, typer.Option(help="The face recognition network that goes with it.")] = None,
     encoders: Annotated[
         str, typer.Option(help="Encoders whose features are kept, separated by commas: any that evaluate takes.")
     ] = "toyland-identity",
@@ -45,6 +57,10 @@ def identities(
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of a target.")] = None,
     settings: SetOption = None,
     scenes: Annotated[bool, typer.Option("--scenes", help="Name each photo's scene in targets' prompts.")] = False,
+    frozen_a: Annotated[
+        bool,
+        typer.Option("--frozen-a", help="Keep the random factor A of LoRA targets as it started, in all the same."),
+    ] = False,
     bank_size: Annotated[int, typer.Option(min=1, help="Number of targets trained at once.")] = 8,
     executor: Annotated[str, typer.Option(help="Where to train targets: local, or ray for a cluster.")] = "local",
     minutes: Annotated[float | None, typer.Option(help="Begin nothing more after so many minutes.")] = None,
@@ -68,11 +84,17 @@ def identities(
             "class_noun": class_noun,
             "split": split,
             "photos": photos,
+            "vary": vary,
+            "vary_strength": vary_strength,
+            "vary_likeness": vary_likeness,
+            "detector": detector,
+            "face_encoder": face_encoder,
             "encoders": _words(encoders),
             "target": target,
             "steps": steps,
             "settings": parse_settings(settings),
             "scenes": scenes,
+            "frozen_a": frozen_a,
             "bank_size": bank_size,
             "executor": executor,
             "minutes": minutes,

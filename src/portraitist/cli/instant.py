@@ -26,6 +26,12 @@ def instant(
     guidance: Annotated[
         float, typer.Option(help="How strongly the photo counts against what all subjects share; 1 is as predicted.")
     ] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which of the adapters of a photo, where the hypernetwork draws them.")
+    ] = None,
+    sampling_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps in which they are drawn; by default as many as is usual.")
+    ] = None,
     rank: Annotated[
         int | None, typer.Option(min=1, help="Highest rank of a predicted LoRA; by default nothing is lost.")
     ] = None,
@@ -49,6 +55,8 @@ def instant(
             "hypernetwork": hypernetwork,
             "base": BaseChoice(name=base, device=device, precision=base_dtype),
             "guidance": guidance,
+            "seed": seed,
+            "sampling_steps": sampling_steps,
             "rank": rank,
             "refine": refine,
             "fit": fit,

@@ -10,6 +10,7 @@ from portraitist.adapters import BaseFacts, LayerSpec
 from portraitist.adapters.spec import Kind
 from portraitist.errors import BadFile
 from portraitist.evaluation.encoders import EncoderFacts
+from portraitist.hypernetworks.difflora.settings import DiffloraRecipe
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -40,7 +41,7 @@ class Description(BaseModel):
 
     Attributes:
         format: Version of the folder's layout.
-        method: ``hyperdreambooth``.
+        method: The kind of hypernetwork, a name of `portraitist.hypernetworks.systems`.
         recipe_name: The recipe it was trained with,
         recipe: and all its settings.
         base: The base whose adapters it predicts: name, family, fingerprint, dtype, resolution.
@@ -49,6 +50,7 @@ class Description(BaseModel):
         layers: The layers it changes.
         token: The rare word that calls whoever is predicted,
         token_ids: and its tokens.
+        latent: Numbers of a squeezed adapter, where adapters are squeezed.
         kinds: How many identities of each class noun it was trained on.
         steps: Optimiser steps.
         seconds: Time they took.
@@ -60,13 +62,14 @@ class Description(BaseModel):
     format: Literal["portraitist-hypernetwork-1"] = "portraitist-hypernetwork-1"
     method: str = "hyperdreambooth"
     recipe_name: str
-    recipe: HypernetworkRecipe
+    recipe: HypernetworkRecipe | DiffloraRecipe
     base: dict[str, Any]
     encoders: tuple[EncoderFacts, ...]
     shapes: dict[str, tuple[int, int]]
     layers: tuple[Layer, ...]
     token: str
     token_ids: tuple[int, ...] = ()
+    latent: int | None = None
     kinds: dict[str, int]
     steps: int = Field(0, ge=0)
     seconds: float = Field(0.0, ge=0)
@@ -80,10 +83,7 @@ class Description(BaseModel):
     @property
     def output(self) -> str:
         """Say in a few words what it predicts."""
-        settings = self.recipe.output
-        values = ", ".join(f"{name} {value}" for name, value in settings.config.items())
-        what = f"{settings.space} ({values}) on {len([each for each in self.layers if each.kind == 'linear'])} layers"
-        return f"{what}, and the token's embedding" if settings.token else what
+        return self.recipe.output_words(len([each for each in self.layers if each.kind == "linear"]))
 
 
 def read_description(folder: Path) -> Description:
@@ -98,7 +98,7 @@ def read_description(folder: Path) -> Description:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadFile(
             f"{folder} holds no hypernetwork; train one with `portraitist hypernetwork train hyperdreambooth"
-            f" --identities SET -o {folder}`"
+            f" --identities SET -o {folder}`, or difflora in its place"
         ) from error
     except (OSError, ValidationError) as error:
         raise BadFile(f"{path} is damaged, or from a newer version; train the hypernetwork again") from error
@@ -112,7 +112,7 @@ def model_card(description: Description, facts: Mapping[str, float], numbers: in
     some_kind = next(iter(description.kinds), "person")
     return f"""# Photo to adapter: a hypernetwork for {description.base_facts.name}
 
-From a photo of somebody to an adapter in one pass (HyperDreamBooth, arXiv 2307.06949).
+From a photo of somebody to an adapter in one pass ({description.recipe.paper}).
 
 - Recipe: `{description.recipe_name}`, all of its settings in `{CONFIG}`.
 - Predicts: {description.output}; {numbers:,} numbers of an adapter.

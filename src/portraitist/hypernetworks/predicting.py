@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from portraitist import __version__
 from portraitist.adapters import Adapter, Provenance
@@ -12,6 +13,7 @@ from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.exchange.compatibility import base_facts
+from portraitist.hypernetworks.networks.contract import Predicted, Wish
 from portraitist.hypernetworks.saved import SavedHypernetwork
 from portraitist.hypernetworks.sight import Sight, first_embedding
 from portraitist.training.blank_adapters import base_metadata
@@ -54,7 +56,7 @@ class Seer:
                 f"the hypernetwork {hypernetwork.name} was made for {description.base_facts}, not for {base.name}"
                 f" (fingerprint {base.fingerprint}); give --base {description.base_facts.name}, or --force"
             )
-        for spec in hypernetwork.predictor.output.specs:
+        for spec in hypernetwork.predictor.specs:
             find_module(base.components, spec)
         self.sight = Sight.load(description.recipe.sight, base, base.device)
         for there, found in zip(description.encoders, self.sight.facts, strict=True):
@@ -66,7 +68,13 @@ class Seer:
 
     @torch.no_grad()
     def predict(
-        self, photos: Sequence[Image.Image], class_noun: str, guidance: float = 1.0, rank: int | None = None
+        self,
+        photos: Sequence[Image.Image],
+        class_noun: str,
+        guidance: float = 1.0,
+        rank: int | None = None,
+        seed: int = 0,
+        sampling_steps: int | None = None,
     ) -> Prediction:
         """Predict an adapter from one or several photos of somebody.
 
@@ -74,7 +82,9 @@ class Seer:
             photos: RGB, square, at the base's resolution.
             class_noun: What kind of thing it is.
             guidance: How far to lead away from the adapter of nobody in particular; 1 not at all.
-            rank: Highest rank of a LoRA, as `Output.adapter` takes it.
+            rank: Highest rank of a LoRA; all that is predicted, which loses nothing, when not given.
+            seed: Chooses one of the adapters of a photo, where the network draws them.
+            sampling_steps: In how many steps they are drawn; as many as is usual when not given.
 
         Raises:
             BadConfig: If there is no photo, or the base's latents are of another size.
@@ -97,12 +107,24 @@ class Seer:
                 f"the hypernetwork was trained on other kinds ({learnt}) than a {class_noun}; expect little likeness"
             )
         together = {name: values.unsqueeze(0).to(self.base.device) for name, values in features.items()}
-        numbers = self.hypernetwork.predictor.guided(together, guidance)[0]
-        predicted = self.hypernetwork.predictor.output.adapter(numbers, self._provenance(class_noun, guidance), rank)
+        wish = Wish(guidance, seed, sampling_steps)
+        predicted = self.adapter(self.hypernetwork.predictor.predict(together, wish)[0], class_noun, wish, rank)
         return Prediction(predicted.adapter, predicted.energy, tuple(dict.fromkeys(warnings)))
 
-    def _provenance(self, class_noun: str, guidance: float) -> Provenance:
+    def adapter(self, numbers: Tensor, class_noun: str, wish: Wish, rank: int | None = None) -> Predicted:
+        """Return predicted numbers ``[P]`` as an adapter of this base.
+
+        Args:
+            numbers: Of one prediction.
+            class_noun: What kind of thing it is.
+            wish: How it was made, for its file.
+            rank: Highest rank of a LoRA.
+        """
+        return self.hypernetwork.predictor.adapter(numbers, self._provenance(class_noun, wish), rank)
+
+    def _provenance(self, class_noun: str, wish: Wish) -> Provenance:
         description = self.hypernetwork.description
+        drawn = {"seed": wish.seed, "sampling_steps": wish.sampling_steps} if self.hypernetwork.predictor.draws else {}
         return Provenance(
             {
                 "base": base_metadata(self.base),
@@ -110,9 +132,11 @@ class Seer:
                 "trigger": f"{description.token} {class_noun}",
                 "hypernetwork": {
                     "name": self.hypernetwork.name,
+                    "method": description.method,
                     "recipe": description.recipe_name,
                     "steps": description.steps,
-                    "guidance": guidance,
+                    "guidance": wish.guidance,
+                    **drawn,
                 },
                 "portraitist_version": __version__,
             }

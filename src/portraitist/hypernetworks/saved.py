@@ -1,23 +1,20 @@
-"""Hypernetworks in folders: configuration, weights in float16, a model card; and those that ship with the package."""
+"""Hypernetworks in folders, loaded for use; and those that ship with the package."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
 from portraitist.errors import BadConfig, BadFile
-from portraitist.files import write_aside
-from portraitist.hypernetworks.description import CARD, CONFIG, WEIGHTS, Description, model_card, read_description
+from portraitist.hypernetworks.description import CONFIG, WEIGHTS, Description, read_description
 from portraitist.hypernetworks.kinds import KnownKinds
-from portraitist.hypernetworks.networks.outputs import Output
-from portraitist.hypernetworks.networks.predictor import Predictor
-
-_KINDS = "kinds."
+from portraitist.hypernetworks.networks.contract import PhotoToAdapter
+from portraitist.hypernetworks.saving import KINDS
+from portraitist.hypernetworks.systems import SYSTEMS
 
 
 @dataclass(frozen=True)
@@ -33,45 +30,8 @@ class SavedHypernetwork:
 
     name: str
     description: Description
-    predictor: Predictor
+    predictor: PhotoToAdapter
     known: KnownKinds
-
-
-def build_predictor(description: Description, token_scale: float = 1.0) -> Predictor:
-    """Build an untrained network as it is described."""
-    recipe = description.recipe
-    specs = [layer.spec() for layer in description.layers]
-    output = Output(recipe.output, specs, description.token_ids, token_scale)
-    return Predictor(recipe.decoder, description.shapes, output)
-
-
-def save_hypernetwork(
-    folder: Path,
-    description: Description,
-    weights: Mapping[str, Tensor],
-    known: KnownKinds,
-    facts: Mapping[str, float],
-    numbers: int,
-) -> None:
-    """Write a hypernetwork; each of its files appears complete or not at all, the one that is looked for last.
-
-    Args:
-        folder: Where it goes, beside whatever else is there.
-        description: What it says of itself.
-        weights: All tensors of its network.
-        known: What photos of its kinds look like.
-        facts: Figures of the training, for the model card.
-        numbers: Numbers of a predicted adapter.
-    """
-    tensors = {name: value.detach().cpu() for name, value in weights.items()}
-    tensors |= {f"{_KINDS}{name}": value for name, value in known.tensors().items()}
-    halves = {name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in tensors.items()}
-    with write_aside(folder / WEIGHTS) as temporary:
-        save_file(halves, temporary)
-    with write_aside(folder / CARD) as temporary:
-        temporary.write_text(model_card(description, facts, numbers))
-    with write_aside(folder / CONFIG) as temporary:
-        temporary.write_text(description.model_dump_json(indent=2) + "\n")
 
 
 def load_hypernetwork(name: str, device: str | torch.device = "cpu") -> SavedHypernetwork:
@@ -83,12 +43,12 @@ def load_hypernetwork(name: str, device: str | torch.device = "cpu") -> SavedHyp
     """
     folder = locate(name)
     description = read_description(folder)
-    predictor = build_predictor(description)
+    predictor = SYSTEMS[description.method].build(description)
     try:
         tensors = {key: v.float() if v.is_floating_point() else v for key, v in load_file(folder / WEIGHTS).items()}
-        kinds = {key.removeprefix(_KINDS): value for key, value in tensors.items() if key.startswith(_KINDS)}
+        kinds = {key.removeprefix(KINDS): value for key, value in tensors.items() if key.startswith(KINDS)}
         known = KnownKinds.of(tuple(description.kinds), kinds)
-        predictor.load_state_dict({key: value for key, value in tensors.items() if not key.startswith(_KINDS)})
+        predictor.load_state_dict({key: value for key, value in tensors.items() if not key.startswith(KINDS)})
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
         said = " ".join(str(error).split())[:200]
         raise BadFile(f"the weights of the hypernetwork in {folder} are damaged or missing ({said})") from error

@@ -1,7 +1,8 @@
 """Settings of a hypernetwork: what it sees, what it is, what it predicts, how it is trained and used."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -112,25 +113,61 @@ class RefinementSettings(Section):
     learning_rate: float = Field(gt=0)
 
 
-class HypernetworkRecipe(Section):
-    """All settings of a hypernetwork; they are kept with it."""
+class CommonRecipe(Section, ABC):
+    """What the settings of every kind of hypernetwork have; they are kept with it.
+
+    Attributes:
+        paper: Where it comes from.
+        sight: What it sees of photos.
+        refinement: How its predictions are trained on.
+    """
+
+    paper: ClassVar[str]
 
     sight: SightSettings
+    refinement: RefinementSettings
+
+    @abstractmethod
+    def output_words(self, layers: int) -> str:
+        """Say in a few words what is predicted on so many linear layers."""
+
+    @abstractmethod
+    def structure(self) -> dict[str, Any]:
+        """Return the settings in which a network that is trained on must not differ."""
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=CommonRecipe)
+
+
+class HypernetworkRecipe(CommonRecipe):
+    """All settings of a network of HyperDreamBooth."""
+
+    paper: ClassVar[str] = "HyperDreamBooth, arXiv 2307.06949"
+
     decoder: DecoderSettings
     output: OutputSettings
     losses: LossSettings
     training: TrainingSettings
-    refinement: RefinementSettings
+
+    def output_words(self, layers: int) -> str:
+        """Say in a few words what is predicted on so many linear layers."""
+        values = ", ".join(f"{name} {value}" for name, value in self.output.config.items())
+        what = f"{self.output.space} ({values}) on {layers} layers"
+        return f"{what}, and the token's embedding" if self.output.token else what
+
+    def structure(self) -> dict[str, Any]:
+        """Return the settings in which a network that is trained on must not differ."""
+        return self.model_dump(mode="json", include={"sight", "output"})
 
 
-def parse_recipe(sections: Any, name: str) -> HypernetworkRecipe:
-    """Build a recipe from plain values.
+def parse_recipe(kind: type[AnyRecipe], sections: Any, name: str) -> AnyRecipe:
+    """Build a recipe of a kind of hypernetwork from plain values.
 
     Raises:
         BadConfig: If a setting is unknown, missing or of the wrong kind, naming it and where it stands.
     """
     try:
-        return HypernetworkRecipe.model_validate(sections)
+        return kind.model_validate(sections)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from portraitist.errors import BadConfig
 from portraitist.requests.advice import Advice
@@ -32,9 +32,15 @@ class IdentitiesRequest(Request):
         steps: Optimiser steps of a target; None for the recipe's.
         settings: Other settings of targets, as a recipe holds them.
         scenes: Let the prompts of targets name each photo's scene.
+        frozen_a: Leave the random factor of LoRAs as it started, the same in all targets.
         bank_size: Targets that are trained at once.
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Begin nothing more after so many; None for as long as it takes.
+        vary: Variations that the base draws of each of a folder's identities.
+        vary_strength: How far from the photo they start, 0 to 1.
+        vary_likeness: Least likeness to the photo, by the first of the encoders.
+        detector: A face detector, and
+        face_encoder: a face network: variations then show exactly one face, the photo's.
         token: The rare word that means each identity.
         seed: Seed of everything drawn.
         base: The base.
@@ -52,9 +58,15 @@ class IdentitiesRequest(Request):
     steps: int | None = Field(None, ge=1)
     settings: dict[str, Any] = Field(default_factory=dict)
     scenes: bool = False
+    frozen_a: bool = False
     bank_size: int = Field(8, ge=1)
     executor: str = "local"
     minutes: float | None = Field(None, gt=0)
+    vary: int = Field(0, ge=0)
+    vary_strength: FiniteFloat = Field(0.6, gt=0, le=1)
+    vary_likeness: FiniteFloat = Field(0.5, ge=-1, le=1)
+    detector: str | None = None
+    face_encoder: str | None = None
     token: str = DEFAULT_TOKEN
     seed: int = Field(0, ge=0)
     base: BaseChoice = BaseChoice()
@@ -68,6 +80,7 @@ class IdentitiesRequest(Request):
         """Return what must hold of source, targets and output."""
         return (
             self._check_source,
+            self._check_variations,
             self._check_targets,
             lambda: check_precision(self.base.precision),
             self._check_output,
@@ -84,16 +97,33 @@ class IdentitiesRequest(Request):
 
         check_source(self.source, self.kinds, self.class_noun, self.split)
 
+    def _check_variations(self) -> None:
+        from portraitist.hypernetworks.identities.sources.opening import is_drawn
+
+        if (self.detector is None) != (self.face_encoder is None):
+            raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
+        if not self.vary:
+            if self.detector is not None:
+                raise BadConfig("the face networks judge variations; add --vary N, or leave them out")
+            return
+        if is_drawn(self.source):
+            raise BadConfig(
+                "--vary is for folders of photos; of toyland's identities as many are drawn as --photos asks"
+            )
+        if not self.encoders:
+            raise BadConfig("--vary needs an encoder that judges likeness to the photo; name one with --encoders")
+
     def _check_targets(self) -> None:
         from portraitist.hypernetworks.identities.executors import get_executor
         from portraitist.hypernetworks.identities.targets import check_method
 
         get_executor(self.executor)
         if self.has_targets:
-            check_method(self.target)
-        elif self.steps is not None or self.settings or self.scenes:
+            check_method(self.target, self.frozen_a)
+        elif self.steps is not None or self.settings or self.scenes or self.frozen_a:
             raise BadConfig(
-                "without targets their settings (--steps, --set, --scenes) have no effect; add --target lidb"
+                "without targets their settings (--steps, --set, --scenes, --frozen-a) have no effect; add --target"
+                " lidb or --target lora"
             )
 
     def _check_output(self) -> None:

@@ -26,6 +26,8 @@ class InstantRequest(Request):
         hypernetwork: A shipped one's name, or a folder; None for the one that ships for the base.
         base: The base; by default the one the hypernetwork was made for.
         guidance: How far to lead away from the adapter of nobody in particular; 1 not at all.
+        seed: Which of the adapters of a photo, where the hypernetwork draws them; None for the first.
+        sampling_steps: In how many steps they are drawn; None for as many as is usual.
         rank: Highest rank of a LoRA; None loses nothing.
         refine: Steps of training on from the prediction.
         fit: Photos that are not square: ``crop``, or ``pad`` with white.
@@ -39,6 +41,8 @@ class InstantRequest(Request):
     hypernetwork: str | None = None
     base: BaseChoice = BaseChoice()
     guidance: FiniteFloat = Field(1.0, gt=0)
+    seed: int | None = Field(None, ge=0)
+    sampling_steps: int | None = Field(None, ge=1)
     rank: int | None = Field(None, ge=1)
     refine: int = Field(0, ge=0)
     fit: str = "crop"

@@ -24,6 +24,7 @@ from portraitist.training.starting import start_from
 from portraitist.training.watching.judging import SampleSheets
 
 _FLOAT32 = 4
+_LOG_EVERY = 10  # steps
 
 
 class AdapterTask(Task, Protocol):
@@ -185,5 +186,7 @@ def loop_config(recipe: Recipe, base: Base) -> LoopConfig:
         epsilon=recipe.optimizer.epsilon,
         average_decay=recipe.average_decay,
         precision=recipe.precision,
-        log_every=10,
+        log_every=_LOG_EVERY,
+        # Reading a loss makes the CPU wait for another device: there it is done as often as it is written down.
+        read_every=1 if base.device.type == "cpu" else _LOG_EVERY,
     )

@@ -1,7 +1,6 @@
 """Tokens that mean nothing yet: checking the one a subject gets."""
 
-from typing import Any
-
+from portraitist.bases.pipelines import Tokenizer
 from portraitist.errors import BadConfig
 
 # Single tokens of toyland's tokenizer that no caption holds; `sks` is one in CLIP's vocabulary as well
@@ -10,12 +9,12 @@ RARE_TOKENS = ("sks", "olo", "zwx", "qyx", "ukj", "pfz", "xnq", "wvb", "jtk", "h
 _NAMED = 4
 
 
-def count_tokens(tokenizer: Any, word: str) -> int:
+def count_tokens(tokenizer: Tokenizer, word: str) -> int:
     """Return how many tokens a word becomes, markers aside."""
     return len(tokenizer(word, add_special_tokens=False).input_ids)
 
 
-def token_warning(tokenizer: Any, token: str) -> str | None:
+def token_warning(tokenizer: Tokenizer, token: str) -> str | None:
     """Say that a word is several tokens, each of which means something already; None if it is one."""
     count = count_tokens(tokenizer, token)
     if count == 1:
@@ -25,7 +24,7 @@ def token_warning(tokenizer: Any, token: str) -> str | None:
     return f"the token {token!r} is split into {count} tokens{advice}"
 
 
-def phrase_positions(tokenizer: Any, prompt: str, phrase: str) -> tuple[int, ...]:
+def phrase_positions(tokenizer: Tokenizer, prompt: str, phrase: str) -> tuple[int, ...]:
     """Return where a phrase's tokens stand among a prompt's, markers counted, as attention maps number them.
 
     Raises:

@@ -11,7 +11,7 @@ from portraitist.adapters import Adapter
 from portraitist.adapters.banks import load_bank, read_index, unstack
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
-from portraitist.hypernetworks.identities.targets import BankWork, target_recipe, train_bank
+from portraitist.hypernetworks.identities.targets import BankWork, check_method, target_recipe, train_bank
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +84,24 @@ def test_recipes_have_no_prior_and_other_methods_are_refused(base: Base) -> None
     assert (recipe.prior, recipe.mirror, recipe.watch.every) == ("none", False, 0)
     with pytest.raises(BadConfig, match="targets can be lidb or lora, or none, not 'svdiff'"):
         target_recipe(base, "svdiff", None, {}, seed=0)
+
+
+def test_the_random_factor_of_loras_can_stay_as_it_started(base: Base, tmp_path: Path) -> None:
+    work = bank_work(base, [noise_photos(1), noise_photos(2)], "lora", frozen_a=True)
+    first, second = trained(base, work, tmp_path)[0]
+    for layer in first.values:
+        assert torch.equal(first.values[layer]["down"], second.values[layer]["down"])
+    assert any(not torch.equal(first.values[layer]["up"], second.values[layer]["up"]) for layer in first.values)
+    (free,), _ = trained(
+        base,
+        replace(
+            work, frozen_a=False, keys=("a",), class_nouns=("person",), prompts=("a person",), latents=work.latents[:1]
+        ),
+        tmp_path,
+    )
+    assert any(not torch.equal(free.values[layer]["down"], first.values[layer]["down"]) for layer in first.values)
+
+
+def test_only_loras_have_a_random_factor() -> None:
+    with pytest.raises(BadConfig, match="--frozen-a is for LoRAs"):
+        check_method("lidb", frozen_a=True)

@@ -4,15 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from portraitist.bases.pipelines import Autoencoder, Pipeline, Schedule, Tokenizer
 from portraitist.errors import BadConfig
-
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
 Conditions = dict[str, Tensor]
 
@@ -65,8 +63,8 @@ class Family(ABC):
     sampling_steps: ClassVar[int]
     guidance: ClassVar[float]
 
-    def __init__(self, pipeline: "DiffusionPipeline") -> None:
-        self.pipeline: Any = pipeline
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
         self._side: int | None = None
 
     @property
@@ -172,7 +170,7 @@ class Family(ABC):
     def predict(self, noised: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """Run the denoiser."""
 
-    def sampler(self, name: str) -> Any:
+    def sampler(self, name: str) -> Schedule:
         """Return a sampling schedule for the pipeline.
 
         Raises:
@@ -183,7 +181,7 @@ class Family(ABC):
         return self.build_schedule(self.pipeline.scheduler.config, name)
 
     @classmethod
-    def build_schedule(cls, config: Mapping[str, Any], name: str | None = None) -> Any:
+    def build_schedule(cls, config: Mapping[str, Any], name: str | None = None) -> Schedule:
         """Build a sampling schedule from a scheduler's configuration: one of `samplers`, the usual one if not named."""
         import diffusers
 
@@ -199,7 +197,7 @@ class Family(ABC):
         return {"prompt": list(prompts), "negative_prompt": [negative_prompt] * len(prompts)}
 
 
-def tokenize(tokenizer: Any, prompts: Sequence[str], length: int | None = None) -> Tensor:
+def tokenize(tokenizer: Tokenizer, prompts: Sequence[str], length: int | None = None) -> Tensor:
     """Return token ids ``[n, length]``, padded or cut to the tokenizer's length or a given one."""
     tokens = tokenizer(
         list(prompts),
@@ -212,13 +210,13 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int | None = None) 
     return ids
 
 
-def needs_upcast(vae: Any) -> bool:
+def needs_upcast(vae: Autoencoder) -> bool:
     """Say whether an autoencoder is held in float16 and overflows there."""
     return bool(vae.dtype == torch.float16 and vae.config.get("force_upcast", False))
 
 
 @contextmanager
-def upcast(vae: Any) -> Iterator[None]:
+def upcast(vae: Autoencoder) -> Iterator[None]:
     """Hold an autoencoder in float32 that overflows in float16: its configuration says ``force_upcast``."""
     if not needs_upcast(vae):
         yield
@@ -230,7 +228,7 @@ def upcast(vae: Any) -> Iterator[None]:
         vae.to(dtype=torch.float16)
 
 
-def encode_latents(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def encode_latents(vae: Autoencoder, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the autoencoder's posterior means and standard deviations in float32, shifted and scaled."""
     with torch.no_grad(), upcast(vae):
         posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist

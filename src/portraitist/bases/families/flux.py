@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
 from portraitist.bases.layers import LAYER_SETS, LayerSets
+from portraitist.bases.pipelines import Network, Pipeline, Tokenizer
 from portraitist.errors import BadConfig
 
 _TIMESTEPS = 1000
@@ -20,9 +21,19 @@ _GUIDED_TOKENS, _UNGUIDED_TOKENS = 512, 256
 _TRAINING_GUIDANCE = 1.0
 
 
+class FluxPipeline(Pipeline, Protocol):
+    """A pipeline of a transformer, CLIP and T5."""
+
+    transformer: Network
+    text_encoder: Network
+    text_encoder_2: Network
+    tokenizer_2: Tokenizer
+
+
 class Flux(Family):
     """A velocity from noise to picture along straight lines; time runs from 0 (picture) to 1 (noise)."""
 
+    pipeline: FluxPipeline
     name: ClassVar[str] = "flux"
     title: ClassVar[str] = "FLUX.1"
     pipelines: ClassVar[tuple[str, ...]] = ("FluxPipeline",)

@@ -3,24 +3,33 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
 from portraitist.bases.layers import LAYER_SETS, LayerSets
+from portraitist.bases.pipelines import Network, Pipeline
 from portraitist.errors import BadConfig
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler, DiffusionPipeline
+    from diffusers import DDPMScheduler
 
 _VELOCITY = "v_prediction"
+
+
+class UNetPipeline(Pipeline, Protocol):
+    """A pipeline of a UNet and a CLIP text encoder."""
+
+    unet: Network
+    text_encoder: Network
 
 
 class StableDiffusion(Family):
     """One UNet with cross-attention, one CLIP text encoder, noise or velocity prediction."""
 
+    pipeline: UNetPipeline
     name: ClassVar[str] = "sd"
     title: ClassVar[str] = "Stable Diffusion"
     pipelines: ClassVar[tuple[str, ...]] = ("StableDiffusionPipeline",)
@@ -33,7 +42,7 @@ class StableDiffusion(Family):
     sampling_steps: ClassVar[int] = 25
     guidance: ClassVar[float] = 7.5  # default of diffusers' pipeline
 
-    def __init__(self, pipeline: "DiffusionPipeline") -> None:
+    def __init__(self, pipeline: UNetPipeline) -> None:
         super().__init__(pipeline)
         scheduler = self.pipeline.scheduler
         if not hasattr(scheduler, "alphas_cumprod"):

@@ -1,19 +1,28 @@
 """Stable Diffusion XL and every model in its layout (arXiv 2307.01952)."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from portraitist.bases.families.family import Conditions, Framing, tokenize
-from portraitist.bases.families.stable_diffusion import StableDiffusion
+from portraitist.bases.families.stable_diffusion import StableDiffusion, UNetPipeline
 from portraitist.bases.layers import LAYER_SETS, LayerSets
+from portraitist.bases.pipelines import Network, Tokenizer
+
+
+class TwoEncodersPipeline(UNetPipeline, Protocol):
+    """A pipeline of a UNet and two CLIP text encoders."""
+
+    text_encoder_2: Network
+    tokenizer_2: Tokenizer
 
 
 class StableDiffusionXL(StableDiffusion):
     """A larger UNet, two text encoders with one vocabulary, and conditions on size and crop (section 2.2)."""
 
+    pipeline: TwoEncodersPipeline
     name: ClassVar[str] = "sdxl"
     title: ClassVar[str] = "Stable Diffusion XL"
     pipelines: ClassVar[tuple[str, ...]] = ("StableDiffusionXLPipeline",)

@@ -254,6 +254,7 @@ class _Making:
                 class_nouns=tuple(entry.class_noun for entry in entries),
                 prompts=tuple(entry.prompt for entry in entries),
                 latents=tuple(latents),
+                frozen_a=target.frozen_a,
                 encoder=encoder,
                 features=tuple(photos.features(encoder, entry.numbers) for entry in entries) if encoder else (),
             )

@@ -19,6 +19,7 @@ class TargetSettings(BaseModel):
         recipe: Everything that decides their training, as a `portraitist.training.recipes.Recipe` holds it.
         bank_size: How many are trained at once; it changes nothing but the speed.
         scenes: Whether prompts name each photo's scene; else all photos have the identity's plain prompt.
+        frozen_a: Whether the random factor of LoRAs stays as it started, the same in all targets.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,6 +27,28 @@ class TargetSettings(BaseModel):
     recipe: dict[str, Any]
     bank_size: int = Field(gt=0)
     scenes: bool = False
+    frozen_a: bool = False
+
+
+class VariationSettings(BaseModel):
+    """How photos of a folder's identities are varied by the base, and what variations must be.
+
+    Attributes:
+        count: Variations drawn of each identity.
+        strength: How far from the photo they start, 0 to 1.
+        likeness: Least cosine of the first encoder's features to the photo that was varied.
+        sharpness: Least sharpness, as `portraitist prepare` measures it.
+        faces: Names of the face detector and the face network that find exactly one face, and whose; None looks for
+            none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(gt=0)
+    strength: float = Field(0.6, gt=0, le=1)
+    likeness: float = Field(0.5, ge=-1, le=1)
+    sharpness: float = Field(0.02, ge=0)
+    faces: tuple[str, str] | None = None
 
 
 class SetSettings(BaseModel):
@@ -47,6 +70,7 @@ class SetSettings(BaseModel):
         autoencoder: and what latents depend on of it.
         encoders: Whose features are kept.
         target: How target adapters are trained; None where there are none.
+        variation: How photos are varied; None where they are not.
         shard_size: Identities whose photos are in one file.
     """
 
@@ -67,6 +91,7 @@ class SetSettings(BaseModel):
     autoencoder: str
     encoders: tuple[EncoderFacts, ...] = ()
     target: TargetSettings | None = None
+    variation: VariationSettings | None = None
     shard_size: int = Field(64, gt=0)
 
     @property

@@ -2,13 +2,14 @@
 
 All start from the same values and see the same noise at the same timesteps, whatever bank they are in, so that two
 targets differ by their photos alone; the paper says nothing about either, and the factors of a change mean something
-only up to a common scale (HyperDreamBooth, arXiv 2307.06949, section 4.2).
+only up to a common scale (HyperDreamBooth, arXiv 2307.06949, section 4.2). Of a LoRA the random factor A can stay as
+it started: then the other one alone says the change, and nothing in a target can be said in two ways.
 """
 
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,8 @@ from portraitist.adapters.banks import save_bank, stack, unstack
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, TrainingDiverged
-from portraitist.evaluation.encoders import Encoder, embed_images, load_encoder
-from portraitist.evaluation.metrics.similarity import pairwise_cosine
-from portraitist.generation import SamplingConfig, generate
+from portraitist.evaluation.encoders import Encoder, load_encoder
+from portraitist.hypernetworks.likeness import served_likeness
 from portraitist.randomness import epoch_order, torch_generator
 from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.denoising import (
@@ -43,6 +43,8 @@ from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe, load_recipe
 
 METHODS = ("lidb", "lora")
+# The factor A of a LoRA, which is random at the start.
+_RANDOM_FACTOR = "down"
 # Noised photos of each identity, at least, by which its adapter is judged before and after.
 _JUDGED = 24
 
@@ -64,6 +66,7 @@ class BankWork:
         class_nouns: What kind of thing each is.
         prompts: What the base is asked for each when it is looked at afterwards.
         latents: Of the photos of each, with the prompts that they are learnt by.
+        frozen_a: Whether the random factor of LoRAs stays as it started.
         encoder: Name of the encoder by which they are looked at; None looks at nothing.
         features: Of the photos of each, by that encoder, ``[photos, d]``.
     """
@@ -80,18 +83,25 @@ class BankWork:
     class_nouns: tuple[str, ...]
     prompts: tuple[str, ...]
     latents: tuple[Latents, ...]
+    frozen_a: bool = False
     encoder: str | None = None
     features: tuple[Tensor, ...] = ()
 
 
-def check_method(method: str) -> None:
+def check_method(method: str, frozen_a: bool = False) -> None:
     """Refuse a method that targets cannot be of.
+
+    Args:
+        method: Its name.
+        frozen_a: Whether the random factor of LoRAs shall stay as it started.
 
     Raises:
         BadConfig: Naming those they can be of.
     """
     if method not in METHODS:
         raise BadConfig(f"targets can be {' or '.join(METHODS)}, or none, not {method!r}")
+    if frozen_a and method != "lora":
+        raise BadConfig(f"--frozen-a is for LoRAs, whose factor A it keeps as it started; {method} has none")
 
 
 def target_recipe(base: Base, method: str, steps: int | None, settings: Mapping[str, Any], seed: int) -> Recipe:
@@ -114,10 +124,17 @@ class TargetTask:
         bank: The bank.
         recipe: How it is trained; ``batch_size`` photos of each identity a step.
         latents: Of each identity's photos, with a prompt each.
+        frozen_a: Leave the random factor of LoRAs as it is.
     """
 
-    def __init__(self, base: Base, bank: Adapter, recipe: Recipe, latents: Sequence[Latents]) -> None:
+    def __init__(
+        self, base: Base, bank: Adapter, recipe: Recipe, latents: Sequence[Latents], frozen_a: bool = False
+    ) -> None:
         self.base, self.bank, self.recipe, self.latents = base, bank, recipe, latents
+        self.frozen_a = frozen_a
+        if frozen_a:
+            for params in bank.values.values():
+                params[_RANDOM_FACTOR].requires_grad_(False)
         self.prompts = PromptBook(base, fixed=not trains_text(base, bank), adapters=len(latents))
 
     @property
@@ -126,14 +143,24 @@ class TargetTask:
         return len(self.latents)
 
     def groups(self) -> Sequence[ParameterGroup]:
-        """Return the bank's parameters, in groups of one learning rate each."""
-        return adapter_groups(self.base, self.bank, self.recipe)
+        """Return the bank's trained parameters, in groups of one learning rate each."""
+        groups = adapter_groups(self.base, self.bank, self.recipe)
+        return [
+            replace(group, parameters={name: each for name, each in group.parameters.items() if each.requires_grad})
+            for group in groups
+        ]
 
     def identity(self) -> dict[str, Any]:
         """Return the base, the photos and the recipe."""
         photos = [each.digest() for each in self.latents]
         shared = run_identity(self.base, self.bank, Processes.current())
-        return {"task": "targets", **shared, "photos": photos, "recipe": self.recipe.model_dump()}
+        return {
+            "task": "targets",
+            **shared,
+            "photos": photos,
+            "recipe": self.recipe.model_dump(),
+            "frozen_a": self.frozen_a,
+        }
 
     def after_step(self) -> None:
         """Nothing to restore."""
@@ -175,18 +202,6 @@ class TargetTask:
         return (errors * loss_weights(self.base, self.recipe, timesteps)).view(count, photos).mean(1)
 
 
-def _look(base: Base, attachment: Attachment, work: BankWork) -> list[float | None]:
-    """Draw a picture of every identity; return its mean likeness to the photos: cosines of the encoder's features."""
-    if work.encoder is None:
-        return [None] * len(work.keys)
-    attachment.serve(range(len(work.keys)))
-    config = SamplingConfig(batch_size=len(work.keys))
-    seeds = [0] * len(work.keys)
-    made = generate(base, work.prompts, seeds=seeds, config=config, show_progress=False)
-    found = embed_images(_encoder(work.encoder, str(base.device)), [picture.image for picture in made])
-    return [float(pairwise_cosine(one[None], photos).mean()) for one, photos in zip(found, work.features, strict=True)]
-
-
 @lru_cache(maxsize=1)
 def _encoder(name: str, device: str) -> Encoder:
     """Load the encoder of a process' banks, once."""
@@ -205,7 +220,7 @@ def train_bank(work: BankWork, base: Base) -> bytes:
         )
     recipe = Recipe.model_validate(work.recipe)
     bank = stack([blank_adapter(base, recipe, recipe.method_config)] * len(work.keys)).to(base.device)
-    task = TargetTask(base, bank, recipe, work.latents)
+    task = TargetTask(base, bank, recipe, work.latents, work.frozen_a)
     attachment = Attachment(base.components).attach(bank)
     began = time.perf_counter()
     try:
@@ -217,7 +232,10 @@ def train_bank(work: BankWork, base: Base) -> bytes:
             dropped = set(range(len(work.keys)))
         loop.keep()
         after = task.judge()
-        likenesses = _look(base, attachment, work)
+        likenesses: Sequence[float | None] = [None] * len(work.keys)
+        if work.encoder is not None:
+            judge = _encoder(work.encoder, str(base.device))
+            likenesses = served_likeness(base, attachment, work.prompts, judge, work.features)
     finally:
         attachment.detach()
     seconds = (time.perf_counter() - began) / len(work.keys)

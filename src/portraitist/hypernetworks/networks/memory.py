@@ -65,7 +65,10 @@ class Projection(nn.Module):
         self.centre.copy_(flat.mean(0))
         self.spread.copy_(flat.std(0).clamp(min=_SMALLEST))
 
+    def standardised(self, values: Tensor) -> Tensor:
+        """Return features of mean 0 and variance 1, channel by channel."""
+        return (values.float() - self.centre) / self.spread
+
     def forward(self, values: Tensor) -> Tensor:
         """Return tokens."""
-        standard = (values.float() - self.centre) / self.spread
-        return (self.linear(standard) + self.positions).flatten(1, 2)
+        return (self.linear(self.standardised(values)) + self.positions).flatten(1, 2)

@@ -1,7 +1,7 @@
 """What a hypernetwork predicts: the numbers of a space, attached to a base as a bank, or written as one adapter."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +10,12 @@ from portraitist.adapters import Adapter, Attachment, LayerSpec, Space, get_meth
 from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig
+from portraitist.hypernetworks.networks.contract import Predicted
 from portraitist.hypernetworks.networks.subspace import SharedChanges
 from portraitist.hypernetworks.settings import OutputSettings
 
 _WEIGHTS, _TOKEN = "predicted weights", "predicted token"
 _INVERSION = "textual-inversion"
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """A prediction as an adapter.
-
-    Attributes:
-        adapter: The adapter.
-        energy: Part of the change's squared norm that was kept, of the layer that lost most.
-    """
-
-    adapter: Adapter
-    energy: float = 1.0
 
 
 class Output(nn.Module):

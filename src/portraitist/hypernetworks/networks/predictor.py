@@ -1,14 +1,19 @@
 """Network and output in one: from features to the numbers of adapters, with a neutral adapter to lead away from."""
 
-from torch import Tensor, nn
+from collections.abc import Sequence
 
+from torch import Tensor
+
+from portraitist.adapters import LayerSpec
+from portraitist.adapters.provenance import Provenance
+from portraitist.hypernetworks.networks.contract import PhotoToAdapter, Predicted, Wish
 from portraitist.hypernetworks.networks.hypernetwork import Build, Hypernetwork
 from portraitist.hypernetworks.networks.memory import Features, Shapes
 from portraitist.hypernetworks.networks.outputs import Output
 from portraitist.hypernetworks.settings import DecoderSettings
 
 
-class Predictor(nn.Module):
+class Predictor(PhotoToAdapter):
     """Everything that is trained.
 
     Args:
@@ -32,6 +37,24 @@ class Predictor(nn.Module):
             )
         )
 
+    @property
+    def specs(self) -> Sequence[LayerSpec]:
+        """Return all layers that its adapters change."""
+        return self.output.specs
+
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers are predicted."""
+        return self.output.count
+
+    def predict(self, features: Features, wish: Wish) -> Tensor:
+        """Return numbers ``[n, P]``, led away from nobody's as far as is wished; nothing is drawn."""
+        return self.guided(features, wish.guidance)
+
+    def adapter(self, numbers: Tensor, provenance: Provenance, rank: int | None = None) -> Predicted:
+        """Return one prediction as an adapter; see `Output.adapter`."""
+        return self.output.adapter(numbers, provenance, rank)
+
     def forward(self, features: Features, unknown: Tensor | None = None) -> Tensor:
         """Return the numbers of an adapter for each person, ``[n, P]``; see `Hypernetwork.forward`."""
         return self.network(features, unknown)
@@ -44,7 +67,3 @@ class Predictor(nn.Module):
         unknown = predicted.new_ones(len(predicted), dtype=bool)
         nobody = self.network(features, unknown)
         return nobody + guidance * (predicted - nobody)
-
-    def count(self) -> int:
-        """Return how many parameters are trained."""
-        return sum(parameter.numel() for parameter in self.parameters())

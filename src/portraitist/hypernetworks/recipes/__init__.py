@@ -1,4 +1,4 @@
-"""Recipes of hypernetworks that ship with the package."""
+"""Recipes that ship with the package: here those of HyperDreamBooth; other kinds of hypernetworks read theirs alike."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -6,35 +6,48 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.errors import BadConfig
-from portraitist.hypernetworks.settings import HypernetworkRecipe, parse_recipe, read_recipe_file, read_sections
+from portraitist.hypernetworks.settings import (
+    AnyRecipe,
+    HypernetworkRecipe,
+    parse_recipe,
+    read_recipe_file,
+    read_sections,
+)
 
 USUAL = "portraitist"
 
 
-def list_recipes() -> list[str]:
-    """Return the names of the shipped recipes."""
-    names = (file.name for file in files(__name__).iterdir())
+def list_recipes(place: str = __name__) -> list[str]:
+    """Return the names of the recipes that lie in a package."""
+    names = (file.name for file in files(place).iterdir())
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def load_recipe(name: str = USUAL, changes: Mapping[str, Any] | None = None) -> HypernetworkRecipe:
+    """Return a recipe of HyperDreamBooth; see `read_recipe`."""
+    return read_recipe(HypernetworkRecipe, __name__, name, changes)
+
+
+def read_recipe(kind: type[AnyRecipe], place: str, name: str, changes: Mapping[str, Any] | None = None) -> AnyRecipe:
     """Return a recipe, shipped or of the user's.
 
     Args:
+        kind: The recipe's class.
+        place: The package in which the shipped ones lie.
         name: A shipped recipe's name, or the path of a YAML file.
         changes: Settings that differ from it, by section.
 
     Raises:
         BadConfig: If there is none, or a setting is unknown, missing or of the wrong kind.
     """
-    if name in list_recipes():
-        sections = read_sections(files(__name__).joinpath(f"{name}.yaml").read_text(), name)
+    if name in (shipped := list_recipes(place)):
+        sections = read_sections(files(place).joinpath(f"{name}.yaml").read_text(), name)
     elif Path(name).exists():
         sections = read_recipe_file(Path(name))
     else:
-        raise BadConfig(f"there is no recipe {name!r}; choose {' or '.join(list_recipes())}, or give a YAML file")
+        raise BadConfig(f"there is no recipe {name!r}; choose {' or '.join(shipped)}, or give a YAML file")
     for section, values in (changes or {}).items():
         if not isinstance(values, Mapping):
             raise BadConfig(f"settings are spelt section.name=value, such as training.batch_size=16, not {section}=")
         sections[section] = {**sections.get(section, {}), **values}
-    return parse_recipe(sections, name)
+    return parse_recipe(kind, sections, name)

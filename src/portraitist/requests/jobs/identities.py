@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from portraitist.evaluation.encoders import facts, load_encoder
+from portraitist.evaluation.faces import load_detector
 from portraitist.hypernetworks.identities.card import PAPERS_COUNT
 from portraitist.hypernetworks.identities.making import Made, make_set
-from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings, check_settings
+from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings, VariationSettings, check_settings
 from portraitist.hypernetworks.identities.sources.opening import open_source
 from portraitist.hypernetworks.identities.sources.source import Words
+from portraitist.hypernetworks.identities.sources.varied import VariedSource
 from portraitist.hypernetworks.identities.targets import target_recipe
+from portraitist.preparation.people import FaceFinder
 from portraitist.requests.handle import Handle
 from portraitist.requests.identities import IdentitiesRequest
 from portraitist.requests.jobs.job import Job
@@ -16,6 +19,9 @@ from portraitist.requests.jobs.opening import open_base
 from portraitist.requests.value import Value
 from portraitist.training.inputs.latents import autoencoder_key
 from portraitist.training.recipes import Recipe, load_recipe
+
+# Cosine above which two faces are one person's, as `portraitist prepare` has it.
+_SAME_FACE = 0.4
 
 
 class IdentitiesPlan(Value):
@@ -106,10 +112,18 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             Words(template, request.token),
             request.seed,
         )
+        variation = self._variation()
+        if variation is not None:
+            words = Words(template, request.token)
+            self.source = VariedSource(
+                self.source, base, variation, self.encoders[0], words, request.seed, _face_finder(variation)
+            )
         target = None
         if recipe is not None:
             values = recipe.model_dump(mode="json")
-            target = TargetSettings(recipe=values, bank_size=request.bank_size, scenes=request.scenes)
+            target = TargetSettings(
+                recipe=values, bank_size=request.bank_size, scenes=request.scenes, frozen_a=request.frozen_a
+            )
         self.settings = SetSettings(
             source=self.source.name,
             kinds=self.source.kinds,
@@ -125,6 +139,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             autoencoder=autoencoder_key(base),
             encoders=tuple(facts(encoder) for encoder in self.encoders),
             target=target,
+            variation=variation,
         )
         check_settings(request.output, self.settings)
         self.plan = IdentitiesPlan(
@@ -138,6 +153,18 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             encoders=request.encoders,
             target=recipe,
             bank_size=request.bank_size,
+        )
+
+    def _variation(self) -> VariationSettings | None:
+        request = self.request
+        if not request.vary:
+            return None
+        faces = (request.detector, request.face_encoder)
+        return VariationSettings(
+            count=request.vary,
+            strength=request.vary_strength,
+            likeness=request.vary_likeness,
+            faces=(faces[0], faces[1]) if faces[0] and faces[1] else None,
         )
 
     def run(self, handle: Handle | None = None) -> IdentitiesMade:
@@ -173,3 +200,11 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             seconds_each=made.stock.seconds,
             papers_seconds=PAPERS_COUNT * made.stock.each,
         )
+
+
+def _face_finder(variation: VariationSettings) -> FaceFinder | None:
+    """Return what finds faces in variations, if it is wanted."""
+    if variation.faces is None:
+        return None
+    detector, encoder = variation.faces
+    return FaceFinder(load_detector(detector), load_encoder(encoder), _SAME_FACE)

@@ -7,7 +7,7 @@ from portraitist.adapters import save_adapter
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.refining import refine
-from portraitist.hypernetworks.saved import list_hypernetworks, load_hypernetwork, shipped_for
+from portraitist.hypernetworks.saved import SavedHypernetwork, list_hypernetworks, load_hypernetwork, shipped_for
 from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.instant import InstantRequest
@@ -87,6 +87,7 @@ class InstantJob(Job[InstantPlan, Instant]):
         self.base, advice = open_base(choice)
         self.advice = [*request.hints(), *advice]
         hypernetwork = named or load_hypernetwork(self._usual())
+        self._check_draws(hypernetwork)
         hypernetwork.predictor.to(self.base.device)
         self.seer = Seer(hypernetwork, self.base, request.force)
         token, side = hypernetwork.description.token, self.base.family.resolution
@@ -109,7 +110,14 @@ class InstantJob(Job[InstantPlan, Instant]):
         """
         handle, request = handle or Handle(), self.request
         began = time.perf_counter()
-        prediction = self.seer.predict(self.subject.photos, request.class_noun, request.guidance, request.rank)
+        prediction = self.seer.predict(
+            self.subject.photos,
+            request.class_noun,
+            request.guidance,
+            request.rank,
+            request.seed or 0,
+            request.sampling_steps,
+        )
         seconds = time.perf_counter() - began
         adapter = prediction.adapter
         save_adapter(adapter, request.predicted_file)
@@ -136,6 +144,19 @@ class InstantJob(Job[InstantPlan, Instant]):
             prompt=f"a photo of a {adapter.provenance.trigger} {_SCENE}",
             advice=tuple(Advice.of(line) for line in prediction.warnings),
         )
+
+    def _check_draws(self, hypernetwork: SavedHypernetwork) -> None:
+        """Refuse what only networks that draw have a use for.
+
+        Raises:
+            BadConfig: If the network does not.
+        """
+        request = self.request
+        if not hypernetwork.predictor.draws and (request.seed is not None or request.sampling_steps is not None):
+            raise BadConfig(
+                f"the hypernetwork {hypernetwork.name} predicts one adapter for a photo and draws none, so that --seed"
+                " and --sampling-steps have no effect; leave them out"
+            )
 
     def _usual(self) -> str:
         """Return the hypernetwork that ships for the base.

@@ -16,7 +16,7 @@ class BankRows:
     """The adapters of a bank while it is trained, one row of every parameter each.
 
     An adapter whose loss or gradient is not finite is dropped: it stays what it was before that step, while the others
-    go on.
+    go on. Nothing here waits for a device: who was dropped is decided there, and read when somebody asks.
 
     Args:
         size: How many adapters there are.
@@ -66,18 +66,14 @@ class BankRows:
             losses: One for each adapter, ``[size]``, or for all of them.
         """
         self._drop(losses["loss"].detach().isfinite())
-        means = {
-            name: value.detach()[self.training].mean() if value.ndim else value.detach()
-            for name, value in losses.items()
-        }
+        means = {name: self._mean(value.detach()) if value.ndim else value.detach() for name, value in losses.items()}
         return torch.where(self.training, losses["loss"], 0.0).sum(), means
 
     def silence(self) -> None:
         """Forget the gradients of adapters that were dropped; they may be anything."""
-        if not bool(self.training.all()):
-            for value in self.parameters:
-                if value.grad is not None:
-                    value.grad[~self.training] = 0.0
+        for value in self.parameters:
+            if value.grad is not None:
+                value.grad.masked_fill_(_along(~self.training, value.grad), 0.0)
 
     def clip(self, most: float, drop: bool = True) -> Tensor:
         """Clip every adapter's gradient to a norm of its own and return the largest norm; infinite if none is left.
@@ -92,32 +88,33 @@ class BankRows:
         if drop:
             self._drop(norm.isfinite())
             self.silence()
+        self._kept = [value.detach().clone() for value in self._held()]
         share = torch.where(self.training, (most / (norm + 1e-6)).clamp(max=1.0), 0.0)
         for gradient in gradients:
-            gradient.mul_(share.view(-1, *(1,) * (gradient.ndim - 1)).to(gradient))
-        return norm[self.training].max() if bool(self.training.any()) else norm.new_tensor(float("inf"))
+            gradient.mul_(_along(share, gradient).to(gradient))
+        largest = torch.where(self.training, norm, 0.0).max()
+        return torch.where(self.training.any(), largest, float("inf"))
 
     def hold(self) -> None:
         """Put the adapters that were dropped back to what they were, after a step that moved all."""
-        if self._kept:
-            for value, kept in zip(self._held(), self._kept, strict=True):
-                value.data[~self.training] = kept[~self.training]
+        for value, kept in zip(self._held(), self._kept, strict=True):
+            value.data.copy_(torch.where(_along(self.training, value), value.data, kept))
 
     def restore(self, dropped: Sequence[int]) -> None:
         """Take up again a bank of which some adapters were dropped before."""
         if dropped:
-            sound = torch.ones_like(self.training)
-            sound[list(dropped)] = False
-            self._drop(sound)
+            self.training[list(dropped)] = False
 
     def _drop(self, sound: Tensor) -> None:
-        gone = self.training & ~sound
-        if bool(gone.any()):
-            if not self._kept:
-                self._kept = [value.detach().clone() for value in self._held()]
-            for value, kept in zip(self._held(), self._kept, strict=True):
-                kept[gone] = value.detach()[gone]
-            self.training = self.training & sound
+        self.training = self.training & sound
+
+    def _mean(self, values: Tensor) -> Tensor:
+        return torch.where(self.training, values, 0.0).sum() / self.training.sum()
 
     def _held(self) -> list[Tensor]:
         return [*self.parameters, *self._averages()]
+
+
+def _along(rows: Tensor, values: Tensor) -> Tensor:
+    """Return one number for each row so that they broadcast over all else."""
+    return rows.view(-1, *(1,) * (values.ndim - 1))

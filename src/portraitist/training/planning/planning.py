@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from portraitist.adapters import Adapter, Attachment, Provenance, Space, file_size, find_layers, get_method
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Family, Framing, needs_upcast
+from portraitist.bases.pipelines import Weights
 from portraitist.bases.skeletons import build_schedule, build_skeleton
 from portraitist.errors import BadConfig
 from portraitist.training.blank_adapters import adapter_metadata, fill_placeholders, resolve_layers
@@ -255,8 +256,8 @@ def _resident(task: DreamBoothTask, weights: dict[str, int]) -> int:
     return sum(size for name, size in weights.items() if name in staying)
 
 
-def _bytes(module: nn.Module) -> int:
-    return unique_bytes([*module.parameters(), *module.buffers()])
+def _bytes(weights: Weights) -> int:
+    return unique_bytes([*weights.parameters(), *weights.buffers()])
 
 
 def _linear_weights(model: nn.Module) -> list[Tensor]:

@@ -1,0 +1,1 @@
+"""Recipes of DiffLoRA and of its rivals that ship with the package."""
