@@ -30,9 +30,11 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite the target if it exists.")] = False,
 ) -> None:
     """Write an adapter in another format; methods that it cannot hold become LoRA, and what is lost is reported."""
-    precision = choose_precision(dtype)
-
     from portraitist.progress import quiet_libraries
+    from portraitist.requests.choices import check_adapter
+
+    check_adapter(file)
+    precision = choose_precision(dtype)
 
     quiet_libraries()
     from portraitist.bases import load_base
