@@ -1,9 +1,10 @@
-"""Pictures beside pages are small files, however large the picture."""
+"""Photos as people have them, and pictures beside pages: small files, however large the picture."""
 
 import io
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -15,6 +16,13 @@ def reopened(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     assert image.format == "WEBP"
     return image
+
+
+def test_photos_of_telephones_are_read(tmp_path: Path) -> None:
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 20))).save(tmp_path / "phone.heic")
+    photo = decode_photo(tmp_path / "phone.heic")
+    assert photo.size == (64, 48)
+    assert np.abs(np.asarray(photo, dtype=int) - (200, 40, 20)).max() < 8
 
 
 def test_a_plain_picture_keeps_its_size_and_looks() -> None:

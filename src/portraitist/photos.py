@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from portraitist.errors import BadPhoto
@@ -24,6 +25,7 @@ MASK_SUFFIX = ".mask.png"
 PAGE_SUFFIX, PAGE_BYTES = ".webp", 300_000
 _PAGE_QUALITIES = (85, 75, 60, 45)
 _WEBP_SIDE = 16383  # pixels of a WebP's side, at most
+_HEIF_MARK = b"ftyp"  # of HEIC and its like, as telephones write them, behind four bytes
 _WHITE = (255, 255, 255)
 # Photos have less, in bytes.
 _PHOTO_LIMIT = 2**30
@@ -108,6 +110,8 @@ def _natural_order(name: str) -> list[str | int]:
 
 def _decode(path: Path, content: bytes) -> Image.Image:
     """Decode a picture to upright RGB."""
+    if content[4:8] == _HEIF_MARK:
+        pillow_heif.register_heif_opener()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -117,7 +121,7 @@ def _decode(path: Path, content: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise BadPhoto(f"{path} claims more pixels than any photo has; save a smaller copy") from error
     except UnidentifiedImageError as error:
-        hint = "; save it as JPEG or PNG" if path.suffix.lower() in {".heic", ".heif", ".svg"} else ""
+        hint = "; save it as JPEG or PNG" if path.suffix.lower() == ".svg" else ""
         raise BadPhoto(f"{path} is not a picture that can be read{hint}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise BadPhoto(f"{path} is damaged ({error})") from error

@@ -29,6 +29,8 @@ _VERBOSITY = {
     "transformers": "TRANSFORMERS_VERBOSITY",
 }
 
+_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
+
 
 class Track:
     """A running progress bar; on a stream that is no terminal, a plain line every half minute."""
@@ -103,5 +105,22 @@ def quiet_libraries() -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
         if variable:
             os.environ.setdefault(variable, "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers reads it too
+    os.environ.setdefault(_BARS, "1")  # transformers reads it too
     warnings.filterwarnings("ignore", module=r"(torch|diffusers|transformers|accelerate|huggingface_hub)(\.|$)")
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Do what `quiet_libraries` does for a while, for callers who have not asked for silence."""
+    loggers = [logging.getLogger(library) for library in _VERBOSITY]
+    levels, environment = [logger.level for logger in loggers], dict(os.environ)
+    try:
+        with warnings.catch_warnings():
+            quiet_libraries()
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for name in (*filter(None, _VERBOSITY.values()), _BARS):
+            if name not in environment:
+                os.environ.pop(name, None)

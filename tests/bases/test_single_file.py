@@ -12,10 +12,14 @@ import torch
 from diffusers import DDPMScheduler
 from original_layout import original_weights
 from safetensors.torch import save_file
+from tiny_models import save_tiny
+from torch import nn
+from transformers import CLIPTokenizer
 
 from portraitist.bases import load_base, single_file
 from portraitist.bases.architectures import build_architecture, write_architecture
 from portraitist.errors import BadConfig
+from portraitist.training.planning.planning import make_plan
 
 # UNet, autoencoder, text encoders. The published files of 1.5 and XL hold 1,131 and 2,515 tensors: these, the position
 # ids of one CLIP, and in XL the logit scale of the other.
@@ -47,6 +51,36 @@ def test_full_size_checkpoints_are_told_and_fit(name: str, folders: dict[str, Pa
         assert single_file.recognise(Path("x"), shapes) == name
     extra = {"model_ema.decay": (), "cond_stage_model.transformer.text_model.embeddings.position_ids": (1, 77)}
     single_file.check_checkpoint(Path("x"), {**shapes, **(extra if name == "sd15" else {})}, folders[name])
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_files_without_the_level_that_transformers_lost_are_told_and_fit(name: str, folders: dict[str, Path]) -> None:
+    shapes = {
+        key.replace("transformer.text_model.", "transformer."): shape for key, shape in published_shapes(name).items()
+    }
+    assert shapes.keys() != published_shapes(name).keys()
+    assert single_file.recognise(Path("x"), shapes) == name
+    single_file.check_checkpoint(Path("x"), shapes, folders[name])
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_files_without_the_level_are_loaded_and_planned(
+    kind: str, clip_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    folder = save_tiny(kind, clip_tokenizer, tmp_path / kind)
+    components = load_base(folder).pipeline.components
+    modules = {name: part for name, part in components.items() if isinstance(part, nn.Module)}
+    weights = original_weights(modules)
+    flat = {key.replace("transformer.text_model.", "transformer."): value for key, value in weights.items()}
+    assert flat.keys() != weights.keys()
+    save_file({key: value.contiguous() for key, value in flat.items()}, tmp_path / "flat.safetensors")
+    name = f"{tmp_path / 'flat.safetensors'}@{folder}"
+    loaded = load_base(name).pipeline
+    for part, module in modules.items():
+        found = getattr(loaded, part).state_dict()
+        assert all(value.equal(found[key]) for key, value in module.state_dict().items()), part
+    plan = make_plan(name, "lora", {"prior": "none"}, 3)
+    assert plan.numbers == make_plan(str(folder), "lora", {"prior": "none"}, 3).numbers
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -27,6 +27,12 @@ def predict(base: Base, adapter: Adapter) -> torch.Tensor:
         return base.family.predict(latents, torch.tensor([300]), base.family.encode_prompts(["a sks cat"]))
 
 
+def test_a_program_means_the_format_that_it_reads(run: Run, trained: Path) -> None:
+    output = run("convert", trained, "-o", "out.safetensors", "--to", "ComfyUI").stdout
+    assert "out.safetensors (kohya, " in output
+    assert detect(Path("out.safetensors")).name == "kohya"
+
+
 @pytest.mark.parametrize("to", ["portraitist", "diffusers", "peft", "kohya"])
 def test_a_lora_means_the_same_everywhere(run: Run, trained: Path, base: Base, to: str) -> None:
     output = run("convert", trained, "-o", "out.safetensors", "--to", to).stdout

@@ -39,7 +39,7 @@ def test_an_edit_is_learnt_written_and_tried_again_with_other_words(
     output = run("edit", picture, *PROMPTS, *again, "-o", "second").stdout
     assert "inversion" not in output
     with Image.open("second/result-0.png") as edited:
-        assert edited.info["prompt"] == "a red robot in the snow"
+        assert json.loads(edited.info["portraitist"])["prompt"] == "a red robot in the snow"
 
 
 def test_a_picture_is_edited_without_learning_it(run: Run, picture: Path, tiny_base_folder: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from portraitist.adapters import load_adapter, save_adapter
+from portraitist.bases import load_base
 
 Run = Callable[..., Result]
 Fail = Callable[..., str]
@@ -37,9 +38,14 @@ def test_pictures_carry_what_made_them(run: Run, trained: Path, tiny_base_folder
     ]
     with Image.open("out/a-sks-cat-on-the-beach-8.png") as image:
         assert image.size == (32, 32)
-        assert image.text["prompt"] == PROMPT  # type: ignore[attr-defined]
+        assert "prompt" not in image.text, "that is ComfyUI's"  # type: ignore[attr-defined]
+        assert image.text["parameters"] == (  # type: ignore[attr-defined]
+            f"{PROMPT}\nNegative prompt: a dog\nSteps: 2, Sampler: DDIM, CFG scale: 2.5, Seed: 8, Size: 32x32,"
+            f" Model: {tiny_base_folder.name}, Version: portraitist"
+        )
         facts = json.loads(image.text["portraitist"])  # type: ignore[attr-defined]
     assert facts == {
+        "prompt": PROMPT,
         "seed": 8,
         "base": str(tiny_base_folder),
         "adapters": {"cat.safetensors": 0.5},
@@ -186,3 +192,41 @@ def test_values_that_are_not_finite_are_refused(fail: Fail, trained: Path) -> No
     next(iter(adapter.named_parameters().values())).data[0, 0] = torch.nan
     save_adapter(adapter, "broken.safetensors")
     assert "not finite" in fail("generate", PROMPT, "--adapter", "broken.safetensors")
+
+
+def test_a_prompt_without_quotes_is_asked_about(fail: Fail) -> None:
+    error = fail("generate", "a", "sks", "cat", "in", "space")
+    assert "5 prompts of one word each" in error
+    assert "portraitist generate 'a sks cat in space'" in error
+
+
+def test_what_other_programs_read_in_prompts_is_said(run: Run, tiny_base_folder: Path) -> None:
+    said = run("generate", "a (cat:1.3) <lora:x:0.8>", "--base", tiny_base_folder, *QUICK, "-n", 1).stderr
+    assert "(cat:1.3) in the prompt is read as text" in said
+    assert "--adapter x.safetensors:0.8" in said
+
+
+def test_a_plain_seed_is_that_of_other_programs(run: Run, tiny_base_folder: Path) -> None:
+    for flag in ((), ("--plain-seed",)):
+        run(
+            "generate",
+            "a cat",
+            "--base",
+            tiny_base_folder,
+            *QUICK,
+            "-n",
+            1,
+            "--seed",
+            42,
+            *flag,
+            "-o",
+            f"out{len(flag)}",
+        )
+    pictures = [Image.open(f"out{number}/a-cat-42.png") for number in (0, 1)]
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+    base = load_base(tiny_base_folder)
+    arguments = {"num_inference_steps": 2, "guidance_scale": base.guidance, "height": 32, "width": 32}
+    base.pipeline.scheduler = base.family.sampler("dpm")
+    (plain,) = base.pipeline("a cat", generator=torch.Generator().manual_seed(42), **arguments).images
+    difference = np.abs(np.asarray(plain, dtype=int) - np.asarray(pictures[1], dtype=int))
+    assert difference.max() <= 1

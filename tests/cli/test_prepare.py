@@ -28,7 +28,7 @@ def test_thresholds_can_be_turned_off(run: Run, tmp_path: Path) -> None:
     save_photos(tmp_path / "photos", 2)
     draw_photo(5).filter(ImageFilter.GaussianBlur(5)).save(tmp_path / "photos" / "soft.png")
     draw_photo(0).save(tmp_path / "photos" / "again.png")
-    lenient = ("--least-sharpness", 0, "--least-share", 0, "--keep-similar")
+    lenient = ("--least-sharpness", 0, "--least-share", 0, "--least-likeness", 0, "--keep-similar")
     assert "4 of 4 photos" in run("prepare", "photos", "-o", "ready", "--size", 64, *lenient).stdout
 
 

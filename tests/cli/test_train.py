@@ -44,6 +44,43 @@ def test_flags_reach_the_file(run: Run, photos: Path, tiny_base_folder: Path) ->
     assert [path.name for path in Path("new").iterdir()] == ["mine.safetensors"]
 
 
+def test_flags_that_others_have_too_are_settings(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
+    several = ("--method", "textual-inversion+lora", "--rank", 3, "--lr", 1e-5, "--batch-size", 2)
+    run("train", photos, *quick, *several, "-o", "a.safetensors")
+    recipe = read_header(Path("a.safetensors"))["recipe"]
+    assert recipe["method_config"]["lora"]["rank"] == 3
+    assert (recipe["learning_rate"], recipe["batch_size"]) == (1e-5, 2)
+
+
+def test_adapters_are_written_along_the_way(run: Run, picture: Path, tiny_base_folder: Path) -> None:
+    saving = ("--steps", 7, "--save-every", 2, "--keep-last", 2, "--rank", 2, "--no-prior")
+    run("train", picture, "--class", "cat", "--base", tiny_base_folder, *saving, "-o", "a.safetensors")
+    run_folder = Path("a.safetensors.run")
+    assert sorted(path.name for path in run_folder.iterdir()) == [
+        "log.jsonl",
+        "step-4.safetensors",
+        "step-6.safetensors",
+    ]
+    assert "trained     6 steps" in run("inspect", run_folder / "step-6.safetensors").stdout
+    early, late = (load_adapter(run_folder / f"step-{step}.safetensors").named_parameters() for step in (4, 6))
+    assert any(not early[name].equal(late[name]) for name in early)
+
+
+def test_the_log_is_kept_if_asked_for(run: Run, picture: Path, quick: tuple[object, ...]) -> None:
+    run("train", picture, *quick, "--keep-run", "-o", "a.safetensors")
+    assert [path.name for path in Path("a.safetensors.run").iterdir()] == ["log.jsonl"]
+
+
+def test_the_step_that_was_kept_is_said_with_its_reason(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
+    spoiling = ("--steps", 8, "--lr", 0.3, "--set", "warmup_steps=0", "--set", "schedule=constant")
+    watch = ("--set", "watch.every=2", "--set", "watch.time_share=1", "--no-prior", "--set", "watch.patience=2")
+    said = run("train", photos, *quick, *spoiling, *watch, "-o", "a.safetensors").stdout
+    training = read_header(Path("a.safetensors"))["training"]
+    kept = f"step {training['kept_step']}, which had the smallest loss on pictures kept from training"
+    assert kept in said
+    assert kept in run("inspect", "a.safetensors").stdout
+
+
 def test_what_holds_on_to_the_class_and_what_is_missing_is_said(
     run: Run, photos: Path, quick: tuple[object, ...]
 ) -> None:
@@ -171,6 +208,10 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--token", ""), "must be a single word"),
         (("--method", "lara"), "unknown method 'lara'; choose one of lora"),
         (("--set", "stepz=3"), "did you mean steps?"),
+        (("--set", "rank=16"), "did you mean method_config.rank?"),
+        (("--set", "lr=1e-4"), "did you mean learning_rate?"),
+        (("--set", "optimizer=adamw8bit"), "did you mean optimizer.name=adamw8bit?"),
+        (("--keep-last", "2"), "give --save-every too"),
         (("--set", "method_config.rnk=3"), "did you mean rank?"),
         (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
         (("--set", "method_config.rank=0"), "rank must be at least 1"),

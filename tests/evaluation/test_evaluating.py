@@ -30,6 +30,7 @@ from portraitist.evaluation.candidates import read_with_prompts, without_token
 from portraitist.evaluation.encoders import embed_captions, embed_images, raw_embeddings
 from portraitist.evaluation.metrics import frechet_distance, paired_cosine, pairwise_cosine
 from portraitist.evaluation.report import picture_sheet
+from portraitist.generation.notes import noted_prompt
 
 CAT = get_example("cat-9d39d7")
 
@@ -96,7 +97,7 @@ def test_scores_are_those_of_the_pictures_in_the_folder(evaluation: Evaluation, 
     assert [one.prompt for one in wanted[:2]] == ["a photo of a zwx cat on the beach"] * 2
     assert wanted[0].text == "a photo of a cat on the beach"
     pictures = [Image.open(one.path) for one in wanted]
-    assert pictures[0].text["prompt"] == wanted[0].prompt  # type: ignore[attr-defined]
+    assert noted_prompt(wanted[0].path) == wanted[0].prompt
     photos = [Image.open(path) for path in CAT.photos]
     dino, clip = evaluation.tools["dino"], evaluation.tools["clip"]
     real = embed_images(dino, photos)

@@ -50,7 +50,7 @@ def test_the_size_of_pictures_is_taken_from_the_file_if_it_makes_sense(
             load_base_of(files)
         return
     assert load_base_of(files).family.resolution == (48 if side == 48 else 32)
-    assert load_base_of(files, base.name).family.resolution == 32
+    assert load_base_of(files, base.name).family.resolution == (48 if side == 48 else 32)
     assert load_base_of(files, resolution=40).family.resolution == 40
 
 

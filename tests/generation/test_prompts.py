@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from portraitist.adapters import Adapter, Provenance, Space
-from portraitist.generation.prompts import prompt_warning
+from portraitist.generation.prompts import prompt_warning, syntax_warnings
 
 
 def adapter(**facts: Any) -> Adapter:
@@ -33,3 +33,19 @@ def test_a_token_may_hold_signs() -> None:
 def test_an_adapter_without_a_subject_asks_for_no_token() -> None:
     assert prompt_warning("a cat", adapter()) is None
     assert prompt_warning("a cat", adapter(subject="damaged")) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("a (sks cat:1.3) on the beach", ["(sks cat:1.3) in the prompt is read as text"]),
+        ("a cat <lora:mine:0.8>", ["load the LoRA with --adapter mine.safetensors:0.8"]),
+        ("a (cat:1.2) <lora:mine>", ["(cat:1.2) in the prompt", "--adapter mine.safetensors"]),
+        ("a cat (asleep), ratio 4:3", []),
+        ("a <cat> cat", []),
+    ],
+)
+def test_what_other_programs_would_read_is_said(prompt: str, words: list[str]) -> None:
+    lines = syntax_warnings(prompt)
+    assert len(lines) == len(words)
+    assert all(each in line for each, line in zip(words, lines, strict=True))

@@ -19,7 +19,8 @@ from portraitist.bases.examples import get_example
 from portraitist.exchange.exporting import export
 from portraitist.exchange.loading import load_any
 from portraitist.training import fitting
-from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.files import LAST
 from portraitist.training.outputs import run_folder
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe

@@ -6,7 +6,8 @@ from portraitist.requests.edit import EditRequest
 
 
 def ask(folder: Path, **values: object) -> EditRequest:
-    words = {"photo": "a.png", "source": "a red robot", "target": "a blue robot", "output": folder / "out"}
+    (folder / "a.png").touch()
+    words = {"photo": folder / "a.png", "source": "a red robot", "target": "a blue robot", "output": folder / "out"}
     return EditRequest.parse({**words, **values})
 
 
@@ -14,9 +15,10 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     found = ask(tmp_path, source=" ", method="none", steps=3, strength=2).review()
     assert [each.text for each in found] == [
         "--method none learns nothing, so training settings (--steps, --set) have no effect",
-        "strength must be between 0 and 1, not 2",
         "the source prompt is empty",
+        "strength must be between 0 and 1, not 2",
     ]
+    assert [each.text for each in ask(tmp_path, photo="nowhere.png").review()] == ["nowhere.png does not exist"]
 
 
 def test_the_same_words_twice_are_warned_of(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadConfig, BadFile, UnwritableFolder
-from portraitist.training.loop.checkpoints import LAST
+from portraitist.training.loop.files import LAST
 from portraitist.training.outputs import check_output, is_interrupted, remove_run, run_folder
 
 

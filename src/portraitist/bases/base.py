@@ -18,6 +18,7 @@ from portraitist.bases.quantisation import check_bits, quantise
 from portraitist.bases.single_file import load_single_file
 from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
 from portraitist.errors import BadConfig
+from portraitist.progress import quietly
 
 # Guidance of the models that ship with the package, as their exams chose it; others have their family's usual one.
 _GUIDANCE = {"toyland": 4.0}
@@ -102,7 +103,8 @@ def load_base(
     """
     check_bits(bits)
     source = find_source(str(name))
-    pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name))
+    with quietly():
+        pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name))
     _require_finite(pipeline, str(name), source)
     base = Base(str(name), family(pipeline), bits)
     if resolution is not None:

@@ -23,7 +23,9 @@ from portraitist.errors import BadConfig
 
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
 _LATENT_CHANNELS = 4
-_CLIP = "cond_stage_model.transformer.text_model."
+_CLIP, _XL_CLIP = "cond_stage_model.transformer.", "conditioner.embedders.0.transformer."
+# The level that transformers' CLIP has lost in version 5, so that files written since lack it too.
+_LEVEL, _FIRST = "text_model.", "embeddings.token_embedding.weight"
 _OPEN_CLIP = "cond_stage_model.model."
 _XL_OPEN_CLIP = "conditioner.embedders.1.model."
 _SECOND = "sd21"
@@ -78,7 +80,11 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
         check_checkpoint(path, shapes, folder)
         try:
             return getattr(diffusers, pipeline_class).from_single_file(
-                str(path), config=str(folder), torch_dtype=dtype, local_files_only=True
+                str(path),
+                config=str(folder),
+                torch_dtype=dtype,
+                local_files_only=True,
+                **_flat_text_encoder(path, shapes, folder, dtype),
             )
         except (OSError, ValueError, RuntimeError, SafetensorError, SingleFileComponentError) as error:
             raise BadConfig(f"{path} cannot be loaded ({error}); get it again") from error
@@ -172,6 +178,24 @@ def _convert(component: str, module: nn.Module, tensors: dict[str, Tensor]) -> d
         found = conversion.convert_open_clip_checkpoint(module, tensors, prefix=prefix)
     else:
         found = conversion.convert_ldm_clip_checkpoint(tensors)
-    if any(key.startswith("text_model.") for key in module.state_dict()):
-        return found
-    return {key.removeprefix("text_model."): value for key, value in found.items()}  # flattened by newer transformers
+        found = {_LEVEL + key.removeprefix(_LEVEL): value for key, value in found.items()}
+    return _leveled(module, found)
+
+
+def _leveled(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a text encoder's tensors by the names that this version of transformers has for them."""
+    if any(key.startswith(_LEVEL) for key in module.state_dict()):
+        return tensors
+    return {key.removeprefix(_LEVEL): value for key, value in tensors.items()}
+
+
+def _flat_text_encoder(path: Path, shapes: Shapes, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the first text encoder of a file without the level ``text_model``, which diffusers does not recognise."""
+    prefix = next((each for each in (_CLIP, _XL_CLIP) if f"{each}{_FIRST}" in shapes), None)
+    if prefix is None:
+        return {}
+    module = build_architecture(folder, "cpu", dtype, ("text_encoder",))["text_encoder"]
+    with safe_open(path, framework="pt") as file:
+        found = {_LEVEL + key.removeprefix(prefix): file.get_tensor(key) for key in shapes if key.startswith(prefix)}
+    module.load_state_dict(_leveled(module, found), strict=False)  # position ids are no weights
+    return {"text_encoder": module}

@@ -15,8 +15,8 @@ from portraitist.bases.architectures import (
 )
 from portraitist.bases.families import FAMILIES, Family
 from portraitist.bases.pipelines import Schedule
+from portraitist.bases.single_file import read_facts, read_shapes, recognise
 from portraitist.bases.sources import find_source
-from portraitist.errors import BadConfig
 
 _AUTOENCODER = "vae"
 _T5_TOKENS = 512  # T5 has no positions of its own; FLUX.1 reads so many
@@ -41,13 +41,13 @@ def build_skeleton(
 
     Args:
         name: A name of `list_architectures`, a folder in the diffusers layout, a built-in base, or a hub id that was
-            fetched before (its weights need not be there).
+            fetched before (its weights need not be there), a single file.
         dtype: Precision of the weights.
         device: Where they are; ``meta`` makes none, and inside a fake tensor mode nor does any other.
         schedule: What `build_schedule` returned outside such a mode, where numbers are real.
 
     Raises:
-        BadConfig: If there is no such base, or it is a single file.
+        BadConfig: If there is no such base.
     """
     place = _find_place(name)
     family = _find_family(place)
@@ -71,12 +71,14 @@ def build_schedule(name: str) -> Schedule:
 
 
 def _find_place(name: str) -> str | Path:
-    place: str | Path = name if name in list_architectures() else find_source(name).path
-    if isinstance(place, Path) and place.is_file():
-        raise BadConfig(
-            f"{name} is a single file; give the name of its architecture: {', '.join(list_architectures())}"
-        )
-    return place
+    if name in list_architectures():
+        return name
+    source = find_source(name)
+    if not source.is_single_file:
+        return source.path
+    if source.detail:
+        return Path(source.detail) if Path(source.detail).is_dir() else source.detail
+    return recognise(source.path, read_shapes(source.path), read_facts(source.path))
 
 
 def _find_family(place: str | Path) -> type[Family]:

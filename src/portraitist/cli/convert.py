@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 def convert(
     file: Annotated[Path, typer.Argument(help="An adapter of any known format.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")],
-    to: Annotated[str, typer.Option(help="portraitist, diffusers, peft, kohya, lokr or svdiff-pytorch.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="portraitist, diffusers, peft, kohya, lokr or svdiff-pytorch; or comfyui, a1111, forge (kohya)."
+        ),
+    ],
     rank: RankOption = None,
     dtype: DtypeOption = None,
     base: OtherBaseOption = None,
@@ -25,9 +30,11 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite the target if it exists.")] = False,
 ) -> None:
     """Write an adapter in another format; methods that it cannot hold become LoRA, and what is lost is reported."""
-    precision = choose_precision(dtype)
-
     from portraitist.progress import quiet_libraries
+    from portraitist.requests.choices import check_adapter
+
+    check_adapter(file)
+    precision = choose_precision(dtype)
 
     quiet_libraries()
     from portraitist.bases import load_base
@@ -58,11 +65,15 @@ def show_export(report: "Export") -> None:
     method = report.written.method
     rank = f" of rank {method.plain_config(report.written.config)['rank']}" if method.name == "lora" else ""
     fact("method", f"{method.name}{rank} on {len(report.written.layers)} layers")
+    if report.effect is not None:
+        fact("kept", f"{max(report.effect, 0.0):.1%} of the adapter's effect on what the base predicts")
     if report.energy:
-        fact("kept", _kept(report))
+        fact("weights", _kept(report))
     if report.dropped:
         layers = counted(len(report.dropped), "layer")
         fact("left out", f"{layers} that the format cannot hold: {first_few(report.dropped)}")
+    if report.effect is None and report.dropped:
+        fact("", "what they do to pictures is missing; name the base with --base to have it measured")
 
 
 def _kept(report: "Export") -> str:
@@ -71,6 +82,14 @@ def _kept(report: "Export") -> str:
 
     worst = min(report.energy, key=lambda layer: report.energy[layer])
     if report.energy[worst] > EXACT:
-        return "the whole change, exactly"
+        return "the whole change, exactly" if not report.dropped else "of the layers that are kept, the whole change"
     mean = sum(report.energy.values()) / len(report.energy)
-    return f"{mean:.2%} of the change's energy on average, {report.energy[worst]:.2%} in the worst layer, {worst}"
+    kept = (
+        f"{_share(mean)} of the change's energy on average, {_share(report.energy[worst])} in the worst layer, {worst}"
+    )
+    return f"of the layers that are kept, {kept}" if report.dropped else kept
+
+
+def _share(value: float) -> str:
+    """Return a share in per cent; one that is not whole is never rounded to the whole."""
+    return f"{min(value, 0.9999):.2%}"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from portraitist.bases.spelling import architecture_name
 from portraitist.cli.options import parse_settings
 from portraitist.cli.reporting import fact
 
@@ -23,6 +24,7 @@ def count(
     ] = None,
 ) -> None:
     """Count an adapter's layers and parameters on an architecture; nothing is downloaded."""
+    base = architecture_name(base)
     from portraitist.training.planning.architectures import read_architecture
     from portraitist.training.planning.counts import count_adapter
 

@@ -1,5 +1,6 @@
 """``portraitist generate``: prompts and adapters to pictures."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,11 @@ import typer
 
 from portraitist.cli.options import BaseDtypeOption, DeviceOption, OtherBaseOption
 from portraitist.cli.reporting import advise, fact
+from portraitist.errors import BadConfig
+from portraitist.units import counted
+
+# So many words without quotes are rather one prompt than several.
+_FEWEST_WORDS = 3
 
 
 def generate(
@@ -46,6 +52,12 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures per prompt.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the others follow consecutively.")] = 0,
+    plain_seed: Annotated[
+        bool,
+        typer.Option(
+            "--plain-seed", help="Draw the starting noise from the seed as other programs do: 42 is everybody's 42."
+        ),
+    ] = False,
     steps: Annotated[int | None, typer.Option(help="Denoiser steps.")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Scale of classifier-free guidance; 1 switches it off.")
@@ -61,6 +73,11 @@ def generate(
     from portraitist.requests.choices import AdapterChoice, BaseChoice, RegionChoice
     from portraitist.requests.generate import GenerateRequest
 
+    if len(prompts) >= _FEWEST_WORDS and not any(" " in prompt.strip() for prompt in prompts):
+        raise BadConfig(
+            f"these are {len(prompts)} prompts of one word each; if they are one, put it into quotes:"
+            f" portraitist generate {shlex.quote(' '.join(prompts))}"
+        )
     request = GenerateRequest(
         prompts=tuple(prompts),
         adapters=tuple(AdapterChoice.parse_text(text) for text in adapter or []),
@@ -68,6 +85,7 @@ def generate(
         base=BaseChoice(name=base, device=device, precision=base_dtype, resolution=resolution),
         count=count,
         seed=seed,
+        plain_seed=plain_seed,
         steps=steps,
         guidance=guidance,
         negative=negative,
@@ -82,6 +100,5 @@ def generate(
     job = GenerateJob(request)
     advise(job.advice)
     generated = job.run()
-    pictures = len(generated.pictures)
-    fact("written", f"{pictures} picture{'s' * (pictures > 1)} in {output}")
+    fact("written", f"{counted(len(generated.pictures), 'picture')} in {output}")
     fact("sheet", str(generated.sheet))

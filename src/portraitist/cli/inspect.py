@@ -7,6 +7,7 @@ import typer
 import yaml
 
 from portraitist.cli.reporting import fact, say
+from portraitist.training.watching.reasons import kept_words
 from portraitist.units import counted, in_bytes, in_time
 
 if TYPE_CHECKING:
@@ -70,8 +71,12 @@ def _show_adapter(found: "Inspection") -> None:
         fact("base", f"not named; apparently {found.base}" if found.base else "not named")
     fact("trigger", str(header.get("trigger", "none")))
     training = _mapping(header.get("training"))
-    if "steps" in training:
-        fact("trained", f"{training['steps']} steps{_duration(training.get('seconds'))}")
+    steps = training.get("steps")
+    if isinstance(steps, int):
+        fact("trained", f"{counted(steps, 'step')}{_duration(training.get('seconds'))}")
+    kept = kept_words(training.get("kept_step"), training.get("kept_by"))
+    if kept:
+        fact("kept", kept)
     start = _mapping(header.get("start"))
     if start:
         fact("started from", str(start.get("file") or "another adapter"))

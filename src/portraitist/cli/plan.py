@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from portraitist.bases.spelling import architecture_name
 from portraitist.cli.options import BaseBitsOption, BaseDtypeOption, ResolutionOption, SetOption, parse_settings
 from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadPhoto
 from portraitist.requests.devices import choose_device, choose_precision
 from portraitist.requests.usual import DEFAULT_BASE
-from portraitist.units import in_bytes
+from portraitist.units import counted, in_bytes
 
 if TYPE_CHECKING:
     from portraitist.training.planning.planning import Memory, Plan
@@ -31,7 +32,7 @@ def plan(
     for path in photos:
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
-    overrides = parse_settings(settings)
+    overrides, base = parse_settings(settings), architecture_name(base)
 
     from portraitist.photos import decode_photo, list_photos
     from portraitist.progress import quiet_libraries
@@ -63,7 +64,8 @@ def _show(made: "Plan", photos: int) -> None:
     fact("file", in_bytes(made.file))
     fact(
         "steps",
-        f"{recipe.steps} of {rows} photo{'s' * (rows > 1)}: each of the {photos} is seen {made.passes:.0f} times",
+        f"{recipe.steps:,} with {counted(rows, 'photo')} each;"
+        f" {_photos(photos)} seen {counted(round(made.passes), 'time')}",
     )
     fact("memory", f"{in_bytes(memory.peak)} at the peak, while {_where(memory)}")
     fact("  base", in_bytes(memory.base))
@@ -71,6 +73,10 @@ def _show(made: "Plan", photos: int) -> None:
     if memory.kept > memory.adapter:
         fact("  method", f"{in_bytes(memory.kept)} that {recipe.method} stores beside the base")
     fact("  step", f"{in_bytes(memory.activations)} of activations")
+
+
+def _photos(count: int) -> str:
+    return "the only one is" if count == 1 else f"each of the {count:,} is"
 
 
 def _where(memory: "Memory") -> str:

@@ -21,6 +21,16 @@ def prepare(
     share: Annotated[
         float, typer.Option("--least-share", min=0, max=1, help=f"The same as a fraction of the photos' median; {_OFF}")
     ] = 0.125,
+    likeness: Annotated[
+        float,
+        typer.Option(
+            "--least-likeness",
+            min=0,
+            max=1,
+            help=f"Photos that look less like the others are dropped, 1 being usual; from four photos on. {_OFF}",
+        ),
+    ] = 0.75,
+    trim: Annotated[bool, typer.Option("--trim", help="Crop uniform bars off the edges of photos.")] = False,
     keep_similar: Annotated[bool, typer.Option("--keep-similar", help="Keep near-duplicates.")] = False,
     detector: Annotated[
         str | None,
@@ -38,7 +48,7 @@ def prepare(
         float, typer.Option(min=0, help="Margin around a cropped face, as a multiple of its longer side.")
     ] = 0.75,
 ) -> None:
-    """Drop photos that are unreadable, tiny, blurred, duplicate or of somebody else; show every decision on a sheet."""
+    """Drop photos that are unreadable, tiny, blurred, doubled or of something else; show every decision on a sheet."""
     if (detector is None) != (face_encoder is None):
         raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
     if detector is None and (crop or person is not None):
@@ -62,12 +72,21 @@ def prepare(
 
         finder = FaceFinder(load_detector(detector), load_encoder(face_encoder), face_likeness)
     bits = {"phash": -1, "dhash": -1} if keep_similar else {}
-    criteria = Criteria(size, sharpness, share, crop=crop, margin=margin, **bits)
-    prepared = decide(photos, criteria, finder, person)
+    criteria = Criteria(size, sharpness, share, likeness=likeness, trim=trim, crop=crop, margin=margin, **bits)
+    encoder = None
+    if finder is None and likeness > 0:  # faces tell people apart better than a look at the whole photo does
+        from portraitist.evaluation.encoders import load_encoder
+
+        encoder = load_encoder("efficientnet-lite0")
+    prepared = decide(photos, criteria, finder, person, encoder)
     write_prepared(prepared, output)
     for decision in prepared.decisions:
         if not decision.is_kept:
             warn(f"dropped: {decision.path.name} is {decision.why}")
+        elif decision.borders is not None:
+            warn(
+                f"{decision.path.name} has uniform bars at its edges, which would be learnt; crop them off with --trim"
+            )
     fact("kept", f"{len(prepared.kept)} of {len(prepared.decisions)} photos")
     fact("written", str(output))
     fact("decisions", f"{output / 'report' / 'sheet.png'}, {output / 'prepared.json'}")

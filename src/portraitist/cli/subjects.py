@@ -25,7 +25,7 @@ def choose_subjects(
     """Return the subjects to teach; what is missing of them, the request says.
 
     Args:
-        photos: Folders or pictures of one subject.
+        photos: Folders or pictures of one subject; a single folder in sd-scripts' layout names its subjects itself.
         class_noun: Its class.
         token: Its token.
         several: Spellings of several subjects.
@@ -34,7 +34,12 @@ def choose_subjects(
         BadConfig: If one subject and several are given at once, only one of several, or a spelling is wrong.
     """
     from portraitist.requests.choices import SubjectChoice
+    from portraitist.requests.kohya_folders import kohya_subjects
 
+    if photos and len(photos) == 1 and class_noun is None and token == DEFAULT_TOKEN and not several:
+        named = kohya_subjects(photos[0])
+        if named:
+            return named
     if several:
         if photos or class_noun is not None or token != DEFAULT_TOKEN:
             raise BadConfig(f"give either photos with --class and --token, or each subject with {_SPELLING}")

@@ -17,8 +17,9 @@ from portraitist.cli.options import (
 )
 from portraitist.cli.reporting import advise, fact, say
 from portraitist.cli.subjects import SubjectsOption, choose_subjects
+from portraitist.errors import BadConfig
 from portraitist.requests.usual import DEFAULT_BASE, DEFAULT_TOKEN
-from portraitist.units import in_bytes, in_time
+from portraitist.units import counted, in_bytes, in_time
 
 if TYPE_CHECKING:
     from portraitist.requests.jobs.train import Trained, TrainPlan
@@ -51,7 +52,9 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="A YAML file of settings that override the recipe's.")] = None,
     settings: SetOption = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Learning rate.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Rank of a LoRA.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Photos per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     prior: Annotated[
         bool | None, typer.Option("--prior/--no-prior", help="Use prior preservation with generated class images.")
@@ -60,6 +63,15 @@ def train(
         Path | None,
         typer.Option(help="Start from this adapter, of the same method, settings and layers, instead of from scratch."),
     ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Also write the adapter every so many steps, into the folder OUTPUT.run.")
+    ] = None,
+    keep_last: Annotated[
+        int | None, typer.Option(min=1, help="With --save-every: how many of these adapters are kept, the newest.")
+    ] = None,
+    keep_run: Annotated[
+        bool, typer.Option("--keep-run", help="Keep the log of losses in OUTPUT.run when training is done.")
+    ] = False,
     fit: Annotated[str, typer.Option(help="How to make photos square: crop, or pad with white.")] = "crop",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing adapter file.")] = False,
@@ -73,18 +85,27 @@ def train(
     from portraitist.requests.choices import BaseChoice
     from portraitist.requests.train import TrainRequest
 
-    overrides = parse_settings(settings)
-    flags = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
-    overrides.update({name: value for name, value in flags.items() if value is not None})
-    if prior is not None:
-        overrides["prior"] = "generated" if prior else "none"
+    if keep_last is not None and save_every is None:
+        raise BadConfig("--keep-last says how many adapters of --save-every are kept; give --save-every too")
+    flags = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "batch_size": batch_size,
+        _rank_setting(method): rank,
+        "prior": None if prior is None else "generated" if prior else "none",
+        "log.save_every": save_every,
+        "log.keep_last": keep_last,
+        "log.keep": True if keep_run else None,
+    }
+    given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     request = TrainRequest(
         subjects=choose_subjects(photos, class_noun, token, several),
         collages="cut-mix-unmix" if cut_mix_unmix else "cut-mix" if cut_mix else "none",
         base=BaseChoice(name=base, device=device, precision=base_dtype, bits=base_bits, resolution=resolution),
         method=method,
         recipe=recipe,
-        settings=overrides,
+        settings=parse_settings([*(settings or []), *given]),
         start=start,
         fit=fit,
         output=output,
@@ -101,6 +122,12 @@ def train(
     _show_result(job.run(), base_dtype)
 
 
+def _rank_setting(method: str | None) -> str:
+    """Return which setting of a method, or of several joined with +, is a LoRA's rank."""
+    parts = (method or "").split("+")
+    return "method_config.rank" if len(parts) == 1 else f"method_config.{'lora' if 'lora' in parts else parts[-1]}.rank"
+
+
 def _show_plan(plan: "TrainPlan") -> None:
     recipe = plan.recipe
     settings = "".join(f", {name} {value}" for name, value in recipe.method_config.items())
@@ -108,12 +135,13 @@ def _show_plan(plan: "TrainPlan") -> None:
     if recipe.text_learning_rate:
         rates.append(f"text encoder {recipe.text_learning_rate:g}")
     for subject in plan.subjects:
-        fact("subject", f"'{subject.words}', {subject.photos} photo{'s' * (subject.photos > 1)}")
+        fact("subject", f"'{subject.words}', {counted(subject.photos, 'photo')}")
     fact("method", f"{recipe.method}{settings} on {recipe.layers if isinstance(recipe.layers, str) else 'own layers'}")
     fact("base", plan.base)
     if plan.start is not None:
         fact("start", str(plan.start))
-    fact("steps", f"{recipe.steps} of {recipe.batch_size * recipe.accumulate} photos, seed {recipe.seed}")
+    rows = counted(recipe.batch_size * recipe.accumulate, "photo")
+    fact("steps", f"{recipe.steps:,} with {rows} each, seed {recipe.seed}")
     fact("rate", f"{', '.join(rates)}; {recipe.schedule}")
     fact("prior", _prior(recipe))
     if recipe.cut_mix:
@@ -137,7 +165,9 @@ def _show_result(trained: "Trained", base_dtype: str | None) -> None:
     say()
     fact("written", str(trained.file))
     fact("size", f"{in_bytes(trained.size)}, {trained.numbers:,} numbers")
-    fact("training", f"{trained.steps} steps in {in_time(trained.seconds)}")
+    fact("training", f"{counted(trained.steps, 'step')} in {in_time(trained.seconds)}")
+    if trained.kept is not None:
+        fact("kept", trained.kept)
     precision = ["--base-dtype", base_dtype] if base_dtype else []
     command = ["portraitist", "generate", trained.prompt, "--adapter", str(trained.file), *precision]
     fact("try", shlex.join(command))

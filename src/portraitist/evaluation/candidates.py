@@ -13,6 +13,7 @@ from portraitist.bases.examples import list_examples
 from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.evaluation.protocol import Protocol, ProtocolSubject
 from portraitist.exchange.loading import read_provenance
+from portraitist.generation.notes import noted_prompt
 from portraitist.photos import decode_readable, list_photos
 
 SUFFIX = ".safetensors"
@@ -155,7 +156,7 @@ def read_with_prompts(folder: Path) -> tuple[list[Image.Image], list[str]]:
     listed = _listed_prompts(folder / _LIST)
     images, prompts = [], []
     for path, image in _read(folder):
-        prompt = listed.get(path.name) or _noted_prompt(path)
+        prompt = listed.get(path.name) or noted_prompt(path)
         images.append(image)
         prompts.append(prompt)
     return images, prompts if all(prompts) else []
@@ -192,12 +193,3 @@ def _listed_prompts(path: Path) -> dict[str, str]:
         return {str(row["file_name"]): str(row["text"]) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise BadFile(f"{path} needs lines like {{'file_name': ..., 'text': ...}} ({error})") from error
-
-
-def _noted_prompt(path: Path) -> str:
-    """Return the prompt that a PNG carries, or nothing."""
-    if path.suffix.lower() != ".png":
-        return ""
-    with Image.open(path, formats=["PNG"]) as image:
-        image.load()
-        return str(getattr(image, "text", {}).get("prompt", ""))

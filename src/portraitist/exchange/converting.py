@@ -1,10 +1,12 @@
 """An adapter file into another format."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from portraitist.bases import Base
+from portraitist.exchange.effects import kept_effect
 from portraitist.exchange.exporting import Export, check_target, export_within_default_rank
 from portraitist.exchange.loading import load_for, with_base_if_needed
 
@@ -41,6 +43,10 @@ def convert(
 
     def write(base: Base | None) -> Export:
         components = None if base is None else base.components
-        return export_within_default_rank(load_for(base, source, force), target, format, components, rank, dtype)
+        adapter = load_for(base, source, force)
+        report = export_within_default_rank(adapter, target, format, components, rank, dtype)
+        if base is None or report.exact:
+            return report
+        return replace(report, effect=kept_effect(base, adapter, report.written))
 
     return with_base_if_needed(write, [source], base)

@@ -28,6 +28,7 @@ class Export:
         written: The adapter as it was written; a LoRA after a conversion.
         energy: Kept part of each layer's change (squared Frobenius norm) where it was converted; empty otherwise.
         dropped: Layers (or parts of them) that the format cannot hold.
+        effect: Kept part of the adapter's effect on predictions, where something was lost and the base was at hand.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Export:
     written: Adapter
     energy: Mapping[str, float]
     dropped: tuple[str, ...]
+    effect: float | None = None
 
     @property
     def method(self) -> str:
@@ -107,7 +109,7 @@ def export(
         adapter, left_out = _fitting(adapter, target.holds)
         dropped = (*dropped, *left_out)
     save(adapter, path, dtype)
-    return Export(path, format, adapter, energy, dropped)
+    return Export(path, target.name, adapter, energy, dropped)
 
 
 def export_within_default_rank(

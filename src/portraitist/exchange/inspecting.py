@@ -9,6 +9,7 @@ from portraitist.adapters.files import load_adapter
 from portraitist.adapters.outline import Outline, read_outline
 from portraitist.errors import BadFile, MissingBase
 from portraitist.exchange.formats import find_format
+from portraitist.exchange.formats.diffusekrona import DIFFUSEKRONA
 from portraitist.exchange.formats.native import NATIVE
 from portraitist.exchange.inspection import Contents, Inspection, describe_files, describe_native, inspect_quickly
 from portraitist.exchange.naming import Components
@@ -38,7 +39,10 @@ def inspect_file(path: Path, components: Components | None = None) -> Inspection
     if format is NATIVE:
         _read_native(path, outlines[0])
         return describe_native(outlines[0], read_description(path, outlines[0]))
-    seems = recognise(outlines[0].shapes, outlines[0].metadata)
+    if format is DIFFUSEKRONA:  # has the names of an old LoRA; only the shapes tell
+        seems = "a Kronecker adapter of the published DiffuseKronA code"
+    else:
+        seems = recognise(outlines[0].shapes, outlines[0].metadata)
     if format is None:
         return describe_files(path, files, outlines, seems)
     try:

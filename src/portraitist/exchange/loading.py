@@ -98,7 +98,7 @@ def load_base_of(
 
     Args:
         paths: The files.
-        name: Another base instead; its pictures are as large as its own.
+        name: Where the base is, or another base instead.
         device: Where to put it.
         dtype: Precision of its weights; float32 when not given.
         resolution: Another side of the pictures.
@@ -108,7 +108,7 @@ def load_base_of(
         BadFile: If a file is damaged or no adapter.
         BadConfig: If they name several bases or none, or one that is not here or makes no such pictures.
     """
-    side = resolution or (_find_resolution(paths) if name is None else None)
+    side = resolution or (_find_resolution(paths) if paths else None)
     return load_base(name or find_base(paths), device, dtype, bits, side)
 
 

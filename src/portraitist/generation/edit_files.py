@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from portraitist.errors import BadFile
 from portraitist.files import require_writable, write_aside
 from portraitist.generation.editing import Edited
+from portraitist.generation.notes import png_notes
 from portraitist.generation.sheets import caption_sheet
 
 RECONSTRUCTION, SHEET, FACTS = "reconstruction.png", "sheet.png", "edit.json"
@@ -99,8 +99,5 @@ def save_edit(
 
 
 def _save_png(image: Image.Image, path: Path, prompt: str, facts: Mapping[str, Any]) -> None:
-    info = PngInfo()
-    info.add_itxt("prompt", prompt)
-    info.add_itxt("portraitist", json.dumps(facts))
     with write_aside(path) as temporary:
-        image.save(temporary, format="PNG", pnginfo=info)
+        image.save(temporary, format="PNG", pnginfo=png_notes(prompt, facts))

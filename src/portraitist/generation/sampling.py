@@ -1,67 +1,26 @@
 """Sampling pictures from a base, with any adapters on it."""
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.exchange.compatibility import check_base
 from portraitist.files import write_aside
+from portraitist.generation.config import SamplingConfig
+from portraitist.generation.notes import parameters_line, png_notes
 from portraitist.generation.prompts import require_text
 from portraitist.generation.regions import Region, of_each, regional
 from portraitist.progress import track
 from portraitist.randomness import derive_seed
 from portraitist.units import first_few
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How pictures are sampled. What is None is as usual for the base; see `for_base`.
-
-    Attributes:
-        steps: Denoiser evaluations.
-        guidance: Weight of classifier-free guidance; 1 switches it off. For models with distilled guidance, the
-            number they are told.
-        negative_prompt: What to keep away from.
-        scheduler: ``ddim`` (eta 0), ``dpm`` (DPM-Solver++ of second order) or ``euler``, as the base's family has them.
-        batch_size: Pictures sampled at once; does not change them.
-    """
-
-    steps: int | None = None
-    guidance: float | None = None
-    negative_prompt: str = ""
-    scheduler: str | None = None
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        if any(number is not None and number < 1 for number in (self.steps, self.guidance, self.batch_size)):
-            raise BadConfig("steps and batch size must be at least 1, guidance at least 1.0")
-
-    def for_base(self, base: Base) -> "SamplingConfig":
-        """Return the settings with what is usual for the base filled in.
-
-        Raises:
-            BadConfig: If its family does not know the scheduler, or cannot be told what to keep away from.
-        """
-        config = replace(
-            self,
-            steps=self.steps or base.family.sampling_steps,
-            guidance=self.guidance or base.guidance,
-            scheduler=self.scheduler or next(iter(base.family.samplers)),
-        )
-        base.family.sampler(str(config.scheduler))
-        base.family.sampling_arguments([], config.negative_prompt)
-        return config
-
 
 # The range of each channel of a picture that could not be computed.
 _BLACK = ((0, 0), (0, 0), (0, 0))
@@ -69,7 +28,10 @@ _BLACK = ((0, 0), (0, 0), (0, 0))
 
 @dataclass(frozen=True)
 class Picture:
-    """A generated picture with everything needed to make it again."""
+    """A generated picture with everything needed to make it again.
+
+    With a plain seed its starting noise is what any program draws from that seed on the CPU by torch.
+    """
 
     image: Image.Image
     prompt: str
@@ -78,6 +40,7 @@ class Picture:
     adapters: Mapping[str, float]
     config: SamplingConfig
     regions: tuple[Region, ...] = ()
+    plain_seed: bool = False
 
     def save(self, path: Path) -> None:
         """Write a PNG that carries prompt, seed, base, adapters and settings; it appears complete or not at all."""
@@ -86,14 +49,14 @@ class Picture:
 
     def write_png(self, path: Path) -> None:
         """Write that PNG in place."""
-        info = PngInfo()
         settings = {key: value for key, value in asdict(self.config).items() if key != "batch_size"}
         facts: dict[str, Any] = {"seed": self.seed, "base": self.base, "adapters": dict(self.adapters), **settings}
         if self.regions:
             facts["regions"] = [asdict(region) for region in self.regions]
-        info.add_itxt("prompt", self.prompt)
-        info.add_itxt("portraitist", json.dumps(facts))
-        self.image.save(path, format="PNG", pnginfo=info)
+        if self.plain_seed:
+            facts["plain_seed"] = True
+        notes = png_notes(self.prompt, facts, parameters_line(self.prompt, facts, self.image.size))
+        self.image.save(path, format="PNG", pnginfo=notes)
 
 
 def generate(
@@ -106,6 +69,7 @@ def generate(
     regions: Sequence[Region] | Sequence[Sequence[Region]] = (),
     force: bool = False,
     merged: bool = False,
+    plain_seeds: bool = False,
     show_progress: bool = True,
     callback: Callable[[int], None] | None = None,
 ) -> list[Picture]:
@@ -122,6 +86,7 @@ def generate(
             list for each.
         force: Use adapters that were made for another base.
         merged: Sample with the adapters in the weights, as `merge_for_sampling` does; not for regions.
+        plain_seeds: Seed torch with the seeds as they are, as other programs do, not with this package's own streams.
         show_progress: Whether to show a bar.
         callback: Called with the number of pictures that are done, after each batch; what it raises ends the sampling.
 
@@ -147,6 +112,7 @@ def generate(
     for adapter, _ in chosen.values():
         check_base(adapter, base, force)
     attachment = Attachment(base.components)
+    streams = seeds if plain_seeds else [derive_seed(seed, "sampling") for seed in seeds]
     images: list[Image.Image] = []
     try:
         for name, (adapter, scale) in chosen.items():
@@ -158,7 +124,7 @@ def generate(
             for start in range(0, len(prompts), config.batch_size):
                 rows = slice(start, start + config.batch_size)
                 with regional(base, attachment, everywhere if own is None else own[rows], guided):
-                    images += _sample(base, prompts[rows], seeds[rows], config)
+                    images += _sample(base, prompts[rows], streams[rows], config)
                 progress.advance(len(prompts[rows]))
                 if callback is not None:
                     callback(len(images))
@@ -172,7 +138,7 @@ def generate(
         )
     scales = {name: scale for name, (_, scale) in chosen.items()}
     return [
-        Picture(image, prompt, seed, base.name, scales, config, tuple(there))
+        Picture(image, prompt, seed, base.name, scales, config, tuple(there), plain_seeds)
         for image, prompt, seed, there in zip(images, prompts, seeds, own or [everywhere] * len(prompts), strict=True)
     ]
 
@@ -191,7 +157,7 @@ def _sample(base: Base, prompts: Sequence[str], seeds: Sequence[int], config: Sa
     own = pipeline.scheduler
     pipeline.scheduler = family.sampler(str(config.scheduler))
     # Noise is drawn on the CPU, so that a seed means the same picture on every device.
-    generators = [torch.Generator().manual_seed(derive_seed(seed, "sampling")) for seed in seeds]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     try:
         with torch.no_grad():
             return pipeline(

@@ -10,7 +10,8 @@ from portraitist.adapters.algebra import bind
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.exchange.compatibility import check_base
-from portraitist.generation.sampling import Picture, SamplingConfig, generate
+from portraitist.generation.config import SamplingConfig
+from portraitist.generation.sampling import Picture, generate
 from portraitist.generation.sheets import caption_sheet
 from portraitist.progress import track
 

@@ -9,8 +9,11 @@ from statistics import median
 from PIL import Image
 
 from portraitist.errors import BadConfig, BadPhoto
+from portraitist.evaluation.encoders import Encoder
 from portraitist.photos import decode_photo, list_photos
+from portraitist.preparation.borders import find_borders
 from portraitist.preparation.duplicates import Look
+from portraitist.preparation.outliers import FEWEST, likeness_shares
 from portraitist.preparation.people import Box, FaceFinder, crop_box
 from portraitist.preparation.sharpness import sharpness, shrink
 
@@ -32,6 +35,9 @@ class Criteria:
         sharpness_share: Least sharpness as a share of the set's median; 0 does not compare.
         phash: Two photos are near-duplicates if at most so many of 64 bits of their pHash differ,
         dhash: or of their dHash; -1 in both keeps them all.
+        likeness: Least likeness to the other photos as a share of what is usual among them, where an encoder compares
+            them; 0 drops none.
+        trim: Whether uniform bars around photos are cut off.
         crop: Whether photos are cropped to the face.
         margin: Room around the face, in its longer sides.
     """
@@ -41,6 +47,8 @@ class Criteria:
     sharpness_share: float = 0.125
     phash: int = 10
     dhash: int = 4
+    likeness: float = 0.75
+    trim: bool = False
     crop: bool = False
     margin: float = 0.75
 
@@ -49,6 +57,8 @@ class Criteria:
             raise BadConfig(f"the size must be 1 pixel or more, not {self.size}")
         if not (math.isfinite(self.sharpness) and self.sharpness >= 0 and 0 <= self.sharpness_share < 1):
             raise BadConfig("the minimum sharpness must be 0 or more, and its share of the median from 0 to below 1")
+        if not 0 <= self.likeness < 1:
+            raise BadConfig(f"the least likeness to the other photos must be from 0 to below 1, not {self.likeness}")
         if not (math.isfinite(self.margin) and self.margin >= 0):
             raise BadConfig(f"the margin around a face must be 0 or more, not {self.margin}")
 
@@ -68,6 +78,8 @@ class Decision:
         size: Its width and height, upright, before anything was done; None if it cannot be read.
         picture: What of it would be trained on, reduced to what is needed; None if it cannot be read.
         box: The part that was cut out, in pixels; None for all of it.
+        borders: The part of `picture` inside uniform bars, in its pixels; None if it has none.
+        likeness: To the other photos, as `portraitist.preparation.outliers` measures; None if it was not compared.
         sharpness: Of that part; None if it was not looked at.
         nearest: The kept photo that looks most like it, with the bits that differ.
         faces: How many faces it shows; None if nobody looked.
@@ -78,9 +90,18 @@ class Decision:
     size: tuple[int, int] | None = None
     picture: Image.Image | None = field(default=None, repr=False)
     box: tuple[int, int, int, int] | None = None
+    borders: tuple[int, int, int, int] | None = None
+    likeness: float | None = None
     sharpness: float | None = None
     nearest: tuple[Path, int, int] | None = None
     faces: int | None = None
+
+    @property
+    def inner(self) -> Image.Image | None:
+        """Return the picture inside its bars; None if it cannot be read."""
+        if self.picture is None or self.borders is None:
+            return self.picture
+        return self.picture.crop(self.borders)
 
     @property
     def is_kept(self) -> bool:
@@ -102,7 +123,11 @@ class Prepared:
 
 
 def prepare(
-    photos: Sequence[Path], criteria: Criteria, finder: FaceFinder | None = None, person: Path | None = None
+    photos: Sequence[Path],
+    criteria: Criteria,
+    finder: FaceFinder | None = None,
+    person: Path | None = None,
+    encoder: Encoder | None = None,
 ) -> Prepared:
     """Decide which photos to train on. Nothing is written.
 
@@ -111,6 +136,8 @@ def prepare(
         criteria: What they must be.
         finder: Looks for faces; None does not.
         person: A picture of the one who is meant, alone.
+        encoder: Sees what photos show, so that one of something else is found among `outliers.FEWEST` and more; None
+            does not look.
 
     Raises:
         BadPhoto: If there are none, or none can be used; if two people may be meant.
@@ -130,15 +157,29 @@ def prepare(
             continue
         found = finder.find(index, photo) if finder else []
         seen += found
-        decision = Decision(path, size=photo.size, picture=shrink(photo, criteria.needed))
+        decision = _without_bars(Decision(path, size=photo.size), photo, criteria)
         decisions.append(replace(decision, faces=len(found) if finder else None))
     if finder is not None:
         decisions = _with_person(decisions, finder.subject(seen, paths, person), criteria)
     decisions = _without_duplicates(_without_blurred(_without_tiny(decisions, criteria), criteria), criteria)
+    if encoder is not None and criteria.likeness > 0:
+        decisions = _without_outliers(decisions, criteria, encoder)
     if not any(decision.is_kept for decision in decisions):
         reasons = "; ".join(f"{decision.path.name} is {decision.why}" for decision in decisions)
         raise BadPhoto(f"none of {len(decisions)} photos can be used: {reasons}")
     return Prepared(tuple(decisions), criteria)
+
+
+def _without_bars(decision: Decision, photo: Image.Image, criteria: Criteria) -> Decision:
+    """Find uniform bars around a photo, and cut them off if asked."""
+    picture = shrink(photo, criteria.needed)
+    borders = find_borders(picture)
+    if borders is None or not criteria.trim:
+        return replace(decision, picture=picture, borders=borders)
+    scale = photo.width / picture.width
+    left, top, right, bottom = (round(scale * edge) for edge in borders)
+    box = (left, top, min(right, photo.width), min(bottom, photo.height))
+    return replace(decision, picture=shrink(photo.crop(box), criteria.needed), box=box)
 
 
 def _with_person(decisions: list[Decision], places: dict[int, Box], criteria: Criteria) -> list[Decision]:
@@ -151,7 +192,7 @@ def _with_person(decisions: list[Decision], places: dict[int, Box], criteria: Cr
             assert decision.size is not None
             box = crop_box(places[index], decision.size, criteria.margin)
             picture = shrink(decode_photo(decision.path).crop(box), criteria.needed)
-            decision = replace(decision, box=box, picture=picture)
+            decision = replace(decision, box=box, picture=picture, borders=find_borders(picture))
         result.append(decision)
     return result
 
@@ -171,7 +212,7 @@ def _without_tiny(decisions: list[Decision], criteria: Criteria) -> list[Decisio
 def _without_blurred(decisions: list[Decision], criteria: Criteria) -> list[Decision]:
     """Measure every readable photo, and drop those below the least sharpness or far below their set's."""
     measured = [
-        replace(decision, sharpness=sharpness(decision.picture)) if decision.picture is not None else decision
+        decision if (inner := decision.inner) is None else replace(decision, sharpness=sharpness(inner))
         for decision in decisions
     ]
     values = [decision.sharpness for decision in measured if decision.is_kept and decision.sharpness is not None]
@@ -211,6 +252,19 @@ def _without_duplicates(decisions: list[Decision], criteria: Criteria) -> list[D
         if distances:
             nearest = min(distances, key=lambda other: sum(distances[other]))
             result[index] = replace(result[index], nearest=(decisions[nearest].path, *distances[nearest]))
+    return result
+
+
+def _without_outliers(decisions: list[Decision], criteria: Criteria, encoder: Encoder) -> list[Decision]:
+    """Measure how much each kept photo looks like the others, and drop those that show something else."""
+    compared = [index for index, decision in enumerate(decisions) if decision.is_kept]
+    if len(compared) < FEWEST:
+        return decisions
+    pictures = [inner for index in compared if (inner := decisions[index].inner) is not None]
+    result = list(decisions)
+    for index, likeness in zip(compared, likeness_shares(encoder, pictures), strict=True):
+        why = f"unlike the others: likeness {likeness:.2f}, at least {criteria.likeness:g}"
+        result[index] = replace(result[index], likeness=likeness, why=why if likeness < criteria.likeness else "")
     return result
 
 

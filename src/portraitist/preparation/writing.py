@@ -63,7 +63,7 @@ def describe(prepared: Prepared, names: dict[Path, str]) -> dict[str, Any]:
 def _describe_one(decision: Decision, written: str | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"file": str(decision.path), "kept": decision.is_kept}
     facts |= {"written": written} if decision.is_kept else {"why": decision.why}
-    for name in ("size", "box", "sharpness", "faces"):
+    for name in ("size", "box", "borders", "sharpness", "likeness", "faces"):
         value = getattr(decision, name)
         if value is not None:
             facts[name] = value if not isinstance(value, float) else round(value, 6)

@@ -118,6 +118,18 @@ def name_files(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
+def check_adapter(path: Path) -> None:
+    """Refuse an adapter's file that is not there or is damaged, from its header alone.
+
+    Raises:
+        BadFile: Saying what is wrong.
+    """
+    from portraitist.adapters.outline import read_outline
+
+    if not path.is_dir():
+        read_outline(path)
+
+
 def check_fit(fit: str) -> None:
     """Refuse a way to make pictures square that there is not.
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 _RANK = "LOCAL_RANK"  # of this process among those launched on the machine, set by torchrun and accelerate
+_DEVICES = ("cpu", "cuda", "hpu", "mps", "npu", "xpu")
 _PRECISIONS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -20,6 +21,16 @@ def check_precision(name: str | None) -> None:
     """
     if name is not None and name not in _PRECISIONS:
         raise BadConfig(f"unknown precision {name!r}; choose one of {', '.join(_PRECISIONS)}")
+
+
+def check_device(name: str) -> None:
+    """Refuse a name that no device has; whether there is one here only torch can tell.
+
+    Raises:
+        BadConfig: If it is none.
+    """
+    if name != "auto" and name.partition(":")[0] not in _DEVICES:
+        raise BadConfig(f"there is no device {name!r} here; use --device cpu")
 
 
 def choose_precision(name: str | None) -> "torch.dtype | None":

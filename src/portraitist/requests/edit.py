@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, BadPhoto
 from portraitist.requests.advice import Advice
 from portraitist.requests.choices import BaseChoice, check_fit
 from portraitist.requests.devices import check_precision
@@ -103,12 +103,13 @@ class EditRequest(Request):
     def rules(self) -> Sequence[Rule]:
         """Return what must hold of settings, words and output."""
         return (
+            self._check_photo,
             self._check_learning,
-            self._check_settings,
             lambda: check_precision(self.base.precision),
             lambda: check_fit(self.fit),
             self._check_words,
             self._check_output,
+            self._check_settings,
         )
 
     def hints(self) -> list[Advice]:
@@ -116,6 +117,10 @@ class EditRequest(Request):
         if self.source.split() != self.target.split():
             return []
         return [Advice.of("source and target are the same prompt, so the result will be the same picture")]
+
+    def _check_photo(self) -> None:
+        if not self.photo.exists():
+            raise BadPhoto(f"{self.photo} does not exist")
 
     def _check_learning(self) -> None:
         if self.steps is None and not self.settings:

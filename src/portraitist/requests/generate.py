@@ -8,8 +8,9 @@ from pydantic import Field
 
 from portraitist.errors import BadConfig
 from portraitist.files import require_writable
-from portraitist.requests.choices import AdapterChoice, BaseChoice, RegionChoice, name_files
-from portraitist.requests.devices import check_precision
+from portraitist.requests.advice import Advice
+from portraitist.requests.bases import check_base
+from portraitist.requests.choices import AdapterChoice, BaseChoice, RegionChoice, check_adapter, name_files
 from portraitist.requests.request import Request, Rule
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class GenerateRequest(Request):
         base: The base.
         count: Pictures of each prompt.
         seed: Seed of the first picture; the next ones count up.
+        plain_seed: Draw the starting noise from the seed as other programs do.
         steps: Denoiser steps; None for what is usual.
         guidance: Weight of classifier-free guidance; None for what is usual.
         negative: What to keep away from.
@@ -40,6 +42,7 @@ class GenerateRequest(Request):
     base: BaseChoice = BaseChoice()
     count: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
+    plain_seed: bool = False
     steps: int | None = None
     guidance: float | None = None
     negative: str | None = None
@@ -87,17 +90,25 @@ class GenerateRequest(Request):
         """Return what must hold of prompts, adapters, base and output."""
         return (
             self._check_prompts,
-            lambda: check_precision(self.base.precision),
+            lambda: check_base(self.base),
             self._check_settings,
             self._check_adapters,
             lambda: require_writable(self.output),
         )
 
+    def hints(self) -> list[Advice]:
+        """Say what of the prompts other programs would read as more than words."""
+        from portraitist.generation.prompts import syntax_warnings
+
+        prompts = dict.fromkeys((*self.prompts, *(region.prompt for region in self.regions)))
+        return [Advice.of(line) for prompt in prompts for line in syntax_warnings(prompt)]
+
     def _check_settings(self) -> None:
         _ = self.config
 
     def _check_adapters(self) -> None:
-        _ = self.names
+        for path in self.names:
+            check_adapter(path)
 
     def _check_prompts(self) -> None:
         if not self.prompts:

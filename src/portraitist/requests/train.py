@@ -8,10 +8,13 @@ from pydantic import Field
 
 from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.requests.advice import Advice
+from portraitist.requests.bases import check_base
 from portraitist.requests.choices import BaseChoice, SubjectChoice, check_fit
-from portraitist.requests.devices import check_precision
 from portraitist.requests.request import Request, Rule
+from portraitist.requests.usual import DEFAULT_BASE
+from portraitist.training.words import check_words
 
+_ANY_FAMILY = "sd"
 Collages = Literal["none", "cut-mix", "cut-mix-unmix"]
 
 
@@ -61,7 +64,8 @@ class TrainRequest(Request):
             self._check_subjects,
             self._check_photos,
             self._check_start,
-            lambda: check_precision(self.base.precision),
+            self._check_settings,
+            lambda: check_base(self.base),
             lambda: check_fit(self.fit),
             self._check_output,
         )
@@ -85,8 +89,8 @@ class TrainRequest(Request):
     def _check_subjects(self) -> None:
         if not self._has_photos:
             raise BadConfig("there are no photos; give a folder of them, and --class")
-        if any(not subject.class_noun.strip() for subject in self.subjects):
-            raise BadConfig("the subject needs a class noun, such as cat or backpack: --class cat")
+        for subject in self.subjects:
+            check_words(subject.class_noun, subject.token)
         if self.collages != "none" and len(self.subjects) == 1:
             raise BadConfig(
                 "collages show several subjects; give each with --subject PHOTOS:CLASS:TOKEN, as in --subject"
@@ -97,6 +101,12 @@ class TrainRequest(Request):
         for path in (path for subject in self.subjects for path in subject.photos):
             if not path.exists():
                 raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
+
+    def _check_settings(self) -> None:
+        """Settle the recipe for a family that stands for any: names and values of settings are the same in all."""
+        from portraitist.training.recipes.recipe import load_recipe
+
+        load_recipe(self.method, self.base.name or DEFAULT_BASE, _ANY_FAMILY, self.recipe, self.settings)
 
     def _check_start(self) -> None:
         if self.start is not None and not self.start.exists():

@@ -11,6 +11,7 @@ from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
 from portraitist.bases import Base
 from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
+from portraitist.training.along_the_way import AlongTheWay
 from portraitist.training.denoising import trains_text
 from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, Task, Watch
 from portraitist.training.loop.interrupts import Stop
@@ -18,7 +19,7 @@ from portraitist.training.loop.journal import Journal
 from portraitist.training.loop.loop import Loop
 from portraitist.training.loop.processes import Processes
 from portraitist.training.memory import Offload, checkpointed
-from portraitist.training.outputs import SUFFIX, check_output, is_finished, locked, remove_run, run_folder
+from portraitist.training.outputs import check_output, is_finished, locked, remove_run, run_folder, step_file
 from portraitist.training.recipes import Recipe
 from portraitist.training.starting import start_from
 from portraitist.training.watching.judging import SampleSheets
@@ -101,7 +102,7 @@ class Run:
                 self._train(task, description, prompts, watch)
                 self._write(written)
             if written is not None:
-                remove_run(written)
+                remove_run(written, keep_log=self.recipe.log.keep)
         Processes.current().wait()
         return load_adapter(self.output) if self.output is not None and self._is_finished else self.adapter
 
@@ -122,7 +123,12 @@ class Run:
             )
             if recipe.log.samples_every and self.pictures is not None:
                 sheets = SampleSheets(base, prompts, recipe, self.pictures, self.offload.awake, loop.averaged)
-                loop.callbacks = [*self.callbacks, sheets]
+                loop.callbacks = [*loop.callbacks, sheets]
+            if recipe.log.save_every and self.pictures is not None:
+                loop.callbacks = [
+                    *loop.callbacks,
+                    AlongTheWay(adapter, recipe.log, self.pictures, loop.averaged),
+                ]
             with checkpointed(base, recipe.memory), self.offload.away():
                 outcome = loop.run(resume=self.resume)
         except TrainingDiverged as error:
@@ -132,7 +138,7 @@ class Run:
         loop.keep()
         for parameter in adapter.named_parameters().values():
             parameter.requires_grad_(False)
-        adapter.provenance.facts["training"] = _summary(outcome)
+        adapter.provenance.facts["training"] = _summary(outcome, watch)
 
     def _write(self, output: Path | None) -> None:
         """Write the adapter's file, if there is to be one; where that fails, the checkpoints wait for another try."""
@@ -154,19 +160,19 @@ class Run:
         step = loop.rescue() if self._folder is not None else None
         if self._folder is None or step is None:
             return TrainingDiverged(error.step, error.what)
-        file = self._folder / f"step-{step}{SUFFIX}"
+        file = step_file(self._folder, step)
         if Processes.current().is_first:
             self.adapter.provenance.facts["training"] = {"steps": step, "seconds": round(loop.seconds, 1)}
             save_adapter(self.adapter, file)
         return TrainingDiverged(error.step, error.what, f"the adapter from step {step} is in {file}")
 
 
-def _summary(outcome: Outcome) -> dict[str, Any]:
+def _summary(outcome: Outcome, watch: Watch | None) -> dict[str, Any]:
     """Return what an adapter's file tells about its training."""
     summary: dict[str, Any] = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1)}
-    if outcome.kept is not None:
+    if outcome.kept is not None and watch is not None:
         share = outcome.watch_seconds / max(outcome.seconds, 1e-9)
-        summary |= {"kept_step": outcome.kept, "watch_share": round(share, 3)}
+        summary |= {"kept_step": outcome.kept, "kept_by": watch.rule, "watch_share": round(share, 3)}
     return summary
 
 

@@ -1,5 +1,6 @@
 """Where a run writes: the adapter file, and the folder beside it that an interrupted run continues from."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,8 +11,8 @@ from filelock import FileLock, Timeout
 from portraitist.adapters.description import read_header
 from portraitist.errors import BadConfig, BadFile, UnwritableFolder
 from portraitist.files import remove_leftovers, require_name, require_writable
-from portraitist.training.loop.checkpoints import BEST, LAST, Checkpoint
-from portraitist.training.loop.journal import LOG
+from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.files import BEST, LAST, LOG
 
 SUFFIX = ".safetensors"
 _LOCK = ".lock"
@@ -20,6 +21,17 @@ _LOCK = ".lock"
 def run_folder(output: Path) -> Path:
     """Return the folder of checkpoints and log, ``<output>.run``."""
     return output.with_name(output.name + ".run")
+
+
+def step_file(folder: Path, step: int) -> Path:
+    """Return the file of the adapter after so many steps, in a run's folder."""
+    return folder / f"step-{step}{SUFFIX}"
+
+
+def step_files(folder: Path) -> list[tuple[int, Path]]:
+    """Return the adapters in a run's folder with their steps, the earliest first."""
+    found = ((re.fullmatch(rf"step-(\d+){re.escape(SUFFIX)}", path.name), path) for path in folder.glob("*"))
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def is_interrupted(output: Path) -> bool:
@@ -93,14 +105,19 @@ def locked(output: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def remove_run(output: Path) -> None:
+def remove_run(output: Path, keep_log: bool = False) -> None:
     """Remove the checkpoints of a finished run, and its folder unless there is something to look at.
 
-    Curves, sheets of samples, the log beside them and what trackers wrote stay.
+    Curves, sheets of samples, adapters of steps on the way, the log beside them and what trackers wrote stay.
+
+    Args:
+        output: The adapter file.
+        keep_log: The log alone is something to look at.
     """
     folder = run_folder(output)
     remove_leftovers(folder)
-    kept = [path for path in folder.glob("*") if path.name not in (LAST, BEST, LOG, _LOCK)]
+    passing = (LAST, BEST, _LOCK) if keep_log else (LAST, BEST, LOG, _LOCK)
+    kept = [path for path in folder.glob("*") if path.name not in passing]
     if not kept:
         shutil.rmtree(folder, ignore_errors=True)
     for name in (LAST, BEST):

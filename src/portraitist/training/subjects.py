@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig, BadPhoto
 from portraitist.photos import decode_photo, list_photos
+from portraitist.training.words import check_words
 
 Fit = Literal["crop", "pad"]
 
@@ -42,14 +43,7 @@ class Subject:
     framings: tuple[Framing, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.class_noun.strip():
-            raise BadConfig("the subject needs a class noun, such as cat or backpack: --class cat")
-        if not self.token.strip() or len(self.token.split()) != 1:
-            raise BadConfig(f"the token must be a single word, not {self.token!r}; sks is the usual choice")
-        if self.token.lower() in self.class_noun.lower().split():
-            raise BadConfig(
-                f"the token {self.token!r} is a word of the class {self.class_noun!r}; choose a rare word such as sks"
-            )
+        check_words(self.class_noun, self.token)
 
     @classmethod
     def from_folder(

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from portraitist.cache import cached
 from portraitist.errors import BadConfig, BadFile, TrainingDiverged, TrainingInterrupted, UnwritableFolder
 from portraitist.randomness import torch_generator
-from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.files import LAST
 from portraitist.training.loop.loop import Loop, LoopConfig, ParameterGroup
 
 

@@ -16,6 +16,16 @@ from portraitist.exchange.recognising import recognise
 
 __all__ = ["Format", "detect", "find_format", "get_format", "list_formats"]
 
+# Programs that people know, and the format that each reads.
+_PROGRAMS = {
+    "a1111": "kohya",
+    "automatic1111": "kohya",
+    "comfyui": "kohya",
+    "forge": "kohya",
+    "invokeai": "kohya",
+    "sd-scripts": "kohya",
+}
+
 _FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, SVDIFF_PYTORCH, DIFFUSEKRONA)
 
 
@@ -30,10 +40,14 @@ def get_format(name: str) -> Format:
     Raises:
         BadConfig: If there is none, naming those there are.
     """
+    plain = name.lower()
     for known in _FORMATS:
-        if known.name == name:
+        if known.name == _PROGRAMS.get(plain, plain):
             return known
-    raise BadConfig(f"unknown format {name!r}; choose one of {', '.join(known.name for known in _FORMATS)}")
+    raise BadConfig(
+        f"unknown format {name!r}; choose one of {', '.join(known.name for known in _FORMATS)}, or a program that reads"
+        f" it: {', '.join(_PROGRAMS)}"
+    )
 
 
 def find_format(path: Path) -> Format | None:

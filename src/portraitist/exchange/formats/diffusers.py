@@ -23,6 +23,7 @@ from portraitist.adapters.outline import read_outline
 from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
 from portraitist.exchange.formats.peft import LoraScaling
+from portraitist.exchange.model_notes import model_notes
 from portraitist.exchange.naming import Components, Naming, clip_path
 from portraitist.exchange.tensor_files import Tensors, parse_json, write_tensors
 
@@ -146,7 +147,7 @@ def _scalings(file: Tensors) -> dict[str, LoraScaling]:
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     tensors = pipeline_tensors(adapter.values, adapter.config.scaling)  # type: ignore[attr-defined]
     file = path if path.suffix == ".safetensors" and not path.is_dir() else path / WEIGHTS
-    write_tensors(file, tensors, adapter.provenance.facts, dtype, adapter.layers)
+    write_tensors(file, tensors, adapter.provenance.facts, dtype, adapter.layers, model_notes(adapter))
 
 
 def pipeline_tensors(parameters: Mapping[str, Mapping[str, Tensor]], scaling: float) -> dict[str, Tensor]:

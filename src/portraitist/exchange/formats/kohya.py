@@ -16,6 +16,7 @@ from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
+from portraitist.exchange.model_notes import model_notes
 from portraitist.exchange.naming import Components, Naming, clip_path
 from portraitist.exchange.tensor_files import Tensors, write_tensors
 
@@ -107,9 +108,8 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         tensors[f"{name}.lora_up.weight"] = params["up"]
         tensors[f"{name}.alpha"] = tensor(float(alpha))
     metadata = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
-    if adapter.provenance.trigger:
-        metadata["modelspec.trigger_phrase"] = adapter.provenance.trigger
-    write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, metadata)
+    notes = {**metadata, **model_notes(adapter)}
+    write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, notes)
 
 
 KOHYA = Format(

@@ -70,6 +70,7 @@ class GenerateJob(Job[GeneratePlan, Generated]):
         self.request = request
         chosen = request.all_adapters
         self.base, self.advice = open_base(request.base, [each.file for each in chosen])
+        self.advice = [*request.hints(), *self.advice]
         self.adapters = {
             request.names[each.file]: (load_for(self.base, each.file, request.force), each.scale) for each in chosen
         }
@@ -100,6 +101,7 @@ class GenerateJob(Job[GeneratePlan, Generated]):
             config=request.config,
             regions=[self._region(region) for region in request.regions],
             force=request.force,
+            plain_seeds=request.plain_seed,
             callback=lambda done: handle.report("sampling", done, total),
         )
         return _save(pictures, request.count, request.output)

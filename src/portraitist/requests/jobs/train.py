@@ -11,6 +11,7 @@ from portraitist.requests.jobs.opening import open_base
 from portraitist.requests.train import TrainRequest
 from portraitist.requests.value import Value
 from portraitist.training.blank_adapters import new_adapter
+from portraitist.training.familiarity import familiarity_warnings
 from portraitist.training.inputs.companions import missing_companions
 from portraitist.training.multi_subject.cut_mix import pair_prompt
 from portraitist.training.multi_subject.teaching import train_several, with_cut_mix
@@ -19,6 +20,7 @@ from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
+from portraitist.training.watching.reasons import kept_words
 from portraitist.training.watching.watching import scoring_advice
 
 _SCENE = "on the beach"
@@ -59,6 +61,7 @@ class Trained(Value):
         steps: Optimiser steps taken.
         seconds: Time spent in them.
         prompt: A prompt to try it with.
+        kept: Where the run was watched, which step the file holds, and why; None if it is the last.
     """
 
     file: Path
@@ -67,6 +70,7 @@ class Trained(Value):
     steps: int
     seconds: float
     prompt: str
+    kept: str | None = None
 
 
 class TrainJob(Job[TrainPlan, Trained]):
@@ -92,6 +96,7 @@ class TrainJob(Job[TrainPlan, Trained]):
             for each in request.subjects
         ]
         self.advice += [Advice.of(f"skipped: {line}") for subject in self.subjects for line in subject.skipped]
+        self.advice += [Advice.of(line) for each in self.subjects for line in familiarity_warnings(self.base, each)]
         if len(self.subjects) == 1:
             self.advice += self._advise(self.subjects[0], recipe)
         self.plan = TrainPlan(
@@ -147,6 +152,7 @@ class TrainJob(Job[TrainPlan, Trained]):
             steps=training["steps"],
             seconds=training["seconds"],
             prompt=f"{shown} {_SCENE}",
+            kept=kept_words(training.get("kept_step"), training.get("kept_by")),
         )
 
 

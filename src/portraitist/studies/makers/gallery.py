@@ -9,13 +9,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from portraitist.cache import cached, content_key
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.settings import SightSettings
 from portraitist.hypernetworks.sight import LATENTS
 from portraitist.progress import track
-from portraitist.training.inputs.cache import cached, content_key
 
 _AT_ONCE = 16
 _TRAIN = "train"

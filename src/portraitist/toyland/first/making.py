@@ -36,7 +36,8 @@ from portraitist.toyland.first.world.captions import IDENTIFIERS
 from portraitist.toyland.first.world.dataset import write_dataset
 from portraitist.toyland.first.world.identities import KINDS
 from portraitist.toyland.identifiers import place_identifiers
-from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.files import LAST
 from portraitist.training.loop.loop import Callback, Loop, LoopConfig
 
 BASE_STAGES = ("pictures", "autoencoder", "text-encoder", "denoiser", "examiner", "exam")

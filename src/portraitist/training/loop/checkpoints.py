@@ -20,8 +20,6 @@ from portraitist.errors import BadFile
 from portraitist.files import write_aside
 
 FORMAT = "portraitist-checkpoint-1"
-LAST = "last.safetensors"
-BEST = "best.safetensors"
 _CHECKSUM = "checksum"
 # What the header holds beside the step.
 _HEADER = ("counters", "identity")

@@ -82,7 +82,13 @@ Verdict = Literal["worse", "best", "stop"]
 
 
 class Watch(Protocol):
-    """What looks at a task's parameters now and then, and says which were best."""
+    """What looks at a task's parameters now and then, and says which were best.
+
+    Attributes:
+        rule: Name of the measured number that says which were best.
+    """
+
+    rule: str
 
     def is_due(self, step: int) -> bool:
         """Say whether it wants to look after so many steps."""
@@ -165,6 +171,7 @@ class Progress:
         rate: Steps a second in this sitting.
         remaining: Seconds left, as far as one can tell.
         losses: Smoothed losses.
+        seen: What the last look of a watch measured.
     """
 
     step: int
@@ -173,6 +180,7 @@ class Progress:
     rate: float
     remaining: float
     losses: Mapping[str, float]
+    seen: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

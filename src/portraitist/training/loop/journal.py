@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from portraitist.errors import BadConfig, MissingExtra
+from portraitist.training.loop.files import LOG
 
-LOG = "log.jsonl"
 _PROJECT = "portraitist"
 
 

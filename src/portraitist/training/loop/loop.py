@@ -19,8 +19,6 @@ from portraitist.errors import BadConfig, TrainingDiverged, TrainingInterrupted
 from portraitist.training.loop.averaging import in_place, new_average, restore_average
 from portraitist.training.loop.banks import BankRows
 from portraitist.training.loop.checkpoints import (
-    BEST,
-    LAST,
     Checkpoint,
     difference,
     optimizer_state,
@@ -38,6 +36,7 @@ from portraitist.training.loop.contracts import (
     Task,
     Watch,
 )
+from portraitist.training.loop.files import BEST, LAST
 from portraitist.training.loop.interrupts import Stop, stop_requested
 from portraitist.training.loop.journal import Journal
 from portraitist.training.loop.losses import Losses, NotFinite
@@ -102,6 +101,7 @@ class Loop:
         self.losses = Losses(self.processes, config.read_every)
         self.best: dict[str, Tensor] = {}
         self.kept: int | None = None
+        self._seen: dict[str, float] = {}
 
     def restart_average(self) -> None:
         """Begin the average anew with the parameters as they are, after they were set from elsewhere."""
@@ -145,7 +145,7 @@ class Loop:
                 self.schedule.advance(self.completed, self.share)
                 self._log()
                 rate = (self.completed - first) / max(self.elapsed - before, 1e-9)
-                progress = where(self.config, self.completed, self.elapsed, rate, self.losses.means)
+                progress = where(self.config, self.completed, self.elapsed, rate, self.losses.means, self._seen)
                 for observer in (show, *self.observers):
                     observer(progress)
                 for callback in self.callbacks:
@@ -256,6 +256,7 @@ class Loop:
                 self.kept = self.completed
         set_training(self.optimizer, True)
         self.watch_seconds += time.monotonic() - started
+        self._seen = measured
         self.journal.write({"step": self.completed, **measured})
         if verdict == "best":
             self._save_best()

@@ -9,7 +9,7 @@ from torch import Tensor
 from portraitist.training.loop.processes import Processes
 
 _GRADIENT = "gradient norm"
-_WEIGHT = 0.02  # of the newest value in a smoothed one
+_WEIGHT = 0.02  # of the newest value in a smoothed one, once there are many
 
 
 class NotFinite(Exception):
@@ -28,11 +28,14 @@ class Losses:
         every: Steps that are read together; with 1 each is checked before it is stepped.
 
     Attributes:
-        means: Exponential means of the losses by name, as far as they were read.
+        means: Exponential means of the losses by name, as far as they were read. At first they are plain means: the
+            sum of weights is divided out, as Adam does (arXiv 1412.6980, section 3), so that the first batch counts no
+            more than others.
     """
 
     def __init__(self, processes: Processes, every: int) -> None:
         self.means: dict[str, float] = {}
+        self._weights: dict[str, float] = {}
         self._processes, self._every = processes, every
         self._totals: dict[str, Tensor] = {}
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
@@ -87,8 +90,9 @@ class Losses:
             _check(step, "gradient", losses.pop(_GRADIENT, 0.0))
             _check(step, "loss", losses["loss"])
             for name, value in losses.items():
+                self._weights[name] = weight = _WEIGHT + (1 - _WEIGHT) * self._weights.get(name, 0.0)
                 mean = self.means.get(name, value)
-                self.means[name] = mean + _WEIGHT * (value - mean)
+                self.means[name] = mean + _WEIGHT / weight * (value - mean)
 
 
 def _check(step: int, what: str, value: float) -> None:

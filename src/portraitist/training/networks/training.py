@@ -9,7 +9,8 @@ from torch import Tensor
 
 from portraitist.errors import BadFile, TrainingInterrupted
 from portraitist.files import write_aside
-from portraitist.training.loop.checkpoints import LAST, Checkpoint
+from portraitist.training.loop.checkpoints import Checkpoint
+from portraitist.training.loop.files import LAST
 from portraitist.training.loop.loop import Callback, Loop, Task
 from portraitist.training.loop.processes import Processes
 from portraitist.training.networks.machine import Machine

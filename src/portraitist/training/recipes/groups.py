@@ -97,6 +97,13 @@ class WatchSettings(Group):
 class LogSettings(Group):
     """What a run leaves behind beside its adapter; the JSON lines are always written while it runs."""
 
+    keep: bool = Field(False, description="keep the log in the run's folder, beside the adapter, when it is finished")
+    save_every: int = Field(
+        0, ge=0, description="steps between two adapters written into the run's folder along the way; 0 for none"
+    )
+    keep_last: int | None = Field(
+        None, gt=0, description="of the adapters along the way, how many are kept, newest first; all when absent"
+    )
     trackers: tuple[str, ...] = Field((), description="names of accelerate's trackers, e.g. tensorboard, wandb")
     samples_every: int = Field(
         0, ge=0, description="steps between two sheets of pictures in the run's folder; 0 for none"

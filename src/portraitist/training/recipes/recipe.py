@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from portraitist.adapters import get_method
+from portraitist.adapters.layouts import get_layout
 from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml, read_yaml
+from portraitist.training.recipes.aliases import ALIASES
 from portraitist.training.recipes.groups import (
     LogSettings,
     MemorySettings,
@@ -137,14 +138,14 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     """
     for name in values:
         if name not in Recipe.model_fields:
-            near = get_close_matches(name, Recipe.model_fields, 1)
+            near = [ALIASES[name]] if name in ALIASES else get_close_matches(name, Recipe.model_fields, 1)
             raise BadConfig(f"{where}: there is no setting {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise BadConfig(f"{where}: {_complaint(error)}") from error
     if not _has_placeholder(recipe.method_config):
-        get_method(recipe.method).parse_config(recipe.method_config)
+        get_layout(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
         if getattr(recipe, name).count("{}") != 1:
             raise BadConfig(f"{where}: {name} must contain {{}} exactly once, for the subject")
@@ -163,10 +164,14 @@ def _complaint(error: ValidationError) -> str:
     """Say what is wrong with which setting; of a name in a group that is not known, the nearest one that is."""
     first = error.errors()[0]
     path = tuple(map(str, first["loc"]))
-    if first["type"] != "extra_forbidden":
-        return f"{'.'.join(path)}: {first['msg']}"
     group = Recipe.model_fields[path[0]].annotation
     known = getattr(group, "model_fields", {})
+    if first["type"] == "model_type" and known:
+        setting = next(iter(known))
+        value = f"={first['input']}" if setting == "name" else ""
+        return f"{path[0]} is a group of settings ({', '.join(known)}); did you mean {path[0]}.{setting}{value}?"
+    if first["type"] != "extra_forbidden":
+        return f"{'.'.join(path)}: {first['msg']}"
     near = get_close_matches(path[-1], known, 1)
     return f"there is no setting {'.'.join(path)}" + (f"; did you mean {path[0]}.{near[0]}?" if near else "")
 
@@ -192,7 +197,7 @@ def load_recipe(
     """
     own = _read_file(file) if file else {}
     method = method or str(own.get("method", DEFAULT_METHOD))
-    get_method(method)
+    get_layout(method)
     if own.get("method", method) != method:
         raise BadConfig(f"{file} is a recipe for {own['method']}, not for {method}")
     values: dict[str, Any] = {}

@@ -162,7 +162,8 @@ class SubjectWatch:
         folder: Path | None = None,
     ) -> None:
         self.recipe, self.budget, self.folder = recipe, budget, folder
-        self.validate, self.judge, self.rule = validate, judge, rule
+        self.validate, self.judge = validate, judge
+        self.rule: str = rule
         self.curves: dict[str, Curve] = {"validation": Curve(-1)}
         self.curves.setdefault(rule, Curve(1))
         self.kept: int | None = None
