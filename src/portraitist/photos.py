@@ -7,7 +7,6 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +126,6 @@ def _decode(path: Path, content: bytes) -> Image.Image:
         raise BadPhoto(f"{path} is damaged ({error})") from error
 
 
-@cache
 def _formats() -> list[str]:
     """Return the formats that are opened, as far as this build of Pillow has them."""
     Image.init()

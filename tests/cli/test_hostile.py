@@ -121,7 +121,7 @@ def test_every_command_refuses_in_one_line(
         ({"method": "lora+" * 10_000}, "unknown method|adapt all"),
         ({"config": {"rank": 10**12}}, "where .* is needed"),
         ({"config": {"rank": -1}}, "rank must be at least 1"),
-        ({"config": {"rank": 4, "alpha": float("nan")}}, "alpha must be a positive number, not nan"),
+        ({"config": {"rank": 4, "alpha": float("nan")}}, "alpha must be a positive number below 4,000,000, not nan"),
         ({"config": []}, "damaged or from a newer version"),
         ({"geometries": ["linear 1048576000x1048576000 1 0 1 1 -"]}, "which no layer has"),
         ({"geometries": ["linear 0x8 1 0 1 1 -"]}, "which no layer has"),

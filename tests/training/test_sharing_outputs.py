@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_before_it_cleaned_up_is_finished(
 ) -> None:
     output = tmp_path / "a.safetensors"
     with monkeypatch.context() as patch:
-        patch.setattr("portraitist.training.fitting.remove_run", lambda output: None)
+        patch.setattr("portraitist.training.fitting.remove_run", lambda output, keep_log: None)
         trained = teach(base, output)
     assert is_finished(output)
     (run_folder(output) / ".last.safetensors.part-00000000-1-1-x.safetensors").touch()

@@ -13,13 +13,15 @@ from portraitist.adapters.spec import Shape
 from portraitist.errors import BadFile
 from portraitist.reading import require_file
 
+# How the files that torch writes begin: zip archives, or pickles of the protocols 2 to 5.
+_ZIP, _PICKLES = b"PK\x03\x04", tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _HEADER_LIMIT = 64 * 2**20
 # No file of weights holds as many tensors; a checkpoint of Stable Diffusion XL has 2,515.
 _MOST_TENSORS = 2**16
 # Precisions as the format names them and numpy reads them. It has no bfloat16, whose
 # exponent is looked at.
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_BFLOAT16, _EXPONENT = "BF16", 0x7F80
+_FLOAT16, _BFLOAT16, _EXPONENT = "F16", "BF16", 0x7F80
 # No weight comes near this; larger ones are of a run that diverged, or an attack. A power of two, for bfloat16's sake.
 LARGEST = 2.0**60
 _LARGEST_EXPONENT = (127 + 60) << 7
@@ -76,7 +78,7 @@ def check_container(path: Path) -> None:
         raise BadFile(f"{path} is empty or cut short ({size} bytes)")
     header = struct.unpack("<Q", start)[0]
     if header > min(size - 8, _HEADER_LIMIT):
-        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        if start[:4] == _ZIP or start[:2] in _PICKLES:
             raise BadFile(
                 f"{path} is a pickle, which can run code when opened; if you trust it, convert it to safetensors first"
             )
@@ -97,6 +99,11 @@ def tensors_not_finite(path: Path) -> Iterator[str]:
             continue
         dtype = np.dtype(FLOATS[precision])
         numbers = np.fromfile(path, dtype, (end - begin) // dtype.itemsize, offset=8 + size + begin)
-        usable = (numbers & _EXPONENT) < _LARGEST_EXPONENT if precision == _BFLOAT16 else np.abs(numbers) < LARGEST
+        if precision == _BFLOAT16:
+            usable = (numbers & _EXPONENT) < _LARGEST_EXPONENT
+        elif precision == _FLOAT16:  # whose numbers end below it
+            usable = np.isfinite(numbers)
+        else:
+            usable = np.abs(numbers) < LARGEST
         if not usable.all():
             yield key

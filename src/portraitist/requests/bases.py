@@ -9,7 +9,7 @@ from portraitist.requests.choices import BaseChoice
 from portraitist.requests.devices import check_device, check_precision
 
 _BITS = (4, 8)
-_USUAL_STEP, _FEWEST_STEPS = 8, 8
+_USUAL_STEP, _LEAST_STEP, _FEWEST_STEPS = 8, 4, 8
 
 
 def check_base(choice: BaseChoice) -> None:
@@ -38,7 +38,8 @@ def _check_bits(bits: int | None) -> None:
 
 def _check_side(side: int, source: Source | None) -> None:
     """Refuse a side that an autoencoder cannot divide into latents; a family may ask for more."""
-    step = _USUAL_STEP if source is None else _scale(source)
+    # An adapter's own base is not known yet; no base here has finer latents than this.
+    step = _LEAST_STEP if source is None else _scale(source)
     if side % step or side < _FEWEST_STEPS * step:
         raise BadConfig(
             f"the side of the pictures must be a multiple of {step}, at least {_FEWEST_STEPS * step}, not {side};"

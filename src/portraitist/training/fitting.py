@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
+from portraitist.adapters.files import is_usable
 from portraitist.bases import Base
 from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
@@ -158,7 +159,8 @@ class Run:
     def _rescued(self, error: TrainingDiverged, loop: Loop) -> TrainingDiverged:
         """Write what is worth keeping of a run that diverged as an adapter into its folder, and say where it is."""
         step = loop.rescue() if self._folder is not None else None
-        if self._folder is None or step is None:
+        usable = all(is_usable(value) for value in self.adapter.named_parameters().values())
+        if self._folder is None or step is None or not usable:
             return TrainingDiverged(error.step, error.what)
         file = step_file(self._folder, step)
         if Processes.current().is_first:

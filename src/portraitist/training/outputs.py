@@ -1,5 +1,9 @@
-"""Where a run writes: the adapter file, and the folder beside it that an interrupted run continues from."""
+"""Where a run writes: the adapter file, and the folder beside it that an interrupted run continues from.
 
+Needs no torch.
+"""
+
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,9 +13,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from portraitist.adapters.description import read_header
+from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadConfig, BadFile, UnwritableFolder
 from portraitist.files import remove_leftovers, require_name, require_writable
-from portraitist.training.loop.checkpoints import Checkpoint
 from portraitist.training.loop.files import BEST, LAST, LOG
 
 SUFFIX = ".safetensors"
@@ -42,10 +46,10 @@ def is_interrupted(output: Path) -> bool:
 def is_finished(output: Path) -> bool:
     """Say whether a file was written by the run whose checkpoints are still beside it, which was killed right then."""
     try:
-        checkpoint = Checkpoint.load(run_folder(output) / LAST)
+        run = json.loads(read_outline(run_folder(output) / LAST).metadata["run"])
         noted = read_header(output)["training"]
-        return (noted["steps"], noted["seconds"]) == (checkpoint.step, round(checkpoint.counters["seconds"], 1))
-    except (BadFile, KeyError, TypeError):
+        return bool((noted["steps"], noted["seconds"]) == (run["step"], round(run["counters"]["seconds"], 1)))
+    except (BadFile, KeyError, TypeError, ValueError, RecursionError):
         return False
 
 

@@ -56,7 +56,7 @@ def test_presets(preset: str, factors: tuple[int, int]) -> None:
     ("config", "complaint"),
     [
         ({"preset": "best"}, "unknown preset 'best'; choose one of paper, paper-2"),
-        ({"scale": float("nan")}, "scale must be a finite number, not nan"),
+        ({"scale": float("nan")}, "scale must be a finite number below 1,000,000, not nan"),
         ({"in_factor": 0}, r"at least 1, not \(4, 0\)"),
         ({"factors": [("*.to_q", 0, 4)]}, r"at least 1, not \(0, 4\) for \*\.to_q"),
         ({"factors": [("*.to_q", 4, -2)]}, r"at least 1, not \(4, -2\)"),
