@@ -79,6 +79,8 @@ class Run:
         self.adapter = make_adapter()
         if start is not None:
             start_from(self.adapter, start, base)
+        if base.bits is not None:  # methods that read weights are refused now, not after class images were made
+            Attachment(base.components).attach(self.adapter).detach()
         _require_room(self.output, self.adapter)
         self._folder = None if self.output is None else run_folder(self.output)
         self.pictures = self._folder if Processes.current().is_first else None
