@@ -56,7 +56,8 @@ class Bench:
         self.conditions = {
             name: torch.randn(shape, generator=generator).to(device, dtype) for name, shape in shapes.items()
         }
-        framing = Framing.whole(*(side * latent for side in [self.family.pipeline.vae_scale_factor] * 2))
+        side = latent * self.family.pipeline.vae_scale_factor
+        framing = Framing.whole(side, side)
         self.conditions |= {
             name: value.to(device, dtype) for name, value in self.family.encode_framings([framing]).items()
         }

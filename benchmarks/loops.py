@@ -33,7 +33,6 @@ from portraitist.training.loop.loop import Loop
 from portraitist.training.recipes import load_recipe
 
 RANK, RATE, DECAY, CLIP = 4, 1e-4, 1e-4, 1.0
-_AUTOCAST = {"no": None, "bf16": torch.bfloat16}
 
 
 class _Encoded(PromptBook):
@@ -59,7 +58,9 @@ def ours(bench: Bench, steps: int, precision: str) -> Callable[[], None]:
     fixed = {"prior": "none", "schedule": "constant", "max_gradient_norm": CLIP, "precision": precision}
     recipe = load_recipe("lora", bench.architecture, family.name, overrides={**overrides, **fixed})
     side = family.pipeline.vae_scale_factor * bench.latents.shape[-1]
-    photos = Latents(bench.latents.float().cpu(), torch.ones_like(bench.latents).float().cpu(), (_framing(side),))
+    photos = Latents(
+        bench.latents.float().cpu(), torch.ones_like(bench.latents).float().cpu(), (Framing.whole(side, side),)
+    )
     Attachment(base.components).attach(adapter)
     task = DreamBoothTask(base, adapter, recipe, "a photo", photos)
     task.prompts = _Encoded(base, {name: bench.conditions[name] for name in bench.prompted})
@@ -85,7 +86,7 @@ def as_scripts_do(bench: Bench, steps: int, precision: str) -> Callable[[], None
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
         generator = torch.Generator().manual_seed(0)
         for _ in range(steps):
-            with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "no"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision != "no"):
                 noise = torch.randn_like(latents)
                 timesteps = family.draw_timesteps(1, generator).to(device)
                 noised = family.add_noise(latents, noise, timesteps)
@@ -99,10 +100,6 @@ def as_scripts_do(bench: Bench, steps: int, precision: str) -> Callable[[], None
             loss.detach().item()  # what the script's progress bar shows
 
     return run
-
-
-def _framing(side: int) -> Framing:
-    return Framing.whole(side, side)
 
 
 def main() -> None:

@@ -1,12 +1,10 @@
 """What of an adapter's effect another one keeps, measured where it counts: in the base's predictions."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from portraitist.adapters import Adapter, Attachment
+from portraitist.adapters import Adapter, attached
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
 from portraitist.randomness import torch_generator
@@ -34,7 +32,9 @@ def kept_effect(base: Base, original: Adapter, other: Adapter) -> float | None:
         The share; None if the original changes nothing.
     """
     prompts = [original.provenance.trigger or _USUAL_PROMPT] * _PICTURES
-    latents = _with(base, original, lambda: _sample(base, prompts)).repeat_interleave(_NOISE_LEVELS, dim=0)
+    original, other = original.to(base.device), other.to(base.device)
+    with attached(base.components, original):
+        latents = _sample(base, prompts).repeat_interleave(_NOISE_LEVELS, dim=0)
     generator = torch_generator(0, "kept effect")
     noise = torch.randn(latents.shape, generator=generator)
     timesteps = base.family.draw_timesteps(len(latents), generator, (latents.shape[-2], latents.shape[-1]))
@@ -47,18 +47,13 @@ def kept_effect(base: Base, original: Adapter, other: Adapter) -> float | None:
         moved = noised.to(base.device, base.family.dtype), timesteps.to(base.device)
         return base.family.predict(*moved, conditions).float()
 
-    wanted, found, without = _with(base, original, predict), _with(base, other, predict), predict()
+    without = predict()
+    with attached(base.components, original):
+        wanted = predict()
+    with attached(base.components, other):
+        found = predict()
     effect = float((without - wanted).square().sum())
     return None if effect == 0 else 1 - float((found - wanted).square().sum()) / effect
-
-
-def _with(base: Base, adapter: Adapter, work: Callable[[], Tensor]) -> Tensor:
-    """Do something with an adapter attached."""
-    attachment = Attachment(base.components).attach(adapter.to(base.device))
-    try:
-        return work()
-    finally:
-        attachment.detach()
 
 
 def _sample(base: Base, prompts: list[str]) -> Tensor:

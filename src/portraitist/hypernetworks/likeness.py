@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from portraitist.adapters import Adapter, Attachment
+from portraitist.adapters import Adapter, Attachment, attached
 from portraitist.bases import Base
 from portraitist.evaluation.encoders import Encoder, embed_images
 from portraitist.evaluation.metrics.similarity import pairwise_cosine
@@ -29,11 +29,8 @@ def bank_likeness(
         photos: Its embeddings of each subject's photos, ``[photos, d]``.
         seeds: A picture each.
     """
-    attachment = Attachment(base.components).attach(bank)
-    try:
+    with attached(base.components, bank) as attachment:
         return served_likeness(base, attachment, prompts, encoder, photos, seeds)
-    finally:
-        attachment.detach()
 
 
 def served_likeness(

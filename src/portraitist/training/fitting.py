@@ -161,8 +161,7 @@ class Run:
     def _rescued(self, error: TrainingDiverged, loop: Loop) -> TrainingDiverged:
         """Write what is worth keeping of a run that diverged as an adapter into its folder, and say where it is."""
         step = loop.rescue() if self._folder is not None else None
-        usable = all(is_usable(value) for value in self.adapter.named_parameters().values())
-        if self._folder is None or step is None or not usable:
+        if self._folder is None or step is None or not all(map(is_usable, self.adapter.named_parameters().values())):
             return TrainingDiverged(error.step, error.what)
         file = step_file(self._folder, step)
         if Processes.current().is_first:
