@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.difflora.settings import Mixing
-from portraitist.hypernetworks.networks.memory import Features, Projection, Shapes
+from portraitist.hypernetworks.networks.memory import Features, ProjectedFeatures, Projection, Shapes
 
 _START = 0.02
 _GATE_SHARE = 4  # the gate's hidden width is the mixed width over this
@@ -20,7 +20,7 @@ _GATE_SHARE = 4  # the gate's hidden width is the mixed width over this
 _FIXED: dict[Mixing, tuple[float, float]] = {"face": (1.0, 0.0), "image": (0.0, 1.0), "mean": (0.5, 0.5)}
 
 
-class MixedFeatures(nn.Module):
+class MixedFeatures(ProjectedFeatures):
     """Features of photos ``[n, photos, 1, width]`` by source to one vector a person, ``[n, width]``.
 
     Args:
@@ -34,24 +34,16 @@ class MixedFeatures(nn.Module):
     """
 
     def __init__(self, sources: Sequence[str], shapes: Shapes, width: int, mixing: Mixing) -> None:
-        super().__init__()
         if len(sources) != 2:
             raise BadConfig(
                 f"sight.encoders names {len(sources)} encoders; mixed features are of two: one for faces, then one for"
                 " pictures"
             )
-        self.sources, self.mixing = tuple(sources), mixing
-        self.projections = nn.ModuleList(Projection(*shapes[name], width) for name in sources)
+        super().__init__(sources, shapes, width)
+        self.mixing = mixing
         hidden = max(1, width // _GATE_SHARE)
         self.gate = nn.Sequential(nn.Linear(2 * width, hidden), nn.SiLU(), nn.Linear(hidden, 2))
         self.nobody = nn.Parameter(torch.randn(width) * _START)
-
-    @torch.no_grad()
-    def fit(self, features: Features) -> None:
-        """Take each channel's mean and deviation from the features of many photos."""
-        for name, projection in zip(self.sources, self.projections, strict=True):
-            assert isinstance(projection, Projection)
-            projection.fit(features[name])
 
     def forward(self, features: Features, unknown: Tensor | None = None) -> Tensor:
         """Return a vector for each person, the mean of those of their photos.

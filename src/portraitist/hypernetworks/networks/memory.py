@@ -1,6 +1,6 @@
 """Photos as a decoder sees them: the frozen encoders' features as tokens of one width."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,29 @@ _START = 0.02  # deviation of learned tokens at the start, as in BERT (arXiv 181
 _SMALLEST = 1e-4
 
 
-class Memory(nn.Module):
+class ProjectedFeatures(nn.Module):
+    """What looks at features of photos: each source's are standardised and brought to one width.
+
+    Args:
+        sources: Names of those that it looks at, in order.
+        shapes: What the features of a photo are.
+        width: The width.
+    """
+
+    def __init__(self, sources: Sequence[str], shapes: Shapes, width: int) -> None:
+        super().__init__()
+        self.sources = tuple(sources)
+        self.projections = nn.ModuleList(Projection(*shapes[name], width) for name in self.sources)
+
+    @torch.no_grad()
+    def fit(self, features: Features) -> None:
+        """Take each channel's mean and deviation from the features of many photos."""
+        for name, projection in zip(self.sources, self.projections, strict=True):
+            assert isinstance(projection, Projection)
+            projection.fit(features[name])
+
+
+class Memory(ProjectedFeatures):
     """Projected features of one or several photos, side by side: photos of one person have no order.
 
     Args:
@@ -22,17 +44,8 @@ class Memory(nn.Module):
     """
 
     def __init__(self, shapes: Shapes, width: int) -> None:
-        super().__init__()
-        self.sources = tuple(sorted(shapes))
-        self.projections = nn.ModuleList(Projection(*shapes[name], width) for name in self.sources)
+        super().__init__(sorted(shapes), shapes, width)
         self.nobody = nn.Parameter(torch.randn(1, width) * _START)
-
-    @torch.no_grad()
-    def fit(self, features: Features) -> None:
-        """Take each channel's mean and deviation from the features of many photos."""
-        for name, projection in zip(self.sources, self.projections, strict=True):
-            assert isinstance(projection, Projection)
-            projection.fit(features[name])
 
     def forward(self, features: Features, unknown: Tensor | None = None) -> Tensor:
         """Return the memory ``[n, photos * tokens, width]``.
