@@ -16,8 +16,9 @@ from benchmarks.measuring import Step, alternate, environment, keep_freed_memory
 from benchmarks.results import add_results
 from portraitist.adapters import Adapter, Attachment, find_layers, get_method
 from portraitist.bases.layers import LAYER_SETS
-from portraitist.toyland.first.config import load_config
-from portraitist.toyland.first.denoiser import build_denoiser
+from portraitist.toyland.config import load_config
+from portraitist.toyland.denoiser import build_denoiser
+from portraitist.toyland.worlds import toyland_world
 
 METHODS: dict[str, tuple[dict[str, Any], str]] = {
     "lora": ({"rank": 4}, "attention"),
@@ -32,14 +33,14 @@ class Bench:
 
     def __init__(self, size: int, channels_last: bool, device: str = "cpu") -> None:
         config = load_config()
-        width = config.text_encoder.width
+        width, channels = config.text_encoder.width, config.autoencoder.latent_channels
+        side = toyland_world().resolution >> len(config.autoencoder.channels) - 1
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.unet: nn.Module = build_denoiser(config.denoiser, config.autoencoder, width).eval().to(device)
+            self.unet: nn.Module = build_denoiser(config.denoiser, side, channels, width).eval().to(device)
         self.unet.requires_grad_(False)
         generator = torch.Generator().manual_seed(0)
-        side = self.unet.config.sample_size
-        self.latents = torch.randn(size, config.autoencoder.latent_channels, side, side, generator=generator).to(device)
+        self.latents = torch.randn(size, channels, side, side, generator=generator).to(device)
         if channels_last:
             self.unet.to(memory_format=torch.channels_last)
             self.latents = self.latents.to(memory_format=torch.channels_last)

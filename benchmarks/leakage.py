@@ -42,7 +42,8 @@ from portraitist.studies.experiments.pairs.study import (
     recipe_of_way,
     subjects_of,
 )
-from portraitist.toyland.first.world.pictures import render, sample_picture
+from portraitist.toyland.world.painting import render
+from portraitist.toyland.world.pictures import sample_picture
 from portraitist.training.inputs.latents import encode
 from portraitist.training.multi_subject.cut_mix import resize_masks, side_masks
 from portraitist.training.multi_subject.teaching import train_several

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 
@@ -28,7 +27,9 @@ from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs
 from portraitist.studies.experiments.pairs.judging import Judgement
 from portraitist.studies.experiments.pairs.recognisers import make_recogniser
 from portraitist.studies.experiments.pairs.study import TOKENS, PairStudy, make_judge, make_pictures, subjects_of
-from portraitist.toyland.first.examiner import Examiner
+from portraitist.toyland.judges.exam import kinds
+from portraitist.toyland.judges.examiner import Examiner
+from portraitist.toyland.judges.restoring import to_pictures
 from portraitist.training.personalise import train
 
 # Start and base ratio.
@@ -135,8 +136,8 @@ def main() -> None:
         for (start, ratio), each in found.items():
             asked = replace(study, region_start=start, base_ratio=ratio)
             pictures = make_pictures(asked, base, pair, adapters, "regional")
-            readings = examiner.read(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
-            two = fmean(len(reading.kinds) == len(TOKENS) for reading in readings)
+            readings = examiner.read(to_pictures(pictures))
+            two = fmean(len(kinds(reading)) == len(TOKENS) for reading in readings)
             each.append(Found(pair, pictures, judge.judge(pictures, study.sides), two))
             print(pair.name, *_line((start, ratio), each[-1:]), flush=True)
     picture = arguments.page.with_suffix(PAGE_SUFFIX)

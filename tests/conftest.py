@@ -14,13 +14,15 @@ from transformers import CLIPTokenizer
 
 from portraitist.adapters import Adapter, find_layers
 from portraitist.progress import quiet_libraries
-from portraitist.toyland.first.autoencoder import build_autoencoder
-from portraitist.toyland.first.config import ToylandConfig, load_config
-from portraitist.toyland.first.denoiser import build_denoiser, build_scheduler
-from portraitist.toyland.first.text_encoder import build_text_encoder, without_projection
-from portraitist.toyland.first.world.captions import IDENTIFIERS, SCENE_PHRASES, STYLE_PHRASES
-from portraitist.toyland.first.world.identities import KINDS, ROBOT_COLOURS
+from portraitist.toyland.autoencoder import build_autoencoder
+from portraitist.toyland.config import ToylandConfig, load_config
+from portraitist.toyland.denoiser import build_denoiser, build_scheduler
+from portraitist.toyland.text_encoder import build_text_encoder, without_projection
 from portraitist.toyland.tokenizer import train_tokenizer
+from portraitist.toyland.world.captions import IDENTIFIERS, SCENE_PHRASES, STYLE_PHRASES
+from portraitist.toyland.world.identities import KINDS, ROBOT_COLOURS
+
+RESOLUTION = 32
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -69,15 +71,15 @@ def draw_adapter() -> Callable[..., Adapter]:
 
 def save_tiny_base(folder: Path, seed: int) -> Path:
     config = tiny_config()
-    tokenizer = tiny_tokenizer(config)
+    tokenizer, side = tiny_tokenizer(config), RESOLUTION >> len(config.autoencoder.channels) - 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         text = build_text_encoder(config.text_encoder, tokenizer)
         pipeline = StableDiffusionPipeline(
-            vae=build_autoencoder(config.autoencoder),
+            vae=build_autoencoder(config.autoencoder, RESOLUTION),
             text_encoder=without_projection(text),
             tokenizer=tokenizer,
-            unet=build_denoiser(config.denoiser, config.autoencoder, config.text_encoder.width),
+            unet=build_denoiser(config.denoiser, side, config.autoencoder.latent_channels, config.text_encoder.width),
             scheduler=build_scheduler(),
             safety_checker=None,
             feature_extractor=None,
@@ -91,7 +93,7 @@ def tiny_config() -> ToylandConfig:
     """Return toyland's settings with everything made small."""
     shipped = load_config()
     small = {
-        "autoencoder": {"resolution": 32, "channels": (8, 8, 8), "latent_channels": 4, "norm_groups": 4},
+        "autoencoder": {"channels": (8, 8, 8), "latent_channels": 4, "norm_groups": 4},
         "text_encoder": {"vocabulary": 800, "tokens": 24, "width": 32, "layers": 1, "heads": 2, "embedding": 16},
         "denoiser": {"channels": (32, 64), "attention": (False, True), "head_width": 32},
     }

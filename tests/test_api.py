@@ -28,7 +28,7 @@ def test_photos_to_pictures_in_ten_lines(tiny_base_folder: Path, tmp_path: Path)
     from portraitist.bases.examples import get_example
 
     base = load_base(tiny_base_folder)
-    subject = Subject.from_folder(get_example("cat-a067dc").folder, class_noun="cat", size=base.family.resolution)
+    subject = Subject.from_folder(get_example("cat-df771e").folder, class_noun="cat", size=base.family.resolution)
     recipe = load_recipe("lora", base.name, base.family.name, overrides={"steps": 2})
     train(base, subject, recipe, output=tmp_path / "cat.safetensors")
     adapter = load_adapter(tmp_path / "cat.safetensors")

@@ -8,13 +8,13 @@ from portraitist.bases import Base, load_base
 from portraitist.bases.examples import get_example
 from portraitist.evaluation.encoders import EmbedsTexts, embed_captions, embed_images, load_encoder
 from portraitist.generation import Picture, SamplingConfig, generate
-from portraitist.toyland.first.world.captions import SCENE_PHRASES
+from portraitist.toyland.world.captions import SCENE_PHRASES
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject
 
 pytestmark = pytest.mark.weights
-CAT = get_example("cat-9d39d7")
+CAT = get_example("cat-1b7ecd")
 PLACES = [phrases[0] for scene, phrases in SCENE_PHRASES.items() if scene not in CAT.scenes][:4]
 SEEDS = (0, 1)
 

@@ -23,8 +23,8 @@ def test_a_dozen_subjects_have_photos_and_a_licence() -> None:
 
 
 def test_a_subject_is_found_by_name() -> None:
-    assert get_example("cat-9d39d7").class_noun == "cat"
-    with pytest.raises(BadConfig, match=r"did you mean cat-9d39d7\?"):
+    assert get_example("cat-1b7ecd").class_noun == "cat"
+    with pytest.raises(BadConfig, match=r"did you mean cat-1b7ecd\?"):
         get_example("cat-9d39d")
 
 

@@ -54,7 +54,7 @@ def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
-    return get_example("cat-9d39d7").folder
+    return get_example("cat-1b7ecd").folder
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,13 @@ Fail = Callable[..., str]
 
 def test_the_demo_says_where_everything_is(run: Run, tiny_base_folder: Path, tmp_path: Path) -> None:
     quick = ("--base", tiny_base_folder, "--steps", 1, "--sampling-steps", 1)
-    output = run("demo", *quick, "--subject", "robot-152994", "-o", "shown").stdout
+    output = run("demo", *quick, "--subject", "robot-c05c64", "-o", "shown").stdout
     assert str(tmp_path / "shown" / "demo.webp") in output
     assert (tmp_path / "shown" / "demo.html").as_uri() in output
     assert sorted(path.name for path in Path("shown").iterdir()) == [
         "demo.html",
         "demo.webp",
-        "robot-152994-lora.safetensors",
+        "robot-c05c64-lora.safetensors",
     ]
     command = next(line for line in output.splitlines() if "portraitist generate" in line)
     run(*shlex.split(command[command.index("generate") :]), "-n", 1, "--steps", 1)
@@ -29,8 +29,8 @@ def test_the_demo_says_where_everything_is(run: Run, tiny_base_folder: Path, tmp
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--subject", "cat-9d39d8"), "did you mean cat-9d39d7?"),
-        (("--subject", "x"), "choose one of robot-050089"),
+        (("--subject", "cat-1b7ece"), "did you mean cat-1b7ecd?"),
+        (("--subject", "x"), "choose one of robot-6f3f5f"),
         (("--method", "lara"), "unknown method 'lara'"),
         (("--base", "nowhere"), "neither a folder here"),
         (("-o", "file/demo"), "cannot write into file/demo"),

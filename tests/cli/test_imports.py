@@ -72,7 +72,7 @@ def test_pictures_that_cannot_be_made_are_refused_without_torch(wrong: tuple[str
 
 
 def test_photos_are_prepared_without_libraries_of_bases(tmp_path: Path) -> None:
-    photos = get_example("cat-a067dc").folder
+    photos = get_example("cat-df771e").folder
     arguments = ("prepare", photos, "-o", tmp_path / "ready", "--size", 64)
     unneeded = ("torch._dynamo", "diffusers", "transformers", "peft", "bitsandbytes")
     assert imported_by(*arguments, of=unneeded) == []

@@ -24,7 +24,8 @@ def draw_flat(seed: int, indices: range) -> list[tuple[Image.Image, str]]:
 
 @pytest.fixture(autouse=True)
 def tiny_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(distance.WORLDS, 32, draw_flat)
+    monkeypatch.setattr(distance, "RESOLUTION", 32)
+    monkeypatch.setattr(distance, "draw_world", draw_flat)
 
 
 def test_a_judge_is_trained(run: Run, fail: Fail, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ STUDY = """
 title: LoRA at two rates
 hypothesis: The higher rate moves the pictures further.
 scorer: colours
-subjects: [cat-9d39d7, robot-050089]
+subjects: [cat-1b7ecd, robot-6f3f5f]
 prompts: ["a photo of a {} on the beach", "a photo of a {} in space"]
 sampling: {steps: 2}
 fixed: {steps: 1, batch_size: 1, prior: none}

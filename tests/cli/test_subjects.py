@@ -11,7 +11,7 @@ from portraitist.cli.subjects import parse_subject
 from portraitist.errors import BadConfig
 from tests.cli.conftest import Run
 
-CAT, ROBOT = (get_example(name).folder for name in ("cat-9d39d7", "robot-050089"))
+CAT, ROBOT = (get_example(name).folder for name in ("cat-1b7ecd", "robot-6f3f5f"))
 TWO = ("--subject", f"{CAT}:cat:sks", "--subject", f"{ROBOT}:robot:olo")
 
 
@@ -22,10 +22,10 @@ def test_two_subjects_are_taught_and_shown(run: Run, tiny_base_folder: Path) -> 
     assert "'olo robot', 5 photos" in result.output
     assert "60% of the samples, Unmix loss with weight 1" in result.output
     assert "photo of sks cat and olo robot on the beach" in result.output
-    adapter = load_adapter("cat-9d39d7-and-robot-050089.safetensors")
+    adapter = load_adapter("cat-1b7ecd-and-robot-6f3f5f.safetensors")
     assert adapter.provenance.facts["recipe"]["cut_mix"] == 0.6
     result = run(
-        "generate", "a sks cat", "a cat", "--adapter", "cat-9d39d7-and-robot-050089.safetensors", "-n", 1, "--steps", 1
+        "generate", "a sks cat", "a cat", "--adapter", "cat-1b7ecd-and-robot-6f3f5f.safetensors", "-n", 1, "--steps", 1
     )
     assert "the prompt 'a cat' does not contain 'sks' or 'olo'" in result.stderr
     assert "'a sks cat'" not in result.stderr

@@ -106,10 +106,10 @@ def test_a_run_starts_from_an_adapter(run: Run, fail: Fail, photos: Path, quick:
 
 def test_the_file_is_named_after_the_photos(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
     run("train", photos, *quick)
-    assert Path("cat-9d39d7.safetensors").is_file()
+    assert Path("cat-1b7ecd.safetensors").is_file()
     Path("folder").mkdir()
     run("train", photos, *quick, "-o", "folder")
-    assert Path("folder/cat-9d39d7.safetensors").is_file()
+    assert Path("folder/cat-1b7ecd.safetensors").is_file()
 
 
 def test_a_recipe_file_chooses_the_method(run: Run, photos: Path, quick: tuple[object, ...]) -> None:
@@ -312,7 +312,7 @@ def test_resuming_nothing_is_said(run: Run, picture: Path, quick: tuple[object, 
 
 def test_the_metadata_is_plain_json(trained: Path) -> None:
     assert json.loads(json.dumps(read_header(trained)))["subject"] == {
-        "name": "cat-9d39d7",
+        "name": "cat-1b7ecd",
         "class": "cat",
         "token": "sks",
     }

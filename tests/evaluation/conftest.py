@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from portraitist.evaluation.encoders import PictureNetwork, save_small
-from portraitist.toyland.first.config import load_config
-from portraitist.toyland.first.text_encoder import build_text_encoder
-from portraitist.toyland.first.world.captions import IDENTIFIERS
+from portraitist.toyland.config import load_config
+from portraitist.toyland.text_encoder import build_text_encoder
 from portraitist.toyland.tokenizer import train_tokenizer
+from portraitist.toyland.world.captions import IDENTIFIERS
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from portraitist.evaluation.metrics import frechet_distance, paired_cosine, pair
 from portraitist.evaluation.report import picture_sheet
 from portraitist.generation.notes import noted_prompt
 
-CAT = get_example("cat-9d39d7")
+CAT = get_example("cat-1b7ecd")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_pictures_of_other_prompts_are_not_reused(evaluation: Evaluation, base: 
             replace(evaluation, candidates=[replace(changed, subject=subject)]).run(base)
         return str(caught.value)
 
-    assert "prompts cat-9d39d7 0 'a photo of a zwx cat on the beach', not" in refusal(prompts=("styles", "scenes"))
+    assert "prompts cat-1b7ecd 0 'a photo of a zwx cat on the beach', not" in refusal(prompts=("styles", "scenes"))
     assert "'a photo of a cat', not 'a photo of a dog'" in refusal(class_noun="dog")
     assert "a photo of a sks cat on the beach" in refusal(token="sks")
     more = evaluation.protocol.model_copy(update={"images_per_prompt": 3})

@@ -14,7 +14,7 @@ from portraitist.errors import BadConfig
 from portraitist.generation.inversion import Ddim, Level, relative_error, slerp, step_down, step_up
 from portraitist.generation.latents import encode_conditions, encode_image
 from portraitist.photos import decode_photo
-from portraitist.toyland.first.world.captions import SCENE_PHRASES
+from portraitist.toyland.world.captions import SCENE_PHRASES
 
 PROMPTS = ["a red robot on the beach", "a cat in the snow"]
 
@@ -43,7 +43,7 @@ def test_refined_inversion_returns_the_latents_and_naive_inversion_drifts(base: 
 @pytest.mark.weights
 def test_a_photo_is_inverted_on_toyland() -> None:
     base = load_base("toyland")
-    example = get_example("cat-9d39d7")
+    example = get_example("cat-1b7ecd")
     latents, ddim = encode_image(base, decode_photo(example.photos[0])), Ddim(base, steps=50)
     conditions = encode_conditions(base, [f"a photo of a cat {SCENE_PHRASES[example.scenes[0]][0]}"], latents)
     usual, refined = (

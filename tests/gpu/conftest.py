@@ -53,4 +53,4 @@ def load(tiny_base_folder: Path) -> Callable[[str, torch.dtype], Base]:
 
 @pytest.fixture(scope="session")
 def subject() -> Subject:
-    return Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=SIDE)
+    return Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=SIDE)

@@ -32,7 +32,7 @@ from .mutating import drawn
 
 pytestmark = pytest.mark.abuse
 
-SUBJECT = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
+SUBJECT = Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=32)
 _CHECKPOINT = {"log_every": 1, "checkpoint_seconds": 0.0}
 
 

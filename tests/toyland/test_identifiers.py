@@ -5,10 +5,10 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from portraitist.bases import load_base
-from portraitist.toyland.first.world.captions import IDENTIFIERS
-from portraitist.toyland.first.world.identities import KINDS
 from portraitist.toyland.identifiers import VISIBLE, movement, place_identifiers
 from portraitist.toyland.tokenizer import train_tokenizer
+from portraitist.toyland.world.captions import IDENTIFIERS
+from portraitist.toyland.world.identities import KINDS
 
 
 @pytest.mark.weights

@@ -31,7 +31,7 @@ def small_base(request: pytest.FixtureRequest, tiny_base_folder: Path) -> Base:
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
+    return Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=32)
 
 
 SMALL = {"lora": {"rank": 4}, "krona": {"out_factor": 8, "in_factor": 8}, "lidb": {"a": 16, "b": 8}}

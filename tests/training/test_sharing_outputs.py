@@ -17,7 +17,7 @@ from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject
 
-SUBJECT = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
+SUBJECT = Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=32)
 
 
 def teach(base: Base, output: Path, **options: Any) -> Adapter:

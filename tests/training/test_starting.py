@@ -32,7 +32,7 @@ def cat(base: Base) -> Subject:
 
 
 def subject(base: Base, token: str) -> Subject:
-    return Subject.from_folder(get_example("cat-9d39d7").folder, "cat", token, base.family.resolution)
+    return Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", token, base.family.resolution)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from portraitist.toyland.first.world.captions import IDENTIFIERS
+from portraitist.toyland.world.captions import IDENTIFIERS
 from portraitist.training.tokens import RARE_TOKENS, count_tokens, token_warning
 
 

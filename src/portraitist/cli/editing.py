@@ -49,7 +49,7 @@ def editing(
     from portraitist.studies.experiments.editing.edits import draw_edits
     from portraitist.studies.experiments.editing.report import write_editing_report
     from portraitist.studies.experiments.editing.study import METHODS, EditingStudy, default_recipes, default_variants
-    from portraitist.toyland.first.examiner import BUILTIN, Examiner
+    from portraitist.toyland.judges.examiner import BUILTIN, Examiner
 
     place = choose_device(device)
     judge = Examiner.load(examiner or BUILTIN)

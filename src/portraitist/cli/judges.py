@@ -114,7 +114,7 @@ def frechet(
     quiet_libraries()
     from portraitist.bases import load_base
     from portraitist.generation import SamplingConfig
-    from portraitist.toyland.judges.distance import find_world, load_judge, measure_distance
+    from portraitist.toyland.judges.distance import load_judge, measure_distance, require_toyland
 
     require_writable(folder)
     place = choose_device(device)
@@ -122,7 +122,7 @@ def frechet(
     fact("encoder", f"{judge.name} ({judge.revision}; {judge.preprocessing})")
     for name in bases:
         base = load_base(name, place)
-        find_world(base)
+        require_toyland(base)
         distance = measure_distance(base, judge, folder, count, SamplingConfig(steps, guidance, batch_size=32))
         fact(distance.base, f"{distance.value:.2f} ({distance.pictures} pictures, {distance.sampling})")
         fact("two halves of the drawn ones", f"{distance.floor:.2f}")

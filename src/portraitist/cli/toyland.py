@@ -7,7 +7,7 @@ import typer
 
 from portraitist.cli.launching import is_launched, launch
 from portraitist.cli.options import DeviceOption, SplitOption, parse_settings
-from portraitist.cli.reporting import fact, say
+from portraitist.cli.reporting import fact
 from portraitist.errors import BadConfig, BadFile
 from portraitist.requests.devices import choose_device
 
@@ -187,28 +187,6 @@ def export(
     fact("written", str(output))
 
 
-@app.command("exam")
-def exam(
-    folder: FolderOption = _FOLDER,
-    config: ConfigOption = None,
-    questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="Number of prompts.")] = 2000,
-    device: DeviceOption = "auto",
-) -> None:
-    """Examine a trained toyland: how often its pictures show what their prompts ask for."""
-    from portraitist.progress import quiet_libraries
-
-    if not (folder / "pipeline" / "model_index.json").exists():
-        raise BadFile(f"{folder} holds no finished toyland; train it with: portraitist toyland train --folder {folder}")
-    quiet_libraries()
-    from portraitist.toyland.first.config import load_config
-    from portraitist.toyland.first.making import Workshop
-
-    workshop = Workshop(folder, load_config(config), choose_device(device), questions=questions)
-    workshop.make(("pictures", "examiner", "exam"))
-    say((folder / "exam" / "report.md").read_text().rstrip())
-    fact("written", str(folder / "exam"))
-
-
 @app.command("pictures")
 def pictures(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 36,
@@ -260,8 +238,7 @@ def subjects(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the subjects and of their photos.")] = 0,
 ) -> None:
     """Draw new subjects: folders of photos, as the examples are."""
-    # Of the world that the shipped base knows; it changes with the base.
-    from portraitist.toyland.first.world.examples import write_examples
+    from portraitist.toyland.world.examples import write_examples
 
     if output.exists() and any(output.iterdir()):
         raise BadFile(f"{output} is not empty; choose another folder with -o")

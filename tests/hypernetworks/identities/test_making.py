@@ -26,7 +26,6 @@ from portraitist.hypernetworks.identities.settings import SetSettings, TargetSet
 from portraitist.hypernetworks.identities.shards import shard_path
 from portraitist.hypernetworks.identities.sources.drawn import DrawnSource
 from portraitist.hypernetworks.identities.sources.source import Identity, Words
-from portraitist.hypernetworks.identities.sources.worlds import world_of
 from portraitist.hypernetworks.identities.targets import BankWork, target_recipe, train_bank
 from portraitist.training.inputs.latents import autoencoder_key
 
@@ -48,7 +47,7 @@ def encoder() -> Encoder:
 
 def source(split: str = "train") -> DrawnSource:
     words = Words("a photo of a {}", "sks")
-    return DrawnSource(world_of(SIDE), ("cat", "person"), COUNT, split, PHOTOS, SIDE, words, seed=0)
+    return DrawnSource(("person", "cat"), COUNT, split, PHOTOS, SIDE, words, seed=0)
 
 
 @pytest.fixture(scope="module")

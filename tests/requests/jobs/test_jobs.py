@@ -21,7 +21,7 @@ from portraitist.requests.jobs.generate import Generated, GenerateJob, GenerateP
 from portraitist.requests.jobs.train import Trained, TrainJob, TrainPlan
 from portraitist.requests.train import TrainRequest
 
-CAT = get_example("cat-9d39d7").folder
+CAT = get_example("cat-1b7ecd").folder
 
 
 def ask_to_train(base: Path, folder: Path, **settings: object) -> TrainRequest:

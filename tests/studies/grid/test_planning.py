@@ -95,11 +95,11 @@ def test_other_encoders_make_other_runs_and_moved_photos_do_not(tiny_base: Base)
 
 def test_other_photos_under_the_same_name_make_other_runs(tiny_base: Base, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
-    shutil.copytree(get_example("cat-9d39d7").folder, folder)
+    shutil.copytree(get_example("cat-1b7ecd").folder, folder)
     subjects = [{"name": "Mia", "photos": str(folder), "class": "cat"}]
     before = {cell.spec.key for cell in cells(tiny_base, subjects=subjects)}
     assert before == {cell.spec.key for cell in cells(tiny_base, subjects=subjects)}
-    shutil.copy(next(get_example("robot-050089").folder.glob("*.png")), next(folder.glob("*.png")))
+    shutil.copy(next(get_example("robot-6f3f5f").folder.glob("*.png")), next(folder.glob("*.png")))
     assert before.isdisjoint(cell.spec.key for cell in cells(tiny_base, subjects=subjects))
     shutil.rmtree(folder)
     with pytest.raises(BadConfig, match="Mia has no photos"):

@@ -16,7 +16,7 @@ from portraitist.training.recipes import load_recipe
 LINES = """
 title: A study
 hypothesis: Nothing in particular is expected of it.
-subjects: [cat-9d39d7, {name: mine, photos: photos, class: dog}]
+subjects: [cat-1b7ecd, {name: mine, photos: photos, class: dog}]
 prompts: ["a photo of a {}"]
 grids: [{name: one, methods: [lora], settings: {learning_rate: [1e-4, 2e-3]}}]
 """
@@ -31,7 +31,7 @@ def write(folder: Path, text: str) -> Path:
 def test_a_file_is_read_with_its_photos_beside_it(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, LINES))
     cat, mine = study.subject_entries()
-    assert (cat.name, cat.class_noun) == ("cat-9d39d7", "cat")
+    assert (cat.name, cat.class_noun) == ("cat-1b7ecd", "cat")
     assert mine.photos == tmp_path / "photos"
     assert study.grids[0].settings == {"learning_rate": (1e-4, 2e-3)}
     assert all(isinstance(value, float) for value in study.grids[0].settings["learning_rate"])
@@ -48,8 +48,8 @@ def test_a_file_is_read_with_its_photos_beside_it(tmp_path: Path) -> None:
         (("Nothing in particular is expected of it.", "None."), "hypothesis"),
         (("class: dog", "kind: dog"), "subjects.1.kind: no setting"),
         (("title: A study", "title: [unclosed"), "cannot read the study"),
-        (("[cat-9d39d7, {name: mine", "[mine, {name: mine"), "two subjects have the name mine"),
-        (("[cat-9d39d7, {name: mine, photos: photos, class: dog}]", "[]"), "at least one subject"),
+        (("[cat-1b7ecd, {name: mine", "[mine, {name: mine"), "two subjects have the name mine"),
+        (("[cat-1b7ecd, {name: mine, photos: photos, class: dog}]", "[]"), "at least one subject"),
         (("title: A study", "title: A study\nquick: {grids: [two]}"), "quick.grids names 'two'"),
     ],
 )
@@ -79,8 +79,8 @@ def test_an_unknown_study_names_those_there_are() -> None:
 
 
 def test_an_unknown_example_is_named(tmp_path: Path) -> None:
-    study = load_study(write(tmp_path, LINES.replace("cat-9d39d7", "cat-9d39d8")))
-    with pytest.raises(BadConfig, match="did you mean cat-9d39d7"):
+    study = load_study(write(tmp_path, LINES.replace("cat-1b7ecd", "cat-1b7ece")))
+    with pytest.raises(BadConfig, match="did you mean cat-1b7ecd"):
         study.subject_entries()
 
 

@@ -46,7 +46,7 @@ def test_what_is_no_training_is_run_like_a_method(
     monkeypatch.setitem(MAKERS, "untaught", Untaught())
     settings: dict[str, Any] = {
         "base": tiny_base.name,
-        "subjects": ["cat-9d39d7"],
+        "subjects": ["cat-1b7ecd"],
         "prompts": ["a photo of a {}"],
         "references": False,
         "fixed": {},

@@ -30,7 +30,7 @@ from portraitist.training.subjects import Subject
 
 from ..conftest import small_study
 
-SUBJECT = "cat-9d39d7"
+SUBJECT = "cat-1b7ecd"
 # krona's factors do not fit the tiny base, so its run fails.
 RUNS: dict[str, Any] = {
     "subjects": [SUBJECT],

@@ -63,7 +63,7 @@ def test_a_run_is_scored_by_the_encoders_and_their_identity_is_kept(
         "scorer": "toyland",
         "encoders": encoders,
         "metrics": ["face_sim", "clip_i", "pres", "div"],
-        "subjects": ["cat-9d39d7"],
+        "subjects": ["cat-1b7ecd"],
         "prompts": ["a photo of a {}"],
         "pictures": 2,
         "checkpoints": 0,

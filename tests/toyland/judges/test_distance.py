@@ -1,4 +1,4 @@
-"""Distances from the drawn world: kept in parts, of every toyland against its own world."""
+"""Distances from the drawn world: kept in parts, of a toyland against its world."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from portraitist.evaluation.encoders import load_encoder
 from portraitist.evaluation.metrics import frechet_distance
 from portraitist.generation import SamplingConfig
 from portraitist.toyland.judges import distance
-from portraitist.toyland.judges.distance import WORLDS, find_world, load_judge, measure_distance, side_by_side
+from portraitist.toyland.judges.distance import draw_world, load_judge, measure_distance, require_toyland, side_by_side
 from portraitist.toyland.world import painting
 from portraitist.toyland.world.painting import Painter
 
@@ -44,19 +44,16 @@ def test_equal_pictures_are_no_distance_apart() -> None:
     assert abs(frechet_distance(features, features)) < 1e-9
 
 
-def test_a_world_is_known_by_its_size(base: Base) -> None:
-    assert set(WORLDS) == {64, 128}
-    with pytest.raises(BadConfig, match="makes pictures of 32 pixels, toyland's are of 64 or 128"):
-        find_world(base)
+def test_other_bases_are_refused(base: Base) -> None:
+    with pytest.raises(BadConfig, match="makes pictures of 32 pixels, toyland's are of 128; give a toyland"):
+        require_toyland(base)
 
 
-def test_both_worlds_draw_pictures_with_captions(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_world_draws_pictures_with_captions(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(painting, "_painter", lambda: painter)
-    for size, draw in WORLDS.items():
-        drawn = draw(1, range(3, 6))
-        assert [picture.size for picture, _ in drawn] == [(size, size)] * 3
-        again = draw(1, range(5, 6))[0]
-        assert again[1] == drawn[2][1]
+    drawn = draw_world(1, range(3, 6))
+    assert [picture.size for picture, _ in drawn] == [(128, 128)] * 3
+    assert draw_world(1, range(5, 6))[0][1] == drawn[2][1]
 
 
 def test_the_judge_sees_pictures_to_their_borders() -> None:

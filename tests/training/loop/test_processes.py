@@ -31,7 +31,7 @@ def free_port() -> int:
 def test_two_processes_learn_what_one_with_twice_the_batch_does(
     base: Base, tiny_base_folder: Path, tmp_path: Path
 ) -> None:
-    photos = get_example("cat-9d39d7").folder
+    photos = get_example("cat-1b7ecd").folder
     output = tmp_path / "two.safetensors"
     own = {**SETTINGS, "batch_size": 1, "watch.every": 3, "log.samples_every": 3, "log.sampling_steps": 1}
     settings = [word for name, value in own.items() for word in ("--set", f"{name}={value}")]

@@ -41,7 +41,7 @@ METHODS: dict[str, dict[str, Any]] = {
 def test_numbers_and_file_are_those_of_the_run(method: str, base: Base, tmp_path: Path) -> None:
     overrides = {**SETTINGS, **METHODS[method], "batch_size": 1, "steps": 1}
     plan = make_plan(base.name, method, overrides, 5)
-    subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=32)
+    subject = Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=32)
     output = tmp_path / "cat.safetensors"
     train(base, subject, load_recipe(method, base.name, "sd", overrides=overrides), output=output)
     adapter = load_adapter(output)
@@ -139,7 +139,7 @@ def test_bases_of_every_family_are_planned(kind: str, clip_tokenizer: CLIPTokeni
     folder = save_tiny(kind, clip_tokenizer, tmp_path / kind)
     plan = make_plan(str(folder), "lora", {"steps": 2, "prior": "none", "batch_size": 1}, 5)
     loaded = load_base(folder)
-    subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=loaded.family.resolution)
+    subject = Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=loaded.family.resolution)
     adapter = new_adapter(loaded, [subject], plan.recipe)
     assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.memory.peak > plan.memory.base > 0

@@ -11,9 +11,10 @@ from portraitist.errors import BadConfig
 from portraitist.files import write_aside
 from portraitist.hypernetworks.identities.sources.drawn import DrawnSource, choose_kinds
 from portraitist.hypernetworks.identities.sources.source import Words
-from portraitist.hypernetworks.identities.sources.worlds import world_of
 from portraitist.photos import encode_png
 from portraitist.studies.grid.sections import Section, SubjectEntry, round_robin
+from portraitist.toyland.world import examples
+from portraitist.toyland.world.identities import KINDS
 
 _WORDS = Words("a photo of a {}", "sks")  # of captions, which are not kept
 
@@ -33,10 +34,10 @@ class DrawnSubjects(Section):
 
         Args:
             folder: Where each gets a folder of its own.
-            side: Of the photos, in pixels; also says which world is meant.
+            side: Of the photos, in pixels.
 
         Raises:
-            BadConfig: If the world has no such kind, or not so many of one.
+            BadConfig: If toyland has no such kind, or not so many of one.
         """
         sources = list(self._sources(side))
         entries = [
@@ -56,18 +57,21 @@ class DrawnSubjects(Section):
                     temporary.write_bytes(encode_png(Image.fromarray(photo.pixels)))
         return tuple(chosen)
 
-    def licences(self, side: int) -> list[str]:
+    def licences(self) -> list[str]:
         """Return who drew what the photos show, and on which terms."""
-        known = world_of(side).licences()
-        return list(dict.fromkeys(known[source.kinds[0]] for source in self._sources(side)))
+        known = examples.licences()
+        return list(dict.fromkeys(known[kind] for kind in self._wanted()))
+
+    def _wanted(self) -> dict[str, int]:
+        """Return how many identities are wanted of each kind, without those of which none is."""
+        choose_kinds(list(self.counts))
+        wanted = {kind: self.counts.get(kind, self.each) for kind in KINDS}
+        return {kind: count for kind, count in wanted.items() if count}
 
     def _sources(self, side: int) -> Iterator[DrawnSource]:
         """Yield a source for every kind that is wanted."""
-        world = world_of(side)
-        choose_kinds(list(self.counts), world)
-        for kind in world.kinds:
-            if count := self.counts.get(kind, self.each):
-                yield DrawnSource(world, (kind,), count, self.split, self.photos, side, _WORDS, self.seed)
+        for kind, count in self._wanted().items():
+            yield DrawnSource((kind,), count, self.split, self.photos, side, _WORDS, self.seed)
 
 
 def require_spare_photos(photos: int, used: int | None) -> None:

@@ -68,7 +68,7 @@ def prepare(study: Study, folder: Path) -> Prepared:
         PortraitistError: If anything in the study cannot work, before a run is made.
     """
     base = load_base(study.base)
-    licences = study.subjects.licences(base.family.resolution) if isinstance(study.subjects, DrawnSubjects) else []
+    licences = study.subjects.licences() if isinstance(study.subjects, DrawnSubjects) else []
     study = settle(study, folder, base)
     scorer = make_scorer(study.scorer, study.encoders, study.metrics)
     cells = plan(study, base, scorer.identity())

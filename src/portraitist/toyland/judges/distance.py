@@ -1,8 +1,7 @@
 """How far a toyland's pictures are from the drawn pictures of its own world, to a network that nobody here trained.
 
 The Frechet distance of EfficientNet-Lite0's features (`portraitist.evaluation.metrics.frechet`): it depends on the
-number of pictures, so only distances of as many are compared. It measures toylands of any resolution alike, since both
-sets are resized to the network's input.
+number of pictures, so only distances of as many are compared. Both sets are resized to the network's input.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +22,9 @@ from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
 from portraitist.progress import track
 from portraitist.randomness import derive_seed, numpy_generator
-from portraitist.toyland.first.world import captions as first_captions
-from portraitist.toyland.first.world import pictures as first_pictures
 from portraitist.toyland.world.captions import caption
 from portraitist.toyland.world.painting import render_all
-from portraitist.toyland.world.pictures import sample_picture
+from portraitist.toyland.world.pictures import RESOLUTION, sample_picture
 
 SEED = 41
 PICTURES = 5000
@@ -65,16 +62,6 @@ def load_judge(name: str, device: torch.device | str = "cpu") -> Encoder:
     return encoder
 
 
-def draw_first(seed: int, indices: range) -> list[tuple[Image.Image, str]]:
-    """Draw pictures of the first world, 64 pixels wide."""
-    drawn = []
-    for index in indices:
-        rng = numpy_generator(seed, "compared", index)
-        spec = first_pictures.sample_picture(rng, _SPLIT)
-        drawn.append((first_pictures.render(spec, 64), first_captions.caption(spec, rng)))
-    return drawn
-
-
 def draw_world(seed: int, indices: range) -> list[tuple[Image.Image, str]]:
     """Draw pictures of the world, 128 pixels wide."""
     specs, texts = [], []
@@ -85,21 +72,17 @@ def draw_world(seed: int, indices: range) -> list[tuple[Image.Image, str]]:
     return list(zip(render_all(specs), texts, strict=True))
 
 
-WORLDS: dict[int, Draw] = {64: draw_first, 128: draw_world}
-
-
-def find_world(base: Base) -> Draw:
-    """Return the world a toyland was trained on, which its resolution tells.
+def require_toyland(base: Base) -> None:
+    """Refuse a base that was not trained on toyland's world, which its resolution tells.
 
     Raises:
-        BadConfig: If no world has pictures of that size.
+        BadConfig: If it makes pictures of another size.
     """
-    if base.family.resolution not in WORLDS:
-        sizes = " or ".join(map(str, WORLDS))
+    if base.family.resolution != RESOLUTION:
         raise BadConfig(
-            f"{base.name} makes pictures of {base.family.resolution} pixels, toyland's are of {sizes}; give a toyland"
+            f"{base.name} makes pictures of {base.family.resolution} pixels, toyland's are of {RESOLUTION};"
+            " give a toyland"
         )
-    return WORLDS[base.family.resolution]
 
 
 def measure_distance(
@@ -109,7 +92,7 @@ def measure_distance(
     count: int = PICTURES,
     config: SamplingConfig | None = None,
     seed: int = SEED,
-    draw: Draw | None = None,
+    draw: Draw = draw_world,
 ) -> Distance:
     """Compare generated pictures with the drawn ones whose captions they were generated from.
 
@@ -120,9 +103,8 @@ def measure_distance(
         count: Pictures on each side.
         config: How pictures are sampled; as usual for the base when not given.
         seed: Seed of what is drawn, and of every generated picture's noise.
-        draw: The world; found from the base's resolution when not given.
+        draw: Draws the pictures to compare with.
     """
-    draw = draw or find_world(base)
     sampling = (config or SamplingConfig(batch_size=32)).for_base(base)
     words = f"steps {sampling.steps}, guidance {sampling.guidance:g}, {sampling.scheduler}"
     parts = []
@@ -173,7 +155,7 @@ def beside(
 ) -> Image.Image:
     """Lay out generated pictures on the left and the drawn ones with the same captions on the right."""
     indices = range(count)
-    pictures, captions = zip(*find_world(base)(seed, indices), strict=True)
+    pictures, captions = zip(*draw_world(seed, indices), strict=True)
     generated = _generated(base, captions, seed, indices, config or SamplingConfig(batch_size=32))
     return side_by_side(generated, pictures, columns, tile)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from portraitist.training.loop.loop import ParameterGroup
 from portraitist.training.networks.parameters import group_parameters
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+# The examiner of the package.
+BUILTIN = Path(str(files("portraitist.toyland.judges"))) / "builtin" / "examiner"
 
 
 class Examiner(nn.Module):
@@ -72,8 +75,8 @@ class Examiner(nn.Module):
             temporary.write_text(json.dumps({**self.settings, "heads": HEADS}, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "Examiner":
-        """Read an examiner that `save` wrote.
+    def load(cls, folder: Path = BUILTIN) -> "Examiner":
+        """Read an examiner that `save` wrote, the package's when no folder is given.
 
         Raises:
             BadFile: If the folder holds none, or one that answers other questions.

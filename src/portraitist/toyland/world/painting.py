@@ -147,8 +147,8 @@ class _Figure:
 
 
 def _in_front(subjects: Sequence[Appearance]) -> int | None:
-    """Return which of two stands in front, nothing for one alone."""
-    if len(subjects) == 1:
+    """Return which of two stands in front, nothing for one alone or for nobody."""
+    if len(subjects) < 2:
         return None
     return 0 if subjects[0].drawn["held"] else 1
 
@@ -343,12 +343,15 @@ def _painter() -> Painter:
     return Painter()
 
 
-def render(spec: PictureSpec) -> Image.Image:
+def render(spec: PictureSpec, side: int = RESOLUTION) -> Image.Image:
     """Paint one picture; the same specification always gives the same pixels."""
-    return render_all([spec])[0]
+    return render_all([spec], side)[0]
 
 
-def render_all(specs: Sequence[PictureSpec]) -> list[Image.Image]:
-    """Paint pictures, a few at a time."""
+def render_all(specs: Sequence[PictureSpec], side: int = RESOLUTION) -> list[Image.Image]:
+    """Paint pictures, a few at a time; those of another side than the world's are resized."""
     painted = [_painter().paint(plan(specs[i : i + _AT_ONCE])) for i in range(0, len(specs), _AT_ONCE)]
-    return [Image.fromarray(pixels) for pixels in torch.cat(painted).permute(0, 2, 3, 1).numpy()]
+    images = [Image.fromarray(pixels) for pixels in torch.cat(painted).permute(0, 2, 3, 1).numpy()]
+    if side == RESOLUTION:
+        return images
+    return [image.resize((side, side), Image.Resampling.LANCZOS) for image in images]

@@ -18,7 +18,7 @@ from portraitist.studies.experiments.demo.demo import SEEDS, Demo, choose_prompt
 from portraitist.studies.experiments.demo.page import headline, render_page
 from portraitist.studies.experiments.demo.poster import draw_poster
 from portraitist.studies.experiments.demo.writing import write_demo
-from portraitist.toyland.first.world.captions import SCENE_PHRASES
+from portraitist.toyland.world.captions import SCENE_PHRASES
 from portraitist.training.recipes import load_recipe
 
 SAMPLING = SamplingConfig(steps=2)
@@ -28,7 +28,7 @@ SAMPLING = SamplingConfig(steps=2)
 def demo(tiny_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     base = load_base(tiny_base_folder)
     recipe = load_recipe("lora", base.name, "sd", overrides={"steps": 2, "learning_rate": 0.05})
-    return run_demo(base, get_example("cat-9d39d7"), recipe, tmp_path_factory.mktemp("demo"), SAMPLING)
+    return run_demo(base, get_example("cat-1b7ecd"), recipe, tmp_path_factory.mktemp("demo"), SAMPLING)
 
 
 @pytest.mark.parametrize("example", list_examples(), ids=lambda example: example.name)

@@ -22,7 +22,7 @@ from portraitist.studies.experiments.editing.report import (
 )
 from portraitist.studies.experiments.editing.scores import EditScores, score_edits
 from portraitist.studies.experiments.editing.study import EditingStudy, default_recipes, default_variants
-from portraitist.toyland.first.examiner import Examiner
+from portraitist.toyland.judges.examiner import Examiner
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from portraitist.studies.experiments.pairs import judging
 from portraitist.studies.experiments.pairs.identities import Pair, draw_pairs, photos_of
 from portraitist.studies.experiments.pairs.judging import PairJudge, Seen, Verdict, _floor, decide, halves, resemblance
 from portraitist.studies.experiments.pairs.recognisers import ColourRecogniser
-from portraitist.toyland.first.world.identities import sample_identity
-from portraitist.toyland.first.world.pictures import render, sample_picture
+from portraitist.toyland.world.identities import sample_identity
+from portraitist.toyland.world.painting import render_all
+from portraitist.toyland.world.pictures import PHOTO, sample_picture
 
 SIZE = 32
 
@@ -37,8 +38,8 @@ def pictures(pair: Pair, *who: str, count: int = 12) -> list[Image.Image]:
     rng = numpy_generator(1, "pictures of a pair")
     identities = tuple(getattr(pair, name) for name in who)
     scenes = ("snow", "beach", "desert", "forest")
-    drawn = (sample_picture(rng, identities=identities, scene=scenes[i % 4], style="photo") for i in range(count))
-    return [render(spec, SIZE) for spec in drawn]
+    drawn = [sample_picture(rng, identities=identities, scene=scenes[i % 4], style=PHOTO) for i in range(count)]
+    return render_all(drawn, SIZE)
 
 
 def test_pairs_are_of_one_class_and_of_two_in_turn() -> None:

@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
+
 from portraitist.bases.families import Framing
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities.sources.source import Identity, Photo, Words
-from portraitist.hypernetworks.identities.sources.worlds import Drawn, DrawnWorld
 from portraitist.randomness import derive_seed, numpy_generator
+from portraitist.toyland.world import identities
+from portraitist.toyland.world.captions import labels, plain_caption, scene_phrase
+from portraitist.toyland.world.examples import licences
+from portraitist.toyland.world.identities import KINDS, sample_identity
+from portraitist.toyland.world.painting import render_all
+from portraitist.toyland.world.pictures import PHOTO, RESOLUTION, PictureSpec, sample_picture
+from portraitist.toyland.world.scenes import PLAIN, PLAIN_COLOURS, SCENES
 
 NAME = "toyland"
+_WORLD = f"toyland of {RESOLUTION} pixels"
 ALL = "all"
 # As people say it.
 PLURALS = {"person": "people", "cat": "cats", "robot": "robots", "monster": "monsters"}
@@ -17,29 +26,27 @@ PLURALS = {"person": "people", "cat": "cats", "robot": "robots", "monster": "mon
 _PATIENCE = 2000
 
 
-def choose_kinds(words: Sequence[str], world: DrawnWorld) -> tuple[str, ...]:
+def choose_kinds(words: Sequence[str]) -> tuple[str, ...]:
     """Return the kinds that words mean, in the world's order: ``people``, ``cat``, ``all``.
 
     Raises:
-        BadConfig: If the world has no such kind.
+        BadConfig: If toyland has no such kind.
     """
     if ALL in words:
-        return world.kinds
-    by_word = {word: kind for kind in world.kinds for word in (kind, PLURALS.get(kind, kind))}
+        return KINDS
+    by_word = {word: kind for kind in KINDS for word in (kind, PLURALS[kind])}
     if unknown := [word for word in words if word not in by_word]:
-        known = ", ".join(PLURALS.get(kind, kind) for kind in world.kinds)
-        raise BadConfig(f"toyland has no kind {unknown[0]!r}; it has {known}, or {ALL}")
-    return tuple(kind for kind in world.kinds if kind in {by_word[word] for word in words})
+        raise BadConfig(f"toyland has no kind {unknown[0]!r}; it has {', '.join(PLURALS.values())}, or {ALL}")
+    return tuple(kind for kind in KINDS if kind in {by_word[word] for word in words})
 
 
 class DrawnSource:
-    """Identities of a world, kinds taking turns; a longer source begins with those of a shorter one.
+    """Identities of toyland, kinds taking turns; a longer source begins with those of a shorter one.
 
     Args:
-        world: The world.
-        kinds: Which kinds of it.
+        kinds: Which kinds of them.
         count: How many identities.
-        split: ``train``, ``validation``, ``test`` or ``all`` of the world's own splits.
+        split: ``train``, ``validation``, ``test`` or ``all``.
         photos: Photos of each.
         side: Of the photos, in pixels.
         words: How a base is asked for them.
@@ -48,7 +55,6 @@ class DrawnSource:
 
     def __init__(
         self,
-        world: DrawnWorld,
         kinds: tuple[str, ...],
         count: int,
         split: str,
@@ -57,33 +63,32 @@ class DrawnSource:
         words: Words,
         seed: int,
     ) -> None:
-        self.world, self.kinds, self.count, self.split = world, kinds, count, split
+        self.kinds, self.count, self.split = kinds, count, split
         self.photos, self.side, self.words, self.seed = photos, side, words, seed
 
     @property
     def name(self) -> str:
         """Return the world and the kinds: ``toyland:people``."""
-        return f"{NAME}:{ALL if self.kinds == self.world.kinds else ','.join(PLURALS[kind] for kind in self.kinds)}"
+        return f"{NAME}:{ALL if self.kinds == KINDS else ','.join(PLURALS[kind] for kind in self.kinds)}"
 
     def identity(self, index: int) -> Identity:
         """Draw an identity's photos; the first of them are the same however many there are."""
         who = self.chosen[index]
         seed = derive_seed(self.seed, f"photos of {who.name}")
         rng = numpy_generator(seed, "scenes")
-        scenes = [str(scene) for scene in rng.permutation(self.world.scenes)]
+        scenes = [str(scene) for scene in rng.permutation(SCENES)]
         specs = [
             self._sample(who, scenes[number % len(scenes)], derive_seed(seed, "photo", number))
             for number in range(self.photos)
         ]
-        pixels = self.world.paint(specs, self.side)
         framing = Framing.whole(self.side, self.side)
         photos = []
-        for number, (spec, each) in enumerate(zip(specs, pixels, strict=True)):
-            phrase = self.world.scene_phrase(spec.scene, spec.colour, numpy_generator(seed, "phrase", number))
+        for number, (spec, each) in enumerate(zip(specs, render_all(specs, self.side), strict=True)):
+            phrase = scene_phrase(spec.scene, spec.colour, numpy_generator(seed, "phrase", number))
             prompt = self.words.placed(who.kind, phrase)
-            photos.append(Photo(each, self.world.describe(spec), prompt, framing, self.world.labels(spec)))
+            photos.append(Photo(np.array(each), plain_caption(spec), prompt, framing, labels(spec)))
         facts = {
-            "world": self.world.name,
+            "world": _WORLD,
             "parts": dict(who.parts),
             "colour": who.colour,
             "licence": self._licences[who.kind],
@@ -91,19 +96,19 @@ class DrawnSource:
         plain = self.words.plain(who.kind)
         return Identity(who.name, who.kind, who.kind, who.split, seed, plain, tuple(photos), facts)
 
-    def _sample(self, who: Drawn, scene: str, seed: int):  # type: ignore[no-untyped-def]  # a picture of the world's own
+    def _sample(self, who: identities.Identity, scene: str, seed: int) -> PictureSpec:
         rng = numpy_generator(seed, "picture")
         # A wall in somebody's own colour would swallow them.
-        colours = [colour for colour in self.world.colours if colour != who.colour]
-        colour = str(rng.choice(colours)) if scene == self.world.scenes[-1] else None
-        return self.world.sample_picture(rng, who, scene, colour)
+        colours = [colour for colour in PLAIN_COLOURS if colour != who.colour]
+        colour = str(rng.choice(colours)) if scene == PLAIN else None
+        return sample_picture(rng, identities=(who,), scene=scene, colour=colour, style=PHOTO)
 
     @cached_property
     def _licences(self) -> dict[str, str]:
-        return self.world.licences()
+        return licences()
 
     @cached_property
-    def chosen(self) -> list[Drawn]:
+    def chosen(self) -> list[identities.Identity]:
         """Return who is in the source: different ones, of its split alone.
 
         Raises:
@@ -112,17 +117,17 @@ class DrawnSource:
         split = None if self.split == ALL else self.split
         rng = numpy_generator(self.seed, f"identities {self.split}")
         # By name, as keys must differ; toyland's names are short, and two of many may share one.
-        chosen: dict[str, Drawn] = {}
+        chosen: dict[str, identities.Identity] = {}
         missed = 0
         while len(chosen) < self.count:
             kind = self.kinds[len(chosen) % len(self.kinds)]
-            drawn = self.world.sample_identity(rng, split, kind)
+            drawn = sample_identity(rng, split, kind)
             missed = missed + 1 if drawn.name in chosen else 0
             chosen.setdefault(drawn.name, drawn)
             if missed > _PATIENCE:
                 there = sum(who.kind == kind for who in chosen.values())
                 raise BadConfig(
-                    f"toyland has only about {there} different {PLURALS.get(kind, kind)} in the split {self.split}, too"
+                    f"toyland has only about {there} different {PLURALS[kind]} in the split {self.split}, too"
                     f" few for --count {self.count}; ask for fewer, or for other --kinds too"
                 )
         return list(chosen.values())

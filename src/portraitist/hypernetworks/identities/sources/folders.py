@@ -14,8 +14,8 @@ from portraitist.bases.examples import list_examples
 from portraitist.errors import BadConfig, BadPhoto
 from portraitist.hypernetworks.identities.sources.drawn import ALL
 from portraitist.hypernetworks.identities.sources.source import Identity, Photo, Words
-from portraitist.hypernetworks.identities.sources.worlds import split_of
 from portraitist.photos import decode_readable, list_photos
+from portraitist.toyland.world.identities import Identity as Drawn
 from portraitist.training.inputs.companions import find_caption, read_caption
 from portraitist.training.subjects import Subject
 
@@ -110,7 +110,8 @@ class FolderSource:
         """
         known = self._known.get(folder.name, {})
         if isinstance(known.get("parts"), dict):
-            return split_of(str(known.get("class")), {str(part): str(name) for part, name in known["parts"].items()})
+            parts = sorted((str(part), str(name)) for part, name in known["parts"].items())
+            return Drawn(str(known.get("class")), tuple(parts), ()).split
         small = (path for path in list_photos(folder) if path.stat().st_size <= _SMALL)
         if any(_pixels(picture) in self._examples for _, picture in decode_readable(small)):
             return "test"

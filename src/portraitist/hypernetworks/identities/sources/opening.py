@@ -7,7 +7,6 @@ from portraitist.errors import BadConfig, BadPhoto
 from portraitist.hypernetworks.identities.sources.drawn import ALL, NAME, DrawnSource, choose_kinds
 from portraitist.hypernetworks.identities.sources.folders import FolderSource
 from portraitist.hypernetworks.identities.sources.source import Source, Words
-from portraitist.hypernetworks.identities.sources.worlds import world_of
 from portraitist.toyland.world.identities import SPLITS
 
 # Identities that are drawn where nobody says how many.
@@ -29,7 +28,7 @@ def check_source(text: str, kinds: Sequence[str], class_noun: str | None, split:
     if split not in (None, ALL, *SPLITS):
         raise BadConfig(f"identities are split into {', '.join(SPLITS)}; give one of them, or {ALL}, not {split!r}")
     if is_drawn(text):
-        choose_kinds(_words(text, kinds), world_of(0))
+        choose_kinds(_words(text, kinds))
         if class_noun is not None:
             raise BadConfig("toyland's identities have class nouns of their own; leave --class out")
     elif kinds:
@@ -70,10 +69,8 @@ def open_source(
     if not is_drawn(text):
         split = split or ALL
         return FolderSource(Path(text), class_noun, count, split, photos, side, words), split
-    world, split = world_of(side), split or "train"
-    source = DrawnSource(
-        world, choose_kinds(_words(text, kinds), world), count or USUAL_COUNT, split, photos, side, words, seed
-    )
+    split, chosen = split or "train", choose_kinds(_words(text, kinds))
+    source = DrawnSource(chosen, count or USUAL_COUNT, split, photos, side, words, seed)
     _ = source.chosen  # refuses more than there are before anything is written
     return source, split
 

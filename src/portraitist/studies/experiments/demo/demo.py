@@ -16,12 +16,12 @@ from portraitist.bases import Base
 from portraitist.bases.examples import Example
 from portraitist.files import require_writable
 from portraitist.generation import SamplingConfig, generate
-from portraitist.toyland.first.world.captions import SCENE_PHRASES, STYLE_PHRASES
+from portraitist.toyland.world.captions import SCENE_PHRASES, STYLE_PHRASES
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 
-DEFAULT_SUBJECT = "cat-9d39d7"
+DEFAULT_SUBJECT = "cat-1b7ecd"
 SEEDS = (0, 1, 2)
 _STYLES = ("pencil sketch", "pixel art", "poster")
 _PLAIN = "in front of a plain blue background"

@@ -7,15 +7,16 @@ import numpy as np
 from PIL import Image
 
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.first.world import artwork
-from portraitist.toyland.first.world.captions import plain_caption
-from portraitist.toyland.first.world.identities import NOTHING, ROBOT_COLOURS, Identity, sample_identity
-from portraitist.toyland.first.world.pictures import CAT_ACCESSORIES, Appearance, PictureSpec, render, sample_picture
-from portraitist.toyland.first.world.scenes import SCENES
-from portraitist.toyland.first.world.styles import STYLES
+from portraitist.toyland.world.captions import plain_caption
+from portraitist.toyland.world.colours import ROBOT
+from portraitist.toyland.world.hands.worn import COVERING
+from portraitist.toyland.world.identities import Identity, sample_identity
+from portraitist.toyland.world.painting import render_all
+from portraitist.toyland.world.pictures import PHOTO, PictureSpec, sample_picture
+from portraitist.toyland.world.scenes import PLACES
+from portraitist.toyland.world.styles import STYLES
 
 PER_KIND = 8
-_GLASSES = ("Sunglasses", "Prescription02", "Round", "Wayfarers")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class KnownEdit:
 
     def pictures(self, size: int) -> tuple[Image.Image, Image.Image]:
         """Paint the picture and the true answer."""
-        return render(self.before, size), render(self.after, size)
+        before, after = render_all([self.before, self.after], size)
+        return before, after
 
 
 def draw_edits(per_kind: int = PER_KIND, seed: int = 0, split: str = "test") -> list[KnownEdit]:
@@ -66,59 +68,47 @@ def draw_edits(per_kind: int = PER_KIND, seed: int = 0, split: str = "test") -> 
 
 
 def _change_scene(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
-    scenes = [str(scene) for scene in rng.permutation([name for name in SCENES if name != "plain"])]
-    before = sample_picture(rng, split, scene=scenes[0], style="photo", count=1)
+    scenes = [str(scene) for scene in rng.permutation(tuple(PLACES))]
+    before = sample_picture(rng, split, scene=scenes[0], style=PHOTO, count=1)
     return before, before.at(scenes[1])
 
 
 def _change_style(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
-    before = sample_picture(rng, split, style="photo", count=1)
-    style = str(rng.choice([name for name in STYLES if name != "photo"]))
+    before = sample_picture(rng, split, style=PHOTO, count=1)
+    style = str(rng.choice([name for name in STYLES if name != PHOTO]))
     return before, replace(before, style=style)
 
 
 def _change_colour(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
-    """Paint a robot anew; its parts have the same names in every colour that has them."""
-    while True:
-        robot = sample_identity(rng, split, "robot")
-        before = sample_picture(rng, split, identities=(robot,), style="photo")
-        (subject,) = before.subjects
-        for colour in rng.permutation([name for name in ROBOT_COLOURS if name not in (robot.colour, before.colour)]):
-            painted = _paint(robot, str(colour))
-            parts = {**dict(painted.parts), **dict(subject.parts)}
-            if all(
-                name in artwork.choices("robot", part, str(colour)) for part, name in parts.items() if part in _ROBOT
-            ):
-                return before, replace(before, subjects=(replace(subject, identity=painted),))
+    """Paint a robot anew."""
+    robot = sample_identity(rng, split, "robot")
+    before = sample_picture(rng, split, identities=(robot,), style=PHOTO)
+    (subject,) = before.subjects
+    colour = str(rng.choice([name for name in ROBOT if name not in (robot.colour, before.colour)]))
+    return before, replace(before, subjects=(replace(subject, identity=_paint(robot, colour, rng)),))
 
 
-_ROBOT = ("body", "face", "eyes", "accessory", "mouth")
-
-
-def _paint(robot: Identity, colour: str) -> Identity:
-    return Identity("robot", tuple(sorted({**dict(robot.parts), "colour": colour}.items())))
+def _paint(robot: Identity, colour: str, rng: np.random.Generator) -> Identity:
+    parts = tuple(sorted({**dict(robot.parts), "colour": colour}.items()))
+    return replace(robot, parts=parts, colours=(("base", ROBOT[colour].draw(rng)),))
 
 
 def _add_accessory(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
-    """Give a cat something to wear, or a person glasses."""
+    """Give a cat or a person something to wear that does not change their hair."""
     kind = str(rng.choice(("cat", "person")))
-    before = sample_picture(rng, split, identities=(sample_identity(rng, split, kind),), style="photo")
-    (subject,) = before.subjects
-    choices = (
-        list(CAT_ACCESSORIES)
-        if kind == "cat"
-        else [name for name in artwork.choices("person", "accessories") if name.split("-")[0] in _GLASSES]
-    )
-    without, worn = (_wear(subject, name) for name in (NOTHING, str(rng.choice(choices))))
-    return replace(before, subjects=(without,)), replace(before, subjects=(worn,))
+    while True:
+        after = sample_picture(rng, split, identities=(sample_identity(rng, split, kind),), style=PHOTO)
+        (subject,) = after.subjects
+        worn = [part for part in _WORN if subject.drawn.get(part) and subject.drawn[part] not in COVERING]
+        if worn:
+            return replace(after, subjects=(subject.without(str(rng.choice(worn))),)), after
 
 
-def _wear(subject: Appearance, accessory: str) -> Appearance:
-    return replace(subject, parts=tuple(sorted({**dict(subject.parts), "accessories": accessory}.items())))
+_WORN = ("hat", "neckwear", "sunglasses")
 
 
 def _remove_subject(rng: np.random.Generator, split: str) -> tuple[PictureSpec, PictureSpec]:
-    before = sample_picture(rng, split, style="photo", count=2)
+    before = sample_picture(rng, split, style=PHOTO, count=2)
     return before, replace(before, subjects=(before.subjects[int(rng.integers(2))],))
 
 

@@ -17,7 +17,8 @@ from portraitist.studies.experiments.editing.edits import KINDS_OF_EDIT, KnownEd
 from portraitist.studies.experiments.editing.scores import EditScores, score_edits
 from portraitist.studies.experiments.editing.study import NOTHING, EditingStudy
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_noise
-from portraitist.toyland.first.examiner import Examiner, restore
+from portraitist.toyland.judges.examiner import Examiner
+from portraitist.toyland.judges.restoring import restore_images
 
 PAGE, GRID = "editing.md", f"editing{PAGE_SUFFIX}"
 UNEDITED, ANSWER = "unedited picture", "true answer"
@@ -82,9 +83,9 @@ def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> li
     before, after = ([known.pictures(size)[which] for known, _ in made] for which in (0, 1))
     columns: dict[str, list[Image.Image]] = {
         UNEDITED: before,
-        UNEDITED + RESTORED: restore(study.base.pipeline.vae, before),
+        UNEDITED + RESTORED: restore_images(study.base.pipeline.vae, before),
         **{variant.name: [results[variant.name] for _, results in made] for variant in study.variants},
-        ANSWER + RESTORED: restore(study.base.pipeline.vae, after),
+        ANSWER + RESTORED: restore_images(study.base.pipeline.vae, after),
         ANSWER: after,
     }
     edits = [known for known, _ in made]

@@ -8,8 +8,9 @@ from PIL import Image
 
 from portraitist.evaluation.encoders import Encoder, embed_images
 from portraitist.studies.experiments.editing.edits import KnownEdit
-from portraitist.toyland.first.examiner import Examiner, Reading
-from portraitist.toyland.first.world.captions import labels
+from portraitist.toyland.judges.examiner import Examiner
+from portraitist.toyland.judges.questions import Answers, truth
+from portraitist.toyland.judges.restoring import to_pictures
 
 # Difference of a colour channel, of 255, from which a pixel counts as changed by the edit.
 _CHANGED = 8
@@ -51,7 +52,7 @@ def score_edits(
     """
     size = results[0].width
     pairs = [known.pictures(size) for known in edits]
-    readings = examiner.read(np.stack([np.asarray(image.convert("RGB")) for image in results]))
+    readings = examiner.read(to_pictures(results))
     drawn, wanted = embed_images(encoder, results), embed_images(encoder, [after for _, after in pairs])
     identities = (drawn * wanted).sum(-1).tolist()
     scores = []
@@ -73,16 +74,15 @@ def score_edits(
     return scores
 
 
-def _find_target(known: KnownEdit, reading: Reading) -> float | None:
-    """Say whether the examiner reads what was asked for; whom a removal leaves is not where it looks for one alone."""
-    wanted = Reading.from_labels(labels(known.after))
-    if known.kind == "scene":
-        return float(reading.scene == wanted.scene)
-    if known.kind == "style":
-        return float(reading.style == wanted.style)
-    if known.kind == "colour":
-        return float(reading.kinds == wanted.kinds and reading.colours == wanted.colours)
-    return None
+# What the examiner is asked about an edit; whom a removal leaves is not where it looks for one alone.
+_ASKED = {"scene": ("scene",), "style": ("style",), "colour": ("number", "centre kind", "centre colour")}
+
+
+def _find_target(known: KnownEdit, reading: Answers) -> float | None:
+    """Say whether the examiner reads what was asked for."""
+    wanted = truth(known.after)
+    questions = _ASKED.get(known.kind, ())
+    return float(all(reading[question] == wanted[question] for question in questions)) if questions else None
 
 
 def _rms(values: np.ndarray) -> float:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from PIL import Image
 
 from portraitist.randomness import numpy_generator
-from portraitist.toyland.first.world.identities import KINDS, Identity, sample_identity
-from portraitist.toyland.first.world.pictures import render, sample_picture
-from portraitist.toyland.first.world.scenes import SCENES
+from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
+from portraitist.toyland.world.painting import render_all
+from portraitist.toyland.world.pictures import PHOTO, sample_picture
+from portraitist.toyland.world.scenes import PLACES as _DRAWN_PLACES
 
 # What has a background of its own.
-PLACES = tuple(scene for scene in SCENES if scene != "plain")
+PLACES = tuple(_DRAWN_PLACES)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def photos_of(identity: Identity, count: int, size: int, seed: int = 0) -> list[
     rng = numpy_generator(seed, f"photos of {identity.name}")
     scenes = [str(scene) for scene in rng.permutation(PLACES)]
     specs = [
-        sample_picture(rng, identities=(identity,), scene=scenes[index % len(scenes)], style="photo")
+        sample_picture(rng, identities=(identity,), scene=scenes[index % len(scenes)], style=PHOTO)
         for index in range(count)
     ]
-    return [render(spec, size) for spec in specs]
+    return render_all(specs, size)

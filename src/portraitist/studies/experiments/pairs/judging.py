@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from portraitist.randomness import numpy_generator
 from portraitist.studies.experiments.pairs.identities import PLACES, Pair, photos_of
 from portraitist.studies.experiments.pairs.recognisers import Recogniser
-from portraitist.toyland.first.world.identities import Identity, sample_identity
-from portraitist.toyland.first.world.pictures import PictureSpec, render, sample_picture
+from portraitist.toyland.world.identities import Identity, sample_identity
+from portraitist.toyland.world.painting import render_all
+from portraitist.toyland.world.pictures import PHOTO, PictureSpec, sample_picture
 from portraitist.training.multi_subject.cut_mix import collage
 from portraitist.training.recipes import CollageFit
 
@@ -212,8 +213,8 @@ class PairJudge:
         return self.judge(self.restore(pictures), [True] * len(pictures))
 
     def _render(self, rng: np.random.Generator, companies: Sequence[Sequence[Identity]]) -> list[Image.Image]:
-        specs = [sample_picture(rng, identities=tuple(company), style="photo") for company in companies]
-        return [render(spec, self.size) for spec in specs]
+        specs = [sample_picture(rng, identities=tuple(company), style=PHOTO) for company in companies]
+        return render_all(specs, self.size)
 
     def _of_pair(self, purpose: str) -> dict[Seen, Tensor]:
         """Return embeddings of the halves of both, and midway between them."""
@@ -235,10 +236,10 @@ class PairJudge:
         for index, scene in enumerate(PLACES * _ROUNDS):
             place = (index + index // len(PLACES)) % 2
             order = (first, second) if place == 0 else (second, first)
-            together = sample_picture(rng, identities=order, scene=scene, style="photo")
-            alone = [sample_picture(rng, identities=(who,), scene=scene, style="photo") for who in order]
-            left, right = (render(spec, self.size) for spec in alone)
-            made = [render(together, self.size), *(collage(left, right, fit) for fit in get_args(CollageFit))]
+            together = sample_picture(rng, identities=order, scene=scene, style=PHOTO)
+            alone = [sample_picture(rng, identities=(who,), scene=scene, style=PHOTO) for who in order]
+            both, left, right = render_all([together, *alone], self.size)
+            made = [both, *(collage(left, right, fit) for fit in get_args(CollageFit))]
             pictures, places = pictures + made, places + [place] * len(made)
         pairs = [halves(picture) for picture in self.restore(pictures)]
         mine = self._embed([pair[place] for pair, place in zip(pairs, places, strict=True)])
@@ -263,8 +264,8 @@ class PairJudge:
         return [rows for kind in kinds for rows in looked_at[kind]]
 
     def _empty_halves(self) -> list[Image.Image]:
-        empty = [PictureSpec((), scene, "", "photo", seed) for scene in PLACES for seed in range(2)]
-        return [half for picture in self.restore([render(s, self.size) for s in empty]) for half in halves(picture)]
+        empty = [PictureSpec((), scene, "", PHOTO, seed) for scene in PLACES for seed in range(2)]
+        return [half for picture in self.restore(render_all(empty, self.size)) for half in halves(picture)]
 
 
 def _accepted(judgements: Sequence[Judgement]) -> float:

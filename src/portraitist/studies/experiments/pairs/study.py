@@ -27,8 +27,8 @@ from portraitist.studies.experiments.pairs.recognisers import Recogniser, make_r
 from portraitist.studies.experiments.pairs.results import PairResult, PairStudyFolder, Way
 from portraitist.studies.grid.variants import UNTRAINED_BASE
 from portraitist.studies.runs.processes import base_of_process, spread
-from portraitist.toyland.first.examiner import restore
-from portraitist.toyland.first.world.identities import check_split
+from portraitist.toyland.judges.restoring import restore_images
+from portraitist.toyland.world.identities import check_split
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY
 from portraitist.training.multi_subject.teaching import train_several
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT
@@ -281,7 +281,7 @@ def make_judge(
         recogniser,
         base.family.resolution,
         study.seed,
-        restore=partial(restore, base.pipeline.vae),
+        restore=partial(restore_images, base.pipeline.vae),
         strangers=study.strangers,
         fit=study.recipe(study.methods[0], base).cut_mix_fit,
         looked_at=strangers,
