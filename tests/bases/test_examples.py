@@ -19,13 +19,13 @@ def test_a_dozen_subjects_have_photos_and_a_licence() -> None:
         assert example.licence
         for photo in example.photos:
             with Image.open(photo) as image:
-                assert image.size == (64, 64)
+                assert image.size == (128, 128)
 
 
 def test_a_subject_is_found_by_name() -> None:
     assert get_example("cat-1b7ecd").class_noun == "cat"
     with pytest.raises(BadConfig, match=r"did you mean cat-1b7ecd\?"):
-        get_example("cat-9d39d")
+        get_example("cat-1b7ec")
 
 
 def test_copies_replace_nothing(tmp_path: Path) -> None:

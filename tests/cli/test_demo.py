@@ -30,7 +30,7 @@ def test_the_demo_says_where_everything_is(run: Run, tiny_base_folder: Path, tmp
     ("arguments", "complaint"),
     [
         (("--subject", "cat-1b7ece"), "did you mean cat-1b7ecd?"),
-        (("--subject", "x"), "choose one of robot-6f3f5f"),
+        (("--subject", "x"), "choose one of person-7da9ab"),
         (("--method", "lara"), "unknown method 'lara'"),
         (("--base", "nowhere"), "neither a folder here"),
         (("-o", "file/demo"), "cannot write into file/demo"),

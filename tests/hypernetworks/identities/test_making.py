@@ -47,7 +47,7 @@ def encoder() -> Encoder:
 
 def source(split: str = "train") -> DrawnSource:
     words = Words("a photo of a {}", "sks")
-    return DrawnSource(("person", "cat"), COUNT, split, PHOTOS, SIDE, words, seed=0)
+    return DrawnSource(("cat", "person"), COUNT, split, PHOTOS, SIDE, words, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def test_subjects_are_drawn_by_kind_and_painted_once(tmp_path: Path) -> None:
     fewer = drawn.model_copy(update={"most": 2})
     assert fewer.paint(tmp_path, 32) == entries[:2]
     assert (entries[0].photos / "0.png").stat().st_mtime_ns == before
-    assert drawn.licences(32)
+    assert drawn.licences()
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:

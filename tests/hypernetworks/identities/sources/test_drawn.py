@@ -37,7 +37,8 @@ def test_photos_have_scenes_captions_and_labels_of_their_own() -> None:
     for photo in drawn.photos:
         assert photo.pixels.shape == (64, 64, 3)
         assert photo.prompt.startswith("a photo of a sks person ")
-        assert photo.caption.startswith("a photo of a person with ")
+        assert photo.caption.startswith("a photo of a ")
+        assert " person with " in photo.caption
         assert photo.labels["identities"] == [drawn.key]
     assert {"hair", "hair colour", "nose", "glasses"} < dict(drawn.provenance)["parts"].keys()
 

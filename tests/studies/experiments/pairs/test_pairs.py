@@ -212,7 +212,7 @@ def test_prompts_of_the_study_differ() -> None:
         ({"pairs": 0}, "needs a pair"),
         ({"prompts": 9}, "1 to 8 prompts"),
         ({"ways": ("sideways",)}, "no way to teach two is named 'sideways'"),
-        ({"split": "exam"}, "no split of identities is named 'exam'"),
+        ({"split": "exam"}, "no split of identities named 'exam'"),
     ],
 )
 def test_studies_that_cannot_be_are_refused(settings: dict[str, Any], complaint: str) -> None:

@@ -8,17 +8,24 @@ from portraitist.units import in_bytes, in_time
 
 
 def headline(demo: Demo) -> str:
-    """Return the demo's title."""
-    new = sum(len(comparison.after) for comparison in demo.comparisons)
-    return f"One {demo.subject.class_noun}, {len(demo.subject.photos)} photos, {new} new pictures"
+    """Return the demo's title: ``One person, one cat, five photos of each, 24 new pictures``."""
+    photos = len(demo.lessons[0].subject.photos)
+    new = sum(len(comparison.after) for lesson in demo.lessons for comparison in lesson.comparisons)
+    who = ", ".join(f"one {lesson.noun}" for lesson in demo.lessons)
+    each = " of each" if len(demo.lessons) > 1 else ""
+    return f"{who.capitalize()}, {photos} photos{each}, {new} new pictures"
 
 
 def summary(demo: Demo) -> str:
-    """Return what happened, in one sentence."""
-    size = demo.adapter_file.stat().st_size
+    """Return what happened, in two sentences."""
+    learnt = " and ".join(f"“{lesson.trigger}”" for lesson in demo.lessons)
+    times = " and ".join(in_time(lesson.training_seconds) for lesson in demo.lessons)
+    sizes = " and ".join(dict.fromkeys(in_bytes(lesson.size) for lesson in demo.lessons))
+    files = f"files of {sizes}" if len(demo.lessons) > 1 else f"a file of {sizes}"
+    mean = "mean" if len(demo.lessons) > 1 else "means"
     return (
-        f"{demo.base_name} learnt what “{demo.trigger}” means in {in_time(demo.training_seconds)}."
-        f" What it learnt is a file of {in_bytes(size)}. No photo shows a place that is asked for below."
+        f"{demo.base_name} learnt what {learnt} {mean} in {times}. What it learnt is {files}."
+        " No photo shows a place that is asked for below."
     )
 
 
@@ -31,7 +38,6 @@ def render_page(demo: Demo) -> str:
             demo=demo,
             headline=headline(demo),
             seeds=SEEDS,
-            adapter_size=demo.adapter_file.stat().st_size,
             recipe=_recipe(demo),
         )
     )
