@@ -1,17 +1,28 @@
 """Work that is done in other processes: how one begins there, and spreading it over a Ray cluster."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import torch
 
-from portraitist.errors import MissingExtra, WorkerLost
+from portraitist.errors import BadConfig, MissingExtra, WorkerLost
 from portraitist.progress import console, quiet_libraries
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def find_executor(name: str, executors: Mapping[str, T]) -> T:
+    """Return an executor by name.
+
+    Raises:
+        BadConfig: If there is none, naming those there are.
+    """
+    if name not in executors:
+        raise BadConfig(f"no executor is named {name!r}; there are: {', '.join(executors)}")
+    return executors[name]
 
 
 def begin_worker() -> None:

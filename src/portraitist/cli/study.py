@@ -60,10 +60,11 @@ def study(
     from portraitist.files import require_writable
     from portraitist.studies.report.writing import write_report
     from portraitist.studies.runs.engine import default_workers, prepare, run_study, take_over
-    from portraitist.studies.runs.executors import get_executor
+    from portraitist.studies.runs.executors import EXECUTORS
     from portraitist.studies.runs.files import find_runs
+    from portraitist.workers import find_executor
 
-    get_executor(executor)
+    find_executor(executor, EXECUTORS)
     chosen_device = choose_device(device)
     wanted = _supplied(_wanted(study, quick, base), folders or [])
     folder = output or Path(f"{Path(study).stem}{'-quick' if quick else ''}-study")

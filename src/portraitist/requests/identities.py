@@ -114,10 +114,11 @@ class IdentitiesRequest(Request):
             raise BadConfig("--vary needs an encoder that judges likeness to the photo; name one with --encoders")
 
     def _check_targets(self) -> None:
-        from portraitist.hypernetworks.identities.executors import get_executor
+        from portraitist.hypernetworks.identities.executors import EXECUTORS
         from portraitist.hypernetworks.identities.targets import check_method
+        from portraitist.workers import find_executor
 
-        get_executor(self.executor)
+        find_executor(self.executor, EXECUTORS)
         if self.has_targets:
             check_method(self.target, self.frozen_a)
         elif self.steps is not None or self.settings or self.scenes or self.frozen_a:

@@ -12,12 +12,13 @@ import pytest
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities import executors
-from portraitist.hypernetworks.identities.executors import get_executor, run_ray
+from portraitist.hypernetworks.identities.executors import EXECUTORS, run_ray
+from portraitist.workers import find_executor
 
 
 def test_executors_are_named() -> None:
     with pytest.raises(BadConfig, match="no executor is named 'slurm'; there are: local, ray"):
-        get_executor("slurm")
+        find_executor("slurm", EXECUTORS)
 
 
 @pytest.fixture(scope="module")

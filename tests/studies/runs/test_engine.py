@@ -21,12 +21,13 @@ from portraitist.studies.grid.planning import plan, unique_specs
 from portraitist.studies.makers import training
 from portraitist.studies.runs import executors, running
 from portraitist.studies.runs.engine import Prepared, default_workers, prepare, run_study
-from portraitist.studies.runs.executors import EXECUTORS, get_executor, run_local
+from portraitist.studies.runs.executors import EXECUTORS, run_local
 from portraitist.studies.runs.scoring import Evidence, MetricInfo
 from portraitist.studies.runs.table import FILE, RunRecord, RunTable
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
+from portraitist.workers import find_executor
 
 from ..conftest import small_study
 
@@ -201,7 +202,7 @@ def test_a_ray_cluster_makes_the_same_runs(finished: Prepared, tiny_base: Base, 
 
 def test_an_unknown_executor_is_named() -> None:
     with pytest.raises(BadConfig, match="local, ray"):
-        get_executor("cloud")
+        find_executor("cloud", EXECUTORS)
 
 
 def test_an_accelerator_gets_one_run_at_once() -> None:

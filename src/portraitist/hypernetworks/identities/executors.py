@@ -58,14 +58,3 @@ def _base_there(name: str, device: str, precision: str, resolution: int) -> Base
 
 
 EXECUTORS: dict[str, Executor] = {"local": run_local, "ray": run_ray}
-
-
-def get_executor(name: str) -> Executor:
-    """Return an executor by name.
-
-    Raises:
-        BadConfig: If there is none, naming those there are.
-    """
-    if name not in EXECUTORS:
-        raise BadConfig(f"no executor is named {name!r}; there are: {', '.join(EXECUTORS)}")
-    return EXECUTORS[name]

@@ -19,7 +19,7 @@ from portraitist.errors import Stopped, TrainingInterrupted
 from portraitist.evaluation.encoders import Encoder, facts, raw_embeddings
 from portraitist.files import require_writable, write_aside
 from portraitist.hypernetworks.identities.card import write_card
-from portraitist.hypernetworks.identities.executors import get_executor
+from portraitist.hypernetworks.identities.executors import EXECUTORS
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.index import require_parquet, write_index
 from portraitist.hypernetworks.identities.settings import SetSettings, keep_settings
@@ -45,6 +45,7 @@ from portraitist.hypernetworks.identities.stock import Stock, read_entries, stag
 from portraitist.hypernetworks.identities.targets import BankWork
 from portraitist.hypernetworks.identities.twins import looks
 from portraitist.progress import track
+from portraitist.workers import find_executor
 
 Report = Callable[[str, int, int], None]
 
@@ -99,7 +100,7 @@ def make_set(
     """
     require_parquet()
     looks([Image.new("RGB", (1, 1))])  # as does what tells photos apart
-    get_executor(executor)
+    find_executor(executor, EXECUTORS)
     require_writable(folder, _bytes_of(settings))
     keep_settings(folder, settings)
     for suffix in _SUFFIXES:
@@ -207,7 +208,7 @@ class _Making:
         done = sum(count for bank, count in zip(banks, members, strict=True) if self._bank(bank).exists())
         try:
             with track(self.settings.count, "targets", done) as progress:
-                for work, content in get_executor(self.executor)(self._works(), self.base):
+                for work, content in find_executor(self.executor, EXECUTORS)(self._works(), self.base):
                     with write_aside(self._bank(work.number)) as temporary:
                         temporary.write_bytes(content)
                     done += members[work.number]

@@ -17,10 +17,11 @@ from portraitist.studies.grid.drawing import DrawnSubjects
 from portraitist.studies.grid.planning import Cell, plan, unique_specs
 from portraitist.studies.grid.specs import RunSpec
 from portraitist.studies.grid.study import Study
-from portraitist.studies.runs.executors import get_executor
+from portraitist.studies.runs.executors import EXECUTORS
 from portraitist.studies.runs.files import read_runs
 from portraitist.studies.runs.scoring import Scorer, has_encoder, make_scorer
 from portraitist.studies.runs.table import RunTable
+from portraitist.workers import find_executor
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 _SUBJECTS = "subjects"
@@ -140,7 +141,7 @@ def run_study(
     Raises:
         KeyboardInterrupt: On Ctrl-C; the records that are written stay, and the next call goes on from them.
     """
-    make = get_executor(executor)
+    make = find_executor(executor, EXECUTORS)
     missing = prepared.missing(retry_failed)
     prepared.table.write_facts({"workers": f"{workers}, {executor}", "device": device})
     total = len(prepared.specs)

@@ -6,7 +6,7 @@ from functools import partial
 
 from pebble import ProcessExpired
 
-from portraitist.errors import BadConfig, WorkerLost
+from portraitist.errors import WorkerLost
 from portraitist.studies.grid.specs import RunSpec
 from portraitist.studies.runs.outcome import RunOutcome, failure
 from portraitist.studies.runs.processes import ENDED, in_processes
@@ -61,17 +61,6 @@ def execute_alone(spec: RunSpec, device: str) -> RunOutcome:
 
 
 EXECUTORS: dict[str, Executor] = {"local": run_local, "ray": run_ray}
-
-
-def get_executor(name: str) -> Executor:
-    """Return an executor by name.
-
-    Raises:
-        BadConfig: If there is none, naming those there are.
-    """
-    if name not in EXECUTORS:
-        raise BadConfig(f"no executor is named {name!r}; there are: {', '.join(EXECUTORS)}")
-    return EXECUTORS[name]
 
 
 def _outcome(spec: RunSpec, future: Future[RunOutcome]) -> RunOutcome:

@@ -9,11 +9,11 @@ from portraitist.studies.experiments.demo.demo import SEEDS, Comparison, Demo, L
 
 # Everything is drawn at twice its nominal size, so that text stays sharp where the picture is shown smaller.
 _DENSITY = 2
-_TILE, _GAP, _MARGIN, _GUTTER = 128, 6, 36, 40
+_TILE, _PHOTO, _GAP, _MARGIN, _GUTTER = 128, 216, 6, 36, 40
 _COLUMNS = 2
 _TITLES, _CAPTION, _LABEL, _ROW_GAP = 96, 24, 20, 22
 _ROW = _CAPTION + _TILE + _LABEL + _ROW_GAP
-_PHOTOS = _ROW_GAP + _CAPTION + _TILE + _ROW_GAP
+_PHOTO_ROW = _ROW_GAP + _CAPTION + _PHOTO + _ROW_GAP
 _TITLE, _TEXT, _SMALL, _TINY = 32, 15, 14, 11
 _PAPER, _INK, _QUIET, _ACCENT, _LINE = (250, 249, 246), (33, 32, 29), (122, 118, 108), (194, 86, 26), (222, 218, 208)
 
@@ -38,7 +38,7 @@ def draw_poster(demo: Demo, title: str, subtitle: str) -> Image.Image:
 def _height(lesson: Lesson) -> int:
     """Return how high a subject's part is."""
     rows = -(-len(lesson.comparisons) // _COLUMNS)
-    return _PHOTOS + rows * _ROW
+    return _PHOTO_ROW + rows * _ROW
 
 
 def _draw_titles(canvas: "_Canvas", title: str, subtitle: str) -> None:
@@ -55,13 +55,13 @@ def _draw_lesson(canvas: "_Canvas", top: int, lesson: Lesson, cell: int) -> None
     """Draw a subject: a line, the photos, the comparisons."""
     canvas.line((_MARGIN, top), canvas.width - _MARGIN)
     photos = lesson.subject.photos
-    tile = min(_TILE, (canvas.width - 2 * _MARGIN) // len(photos) - _GAP)
+    tile = min(_PHOTO, (canvas.width - 2 * _MARGIN) // len(photos) - _GAP)
     words = canvas.text((_MARGIN, top + _ROW_GAP), f"the {len(photos)} photos of ", _SMALL, _QUIET)
     canvas.text((_MARGIN + words, top + _ROW_GAP), lesson.trigger, _SMALL, _ACCENT)
     canvas.tiles((_MARGIN, top + _ROW_GAP + _CAPTION), photos, tile)
     for index, comparison in enumerate(lesson.comparisons):
         x = _MARGIN + index % _COLUMNS * (cell + _GUTTER)
-        _draw_comparison(canvas, (x, top + _PHOTOS + index // _COLUMNS * _ROW), comparison, lesson)
+        _draw_comparison(canvas, (x, top + _PHOTO_ROW + index // _COLUMNS * _ROW), comparison, lesson)
 
 
 def _draw_comparison(canvas: "_Canvas", corner: Corner, comparison: Comparison, lesson: Lesson) -> None:
