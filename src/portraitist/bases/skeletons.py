@@ -77,7 +77,7 @@ def _find_place(name: str) -> str | Path:
     if not source.is_single_file:
         return source.path
     if source.detail:
-        return Path(source.detail) if Path(source.detail).is_dir() else source.detail
+        return source.detail if source.detail in list_architectures() else find_source(source.detail).path
     return recognise(source.path, read_shapes(source.path), read_facts(source.path))
 
 

@@ -43,8 +43,8 @@ def find_source(name: str) -> Source:
     """Find a base by what the user calls it; nothing is downloaded.
 
     Args:
-        name: A built-in name; a folder in the diffusers layout; ``FILE.safetensors``, also with ``@ARCHITECTURE`` or
-            ``@FOLDER`` behind it; or a hub id, ``owner/model`` or ``owner/model@revision``.
+        name: A built-in name; a folder in the diffusers layout; ``FILE.safetensors``, also with ``@ARCHITECTURE``,
+            ``@FOLDER`` or a hub id behind it; or a hub id, ``owner/model`` or ``owner/model@revision``.
 
     Raises:
         BadConfig: If there is none; says what to do.
@@ -52,8 +52,9 @@ def find_source(name: str) -> Source:
     if name in BUILTIN:
         return Source(Path(str(files("portraitist.bases").joinpath("builtin").joinpath(name))))
     path = Path(name)
-    file, _, detail = name.rpartition("@")
-    for candidate, extra in ((path, ""), (Path(file), detail)):
+    # Of several @, a file's name may hold the first, a hub id with a revision behind it the last.
+    last, first = name.rpartition("@"), name.partition("@")
+    for candidate, extra in ((path, ""), (Path(last[0]), last[2]), (Path(first[0]), first[2])):
         if candidate.suffix.lower() in _PICKLES and not candidate.is_dir():
             raise BadConfig(_refusal(candidate))
         if candidate.is_file():
