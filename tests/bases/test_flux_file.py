@@ -85,9 +85,7 @@ def test_what_does_not_fit_is_named(weights: dict[str, Tensor], folder: Path, tm
 
 def test_the_rest_is_asked_for(weights: dict[str, Tensor], clip_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
     file = write(tmp_path / "flux.safetensors", weights)
-    with pytest.raises(
-        BadConfig, match=r"hub id of a whole FLUX\.1 model: .*flux\.safetensors@FOLDER"
-    ):
+    with pytest.raises(BadConfig, match=r"hub id of a whole FLUX\.1 model: .*flux\.safetensors@FOLDER"):
         load_base(file)
     other = save_tiny("sd1", clip_tokenizer, tmp_path / "sd1")
     with pytest.raises(BadConfig, match=r"is a FLUX\.1 transformer, and .*sd1 holds a StableDiffusionPipeline"):

@@ -29,6 +29,10 @@ from portraitist.exchange.tensor_files import Tensors, parse_json, write_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 _METADATA = "lora_adapter_metadata"
+# Of PEFT, kohya and XLabs.
+_FOREIGN = re.compile(
+    r"base_model\.model\.|lora_|lycoris_|(diffusion_model\.)?(double|single)_blocks\.\d+\.processor\."
+)
 _COMPONENT = re.compile(r"(unet|transformer|text_encoder(?:_[23])?|prior)\.(.+)")
 _SIDES = {
     ".lora_A.weight": ".lora_B.weight",
@@ -88,12 +92,12 @@ def _old_projection(component: str, module: str) -> str:
 
 
 def has_pairs(path: Path) -> bool:
-    """Say whether a file has this format's names, and PEFT's or kohya's have not."""
+    """Say whether a file has this format's names, and not those of others."""
     file = weights_file(path)
     if not file.is_file():
         return False
     keys = list(read_outline(file).shapes)
-    foreign = any(key.startswith(("base_model.model.", "lora_", "lycoris_")) for key in keys)
+    foreign = any(_FOREIGN.match(key) for key in keys)
     return not foreign and bool(find_pairs(keys))
 
 
@@ -124,7 +128,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
         else:
             scaling = scalings[pair.component].of(pair.module, rank) if pair.component in scalings else 1.0
         layer = naming.dotted(pair.component, pair.module)
-        factors[layer] = read_factors(naming, layer, up, down, scaling, None)
+        factors |= read_factors(naming, layer, up, down, scaling, None)
     file.require_all_used("a plain LoRA")
     file.require_layers(factors)
     return build_lora(path, factors, file.own_facts())

@@ -2,7 +2,8 @@
 
 ``lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight``, ``.lora_up.weight``, ``.alpha``; a file without
 alpha means alpha = rank. Text encoders are ``lora_te`` (Stable Diffusion 1 and 2) or ``lora_te1`` and ``lora_te2``
-(XL and FLUX); their paths keep the level ``text_model``. XL files may use the original layout's block names.
+(XL and FLUX); their paths keep the level ``text_model``. XL files may use the original layout's block names, those
+for FLUX.1 do (`portraitist.exchange.fused`).
 """
 
 import re
@@ -16,6 +17,7 @@ from portraitist.adapters.outline import read_outline
 from portraitist.errors import BadFile
 from portraitist.exchange.assembling import Factors, build_lora, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
+from portraitist.exchange.fused import is_original, join
 from portraitist.exchange.model_notes import model_notes
 from portraitist.exchange.naming import Components, Naming, clip_path
 from portraitist.exchange.tensor_files import Tensors, write_tensors
@@ -32,6 +34,8 @@ _COMPONENTS = {
 _ANY = "lycoris_"
 _PREFIX = re.compile(rf"({'|'.join([*_COMPONENTS, _ANY])})")
 _DOWN = ".lora_down.weight"
+# FLUX.1's transformer, which all but diffusers have in its original layout; sd-scripts calls every denoiser unet.
+_FLUX, _ORIGINAL = "transformer.", "lora_unet_"
 
 
 def flattened_name(layer: str, two_encoders: bool) -> str:
@@ -89,7 +93,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
         down, up = file.take_pair(name + _DOWN, f"{name}.lora_up.weight")
         alpha = file.take_number(f"{name}.alpha")
         scaling = 1.0 if alpha is None else alpha / max(1, down.shape[0])
-        factors[layer] = read_factors(naming, layer, up, down, scaling, file.take(f"{name}.lora_mid.weight"))
+        factors |= read_factors(naming, layer, up, down, scaling, file.take(f"{name}.lora_mid.weight"))
     file.require_all_used("a plain LoRA")
     file.require_layers(factors)
     facts = file.own_facts()
@@ -101,15 +105,22 @@ def _load(path: Path, components: Components | None) -> Adapter:
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
     rank, alpha = adapter.config.rank, adapter.config.scaling * adapter.config.rank  # type: ignore[attr-defined]
     two_encoders = has_two_encoders(adapter)
+    original = {layer for layer in adapter.values if layer.startswith(_FLUX)} if is_original(adapter.layers) else set()
     tensors: dict[str, Tensor] = {}
     for layer, params in adapter.values.items():
-        name = flattened_name(layer, two_encoders)
-        tensors[name + _DOWN] = params["down"]
-        tensors[f"{name}.lora_up.weight"] = params["up"]
-        tensors[f"{name}.alpha"] = tensor(float(alpha))
-    metadata = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
+        if layer not in original:
+            tensors |= _pair(flattened_name(layer, two_encoders), params["up"], params["down"], alpha)
+    for part in join({layer: adapter.values[layer] for layer in original}):
+        name = _ORIGINAL + part.layer.removeprefix(_FLUX).replace(".", "_")
+        tensors |= _pair(name, part.up, part.down, adapter.config.scaling * part.up.shape[1])  # type: ignore[attr-defined]
+    module = "networks.lora_flux" if original else "networks.lora"
+    metadata = {"ss_network_module": module, "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
     notes = {**metadata, **model_notes(adapter)}
     write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, notes)
+
+
+def _pair(name: str, up: Tensor, down: Tensor, alpha: float) -> dict[str, Tensor]:
+    return {name + _DOWN: down, f"{name}.lora_up.weight": up, f"{name}.alpha": tensor(float(alpha))}
 
 
 KOHYA = Format(

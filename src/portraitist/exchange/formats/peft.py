@@ -151,7 +151,7 @@ def _read_folder(folder: Path, file: Tensors, naming: Naming, named: bool) -> tu
         stem = f"{_PREFIX}{module}"
         down, up = file.take_pair(f"{stem}.lora_A.weight", f"{stem}.lora_B.weight")
         layer = naming.dotted(component, module)
-        factors[layer] = read_factors(naming, layer, up, down, scaling.of(module, max(1, down.shape[0])), None)
+        factors |= read_factors(naming, layer, up, down, scaling.of(module, max(1, down.shape[0])), None)
     file.require_all_used("a plain LoRA")
     return factors, facts
 
