@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ from torch import nn
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
 from portraitist.bases.folders import load_folder
+from portraitist.bases.hub import complete
 from portraitist.bases.pipelines import Pipeline
 from portraitist.bases.quantisation import check_bits, quantise
 from portraitist.bases.single_file import load_single_file
-from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
+from portraitist.bases.sources import BUILTIN, Fetch, Source, find_source, read_index
 from portraitist.errors import BadConfig
 from portraitist.progress import quietly
 
 # Guidance of the models that ship with the package, as their exams chose it; others have their family's usual one.
 _GUIDANCE = {"toyland": 4.0}
+HALVES = (torch.float16, torch.bfloat16)
 # Precisions of weights whose range can be looked at.
 _NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -34,11 +36,13 @@ class Base:
         name: What the user asked for: a built-in name, a folder, a checkpoint or a hub id.
         family: How the model is spoken to; holds the pipeline.
         bits: Bits of the denoiser's linear weights, if fewer than they were stored in.
+        revision: The commit of a hub model.
     """
 
     name: str
     family: Family
     bits: int | None = None
+    revision: str | None = None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -83,12 +87,12 @@ def load_base(
     bits: int | None = None,
     resolution: int | None = None,
 ) -> Base:
-    """Load a base model. Nothing is downloaded, and no pickle is opened.
+    """Load a base model. Of hub models what is not in the cache is fetched; no pickle is opened.
 
     Args:
         name: A built-in name (``toyland``), a folder in the diffusers layout, a single-file ``.safetensors`` checkpoint
             of Stable Diffusion 1.x, 2.x or XL (behind an ``@`` the architecture or a folder of configurations, where
-            the file does not tell), or an id on the Hugging Face hub with or without ``@revision``, once fetched.
+            the file does not tell), or an id on the Hugging Face hub with or without ``@revision``.
         device: Where to put it.
         dtype: Precision of its weights; float32 when not given.
         bits: 8 or 4 puts the linear weights of its denoiser into so many bits before it goes to the device.
@@ -99,11 +103,12 @@ def load_base(
         MissingExtra: If fewer bits need a library that is not installed.
     """
     check_bits(bits)
-    source = find_source(str(name))
+    fetch = partial(complete, half=dtype in HALVES)
+    source = find_source(str(name), fetch)
     with quietly():
-        pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name))
+        pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name), fetch)
     _require_finite(pipeline, str(name), source)
-    base = Base(str(name), family(pipeline), bits)
+    base = Base(str(name), family(pipeline), bits, source.revision)
     if resolution is not None:
         base.family.choose_resolution(resolution)
     if bits is not None:
@@ -117,11 +122,11 @@ def load_base(
     return base
 
 
-def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Pipeline, type[Family]]:
+def _load_pipeline(source: Source, dtype: torch.dtype, name: str, fetch: Fetch) -> tuple[Pipeline, type[Family]]:
     """Load a pipeline and tell its family; diffusers and transformers are imported when one is loaded, no sooner."""
     if source.is_single_file:
         with _without_bars():
-            pipeline = load_single_file(source.path, source.detail, dtype)
+            pipeline = load_single_file(source.path, source.detail, dtype, fetch)
         return pipeline, find_family(type(pipeline).__name__, name)
     index = read_index(source)
     family = find_family(index["_class_name"], name)

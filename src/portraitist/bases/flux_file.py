@@ -18,7 +18,7 @@ from portraitist.bases.families import Flux
 from portraitist.bases.flux_layout import is_exchanged, modern_modules
 from portraitist.bases.folders import load_folder
 from portraitist.bases.pipelines import Pipeline
-from portraitist.bases.sources import find_source, read_index
+from portraitist.bases.sources import Fetch, find_source, read_index
 from portraitist.errors import BadConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -50,7 +50,7 @@ def is_flux(shapes: Shapes) -> bool:
     return any(f"{prefix}{_MARK}" in shapes for prefix in _TRANSFORMERS)
 
 
-def load_flux_file(path: Path, shapes: Shapes, detail: str, dtype: torch.dtype) -> Pipeline:
+def load_flux_file(path: Path, shapes: Shapes, detail: str, dtype: torch.dtype, fetch: Fetch | None = None) -> Pipeline:
     """Load a checkpoint as a diffusers pipeline.
 
     Args:
@@ -58,6 +58,7 @@ def load_flux_file(path: Path, shapes: Shapes, detail: str, dtype: torch.dtype) 
         shapes: Shapes of its tensors.
         detail: A folder in the diffusers layout, or a hub id, of a FLUX.1 model that has the parts the file lacks.
         dtype: Precision of the weights.
+        fetch: Brings a hub model; nothing is downloaded without.
 
     Raises:
         BadConfig: If there is no such folder, or the file is damaged or of another architecture.
@@ -67,7 +68,7 @@ def load_flux_file(path: Path, shapes: Shapes, detail: str, dtype: torch.dtype) 
             f"{path} holds a FLUX.1 transformer, which needs tokenizers, text encoders and an autoencoder beside it;"
             f" name the folder or hub id of a whole FLUX.1 model: {path}@FOLDER"
         )
-    rest = find_source(detail)
+    rest = find_source(detail, fetch)
     index = read_index(rest)
     if index["_class_name"] not in Flux.pipelines:
         raise BadConfig(f"{path} is a FLUX.1 transformer, and {detail} holds a {index['_class_name']}")

@@ -19,7 +19,7 @@ from portraitist.bases.architectures import build_architecture, list_architectur
 from portraitist.bases.families import find_family
 from portraitist.bases.flux_file import is_flux, load_flux_file
 from portraitist.bases.pipelines import Pipeline
-from portraitist.bases.sources import Source, read_index
+from portraitist.bases.sources import Fetch, Source, read_index
 from portraitist.errors import BadConfig
 
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
@@ -52,7 +52,7 @@ _FOREIGN = (
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
+def load_single_file(path: Path, detail: str, dtype: torch.dtype, fetch: Fetch | None = None) -> Pipeline:
     """Load a checkpoint as a diffusers pipeline.
 
     Args:
@@ -60,6 +60,7 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
         detail: Name of an architecture (``sd21-768``) or a folder with configurations in the diffusers layout; told
             from the file when empty. For FLUX.1 the folder or hub id of a whole model.
         dtype: Precision of the weights.
+        fetch: Brings a hub model; nothing is downloaded without.
 
     Raises:
         BadConfig: If it is damaged, another kind of file, or not of the architecture.
@@ -69,7 +70,7 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
 
     shapes = read_shapes(path)
     if is_flux(shapes):
-        return load_flux_file(path, shapes, detail, dtype)
+        return load_flux_file(path, shapes, detail, dtype, fetch)
     with tempfile.TemporaryDirectory(prefix="portraitist-") as temporary:
         folder = Path(detail)
         if not detail or detail in list_architectures():

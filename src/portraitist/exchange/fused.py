@@ -57,14 +57,26 @@ def split(where: str, layer: str, up: Tensor, down: Tensor) -> list[LowRankPart]
     Raises:
         BadFile: If its shape is not that of such a layer.
     """
+    found = [LowRankPart(part, rows, down) for part, rows in split_rows(where, layer, up, down.shape[1])]
+    return [_without_zeros(part) for part in found if part.up.any()] or found
+
+
+def split_rows(where: str, layer: str, matrix: Tensor, inputs: int) -> list[tuple[str, Tensor]]:
+    """Return the rows of a layer that `is_fused` by the layers of diffusers they belong to; see `split`.
+
+    Args:
+        where: The file and the layer, for messages.
+        layer: The layer.
+        matrix: ``[out, n]``, any n.
+        inputs: Columns of the layer's weight.
+    """
     parts = parts_of(layer)
     if is_exchanged(layer.removeprefix(f"{COMPONENT}.")):
-        return [LowRankPart(parts[0], _exchange_halves(up), down)]
-    counts = part_rows([part.partition(".")[2] for part in parts], up.shape[0], down.shape[1])
-    if min(counts) < 1 or (counts[0] * len(parts) != up.shape[0] and counts[0] != down.shape[1]):
-        raise BadFile(f"{where} has {up.shape[0]} rows and {down.shape[1]} columns, which no such layer of FLUX.1 has")
-    found = [LowRankPart(part, rows, down) for part, rows in zip(parts, up.split(counts), strict=True)]
-    return [_without_zeros(part) for part in found if part.up.any()] or found
+        return [(parts[0], _exchange_halves(matrix))]
+    counts = part_rows([part.partition(".")[2] for part in parts], len(matrix), inputs)
+    if min(counts) < 1 or (counts[0] * len(parts) != len(matrix) and counts[0] != inputs):
+        raise BadFile(f"{where} has {len(matrix)} rows and {inputs} columns, which no such layer of FLUX.1 has")
+    return list(zip(parts, matrix.split(counts), strict=True))
 
 
 def _without_zeros(part: LowRankPart) -> LowRankPart:

@@ -58,7 +58,7 @@ _NOTES = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
 
 
 # What stands in the names of tensors of every format of adapters that can be read, and in few other files.
-_MARKS = ("lora", ".lokr_w", ".delta", "base_model.model.")
+_MARKS = ("lora", ".lokr_w", ".hada_w", ".delta", "base_model.model.")
 
 
 def may_be_adapter(keys: Collection[str]) -> bool:

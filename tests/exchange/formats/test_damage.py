@@ -51,7 +51,7 @@ def sample(tiny: TinyPipeline, request: pytest.FixtureRequest, tmp_path: Path) -
         key = LAYER.replace("to_q", "processor.to_q_lora")
         save_file({f"{key}.down.weight": torch.ones(16, 4), f"{key}.up.weight": torch.ones(16, 4)}, path)
     else:
-        method = {"lokr": "krona", "svdiff-pytorch": "svdiff"}.get(name, "lora")
+        method = {"lokr": "krona", "loha": "loha", "svdiff-pytorch": "svdiff"}.get(name, "lora")
         if name in ("peft", "svdiff-pytorch"):
             path = tmp_path / "folder"
             weights = path / ("adapter_model.safetensors" if name == "peft" else "spectral_shifts.safetensors")

@@ -8,6 +8,7 @@ from portraitist.exchange.formats.diffusekrona import DIFFUSEKRONA
 from portraitist.exchange.formats.diffusers import DIFFUSERS
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.formats.kohya import KOHYA
+from portraitist.exchange.formats.loha import LOHA
 from portraitist.exchange.formats.lycoris import LOKR
 from portraitist.exchange.formats.native import NATIVE
 from portraitist.exchange.formats.peft import PEFT
@@ -27,7 +28,7 @@ _PROGRAMS = {
     "sd-scripts": "kohya",
 }
 
-_FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, SVDIFF_PYTORCH, DIFFUSEKRONA, XLABS)
+_FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, LOHA, SVDIFF_PYTORCH, DIFFUSEKRONA, XLABS)
 
 
 def list_formats() -> list[Format]:
