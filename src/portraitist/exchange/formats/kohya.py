@@ -20,7 +20,7 @@ from portraitist.exchange.assembling import Factors, read_factors
 from portraitist.exchange.formats.format import DORA_LAYERS, Format
 from portraitist.exchange.fused import is_original, join
 from portraitist.exchange.magnitudes import build_lora_or_dora, rank_and_alpha, take_magnitude
-from portraitist.exchange.model_notes import model_notes
+from portraitist.exchange.model_notes import BLACK_FOREST_LABS, DIFFUSERS, model_notes, network_notes
 from portraitist.exchange.naming import Components, Naming, clip_path
 from portraitist.exchange.tensor_files import Tensors, write_tensors
 
@@ -121,8 +121,9 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         name = _ORIGINAL + part.layer.removeprefix(_FLUX).replace(".", "_")
         tensors |= _pair(name, part.up, part.down, alpha / rank * part.up.shape[1])
     module = "lycoris.kohya" if adapter.method.name == "dora" else "networks.lora_flux" if original else "networks.lora"
-    metadata = {"ss_network_module": module, "ss_network_dim": str(rank), "ss_network_alpha": str(alpha)}
-    notes = {**metadata, **model_notes(adapter)}
+    arguments = {"algo": "lora", "dora_wd": "True"} if adapter.method.name == "dora" else {}
+    implementation = BLACK_FOREST_LABS if original else DIFFUSERS
+    notes = {**network_notes(module, rank, alpha, arguments), **model_notes(adapter, implementation)}
     write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, notes)
 
 

@@ -4,7 +4,6 @@
 alpha / rank, and 1 without alpha.
 """
 
-import json
 import re
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from portraitist.adapters.spec import Kind
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.formats.kohya import flattened_name, has_two_encoders, resolve
 from portraitist.exchange.hadamard import HadamardFactors, build_loha, read_hadamard
+from portraitist.exchange.model_notes import model_notes, network_notes
 from portraitist.exchange.naming import Components, Naming
 from portraitist.exchange.tensor_files import Tensors, write_tensors
 
@@ -57,12 +57,7 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         name = flattened_name(layer, two_encoders)
         tensors |= {f"{name}.hada_{key}": value for key, value in params.items()}
         tensors[f"{name}.alpha"] = tensor(float(scaling * rank))
-    notes = {
-        "ss_network_module": "lycoris.kohya",
-        "ss_network_dim": str(rank),
-        "ss_network_alpha": str(scaling * rank),
-        "ss_network_args": json.dumps({"algo": "loha"}),
-    }
+    notes = {**network_notes("lycoris.kohya", rank, scaling * rank, {"algo": "loha"}), **model_notes(adapter)}
     write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, notes)
 
 
