@@ -31,7 +31,7 @@ from portraitist.cli import (
     toyland,
     train,
 )
-from portraitist.cli.reporting import Commands
+from portraitist.cli.reporting import OFFLINE, Commands
 
 _PICTURES = "From photos to pictures"
 _FILES = "Adapter files"
@@ -60,7 +60,7 @@ def _portraitist(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
     ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Fetch nothing from the Hugging Face hub, as HF_HUB_OFFLINE=1 does.")
+        bool, typer.Option(OFFLINE, help="Fetch nothing from the Hugging Face hub, as HF_HUB_OFFLINE=1 does.")
     ] = False,
 ) -> None:
     if offline:

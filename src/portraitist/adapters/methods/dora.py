@@ -7,11 +7,12 @@ save memory (section 4.3). At another strength the whole change of the weight is
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from portraitist.adapters.layer import AdapterLayer, Parameters, Scale, Way, require_plain, times
+from portraitist.adapters.layer import AdapterLayer, Parameters, Scale, Way, bank_size, require_plain, times
 from portraitist.adapters.layouts.dora import AXES, DoraConfig
 from portraitist.adapters.layouts.dora import DORA as DORA_LAYOUT
 from portraitist.adapters.method import Method
@@ -30,6 +31,7 @@ class DoraLayer(AdapterLayer):
         self.config = config
         self._direction = LORA.layer(spec, config.direction)
         self._weight: Tensor | None = None
+        self._bias: Tensor | None = None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the factors and of the magnitudes."""
@@ -42,7 +44,7 @@ class DoraLayer(AdapterLayer):
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Keep the weight, whose direction is changed."""
         require_plain(weight, f"dora on {self.spec.name}")
-        self._weight = weight
+        self._weight, self._bias = weight, bias
 
     def combined(self, parts: Sequence[Parameters], scales: Sequence[Scale]) -> dict[str, Tensor]:
         """Remember the strength of one adapter, which multiplies its whole change; a sum of several is no DoRA."""
@@ -51,8 +53,44 @@ class DoraLayer(AdapterLayer):
         return {**params, _STRENGTH: before * (scale.to(before) if isinstance(scale, Tensor) else scale)}
 
     def way(self, x: Tensor, params: Parameters, alone: bool) -> Way:
-        """Change the weight: its lengths are needed anyway."""
-        return Way.WEIGHT
+        """Change the output, whose channels grow as the rows do; where columns do, the weight."""
+        return Way.FROZEN_OUTPUT if self.config.axis == AXES[0] else Way.WEIGHT
+
+    def act(self, way: Way, x: Tensor, y: Tensor, params: Parameters) -> Tensor:
+        """Return ``(g - 1) W x + g dW x`` with the gain ``g = m / |W + dW|`` of each row; ``W + dW`` is never built."""
+        gain, bias = self._gain(params), self._bias
+        still = y if bias is None else y - self._along(bias.to(y.dtype), y)
+        change = self._direction.act(Way.OUTPUT, x, y, params)
+        more, whole = (self._along(each.to(y.dtype), y) for each in (gain - 1, gain))
+        delta = more * still + whole * change
+        if _STRENGTH not in params:
+            return delta
+        strength = params[_STRENGTH].to(y.dtype)
+        return delta * (self._along(strength[:, None].expand_as(gain), y) if strength.ndim else strength)
+
+    def _gain(self, params: Parameters) -> Tensor:
+        """Return the growth of each row, ``[out]`` or ``[N, out]``, in float32 at least.
+
+        ``|W + u d|^2 = |W|^2 + 2 u (W d^T) + u (d d^T) u^T``, row by row.
+        """
+        precision = torch.promote_types(params["up"].dtype, torch.float32)
+        up, down = params["up"].to(precision), params["down"].to(precision)
+        first = 1 if bank_size(self, params) is None else 2
+        up, down = up.flatten(first) * self.config.direction.scaling, down.flatten(first)
+        weight = self.frozen_weight.flatten(1).to(precision)
+        crossed = (up * (weight @ down.transpose(-1, -2))).sum(-1)
+        squared = (up @ (down @ down.transpose(-1, -2)) * up).sum(-1)
+        own = lengths(weight, replace(self.spec, shape=tuple(weight.shape)), AXES[0]).flatten()
+        length = (own.square() + 2 * crossed + squared).clamp_min(torch.finfo(precision).tiny).sqrt()
+        return (own + params["magnitude"].to(precision)) / length
+
+    def _along(self, values: Tensor, y: Tensor) -> Tensor:
+        """Return a number for each output channel, ``[out]`` or ``[N, out]``, in a shape that broadcasts to `y`."""
+        if values.ndim == 2:
+            values = values.repeat_interleave(y.shape[0] // values.shape[0], 0)
+        behind = (1,) * (y.ndim - 2) if self.spec.kind is Kind.CONV else ()
+        between = (1,) * (y.ndim - 2) if self.spec.kind is Kind.LINEAR and values.ndim == 2 else ()
+        return values.reshape(*values.shape[:-1], *between, values.shape[-1], *behind)
 
     def delta_weight(self, params: Parameters) -> Tensor:
         """Return ``m V / |V| - W`` for ``V = W + dW``."""
