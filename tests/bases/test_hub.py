@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from original_layout import flux_weights
 from safetensors.torch import load_file, save_file
 from small_hub import COMMIT, SmallHub, serve
+from tiny_models import save_tiny
+from transformers import CLIPTokenizer
 
 from portraitist.bases import hub as hub_module
 from portraitist.bases import load_base
@@ -101,6 +104,7 @@ def test_what_a_pipeline_needs() -> None:
     without = [name for name in FILES if name not in halves]
     assert choose_files(without, SDXL, half=True) == sorted([*ALWAYS, *whole])
     assert choose_files(FILES, SDXL, half=False, weights=False) == sorted(ALWAYS)
+    assert choose_files(FILES, SDXL, half=True, without=["unet"]) == sorted([*ALWAYS, halves[0]])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -139,6 +143,20 @@ def test_what_is_missing_is_fetched_again(hub: SmallHub) -> None:
         [],
         ["vae/diffusion_pytorch_model.safetensors"],
     )
+
+
+def test_a_single_file_of_flux_takes_what_it_lacks_from_the_hub(
+    hub: SmallHub, clip_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    folder = save_tiny("flux", clip_tokenizer, tmp_path / "flux")
+    hub.repositories["someone/flux"] = folder
+    whole = load_base(folder)
+    weights = flux_weights(whole.components["transformer"].state_dict())
+    save_file({key: value.contiguous() for key, value in weights.items()}, tmp_path / "flux.safetensors")
+    found = load_base(f"{tmp_path / 'flux.safetensors'}@someone/flux@{COMMIT}")
+    assert found.fingerprint == whole.fingerprint
+    fetched = {name.partition("/")[0] for name in hub.fetched if name.endswith(".safetensors")}
+    assert fetched == {"vae", "text_encoder", "text_encoder_2"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from it. Every tensor of the transformer is accounted for by the header alone be
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 _MARK = "double_blocks.0.img_attn.qkv.weight"
 # ComfyUI's files of whole models have prefixes, the published transformers have none.
 _TRANSFORMERS = ("", "model.diffusion_model.")
-_ENCODERS = {
+_PREFIXES = {
+    "vae": "vae.",
     "text_encoder": "text_encoders.clip_l.transformer.",
     "text_encoder_2": "text_encoders.t5xxl.transformer.",
 }
-_AUTOENCODER = "vae."
 _LEVEL = "text_model."  # transformers' CLIP has lost it in version 5
 _T5_WORDS, _T5_TWIN = "shared.weight", "encoder.embed_tokens.weight"
 
@@ -68,15 +69,13 @@ def load_flux_file(path: Path, shapes: Shapes, detail: str, dtype: torch.dtype, 
             f"{path} holds a FLUX.1 transformer, which needs tokenizers, text encoders and an autoencoder beside it;"
             f" name the folder or hub id of a whole FLUX.1 model: {path}@FOLDER"
         )
-    rest = find_source(detail, fetch)
+    own = [part for part, prefix in _PREFIXES.items() if any(key.startswith(prefix) for key in shapes)]
+    rest = find_source(detail, None if fetch is None else partial(fetch, without=["transformer", *own]))
     index = read_index(rest)
     if index["_class_name"] not in Flux.pipelines:
         raise BadConfig(f"{path} is a FLUX.1 transformer, and {detail} holds a {index['_class_name']}")
     given = {"transformer": _load_transformer(path, shapes, rest.path, dtype)}
-    for part in ("vae", *_ENCODERS):
-        module = _load_part(path, shapes, rest.path, part, dtype)
-        if module is not None:
-            given[part] = module
+    given |= {part: _load_part(path, shapes, rest.path, part, dtype) for part in own}
     return load_folder(rest, index, dtype, f"{path}@{detail}", given)
 
 
@@ -126,12 +125,10 @@ def find_rows(path: Path, shapes: Shapes, wanted: Mapping[str, Tensor]) -> dict[
     return found
 
 
-def _load_part(path: Path, shapes: Shapes, folder: Path, part: str, dtype: torch.dtype) -> nn.Module | None:
-    """Load the autoencoder or a text encoder; None if the file has none."""
-    prefix = _ENCODERS.get(part, _AUTOENCODER)
+def _load_part(path: Path, shapes: Shapes, folder: Path, part: str, dtype: torch.dtype) -> nn.Module:
+    """Load the autoencoder or a text encoder that the file has."""
+    prefix = _PREFIXES[part]
     keys = [key for key in shapes if key.startswith(prefix)]
-    if not keys:
-        return None
     module = build_architecture(folder, "cpu", dtype, (part,))[part]
     with _opened(path) as file:
         found = {key: file.get_tensor(key).to(dtype) for key in keys}

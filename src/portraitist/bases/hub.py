@@ -58,19 +58,20 @@ def find_cached(model: str, revision: str) -> Path | None:
         return None
 
 
-def is_whole(folder: Path, weights: bool = True) -> bool:
+def is_whole(folder: Path, weights: bool = True, without: Collection[str] = ()) -> bool:
     """Say whether a snapshot has every file that a pipeline needs of it, as far as its own files tell.
 
     Args:
         folder: The snapshot.
         weights: Weights are needed, not only configurations.
+        without: Parts whose weights come from elsewhere.
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return all(_has_part(folder, part, there, weights) for part in used_parts(index))
+    return all(_has_part(folder, part, there, weights and part not in without) for part in used_parts(index))
 
 
 def _has_part(folder: Path, part: str, there: Collection[str], weights: bool) -> bool:
@@ -93,7 +94,13 @@ def used_parts(index: Mapping[str, Any]) -> list[str]:
     return [part for part, kind in index.items() if isinstance(kind, list) and all(kind) and part not in _UNUSED]
 
 
-def choose_files(names: Collection[str], index: Mapping[str, Any], half: bool, weights: bool = True) -> list[str]:
+def choose_files(
+    names: Collection[str],
+    index: Mapping[str, Any],
+    half: bool,
+    weights: bool = True,
+    without: Collection[str] = (),
+) -> list[str]:
     """Return the files of a repository that a pipeline needs.
 
     Args:
@@ -101,6 +108,7 @@ def choose_files(names: Collection[str], index: Mapping[str, Any], half: bool, w
         index: Its ``model_index.json``.
         half: Take copies in half precision where there are some; without, only where there are no others.
         weights: Take weights, not only configurations.
+        without: Parts whose weights come from elsewhere.
     """
     chosen = [INDEX]
     for part in used_parts(index):
@@ -110,12 +118,20 @@ def choose_files(names: Collection[str], index: Mapping[str, Any], half: bool, w
         halves = [name for name in files if f".{_HALF}" in name]
         whole = [name for name in files if name.split("/")[-1].count(".") == 1 + 2 * name.endswith(_SHARDS)]
         whole = [name for name in whole if f".{_HALF}" not in name]
-        if weights:
+        if weights and part not in without:
             chosen += (halves or whole) if half else (whole or halves)
     return sorted(chosen)
 
 
-def complete(model: str, revision: str, there: Path | None, half: bool = False, weights: bool = True) -> Path:
+def complete(
+    model: str,
+    revision: str,
+    there: Path | None,
+    *,
+    half: bool = False,
+    weights: bool = True,
+    without: Collection[str] = (),
+) -> Path:
     """Return a snapshot with everything that a pipeline needs: the one that is there, or it is fetched.
 
     Args:
@@ -124,14 +140,17 @@ def complete(model: str, revision: str, there: Path | None, half: bool = False, 
         there: What `find_cached` found.
         half: As for `fetch`.
         weights: As for `fetch`.
+        without: As for `fetch`.
 
     Raises:
         BadConfig: As `fetch` does.
     """
-    return there if there is not None and is_whole(there, weights) else fetch(model, revision, half, weights)
+    if there is not None and is_whole(there, weights, without):
+        return there
+    return fetch(model, revision, half, weights, without)
 
 
-def fetch(model: str, revision: str, half: bool = False, weights: bool = True) -> Path:
+def fetch(model: str, revision: str, half: bool = False, weights: bool = True, without: Collection[str] = ()) -> Path:
     """Fetch what a pipeline needs of a model into the hub's cache; what is there already is not fetched again.
 
     Args:
@@ -139,6 +158,7 @@ def fetch(model: str, revision: str, half: bool = False, weights: bool = True) -
         revision: A branch, a tag or a commit; the main branch when empty.
         half: Weights in half precision will do.
         weights: Fetch weights, not only configurations.
+        without: Parts whose weights come from elsewhere.
 
     Returns:
         The snapshot, a folder named by its commit.
@@ -154,8 +174,9 @@ def fetch(model: str, revision: str, half: bool = False, weights: bool = True) -
         info = HfApi().model_info(model, revision=commit, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         index = json.loads(index_file.read_text(encoding="utf-8"))
-        wanted = choose_files(sizes, index, half, weights)
-        if pickled := [part for part in used_parts(index) if weights and _lacks_weights(part, sizes, wanted)]:
+        wanted = choose_files(sizes, index, half, weights, without)
+        asked = [part for part in used_parts(index) if weights and part not in without]
+        if pickled := [part for part in asked if _lacks_weights(part, sizes, wanted)]:
             raise BadConfig(
                 f"base {model!r} holds the weights of its {pickled[0]} as pickles (.bin), which are not read"
             )

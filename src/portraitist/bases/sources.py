@@ -3,11 +3,11 @@
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from portraitist.bases.hub import INDEX, find_cached, is_offline
 from portraitist.errors import BadConfig
@@ -42,8 +42,12 @@ class Source:
         return self.path.is_file()
 
 
-# Brings a hub model into the cache, or completes it: from ``owner/model``, a revision, and the snapshot that is there.
-Fetch = Callable[[str, str, Path | None], Path]
+class Fetch(Protocol):
+    """Brings a hub model into the cache, or completes it."""
+
+    def __call__(self, model: str, revision: str, there: Path | None, *, without: Collection[str] = ()) -> Path:
+        """Return the snapshot of a model at a revision, from the one that is there; `without` the weights of parts."""
+        ...
 
 
 def find_source(name: str, fetch: Fetch | None = None) -> Source:
