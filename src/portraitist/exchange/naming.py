@@ -45,6 +45,12 @@ _WORDS = frozenset((_UNETS + _TEXT_ENCODERS + _TRANSFORMERS).split())
 _COMPONENTS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 # What ComfyUI and others write before dotted names of the original layout.
 _ORIGINAL_PREFIX = re.compile(r"(unet\.)?(model\.)?diffusion_model\.")
+# What ComfyUI writes before names of text encoders; T5 is the second of FLUX.1's.
+_TEXT_PREFIXES = {
+    "text_encoders.clip_l.transformer.": "text_encoder",
+    "text_encoders.clip_g.transformer.": "text_encoder_2",
+    "text_encoders.t5xxl.transformer.": "text_encoder_2",
+}
 _LONGEST = max(word.count("_") + 1 for word in _WORDS)
 # The convolutions of UNets.
 _KERNELS = {**dict.fromkeys(("conv", "conv1", "conv2", "conv_in", "conv_out"), (3, 3)), "conv_shortcut": (1, 1)}
@@ -90,6 +96,8 @@ class Naming:
         """
         if not re.fullmatch(r"[\w\-]+(\.[\w\-]+)*", path):
             raise BadFile(f"{self.path}: {path!r} is not a module name")
+        if (text := next((each for each in _TEXT_PREFIXES if path.startswith(each)), None)) is not None:
+            component, path = _TEXT_PREFIXES[text], path.removeprefix(text)
         prefix = _ORIGINAL_PREFIX.match(f"{component}.{path}")
         original = path if prefix is None else f"{component}.{path}"[prefix.end() :]
         if parts := parts_of(f"{FUSED}.{original}"):

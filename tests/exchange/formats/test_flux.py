@@ -137,9 +137,19 @@ def test_files_of_xlabs(tmp_path: Path, prefix: str) -> None:
 def test_dotted_names(tmp_path: Path, prefix: str) -> None:
     generator = torch.Generator().manual_seed(4)
     down, up = torch.randn(2, 8, generator=generator), torch.randn(56, 2, generator=generator)
-    name = f"{prefix}.single_blocks.0.linear1"
-    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, tmp_path / "lora.safetensors")
+    names = (
+        f"{prefix}.single_blocks.0.linear1",
+        "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1",
+        "text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q",
+    )
+    sides = (("A", down), ("B", up))
+    save_file(
+        {f"{name}.lora_{side}.weight": value.clone() for name in names for side, value in sides},
+        tmp_path / "lora.safetensors",
+    )
     adapter = load_any(tmp_path / "lora.safetensors")
+    assert "text_encoder.encoder.layers.0.mlp.fc1" in adapter.layers
+    assert "text_encoder_2.encoder.block.0.layer.0.SelfAttention.q" in adapter.layers
     parts = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
     rows = [
         adapter.layers[layer].delta_weight(adapter.values[layer])
