@@ -104,7 +104,6 @@ def test_another_shape_is_named(folders: dict[str, Path]) -> None:
     [
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting or editing model"),
         ({"conditioner.embedders.0.model.ln_final.weight": (1280,)}, "the refiner"),
-        ({"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, r"a FLUX\.1 transformer"),
         ({"lora_unet_x.lora_down.weight": (4, 320)}, "a LoRA; give it with --adapter"),
         ({"unet.down_blocks.0.attentions.0.to_q.lora.down.weight": (4, 320)}, "a LoRA; give it with --adapter"),
         ({"double_blocks.0.img_attn.qkv.lora_A.weight": (4, 3072)}, "a LoRA; give it with --adapter"),

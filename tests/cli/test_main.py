@@ -1,5 +1,6 @@
 """The command as a whole: quick help, one line for every error."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -27,6 +28,15 @@ def test_every_subcommand_has_help(run: Callable[..., Result], command: str) -> 
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.output) == (0, f"portraitist {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--offline", "methods"), ("methods", "--offline")])
+def test_nothing_is_fetched_when_asked(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    run(*arguments)
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

@@ -46,6 +46,7 @@ def test_thresholds_can_be_turned_off(run: Run, tmp_path: Path) -> None:
 def test_faces_need_both_networks(fail: Fail, tmp_path: Path) -> None:
     save_photos(tmp_path / "photos", 1)
     assert "faces need two networks" in fail("prepare", "photos", "-o", "out", "--detector", "yunet.onnx")
+    assert "--class is for the captions" in fail("prepare", "photos", "-o", "out", "--class", "cat")
     assert "need --detector and --face-encoder" in fail("prepare", "photos", "-o", "out", "--crop")
     networks = ("--detector", "yunet.onnx", "--face-encoder", "arcface.onnx")
     assert "there is no encoder at yunet.onnx" in fail("prepare", "photos", "-o", "out", *networks)

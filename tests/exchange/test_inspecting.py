@@ -21,6 +21,8 @@ LORA = "base_model.model.unet.mid.to_q.lora_A.weight"
         (["lora_te1_text_model.lora_down.weight"], "a LoRA in kohya's layout"),
         ([LORA], "a LoRA in PEFT's layout"),
         (["unet.mid_block.to_q.lora_A.weight"], "a LoRA in diffusers' layout"),
+        (["double_blocks.0.processor.qkv_lora1.down.weight"], "a LoRA of XLabs for Flux"),
+        (["diffusion_model.single_blocks.0.linear1.lora_A.weight"], "a LoRA in the original layout of Flux"),
         (["unet.up_blocks.0.to_q.lora.down.weight"], "a LoRA in an older layout of diffusers"),
         (["lora_unet_mid.lokr_w1", "lora_unet_mid.lokr_w2"], "a LyCORIS LoKr (Kronecker) adapter"),
         (["lora_unet_mid.hada_w1_a"], "a LyCORIS LoHa adapter"),

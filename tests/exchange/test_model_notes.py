@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from portraitist.adapters import Adapter, Kind, LayerSpec, Provenance, Space
-from portraitist.exchange.model_notes import model_notes
+from portraitist.exchange.model_notes import model_notes, network_notes
 
 
 def lora(width: int, **facts: Any) -> Adapter:
@@ -32,12 +32,24 @@ def test_bases_have_the_names_of_other_programs(
     assert notes["ss_base_model_version"] == version
     assert notes["modelspec.architecture"] == architecture
     assert notes["modelspec.resolution"] == side
+    assert (notes["modelspec.sai_model_spec"], notes["modelspec.implementation"]) == ("1.0.1", "diffusers")
+    assert notes["ss_v2"] == ("True" if version == "sd_v2" else "False")
     assert notes["modelspec.trigger_phrase"] == notes["modelspec.title"] == "sks cat"
+
+
+def test_a_network_is_described_as_sd_scripts_does() -> None:
+    assert network_notes("lycoris.kohya", 4, 2.0, {"algo": "loha"}) == {
+        "ss_network_module": "lycoris.kohya",
+        "ss_network_dim": "4",
+        "ss_network_alpha": "2.0",
+        "ss_network_args": '{"algo": "loha"}',
+    }
+    assert network_notes("networks.lora", 4, 4)["ss_network_args"] == "{}"
 
 
 def test_a_base_that_nobody_knows_is_not_named() -> None:
     notes = model_notes(lora(64, base={"family": "sd", "resolution": 64}))
     assert "ss_base_model_version" not in notes
-    assert "modelspec.architecture" not in notes
+    assert not {"modelspec.architecture", "modelspec.sai_model_spec", "modelspec.implementation"} & notes.keys()
     assert notes["modelspec.resolution"] == "64x64"
     assert "modelspec.trigger_phrase" not in notes

@@ -65,7 +65,7 @@ def test_text_encoders_keep_the_level_other_programs_know(sdxl: dict[str, nn.Mod
     assert clip_path("text_encoder_2.encoder.block.0.layer.0.SelfAttention.q")[1].startswith("encoder.block")
 
 
-@pytest.mark.parametrize("name", ["lora_magic", "down_blocks_0_magic", "double_blocks_0_img_attn_qkv", ""])
+@pytest.mark.parametrize("name", ["lora_magic", "down_blocks_0_magic", "joint_blocks_0_x_block", ""])
 def test_unknown_words_are_not_guessed(name: str) -> None:
     with pytest.raises(MissingBase, match="can only be told with the base"):
         Naming(FILE, None).flattened("unet", name)
@@ -73,7 +73,7 @@ def test_unknown_words_are_not_guessed(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("component", "path"),
-    [("unet", "nonsense.a.b"), ("nonsense", "mid_block"), ("unet", "diffusion_model.double_blocks.0.img_attn.qkv")],
+    [("unet", "nonsense.a.b"), ("nonsense", "mid_block"), ("unet", "diffusion_model.joint_blocks.0.x_block")],
 )
 def test_dotted_names_of_no_known_family_need_the_base(component: str, path: str) -> None:
     with pytest.raises(MissingBase, match="can only be told with the base"):
@@ -90,9 +90,9 @@ def test_dotted_names_of_the_original_layout(sdxl: dict[str, nn.Module], compone
 
 def test_what_a_base_has_not(sdxl: dict[str, nn.Module]) -> None:
     naming = Naming(FILE, sdxl)
-    with pytest.raises(
-        BadFile, match="changes double_blocks_0_img_attn_qkv of the unet, which this base does not have"
-    ):
+    with pytest.raises(BadFile, match="changes joint_blocks_0_x_block of the unet, which this base does not have"):
+        naming.flattened("unet", "joint_blocks_0_x_block")
+    with pytest.raises(BadFile, match="changes the transformer, which this base does not have"):
         naming.flattened("unet", "double_blocks_0_img_attn_qkv")
     with pytest.raises(
         BadFile, match=r"changes unet\.down_blocks\.7\.resnets\.0\.conv1, which this base does not have"

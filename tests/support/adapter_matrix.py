@@ -13,6 +13,8 @@ CONFIGS = {
     "lidb": {"a": 6, "b": 5, "rank": 2},
     "svdiff": {"leak": 0.1},
     "textual-inversion": {"token_ids": (2, 7, 5)},
+    "dora": {"rank": 3, "alpha": 2.0},
+    "loha": {"rank": 3, "alpha": 2.0},
     "full": {},
 }
 

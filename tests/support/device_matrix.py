@@ -12,6 +12,8 @@ CONFIGS: dict[str, dict[str, object]] = {
     "krona": {"out_factor": 8, "in_factor": 8},
     "lidb": {"a": 16, "b": 8, "rank": 2},
     "svdiff": {},
+    "dora": {"rank": 4},
+    "loha": {"rank": 4},
     "full": {},
 }
 LAYERS = {"textual-inversion": ("text_encoder.*token_embedding",)}

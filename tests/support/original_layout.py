@@ -1,4 +1,4 @@
-"""Writing diffusers pipelines in the original layout of Stable Diffusion 1.x, 2.x and XL.
+"""Writing diffusers pipelines in the original layout of Stable Diffusion 1.x, 2.x and XL, and of FLUX.1.
 
 The names are those of the published checkpoints; diffusers converts only the other way.
 """
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from portraitist.bases.flux_layout import is_exchanged, modern_modules, original_module
 
 Weights = dict[str, Tensor]
 
@@ -63,6 +65,30 @@ def original_weights(components: dict[str, nn.Module]) -> Weights:
     else:
         weights |= {f"cond_stage_model.transformer.{key}": value for key, value in _clip(first).items()}
     return weights
+
+
+def flux_weights(weights: Weights) -> Weights:
+    """Return the weights of a FLUX.1 transformer under their original names."""
+    originals: Weights = {}
+    for key in weights:
+        module, _, kind = key.rpartition(".")
+        name = original_module(module)
+        parts = torch.cat([weights[f"{part}.{kind}"] for part in modern_modules(name)])
+        if is_exchanged(name):
+            parts = torch.cat(parts.chunk(2)[::-1])
+        originals[f"{name}.{'scale' if '_norm' in name else kind}"] = parts
+    return originals
+
+
+def whole_flux_weights(components: dict[str, nn.Module]) -> Weights:
+    """Return all weights of a FLUX.1 model as ComfyUI keeps them in one file."""
+    transformer = flux_weights(components["transformer"].state_dict())
+    weights = {f"model.diffusion_model.{key}": value for key, value in transformer.items()}
+    weights |= {f"vae.{key}": value for key, value in _vae(components["vae"]).items()}
+    clip, t5 = _clip(components["text_encoder"]), components["text_encoder_2"].state_dict()
+    weights |= {f"text_encoders.clip_l.transformer.{key}": value for key, value in clip.items()}
+    t5.pop("encoder.embed_tokens.weight", None)  # the same as `shared`
+    return weights | {f"text_encoders.t5xxl.transformer.{key}": value for key, value in t5.items()}
 
 
 def save_original(components: dict[str, nn.Module], path: Path) -> Path:

@@ -204,8 +204,8 @@ def require_plain(weight: Tensor, what: str) -> None:
     """
     if not weight.is_floating_point():
         raise BadConfig(
-            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or use lora, krona"
-            " or lidb"
+            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or use lora, krona,"
+            " loha or lidb"
         )
 
 

@@ -30,6 +30,7 @@ class BaseFacts:
         fingerprint: Tells its weights from others.
         dtype: Precision of its weights, ``float32``.
         resolution: Side of the pictures that were learnt.
+        revision: The commit of a model of the hub.
     """
 
     name: str | None = None
@@ -37,6 +38,7 @@ class BaseFacts:
     fingerprint: str | None = None
     dtype: str | None = None
     resolution: int | None = None
+    revision: str | None = None
 
     @classmethod
     def parse(cls, facts: Any) -> "BaseFacts | None":
@@ -45,7 +47,8 @@ class BaseFacts:
             return None
         name, family, fingerprint, dtype = (_text(facts.get(key)) for key in ("name", "family", "fingerprint", "dtype"))
         side = facts.get("resolution")
-        return cls(name, family, fingerprint, dtype, side if isinstance(side, int) else None)
+        revision = _text(facts.get("revision"))
+        return cls(name, family, fingerprint, dtype, side if isinstance(side, int) else None, revision)
 
     def likeness(self, other: "BaseFacts | None") -> Likeness:
         """Compare two bases: the one rule for whether adapters and bases belong together.
@@ -63,7 +66,8 @@ class BaseFacts:
 
     def __str__(self) -> str:
         """Name the base, and what tells it from others, for messages."""
-        return f"{self.name or 'another base'} (fingerprint {self.fingerprint})"
+        at = f" at revision {self.revision}" if self.revision is not None else ""
+        return f"{self.name or 'another base'}{at} (fingerprint {self.fingerprint})"
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,16 @@ class Site:
         for part in present:
             share = part.where(self.spec, y) if part.where is not None else 0.0
             if isinstance(share, Tensor) or share != 0.0:
-                total = total + share * (self._forward(input, _joined([*everywhere, replace(part, where=None)])) - y)
+                total = total + share * self._change(input, y, part, everywhere)
         return total
+
+    def _change(self, x: Tensor, y: Tensor, part: Part, others: list[Part]) -> Tensor:
+        """Return what a part adds to the output `y` that the others have: by itself where it changes the output."""
+        way = part.layer.way(x, part.params, False)
+        if way is not Way.OUTPUT or any(other.layer.joined(part.layer) is not None for other in others):
+            return self._forward(x, _joined([*others, replace(part, where=None)])) - y
+        converted = x.to(y.dtype) if x.is_floating_point() else x
+        return part.layer.act(way, converted, y, part.scaled_params(y.dtype))
 
     def _forward(self, x: Tensor, present: list[Part]) -> Tensor:
         """Compute the layer with some parts acting everywhere."""

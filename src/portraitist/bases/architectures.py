@@ -12,7 +12,8 @@ from torch import nn
 
 from portraitist.bases.clip_tokenizer import build_clip_tokenizer
 from portraitist.bases.families import find_family
-from portraitist.bases.sources import INDEX, Source, read_index
+from portraitist.bases.hub import INDEX
+from portraitist.bases.sources import Source, read_index
 from portraitist.errors import BadConfig
 
 _FOLDER = files("portraitist.bases").joinpath("configs")

@@ -3,30 +3,29 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
+from portraitist.bases.folders import load_folder
+from portraitist.bases.hub import complete
 from portraitist.bases.pipelines import Pipeline
 from portraitist.bases.quantisation import check_bits, quantise
 from portraitist.bases.single_file import load_single_file
-from portraitist.bases.sources import BUILTIN, Source, find_source, read_index
+from portraitist.bases.sources import BUILTIN, Fetch, Source, find_source, read_index
 from portraitist.errors import BadConfig
 from portraitist.progress import quietly
 
 # Guidance of the models that ship with the package, as their exams chose it; others have their family's usual one.
 _GUIDANCE = {"toyland": 4.0}
-_FULL_OR_HALF = ("", "fp16")
+HALVES = (torch.float16, torch.bfloat16)
 # Precisions of weights whose range can be looked at.
 _NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-# Nothing is downloaded, no pickle is opened, and no code that lies in a folder is run, nor asked about.
-_LOCAL: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,13 @@ class Base:
         name: What the user asked for: a built-in name, a folder, a checkpoint or a hub id.
         family: How the model is spoken to; holds the pipeline.
         bits: Bits of the denoiser's linear weights, if fewer than they were stored in.
+        revision: The commit of a hub model.
     """
 
     name: str
     family: Family
     bits: int | None = None
+    revision: str | None = None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -86,12 +87,12 @@ def load_base(
     bits: int | None = None,
     resolution: int | None = None,
 ) -> Base:
-    """Load a base model. Nothing is downloaded, and no pickle is opened.
+    """Load a base model. Of hub models what is not in the cache is fetched; no pickle is opened.
 
     Args:
         name: A built-in name (``toyland``), a folder in the diffusers layout, a single-file ``.safetensors`` checkpoint
             of Stable Diffusion 1.x, 2.x or XL (behind an ``@`` the architecture or a folder of configurations, where
-            the file does not tell), or an id on the Hugging Face hub with or without ``@revision``, once fetched.
+            the file does not tell), or an id on the Hugging Face hub with or without ``@revision``.
         device: Where to put it.
         dtype: Precision of its weights; float32 when not given.
         bits: 8 or 4 puts the linear weights of its denoiser into so many bits before it goes to the device.
@@ -102,11 +103,12 @@ def load_base(
         MissingExtra: If fewer bits need a library that is not installed.
     """
     check_bits(bits)
-    source = find_source(str(name))
+    fetch = partial(complete, half=dtype in HALVES)
+    source = find_source(str(name), fetch)
     with quietly():
-        pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name))
+        pipeline, family = _load_pipeline(source, dtype or torch.float32, str(name), fetch)
     _require_finite(pipeline, str(name), source)
-    base = Base(str(name), family(pipeline), bits)
+    base = Base(str(name), family(pipeline), bits, source.revision)
     if resolution is not None:
         base.family.choose_resolution(resolution)
     if bits is not None:
@@ -120,16 +122,16 @@ def load_base(
     return base
 
 
-def _load_pipeline(source: Source, dtype: torch.dtype, name: str) -> tuple[Pipeline, type[Family]]:
+def _load_pipeline(source: Source, dtype: torch.dtype, name: str, fetch: Fetch) -> tuple[Pipeline, type[Family]]:
     """Load a pipeline and tell its family; diffusers and transformers are imported when one is loaded, no sooner."""
     if source.is_single_file:
         with _without_bars():
-            pipeline = load_single_file(source.path, source.detail, dtype)
+            pipeline = load_single_file(source.path, source.detail, dtype, fetch)
         return pipeline, find_family(type(pipeline).__name__, name)
     index = read_index(source)
     family = find_family(index["_class_name"], name)
     with _without_bars():
-        return _load_folder(source, index, dtype, name), family
+        return load_folder(source, index, dtype, name), family
 
 
 def _require_finite(pipeline: Any, name: str, source: Source) -> None:
@@ -160,80 +162,3 @@ def _without_bars() -> Iterator[None]:
     finally:
         for each in shown:
             each.enable_progress_bar()
-
-
-def _load_folder(source: Source, index: dict[str, Any], dtype: torch.dtype, name: str) -> Pipeline:
-    """Load a folder in the diffusers layout; where there are only half-precision copies of the weights, those."""
-    from diffusers import DiffusionPipeline
-
-    arguments: dict[str, Any] = {"safety_checker": None} if "safety_checker" in index else {}
-    variant = next((each for each in _FULL_OR_HALF if _has_variant(source.path, each)), "")
-    for part, classes in index.items():
-        if part.startswith("tokenizer") and _is_given(classes) and not _has_vocabulary(source.path / part):
-            raise BadConfig(f"base {name!r} is incomplete: its {part} has no vocabulary; {source.advice}")
-    try:
-        for part, classes in index.items():
-            if part.startswith("text_encoder") and _is_given(classes):
-                arguments[part] = _load_text_encoder(source.path / part, classes[1], variant, dtype)
-        pipeline = DiffusionPipeline.from_pretrained(
-            source.path,
-            torch_dtype=dtype,
-            variant=variant or None,
-            **_LOCAL,
-            **arguments,
-        )
-        for part, module in pipeline.components.items():
-            if isinstance(module, nn.Module) and (missing := [k for k, v in module.state_dict().items() if v.is_meta]):
-                raise ValueError(f"its {part} lacks {missing[0]}")
-    except (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError) as error:
-        if any(source.path.glob("*/*.bin")) and not any(source.path.glob("*/*.safetensors")):
-            raise BadConfig(f"base {name!r} holds its weights as pickles (.bin), which are not read") from error
-        reason = " ".join(str(error).split())
-        raise BadConfig(f"base {name!r} is incomplete or damaged ({reason}); {source.advice}") from error
-    return pipeline
-
-
-def _is_given(classes: Any) -> bool:
-    """Say whether a component of an index is there: a library and a class, not two nulls."""
-    return isinstance(classes, list) and all(classes)
-
-
-def _has_vocabulary(folder: Path) -> bool:
-    """Say whether a tokenizer is there whole; one without its files would read nonsense."""
-    choices = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
-    return any(all((folder / file).exists() for file in files) for files in choices)
-
-
-def _load_text_encoder(folder: Path, class_name: str, variant: str, dtype: torch.dtype) -> nn.Module:
-    """Load a text encoder; transformers alone would make up what its file lacks.
-
-    Raises:
-        ValueError: If a tensor is missing, or of another shape than its configuration says.
-    """
-    import transformers
-
-    has_variant = bool(variant) and any(folder.glob(f"*.{variant}*"))
-    model, found = getattr(transformers, class_name).from_pretrained(
-        folder,
-        dtype=dtype,
-        variant=variant if has_variant else None,
-        **_LOCAL,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
-    if missing := sorted(found["missing_keys"]):
-        raise ValueError(f"its {folder.name} lacks {missing[0]}")
-    for key, there, wanted in found["mismatched_keys"]:
-        raise ValueError(f"{key} of its {folder.name} has the shape {tuple(there)}, not {tuple(wanted)}")
-    return model  # type: ignore[no-any-return]
-
-
-def _has_variant(folder: Path, variant: str) -> bool:
-    """Say whether the denoiser's weights are there in a variant."""
-    stem = f"diffusion_pytorch_model{'.' if variant else ''}{variant}"
-    names = (
-        f"{stem}.safetensors",
-        f"{stem}.safetensors.index.json",
-        f"diffusion_pytorch_model.safetensors.index.{variant}.json",
-    )
-    return any((folder / part / name).exists() for part in ("unet", "transformer") for name in names)

@@ -1,4 +1,4 @@
-"""Single-file checkpoints in the original layout of Stable Diffusion 1.x, 2.x and XL.
+"""Single-file checkpoints in the original layout of Stable Diffusion 1.x, 2.x and XL; FLUX.1's are in `flux_file`.
 
 A file is held against a published architecture by its header alone - every name and shape, through the conversion of
 diffusers on tensors without memory - before diffusers' own loader reads a weight. Nothing is downloaded: configurations
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from portraitist.bases.architectures import build_architecture, list_architectures, write_architecture
 from portraitist.bases.families import find_family
+from portraitist.bases.flux_file import is_flux, load_flux_file
 from portraitist.bases.pipelines import Pipeline
-from portraitist.bases.sources import Source, read_index
+from portraitist.bases.sources import Fetch, Source, read_index
 from portraitist.errors import BadConfig
 
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
@@ -30,6 +31,7 @@ _OPEN_CLIP = "cond_stage_model.model."
 _XL_OPEN_CLIP = "conditioner.embedders.1.model."
 _SECOND = "sd21"
 _XL = "sdxl"
+_FLUX = "flux"
 # How fine-tunes of XL that predict velocity say so: by tensors without numbers, or in the header ("modelspec").
 _VELOCITY_KEY, _ZERO_SNR_KEY = "v_pred", "ztsnr"
 _PREDICTION_FACTS = ("modelspec.predict_key", "modelspec.prediction_type")
@@ -43,7 +45,6 @@ _FOREIGN = (
         "the refiner of Stable Diffusion XL, which cannot be taught a subject by itself",
     ),
     ("lora", "a LoRA; give it with --adapter"),
-    ("double_blocks.", "a FLUX.1 transformer without its text encoders; give the diffusers folder or hub id"),
     ("joint_blocks.", "a Stable Diffusion 3 model, which is not supported yet"),
     ("down_blocks.", "one component of a diffusers folder; give the folder above it"),
 )
@@ -51,14 +52,15 @@ _FOREIGN = (
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
+def load_single_file(path: Path, detail: str, dtype: torch.dtype, fetch: Fetch | None = None) -> Pipeline:
     """Load a checkpoint as a diffusers pipeline.
 
     Args:
         path: A ``.safetensors`` file.
         detail: Name of an architecture (``sd21-768``) or a folder with configurations in the diffusers layout; told
-            from the file when empty.
+            from the file when empty. For FLUX.1 the folder or hub id of a whole model.
         dtype: Precision of the weights.
+        fetch: Brings a hub model; nothing is downloaded without.
 
     Raises:
         BadConfig: If it is damaged, another kind of file, or not of the architecture.
@@ -67,6 +69,8 @@ def load_single_file(path: Path, detail: str, dtype: torch.dtype) -> Pipeline:
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     shapes = read_shapes(path)
+    if is_flux(shapes):
+        return load_flux_file(path, shapes, detail, dtype, fetch)
     with tempfile.TemporaryDirectory(prefix="portraitist-") as temporary:
         folder = Path(detail)
         if not detail or detail in list_architectures():
@@ -127,10 +131,12 @@ def recognise(path: Path, shapes: Shapes, facts: Mapping[str, str] = MappingProx
                         f" 768 pixels; write {path}@{_SECOND} (512, noise) or {path}@{_SECOND}-768 (velocity)"
                     )
                 return _xl(shapes, facts) if name == _XL else name
+    if is_flux(shapes):
+        return _FLUX
     for part, words in _FOREIGN:
         if any(part in key for key in shapes):
             raise BadConfig(f"{path} seems to be {words}")
-    raise BadConfig(f"{path} is not a checkpoint in the original layout of Stable Diffusion 1.x, 2.x or XL")
+    raise BadConfig(f"{path} is not a checkpoint in the original layout of Stable Diffusion 1.x, 2.x, XL or FLUX.1")
 
 
 def _xl(shapes: Shapes, facts: Mapping[str, str]) -> str:

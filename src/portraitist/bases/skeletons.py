@@ -1,5 +1,6 @@
 """A family's model without weights: what can be asked of a base before anything is downloaded."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from portraitist.bases.architectures import (
     read_scheduler,
 )
 from portraitist.bases.families import FAMILIES, Family
+from portraitist.bases.hub import complete
 from portraitist.bases.pipelines import Schedule
 from portraitist.bases.single_file import read_facts, read_shapes, recognise
 from portraitist.bases.sources import find_source
@@ -40,8 +42,8 @@ def build_skeleton(
     """Build a base from its configurations alone.
 
     Args:
-        name: A name of `list_architectures`, a folder in the diffusers layout, a built-in base, or a hub id that was
-            fetched before (its weights need not be there), a single file.
+        name: A name of `list_architectures`, a folder in the diffusers layout, a built-in base, a single file, or a hub
+            id, of which no weights are fetched.
         dtype: Precision of the weights.
         device: Where they are; ``meta`` makes none, and inside a fake tensor mode nor does any other.
         schedule: What `build_schedule` returned outside such a mode, where numbers are real.
@@ -73,11 +75,12 @@ def build_schedule(name: str) -> Schedule:
 def _find_place(name: str) -> str | Path:
     if name in list_architectures():
         return name
-    source = find_source(name)
+    fetch = partial(complete, weights=False)
+    source = find_source(name, fetch)
     if not source.is_single_file:
         return source.path
     if source.detail:
-        return Path(source.detail) if Path(source.detail).is_dir() else source.detail
+        return source.detail if source.detail in list_architectures() else find_source(source.detail, fetch).path
     return recognise(source.path, read_shapes(source.path), read_facts(source.path))
 
 

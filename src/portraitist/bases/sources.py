@@ -3,15 +3,16 @@
 import json
 import re
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from portraitist.bases.hub import INDEX, find_cached, is_offline
 from portraitist.errors import BadConfig
 
 BUILTIN = ("toyland",)
-INDEX = "model_index.json"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _CHECKPOINT = ".safetensors"
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
@@ -27,11 +28,13 @@ class Source:
         path: A folder in the diffusers layout, or a single-file checkpoint.
         detail: What stood behind an ``@`` after a checkpoint: the architecture's name or configuration folder.
         advice: How to get the base (again) if it turns out to be incomplete.
+        revision: The commit of a hub model.
     """
 
     path: Path
     detail: str = ""
     advice: str = "get it again"
+    revision: str | None = None
 
     @property
     def is_single_file(self) -> bool:
@@ -39,12 +42,21 @@ class Source:
         return self.path.is_file()
 
 
-def find_source(name: str) -> Source:
-    """Find a base by what the user calls it; nothing is downloaded.
+class Fetch(Protocol):
+    """Brings a hub model into the cache, or completes it."""
+
+    def __call__(self, model: str, revision: str, there: Path | None, *, without: Collection[str] = ()) -> Path:
+        """Return the snapshot of a model at a revision, from the one that is there; `without` the weights of parts."""
+        ...
+
+
+def find_source(name: str, fetch: Fetch | None = None) -> Source:
+    """Find a base by what the user calls it.
 
     Args:
-        name: A built-in name; a folder in the diffusers layout; ``FILE.safetensors``, also with ``@ARCHITECTURE`` or
-            ``@FOLDER`` behind it; or a hub id, ``owner/model`` or ``owner/model@revision``.
+        name: A built-in name; a folder in the diffusers layout; ``FILE.safetensors``, also with ``@ARCHITECTURE``,
+            ``@FOLDER`` or a hub id behind it; or a hub id, ``owner/model`` or ``owner/model@revision``.
+        fetch: Called for hub models, unless the hub is not to be asked; nothing is downloaded without.
 
     Raises:
         BadConfig: If there is none; says what to do.
@@ -52,8 +64,9 @@ def find_source(name: str) -> Source:
     if name in BUILTIN:
         return Source(Path(str(files("portraitist.bases").joinpath("builtin").joinpath(name))))
     path = Path(name)
-    file, _, detail = name.rpartition("@")
-    for candidate, extra in ((path, ""), (Path(file), detail)):
+    # Of several @, a file's name may hold the first, a hub id with a revision behind it the last.
+    last, first = name.rpartition("@"), name.partition("@")
+    for candidate, extra in ((path, ""), (Path(last[0]), last[2]), (Path(first[0]), first[2])):
         if candidate.suffix.lower() in _PICKLES and not candidate.is_dir():
             raise BadConfig(_refusal(candidate))
         if candidate.is_file():
@@ -65,7 +78,7 @@ def find_source(name: str) -> Source:
     if path.is_dir():
         return Source(path)
     if _HUB_ID.fullmatch(name):
-        return _cached(name)
+        return _on_hub(name, fetch)
     raise BadConfig(
         f"base {name!r} is neither a folder here nor a hub id; give {', '.join(BUILTIN)}, a diffusers folder, a"
         f" {_CHECKPOINT} checkpoint, or owner/model[@revision]"
@@ -96,22 +109,32 @@ def read_index(source: Source) -> dict[str, Any]:
     return content
 
 
-def _cached(name: str) -> Source:
-    """Find a hub model in the cache of `huggingface_hub`."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def is_fetchable(name: str) -> bool:
+    """Say whether a name is that of a hub model which is not here, and may be fetched when it is loaded."""
+    if name in BUILTIN or Path(name).exists() or not _HUB_ID.fullmatch(name) or _is_file(name):
+        return False
+    model, _, revision = name.partition("@")
+    return find_cached(model, revision) is None and not is_offline()
 
+
+def _is_file(name: str) -> bool:
+    return Path(name.partition("@")[0]).suffix in (_CHECKPOINT, *_PICKLES)
+
+
+def _on_hub(name: str, fetch: Fetch | None) -> Source:
+    """Find a hub model in the cache of `huggingface_hub`, or fetch what is missing."""
     model, _, revision = name.partition("@")
     command = ["hf", "download", model, *(["--revision", revision] if revision else [])]
-    fetch = shlex.join([*command, *(word for pattern in _DOWNLOAD for word in ("--include", pattern))])
-    try:
-        folder = snapshot_download(model, revision=revision or None, local_files_only=True)
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+    by_hand = shlex.join([*command, *(word for pattern in _DOWNLOAD for word in ("--include", pattern))])
+    folder = find_cached(model, revision)
+    if fetch is not None and not is_offline():
+        folder = fetch(model, revision, folder)
+    if folder is None:
         raise BadConfig(
             f"base {name!r} is neither a folder here nor in the hub's cache; if it is on the hub, fetch it with:"
-            f" {fetch}"
-        ) from error
-    return Source(Path(folder), advice=f"fetch it with: {fetch}")
+            f" {by_hand}"
+        )
+    return Source(folder, advice=f"fetch it with: {by_hand}", revision=folder.name)
 
 
 def _refusal(path: Path) -> str:

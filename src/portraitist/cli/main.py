@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from portraitist import __version__
+from portraitist.bases.hub import go_offline
 from portraitist.cli import (
     convert,
     count,
@@ -30,7 +31,7 @@ from portraitist.cli import (
     toyland,
     train,
 )
-from portraitist.cli.reporting import Commands
+from portraitist.cli.reporting import OFFLINE, Commands
 
 _PICTURES = "From photos to pictures"
 _FILES = "Adapter files"
@@ -58,8 +59,12 @@ def _portraitist(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option(OFFLINE, help="Fetch nothing from the Hugging Face hub, as HF_HUB_OFFLINE=1 does.")
+    ] = False,
 ) -> None:
-    pass
+    if offline:
+        go_offline()
 
 
 app.command("prepare", rich_help_panel=_PICTURES)(prepare.prepare)

@@ -9,8 +9,8 @@ from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml
 
 _BASE_HELP = (
-    "toyland, a folder in the diffusers layout, a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, or a hub"
-    " id, optionally with @revision."
+    "toyland, a folder in the diffusers layout, a .safetensors checkpoint of Stable Diffusion 1.x, 2.x, XL or (with"
+    " @FOLDER of a whole model) FLUX.1, or a hub id, optionally with @revision, which is fetched if it is not here."
 )
 BaseOption = Annotated[str, typer.Option("--base", help=_BASE_HELP)]
 OtherBaseOption = Annotated[
@@ -25,7 +25,9 @@ BaseDtypeOption = Annotated[
 ]
 BaseBitsOption = Annotated[
     int | None,
-    typer.Option(help="Quantise the base's linear weights to 8 or 4 bits (bitsandbytes); for lora, krona and lidb."),
+    typer.Option(
+        help="Quantise the base's linear weights to 8 or 4 bits (bitsandbytes); for lora, krona, loha and lidb."
+    ),
 ]
 ResolutionOption = Annotated[
     int | None, typer.Option(help="Side of the pictures, in pixels; by default the one the base was trained on.")

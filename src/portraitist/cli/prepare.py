@@ -7,6 +7,7 @@ import typer
 
 from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadConfig, BadPhoto, MissingExtra
+from portraitist.units import first_few
 
 _OFF = "0 switches this off."
 
@@ -47,12 +48,21 @@ def prepare(
     margin: Annotated[
         float, typer.Option(min=0, help="Margin around a cropped face, as a multiple of its longer side.")
     ] = 0.75,
+    captioner: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an image-to-text model (BLIP, GIT): writes captions for photos that have none."),
+    ] = None,
+    class_noun: Annotated[
+        str, typer.Option("--class", help="The subject's noun, such as cat: captions then have {} in its place.")
+    ] = "",
 ) -> None:
     """Drop photos that are unreadable, tiny, blurred, doubled or of something else; show every decision on a sheet."""
     if (detector is None) != (face_encoder is None):
         raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
     if detector is None and (crop or person is not None):
         raise BadConfig("--crop and --person work on faces, so they need --detector and --face-encoder")
+    if class_noun and captioner is None:
+        raise BadConfig("--class is for the captions that --captioner writes")
     for path in (*photos, *([person] if person else [])):
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
@@ -81,8 +91,14 @@ def prepare(
             encoder = load_encoder("efficientnet-lite0")
         except MissingExtra as error:
             warn(f"photos of something else are not looked for: {error}")
+    speaker = None
+    if captioner is not None:
+        from portraitist.preparation.captioning import caption, load_captioner
+
+        speaker = load_captioner(captioner)
     prepared = decide(photos, criteria, finder, person, encoder)
-    write_prepared(prepared, output)
+    captions = {} if speaker is None else caption(prepared, speaker, class_noun)
+    write_prepared(prepared, output, captions)
     for decision in prepared.decisions:
         if not decision.is_kept:
             warn(f"dropped: {decision.path.name} is {decision.why}")
@@ -91,5 +107,9 @@ def prepare(
                 f"{decision.path.name} has uniform bars at its edges, which would be learnt; crop them off with --trim"
             )
     fact("kept", f"{len(prepared.kept)} of {len(prepared.decisions)} photos")
+    if captioner is not None:
+        fact("captions", f"{len(captions)} written; train with --set photos.captions=true")
+        if unnamed := [path.name for path, text in captions.items() if class_noun and "{}" not in text]:
+            warn(f"captions that do not name a {class_noun} follow the prompt: {first_few(unnamed)}")
     fact("written", str(output))
     fact("decisions", f"{output / 'report' / 'sheet.png'}, {output / 'prepared.json'}")

@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 
 
+OFFLINE = "--offline"
+
+
 class Commands(TyperGroup):
     """A group of commands that shows an error a user is meant to read as one line, without a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse what is no text before anything is parsed."""
+        """Refuse what is no text before anything is parsed; ``--offline`` may stand behind the subcommand too."""
         for argument in args:
             try:
                 argument.encode()
             except UnicodeEncodeError as error:
                 fail(f"the argument {argument!r} is not text in UTF-8; write it anew")
                 raise typer.Exit(2) from error
+        if OFFLINE in args and any(OFFLINE in parameter.opts for parameter in self.params):
+            args = [OFFLINE, *(argument for argument in args if argument != OFFLINE)]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -18,6 +18,7 @@ from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
 from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadFile
+from portraitist.exchange.fused import is_fused, split
 from portraitist.exchange.naming import Naming
 
 # All linear and convolution layers of Stable Diffusion XL at rank 256 hold a quarter of this.
@@ -41,7 +42,9 @@ class Factors:
         return self.up.shape[1]
 
 
-def read_factors(naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: float, mid: Tensor | None) -> Factors:
+def read_factors(
+    naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: float, mid: Tensor | None
+) -> dict[str, Factors]:
     """Check a layer's LoRA tensors against each other and against the base.
 
     Args:
@@ -52,6 +55,9 @@ def read_factors(naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: 
         scaling: alpha / rank.
         mid: The core of a Tucker decomposition, ``[r, r, kh, kw]``; then the others have 1x1 kernels.
 
+    Returns:
+        The layer's factors by its name; those of several layers where the base has what is one in the file as several.
+
     Raises:
         BadFile: If they do not fit.
     """
@@ -60,6 +66,16 @@ def read_factors(naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: 
         raise BadFile(
             f"{where} has factors of shapes {tuple(up.shape)} and {tuple(down.shape)}, which do not form a LoRA"
         )
+    if not abs(scaling) < STRENGTH_LIMIT or not is_usable(up * scaling):
+        raise BadFile(f"{where} has the strength {scaling:g} (alpha / rank), which no LoRA has")
+    if mid is None and up.shape[1] != down.shape[0]:
+        raise BadFile(f"{where} has factors of different ranks, {up.shape[1]} and {down.shape[0]}")
+    if is_fused(layer):
+        if mid is not None or down.shape[2:].numel() != 1:
+            raise BadFile(f"{where} is changed as a convolution, which it is not")
+        parts = split(where, layer, up.flatten(1), down.flatten(1))
+        specs = [naming.spec(part.layer, (part.up.shape[0], part.down.shape[1])) for part in parts]
+        return {part.layer: Factors(spec, part.up, part.down, scaling) for part, spec in zip(parts, specs, strict=True)}
     if mid is not None:
         if down.shape[2:].numel() != 1 or mid.ndim != 4 or mid.shape[:2] != (up.shape[1], down.shape[0]):
             raise BadFile(f"{where} has a core of shape {tuple(mid.shape)} that does not fit its factors")
@@ -67,12 +83,8 @@ def read_factors(naming: Naming, layer: str, up: Tensor, down: Tensor, scaling: 
         naming.allow_product(layer, mid.shape[0], down.shape[1], *mid.shape[2:])
         down = torch.einsum("rskl,si->rikl", mid, down.flatten(1))
     else:
-        if up.shape[1] != down.shape[0]:
-            raise BadFile(f"{where} has factors of different ranks, {up.shape[1]} and {down.shape[0]}")
         spec = naming.spec(layer, (up.shape[0], *down.shape[1:]))
-    if not abs(scaling) < STRENGTH_LIMIT or not is_usable(up * scaling):
-        raise BadFile(f"{where} has the strength {scaling:g} (alpha / rank), which no LoRA has")
-    return Factors(spec, up.flatten(1), down.flatten(1), scaling)
+    return {layer: Factors(spec, up.flatten(1), down.flatten(1), scaling)}
 
 
 def build_lora(path: Path, factors: Mapping[str, Factors], metadata: Mapping[str, Any]) -> Adapter:

@@ -8,7 +8,8 @@ from portraitist.errors import BaseMismatch
 def base_facts(base: Base, fingerprint: str | None = None) -> BaseFacts:
     """Return what tells a base from others, as adapters' files note it; a fingerprint stands in for its own."""
     family = base.family
-    return BaseFacts(base.name, family.name, fingerprint or base.fingerprint, base.precision, family.resolution)
+    known = fingerprint or base.fingerprint
+    return BaseFacts(base.name, family.name, known, base.precision, family.resolution, base.revision)
 
 
 def check_base(adapter: Adapter, base: Base, force: bool = False) -> None:

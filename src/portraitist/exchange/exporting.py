@@ -80,7 +80,7 @@ def export(
         adapter: The adapter.
         path: File or folder to write, as the format has it.
         format: The format's name.
-        components: The base's modules; converting spectral shifts needs them.
+        components: The base's modules; converting spectral shifts needs them, and writing DoRA for others.
         rank: Highest rank of the LoRA it is converted to; None takes what is exact.
         dtype: Precision of the numbers; None keeps the adapter's.
 
@@ -108,6 +108,8 @@ def export(
     if target.holds is not None:
         adapter, left_out = _fitting(adapter, target.holds)
         dropped = (*dropped, *left_out)
+    if components is not None and adapter.method.name in target.bound:
+        bind(adapter, components)
     save(adapter, path, dtype)
     return Export(path, target.name, adapter, energy, dropped)
 

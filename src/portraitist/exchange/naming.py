@@ -17,7 +17,10 @@ from torch import nn
 from portraitist.adapters.description import LAYER_LIMIT
 from portraitist.adapters.layer import describe_layer
 from portraitist.adapters.spec import Kind, LayerSpec
+from portraitist.bases.flux_layout import unflatten
 from portraitist.errors import BadFile, MissingBase
+from portraitist.exchange.fused import COMPONENT as FUSED
+from portraitist.exchange.fused import is_fused, parts_of
 
 Components = Mapping[str, nn.Module]
 
@@ -42,6 +45,12 @@ _WORDS = frozenset((_UNETS + _TEXT_ENCODERS + _TRANSFORMERS).split())
 _COMPONENTS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 # What ComfyUI and others write before dotted names of the original layout.
 _ORIGINAL_PREFIX = re.compile(r"(unet\.)?(model\.)?diffusion_model\.")
+# What ComfyUI writes before names of text encoders; T5 is the second of FLUX.1's.
+_TEXT_PREFIXES = {
+    "text_encoders.clip_l.transformer.": "text_encoder",
+    "text_encoders.clip_g.transformer.": "text_encoder_2",
+    "text_encoders.t5xxl.transformer.": "text_encoder_2",
+}
 _LONGEST = max(word.count("_") + 1 for word in _WORDS)
 # The convolutions of UNets.
 _KERNELS = {**dict.fromkeys(("conv", "conv1", "conv2", "conv_in", "conv_out"), (3, 3)), "conv_shortcut": (1, 1)}
@@ -79,15 +88,22 @@ class Naming:
     def dotted(self, component: str, path: str) -> str:
         """Return the layer's name for a dotted path, of the original layout too where it begins as that does.
 
+        Layers of FLUX.1's original layout that are no single one of diffusers' keep their names; see `fused`.
+
         Raises:
             BadFile: If the base has no such module.
             MissingBase: If the base is unknown and the path is of no known family.
         """
         if not re.fullmatch(r"[\w\-]+(\.[\w\-]+)*", path):
             raise BadFile(f"{self.path}: {path!r} is not a module name")
+        if (text := next((each for each in _TEXT_PREFIXES if path.startswith(each)), None)) is not None:
+            component, path = _TEXT_PREFIXES[text], path.removeprefix(text)
         prefix = _ORIGINAL_PREFIX.match(f"{component}.{path}")
+        original = path if prefix is None else f"{component}.{path}"[prefix.end() :]
+        if parts := parts_of(f"{FUSED}.{original}"):
+            modern = [self.dotted(FUSED, part.removeprefix(f"{FUSED}.")) for part in parts]
+            return f"{FUSED}.{original}" if is_fused(f"{FUSED}.{original}") else modern[0]
         if prefix is not None:
-            original = f"{component}.{path}"[prefix.end() :]
             component, path = "unet", _from_original(original.replace(".", "_")) or original
         if self.components is None and not _is_known(component, path):
             raise MissingBase(f"{self.path}: which module {component}.{path} is can only be told with the base")
@@ -112,7 +128,7 @@ class Naming:
                     raise BadFile(f"{self.path}: {name} may mean {' or '.join(found)} of the {component}")
                 if found:
                     return f"{component}.{found[0]}"
-        path = _from_original(name) or _parse(name)
+        path = unflatten(name) or _from_original(name) or _parse(name)
         if path is None:
             if self.components is None:
                 raise MissingBase(f"{self.path}: which module {name!r} means can only be told with the base")
@@ -149,6 +165,10 @@ class Naming:
         if layer in self._described:
             raise BadFile(f"{self.path} changes {layer} under two names")
         self._described.add(layer)
+        if is_fused(layer):
+            raise BadFile(
+                f"{self.path} changes {layer}, several layers of diffusers' in one; only plain LoRA can be split"
+            )
         component, _, path = layer.partition(".")
         if self.components is None:
             return _guess_spec(layer, shape)

@@ -23,6 +23,8 @@ _KINDS = (
     _Kind((r"^lora_(unet|te\d?|transformer)_.*\.lora_down\.weight$",), "a LoRA in kohya's layout"),
     _Kind((r"^base_model\.model\..*\.lora_[AB]\.weight$",), "a LoRA in PEFT's layout"),
     _Kind((r"^(unet|transformer|text_encoder(_2)?)\..*\.lora_[AB]\.weight$",), "a LoRA in diffusers' layout"),
+    _Kind((r"_blocks\.\d+\.processor\.(qkv|proj)_lora",), "a LoRA of XLabs for Flux"),
+    _Kind((r"(^|\.)(double|single)_blocks\.\d+\..*\.lora_([AB]|down|up)\.",), "a LoRA in the original layout of Flux"),
     _Kind((r"\.lora[._](down|up)\.weight$|\.processor\..*_lora\.",), "a LoRA in an older layout of diffusers"),
     _Kind((r"\.delta$",), "spectral shifts of svdiff-pytorch"),
     _Kind((r"^image_proj\.|^ip_adapter\.",), "an IP-Adapter"),
@@ -58,7 +60,7 @@ _NOTES = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
 
 
 # What stands in the names of tensors of every format of adapters that can be read, and in few other files.
-_MARKS = ("lora", ".lokr_w", ".delta", "base_model.model.")
+_MARKS = ("lora", ".lokr_w", ".hada_w", ".delta", "base_model.model.")
 
 
 def may_be_adapter(keys: Collection[str]) -> bool:

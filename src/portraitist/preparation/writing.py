@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _TILE, _FRAME = 192, 6
 _KEPT, _DROPPED, _BOX, _NOTHING = (40, 150, 70), (200, 50, 40), (250, 200, 0), (225, 225, 225)
 
 
-def write_prepared(prepared: Prepared, folder: Path) -> None:
+def write_prepared(prepared: Prepared, folder: Path, captions: Mapping[Path, str] | None = None) -> None:
     """Write a folder that `portraitist train` takes; originals stay as they are.
 
     Photos are written upright, in sRGB, as PNG. Captions beside them come along, and masks cut in the same way.
@@ -33,6 +33,7 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
     Args:
         prepared: The decisions.
         folder: Must not be there, or be empty.
+        captions: Of kept photos without one beside them.
 
     Raises:
         UnwritableFolder: If it is not empty, or cannot be written.
@@ -44,6 +45,9 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
             assert decision.picture is not None
             decision.picture.save(target / names[decision.path])
             _copy_companions(decision, target / names[decision.path], prepared.criteria.needed)
+            if captions is not None and decision.path in captions:
+                text = target / Path(names[decision.path]).with_suffix(CAPTION_SUFFIXES[0])
+                text.write_text(captions[decision.path] + "\n", encoding="utf-8")
         (target / DECISIONS).write_text(json.dumps(describe(prepared, names), indent=1, ensure_ascii=False) + "\n")
         (target / SHEET).parent.mkdir()
         decision_sheet(prepared.decisions).save(target / SHEET)

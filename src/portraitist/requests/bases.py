@@ -3,7 +3,7 @@
 import json
 from importlib.util import find_spec
 
-from portraitist.bases.sources import Source, find_source
+from portraitist.bases.sources import Source, find_source, is_fetchable
 from portraitist.errors import BadConfig, MissingExtra
 from portraitist.requests.choices import BaseChoice
 from portraitist.requests.devices import check_device, check_precision
@@ -21,7 +21,7 @@ def check_base(choice: BaseChoice) -> None:
     """
     check_precision(choice.precision)
     check_device(choice.device)
-    source = None if choice.name is None else find_source(choice.name)
+    source = None if choice.name is None or is_fetchable(choice.name) else find_source(choice.name)
     _check_bits(choice.bits)
     if choice.resolution is not None:
         _check_side(choice.resolution, source)

@@ -77,4 +77,7 @@ def adapter_metadata(base: Base, recipe: Recipe, fingerprint: str) -> dict[str, 
 
 def base_metadata(base: Base, fingerprint: str | None = None) -> dict[str, Any]:
     """Return what a file tells about the base it is for; `portraitist.adapters.BaseFacts` reads it."""
-    return {**asdict(base_facts(base, fingerprint)), **({"bits": base.bits} if base.bits else {})}
+    facts = asdict(base_facts(base, fingerprint))
+    if base.revision is None:
+        del facts["revision"]
+    return {**facts, **({"bits": base.bits} if base.bits else {})}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -14,7 +14,8 @@ from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
 from portraitist.training.along_the_way import AlongTheWay
 from portraitist.training.denoising import trains_text
-from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, Task, Watch
+from portraitist.training.dropout import WithDropout
+from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, Watch
 from portraitist.training.loop.interrupts import Stop
 from portraitist.training.loop.journal import Journal
 from portraitist.training.loop.loop import Loop
@@ -23,17 +24,11 @@ from portraitist.training.memory import Offload, checkpointed
 from portraitist.training.outputs import check_output, is_finished, locked, remove_run, run_folder, step_file
 from portraitist.training.recipes import Recipe
 from portraitist.training.starting import start_from
+from portraitist.training.tasks import AdapterTask
 from portraitist.training.watching.judging import SampleSheets
 
 _FLOAT32 = 4
 _LOG_EVERY = 10  # steps
-
-
-class AdapterTask(Task, Protocol):
-    """A task whose parameters are an adapter's."""
-
-    def attached(self, attachment: Attachment) -> None:
-        """Called once the adapter is attached, while all parts of the base are still at hand."""
 
 
 class Run:
@@ -112,6 +107,8 @@ class Run:
     def _train(self, task: AdapterTask, description: str, prompts: Sequence[str], watch: Watch | None) -> None:
         base, recipe, adapter = self.base, self.recipe, self.adapter
         attachment = Attachment(base.components).attach(adapter)
+        if recipe.dropout.is_on:
+            task = WithDropout(task, recipe)
         try:
             task.attached(attachment)
             loop = Loop(

@@ -87,8 +87,8 @@ def test_components_are_found_by_their_modules(tiny: TinyPipeline, tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"peft_type": "LOKR"}, "of type 'LOKR'; only LORA can be read"),
-        ({"use_dora": True}, "use_dora is True; only plain LoRA"),
+        ({"peft_type": "LOKR"}, "of type 'LOKR'; LORA, LOHA can be read"),
+        ({"use_dora": True}, "lora_magnitude_vector, which its configuration speaks of"),
         ({"modules_to_save": ["conv_out"]}, "modules_to_save"),
         ({"lora_alpha": "6"}, "lora_alpha and alpha_pattern must be numbers"),
         ({"alpha_pattern": {"(a+)+": 2}}, "patterns cannot be read"),

@@ -1,16 +1,18 @@
 """The methods' layouts, one file each: configurations and shapes of parameters, all it takes to describe adapters."""
 
 from portraitist.adapters.layouts.combination import SIGN, combine_layouts
+from portraitist.adapters.layouts.dora import DORA
 from portraitist.adapters.layouts.full import FULL
 from portraitist.adapters.layouts.krona import KRONA
 from portraitist.adapters.layouts.layout import Layout
 from portraitist.adapters.layouts.lidb import LIDB
+from portraitist.adapters.layouts.loha import LOHA
 from portraitist.adapters.layouts.lora import LORA
 from portraitist.adapters.layouts.svdiff import SVDIFF
 from portraitist.adapters.layouts.textual_inversion import TEXTUAL_INVERSION
 from portraitist.errors import BadConfig
 
-_LAYOUTS = (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, FULL)
+_LAYOUTS = (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, DORA, LOHA, FULL)
 
 
 def get_layout(name: str) -> Layout:

@@ -4,14 +4,16 @@ from portraitist.adapters.combination import combine
 from portraitist.adapters.layouts import get_layout
 from portraitist.adapters.layouts.combination import SIGN
 from portraitist.adapters.method import Method
+from portraitist.adapters.methods.dora import DORA
 from portraitist.adapters.methods.full import FULL
 from portraitist.adapters.methods.krona import KRONA
 from portraitist.adapters.methods.lidb import LIDB
+from portraitist.adapters.methods.loha import LOHA
 from portraitist.adapters.methods.lora import LORA
 from portraitist.adapters.methods.svdiff import SVDIFF
 from portraitist.adapters.methods.textual_inversion import TEXTUAL_INVERSION
 
-_METHODS = (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, FULL)
+_METHODS = (LORA, KRONA, LIDB, SVDIFF, TEXTUAL_INVERSION, DORA, LOHA, FULL)
 
 
 def list_methods() -> list[Method]:

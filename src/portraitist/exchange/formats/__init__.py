@@ -8,10 +8,12 @@ from portraitist.exchange.formats.diffusekrona import DIFFUSEKRONA
 from portraitist.exchange.formats.diffusers import DIFFUSERS
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.formats.kohya import KOHYA
+from portraitist.exchange.formats.loha import LOHA
 from portraitist.exchange.formats.lycoris import LOKR
 from portraitist.exchange.formats.native import NATIVE
 from portraitist.exchange.formats.peft import PEFT
 from portraitist.exchange.formats.svdiff_pytorch import SVDIFF_PYTORCH
+from portraitist.exchange.formats.xlabs import XLABS
 from portraitist.exchange.recognising import recognise
 
 __all__ = ["Format", "detect", "find_format", "get_format", "list_formats"]
@@ -26,7 +28,7 @@ _PROGRAMS = {
     "sd-scripts": "kohya",
 }
 
-_FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, SVDIFF_PYTORCH, DIFFUSEKRONA)
+_FORMATS = (NATIVE, DIFFUSERS, PEFT, KOHYA, LOKR, LOHA, SVDIFF_PYTORCH, DIFFUSEKRONA, XLABS)
 
 
 def list_formats() -> list[Format]:

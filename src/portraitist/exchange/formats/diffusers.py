@@ -20,15 +20,20 @@ from torch import Tensor
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.outline import read_outline
-from portraitist.exchange.assembling import Factors, build_lora, read_factors
+from portraitist.exchange.assembling import Factors, read_factors
 from portraitist.exchange.formats.format import LORA_LAYERS, Format
 from portraitist.exchange.formats.peft import LoraScaling
+from portraitist.exchange.magnitudes import build_lora_or_dora, take_magnitude
 from portraitist.exchange.model_notes import model_notes
 from portraitist.exchange.naming import Components, Naming, clip_path
 from portraitist.exchange.tensor_files import Tensors, parse_json, write_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 _METADATA = "lora_adapter_metadata"
+# Of PEFT, kohya and XLabs.
+_FOREIGN = re.compile(
+    r"base_model\.model\.|lora_|lycoris_|(diffusion_model\.)?(double|single)_blocks\.\d+\.processor\."
+)
 _COMPONENT = re.compile(r"(unet|transformer|text_encoder(?:_[23])?|prior)\.(.+)")
 _SIDES = {
     ".lora_A.weight": ".lora_B.weight",
@@ -88,12 +93,12 @@ def _old_projection(component: str, module: str) -> str:
 
 
 def has_pairs(path: Path) -> bool:
-    """Say whether a file has this format's names, and PEFT's or kohya's have not."""
+    """Say whether a file has this format's names, and not those of others."""
     file = weights_file(path)
     if not file.is_file():
         return False
     keys = list(read_outline(file).shapes)
-    foreign = any(key.startswith(("base_model.model.", "lora_", "lycoris_")) for key in keys)
+    foreign = any(_FOREIGN.match(key) for key in keys)
     return not foreign and bool(find_pairs(keys))
 
 
@@ -115,6 +120,7 @@ def _load(path: Path, components: Components | None) -> Adapter:
     file, naming = Tensors.read(weights_file(path)), Naming(path, components)
     scalings = _scalings(file)
     factors: dict[str, Factors] = {}
+    magnitudes: dict[str, Tensor | None] = {}
     for pair in find_pairs(list(file.unused)):
         down, up = file.take_pair(pair.down, pair.up)
         rank = max(1, down.shape[0])
@@ -124,10 +130,11 @@ def _load(path: Path, components: Components | None) -> Adapter:
         else:
             scaling = scalings[pair.component].of(pair.module, rank) if pair.component in scalings else 1.0
         layer = naming.dotted(pair.component, pair.module)
-        factors[layer] = read_factors(naming, layer, up, down, scaling, None)
-    file.require_all_used("a plain LoRA")
+        factors |= read_factors(naming, layer, up, down, scaling, None)
+        magnitudes[layer] = take_magnitude(file, pair.alpha.removesuffix(".alpha"))
+    file.require_all_used("a LoRA")
     file.require_layers(factors)
-    return build_lora(path, factors, file.own_facts())
+    return build_lora_or_dora(path, naming, factors, magnitudes, file.own_facts())
 
 
 def _scalings(file: Tensors) -> dict[str, LoraScaling]:

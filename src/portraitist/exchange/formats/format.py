@@ -10,8 +10,9 @@ from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.spec import Kind
 from portraitist.exchange.naming import Components
 
-# What formats of plain LoRA can keep.
+# What formats of plain LoRA can keep, and those with DoRA.
 LORA_LAYERS: Mapping[str, frozenset[Kind]] = {"lora": frozenset({Kind.LINEAR, Kind.CONV})}
+DORA_LAYERS: Mapping[str, frozenset[Kind]] = {**LORA_LAYERS, "dora": LORA_LAYERS["lora"]}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Format:
         load: Reads one, with the base's components if they are known; accounts for every key.
         save: Writes one, in a precision if one is given; None for formats that are only read.
         holds: Kinds of layer it can keep, by method. Empty for the native file, which keeps everything.
+        bound: Methods whose numbers there depend on the base's weights, which are then needed to write one.
         folder: It may be written into a folder.
         files: The safetensors files that belong to a path of this format; the path itself when absent.
     """
@@ -35,5 +37,6 @@ class Format:
     load: Callable[[Path, Components | None], Adapter]
     save: Callable[[Adapter, Path, torch.dtype | None], None] | None = None
     holds: Mapping[str, frozenset[Kind]] | None = None
+    bound: frozenset[str] = frozenset()
     folder: bool = False
     files: Callable[[Path], list[Path]] = lambda path: [path]

@@ -24,6 +24,7 @@ from portraitist.errors import BadFile
 from portraitist.exchange.assembling import KroneckerFactors, build_krona
 from portraitist.exchange.formats.format import Format
 from portraitist.exchange.formats.kohya import flattened_name, has_two_encoders, resolve
+from portraitist.exchange.model_notes import model_notes, network_notes
 from portraitist.exchange.naming import Components, Naming
 from portraitist.exchange.tensor_files import Tensors, write_tensors
 
@@ -113,9 +114,9 @@ def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
         tensors[f"{name}.lokr_w1"] = params["a"]
         tensors[f"{name}.lokr_w2"] = params["b"] * scale
         tensors[f"{name}.alpha"] = tensor(1.0)
-    write_tensors(
-        path, tensors, adapter.provenance.facts, dtype, adapter.layers, {"ss_network_module": "lycoris.kohya"}
-    )
+    arguments = {"algo": "lokr", "full_matrix": "True"}
+    notes = {**network_notes("lycoris.kohya", None, 1.0, arguments), **model_notes(adapter)}
+    write_tensors(path, tensors, adapter.provenance.facts, dtype, adapter.layers, notes)
 
 
 LOKR = Format(

@@ -1,4 +1,6 @@
-"""LoRA as Hugging Face's PEFT writes it: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
+"""LoRA, DoRA and LoHa as Hugging Face's PEFT writes them.
+
+They are folders with ``adapter_config.json`` and ``adapter_model.safetensors``.
 
 A folder holds one component. Adapters of several become a folder with one such folder for each, named as it.
 """
@@ -7,7 +9,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,24 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters.adapter import Adapter
+from portraitist.adapters.methods.dora import DoraLayer
 from portraitist.adapters.outline import read_outline
-from portraitist.errors import BadFile
-from portraitist.exchange.assembling import Factors, build_lora, read_factors
-from portraitist.exchange.formats.format import LORA_LAYERS, Format
+from portraitist.errors import BadConfig, BadFile
+from portraitist.exchange.assembling import Factors, read_factors
+from portraitist.exchange.formats.format import DORA_LAYERS, Format
+from portraitist.exchange.hadamard import HadamardFactors, build_loha, read_hadamard
+from portraitist.exchange.magnitudes import build_lora_or_dora, rank_and_alpha, take_magnitude
 from portraitist.exchange.naming import Components, Naming
 from portraitist.exchange.tensor_files import Tensors, read_json, write_tensors
 from portraitist.files import write_folder_aside
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
-_KEY = re.compile(rf"{re.escape(_PREFIX)}(.+)\.lora_A\.weight")
+# The types that can be read, and the first tensor of a layer in each.
+_KEYS = {
+    "LORA": re.compile(rf"{re.escape(_PREFIX)}(.+)\.lora_A\.weight"),
+    "LOHA": re.compile(rf"{re.escape(_PREFIX)}(.+)\.hada_w1_a"),
+}
 # Components by the classes that PEFT notes as the adapted model's.
 _CLASSES = {
     "UNet2DConditionModel": "unet",
@@ -36,7 +46,6 @@ _CLASSES = {
 }
 # Settings that change what the tensors mean, and the values under which they are plain LoRA.
 _PLAIN: dict[str, tuple[Any, ...]] = {
-    "use_dora": (False, None),
     "fan_in_fan_out": (False, None),
     "lora_bias": (False, None),
     "bias": ("none", None),
@@ -77,7 +86,8 @@ class LoraScaling:
                 f"{where}: init_lora_weights {init!r} changed the base's weights too; write it as plain LoRA with"
                 " PEFT's save_pretrained(path_initial_model_for_weight_conversion=...)"
             )
-        alpha, patterns = config.get("lora_alpha"), config.get("alpha_pattern") or {}
+        # LoHa's is called alpha.
+        alpha, patterns = config.get("lora_alpha", config.get("alpha")), config.get("alpha_pattern") or {}
         numbers = [] if alpha is None else [alpha]
         if not isinstance(patterns, dict) or not all(map(_is_number, [*patterns.values(), *numbers])):
             raise BadFile(f"{where}: lora_alpha and alpha_pattern must be numbers")
@@ -123,37 +133,51 @@ def _load(path: Path, components: Components | None) -> Adapter:
     folders = _folders(path)
     if not folders:
         raise BadFile(f"{path} has no {CONFIG} beside it, without which the strength of the LoRA is unknown")
-    factors: dict[str, Factors] = {}
-    facts: dict[str, Any] = {}
-    naming = Naming(path, components)
+    found, naming = _Found(), Naming(path, components)
     for folder in folders:
         file = Tensors.read(folder / WEIGHTS)
-        found, facts = _read_folder(folder, file, naming, named=folder != path)
-        factors.update(found)
-    file.require_layers(factors, part=folders == [path])
-    return build_lora(path, factors, facts)
+        _read_folder(folder, file, naming, found, named=folder != path)
+    file.require_layers({**found.factors, **found.products}, part=folders == [path])
+    if found.products and found.factors:
+        raise BadFile(f"{path} holds LoRA for some parts of the model and LoHa for others; they are no single adapter")
+    if found.products:
+        return build_loha(path, found.products, found.facts)
+    return build_lora_or_dora(path, naming, found.factors, found.magnitudes, found.facts)
 
 
-def _read_folder(folder: Path, file: Tensors, naming: Naming, named: bool) -> tuple[dict[str, Factors], dict[str, Any]]:
+@dataclass
+class _Found:
+    """What is found in folders: factors of LoRA or of LoHa, magnitudes, our own notes."""
+
+    factors: dict[str, Factors] = field(default_factory=dict)
+    products: dict[str, HadamardFactors] = field(default_factory=dict)
+    magnitudes: dict[str, Tensor | None] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def _read_folder(folder: Path, file: Tensors, naming: Naming, found: _Found, named: bool) -> None:
     config = read_json(folder / CONFIG)
-    if config.get("peft_type") != "LORA":
-        raise BadFile(f"{folder / CONFIG}: a PEFT adapter of type {config.get('peft_type')!r}; only LORA can be read")
+    if (kind := config.get("peft_type")) not in _KEYS:
+        raise BadFile(f"{folder / CONFIG}: a PEFT adapter of type {kind!r}; {', '.join(_KEYS)} can be read")
     scaling = LoraScaling.parse(config, str(folder / CONFIG))
-    modules = [match[1] for key in file.unused if (match := _KEY.fullmatch(key))]
+    modules = [match[1] for key in file.unused if (match := _KEYS[kind].fullmatch(key))]
     if not modules:
-        raise BadFile(f"{file.path} holds no LoRA")
-    facts = file.own_facts()
-    component = str(facts.pop("component", ""))
+        raise BadFile(f"{file.path} holds no {kind}")
+    found.facts = file.own_facts()
+    component = str(found.facts.pop("component", ""))
     if not component.isidentifier():
         component = _component(config, folder, modules, naming, named)
-    factors: dict[str, Factors] = {}
     for module in modules:
-        stem = f"{_PREFIX}{module}"
+        stem, layer = f"{_PREFIX}{module}", naming.dotted(component, module)
+        if kind == "LOHA":
+            found.products |= read_hadamard(file, naming, stem, layer, partial(scaling.of, module))
+            continue
         down, up = file.take_pair(f"{stem}.lora_A.weight", f"{stem}.lora_B.weight")
-        layer = naming.dotted(component, module)
-        factors[layer] = read_factors(naming, layer, up, down, scaling.of(module, max(1, down.shape[0])), None)
-    file.require_all_used("a plain LoRA")
-    return factors, facts
+        found.factors |= read_factors(naming, layer, up, down, scaling.of(module, max(1, down.shape[0])), None)
+        found.magnitudes[layer] = take_magnitude(file, stem)
+        if config.get("use_dora") and found.magnitudes[layer] is None:
+            raise BadFile(f"{file.path} lacks {stem}.lora_magnitude_vector, which its configuration speaks of")
+    file.require_all_used(f"a {kind}")
 
 
 def _component(config: Mapping[str, Any], folder: Path, modules: list[str], naming: Naming, named: bool) -> str:
@@ -167,6 +191,8 @@ def _component(config: Mapping[str, Any], folder: Path, modules: list[str], nami
 
 
 def _save(adapter: Adapter, path: Path, dtype: torch.dtype | None) -> None:
+    if getattr(adapter.config, "axis", "output") != "output":
+        raise BadConfig("PEFT's DoRA has a magnitude for each output; this adapter has one for each input")
     there = [folder / name for folder in (path, *path.glob("*")) for name in (CONFIG, WEIGHTS)]
     with write_folder_aside(path, instead_of=[file for file in there if file.is_file()]) as temporary:
         components = adapter.components()
@@ -183,6 +209,12 @@ def _write_folder(adapter: Adapter, component: str, folder: Path, dtype: torch.d
     for module, params in modules.items():
         tensors[f"{_PREFIX}{module}.lora_A.weight"] = params["down"]
         tensors[f"{_PREFIX}{module}.lora_B.weight"] = params["up"]
+        layer = adapter.layers[f"{component}.{module}"]
+        if isinstance(layer, DoraLayer):
+            lengths = layer.magnitudes(params)
+            tensors[f"{_PREFIX}{module}.lora_magnitude_vector"] = (
+                lengths.flatten() if lengths.ndim == 2 else lengths.transpose(0, 1)
+            )
     facts = {**adapter.provenance.facts, "component": component}
     write_tensors(folder / WEIGHTS, tensors, facts, dtype, adapter.layers)
     config = json.dumps(_config(adapter, sorted(modules)), indent=2)
@@ -190,8 +222,7 @@ def _write_folder(adapter: Adapter, component: str, folder: Path, dtype: torch.d
 
 
 def _config(adapter: Adapter, modules: list[str]) -> dict[str, Any]:
-    rank = adapter.config.rank  # type: ignore[attr-defined]
-    alpha = adapter.config.scaling * rank  # type: ignore[attr-defined]
+    rank, alpha = rank_and_alpha(adapter)
     return {
         "peft_type": "LORA",
         "task_type": None,
@@ -204,6 +235,7 @@ def _config(adapter: Adapter, modules: list[str]) -> dict[str, Any]:
         "bias": "none",
         "fan_in_fan_out": False,
         "target_modules": modules,
+        "use_dora": adapter.method.name == "dora",
     }
 
 
@@ -213,7 +245,8 @@ PEFT = Format(
     sniff=_sniff,
     load=_load,
     save=_save,
-    holds=LORA_LAYERS,
+    holds=DORA_LAYERS,
+    bound=frozenset({"dora"}),
     folder=True,
     files=lambda path: [folder / WEIGHTS for folder in _folders(path)] or [path],
 )

@@ -113,6 +113,7 @@ def target_recipe(base: Base, method: str, steps: int | None, settings: Mapping[
     check_method(method)
     steps_given = {} if steps is None else {"steps": steps}
     recipe = load_recipe(method, base.name, base.family.name, None, {"seed": seed, **settings, **steps_given})
+    recipe.refuse(("dropout.branch", "dropout.layers"), "is for adapters that are trained alone")
     return recipe.replace({"prior": "none", "mirror": False, "watch": {"every": 0}})
 
 

@@ -45,6 +45,20 @@ class ScheduleSettings(Group):
     )
 
 
+class DropoutSettings(Group):
+    """What of the adapter is left out of a training step at random; off unless asked for."""
+
+    branch: float = Field(
+        0.0, ge=0, lt=1, description="share of the numbers of the adapter's change of a layer's output; the rest grows"
+    )
+    layers: float = Field(0.0, ge=0, lt=1, description="share of the layers, whose whole change is left out")
+
+    @property
+    def is_on(self) -> bool:
+        """Say whether anything is left out."""
+        return self.branch > 0 or self.layers > 0
+
+
 class PhotoSettings(Group):
     """What is made of each photo."""
 

@@ -13,6 +13,7 @@ from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml, read_yaml
 from portraitist.training.recipes.aliases import ALIASES
 from portraitist.training.recipes.groups import (
+    DropoutSettings,
     LogSettings,
     MemorySettings,
     OptimizerSettings,
@@ -73,6 +74,9 @@ class Recipe(BaseModel):
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR loss weighting; none when absent")
     noise_offset: float = Field(
         0.0, ge=0, description="noise shared by all pixels of a channel, for very dark or bright pictures; 0.05 to 0.1"
+    )
+    dropout: DropoutSettings = Field(
+        DropoutSettings(), description="what of the adapter is left out of a step at random"
     )
     photos: PhotoSettings = Field(PhotoSettings(), description="what is made of each photo")
     mirror: bool = Field(False, description="also train on mirrored photos")
