@@ -77,8 +77,12 @@ def test_the_step_that_was_kept_is_said_with_its_reason(run: Run, photos: Path, 
     said = run("train", photos, *quick, *spoiling, *watch, "-o", "a.safetensors").stdout
     training = read_header(Path("a.safetensors"))["training"]
     kept = f"step {training['kept_step']}, which had the smallest loss on pictures kept from training"
-    assert kept in said
-    assert kept in run("inspect", "a.safetensors").stdout
+    loss = (
+        f"on pictures kept from training: {training['validation_before']:#.3g} -> {training['validation_after']:#.3g}"
+    )
+    for shown in (said, run("inspect", "a.safetensors").stdout):
+        assert kept in shown
+        assert loss in shown
 
 
 def test_what_holds_on_to_the_class_and_what_is_missing_is_said(

@@ -47,7 +47,7 @@ def test_a_training_run_is_planned_run_and_told_of(tiny_base_folder: Path, tmp_p
     trained = job.run(Handle(heard.append))
     assert [(each.stage, each.done, each.total) for each in heard] == [("training", step, 3) for step in (1, 2, 3)]
     assert trained.size == trained.file.stat().st_size
-    assert trained.numbers == load_adapter(trained.file).count()
+    assert trained.parameters == load_adapter(trained.file).count()
     assert (trained.steps, trained.prompt) == (3, "a photo of sks cat on the beach")
     assert Trained.from_json(trained.to_json()) == trained
 

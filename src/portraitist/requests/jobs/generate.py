@@ -28,7 +28,7 @@ class GeneratePlan(Value):
         adapters: Scales of adapters by name.
         pictures: How many pictures.
         side: Their side, in pixels.
-        steps: Denoiser steps of each.
+        steps: Sampling steps of each.
         guidance: Weight of classifier-free guidance.
         scheduler: Name of the sampling schedule.
     """
