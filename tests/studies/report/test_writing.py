@@ -140,7 +140,7 @@ def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> No
     assert lora.best_value in (1e-4, 1e-3)
     text = next(line for line in answer(result) if line.startswith("Learning rates: "))
     assert "varies least with svdiff: " in text
-    assert re.search(r"svdiff scores .*, its best at \S+, at least 90 % of it from 0\.0001 to 0\.1[.;]", text)
+    assert re.search(r"svdiff scores .*, the best at \S+ and at least 90 % of that from 0\.0001 to 0\.1[.;]", text)
 
 
 def test_win_rates_and_front(result: StudyResult) -> None:
