@@ -163,7 +163,7 @@ def test_photos_of_another_size_make_pictures_of_it(
     run("generate", "a sks cat", "--adapter", "large.safetensors", "--resolution", 40, "-n", 1, "--steps", 1, "-o", "x")
     assert Image.open("x/a-sks-cat-0.png").size == (40, 40)
     error = fail("train", photos, *quick, "--resolution", 50, "-o", "no.safetensors")
-    assert "multiple of 4, at least 32, not 50" in error
+    assert "multiple of 4 and at least 32, not 50" in error
 
 
 def test_unusable_photos_are_named_and_the_rest_is_used(

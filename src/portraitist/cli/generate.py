@@ -76,7 +76,7 @@ def generate(
 
     if len(prompts) >= _FEWEST_WORDS and not any(" " in prompt.strip() for prompt in prompts):
         raise BadConfig(
-            f"these are {len(prompts)} prompts of one word each; if they are one, put it into quotes:"
+            f"these are {len(prompts)} prompts of one word each; if they are one, put it in quotes:"
             f" portraitist generate {shlex.quote(' '.join(prompts))}"
         )
     request = GenerateRequest(

@@ -71,7 +71,7 @@ def train(
     name = Path(recipe).stem
     made = system.workshop(output, name, chosen, members, opened, machine, minutes, stage=stage).train()
     if made is None:
-        fact("trained", f"the stage {stage} in {output}; the same command without --stage goes on")
+        fact("trained", f"the stage {stage} in {output}; the same command without --stage continues")
         return
     _show(str(output), output)
     fact("try", f"portraitist instant PHOTO --class {members[0].class_noun} -o one.safetensors --hypernetwork {output}")

@@ -122,7 +122,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 def _show_plan(plan: "IdentitiesPlan") -> None:
     fact("source", f"{plan.source}: {plan.identities} identities ({', '.join(plan.kinds)}), split {plan.split}")
-    fact("photos", f"{plan.photos} of each, {plan.side} x {plan.side} pixels")
+    fact("photos", f"{plan.photos} per identity, {plan.resolution} x {plan.resolution} pixels")
     fact("base", plan.base)
     fact("features", ", ".join(plan.encoders) or "none")
     if plan.target is None:

@@ -76,7 +76,7 @@ class InstantRequest(Request):
         if self.guidance > _STRONG_GUIDANCE:
             lines.append(f"guidance {self.guidance:g} distorts pictures; values from 1 to 3 are usual")
         if self.least_rank is not None and not self.refine:
-            lines.append("--least-rank is of training on from the prediction, which --refine asks for; it is not used")
+            lines.append("--least-rank has no effect without --refine; add --refine 40, or leave it out")
         return [Advice.of(line) for line in lines]
 
     def _check_photos(self) -> None:

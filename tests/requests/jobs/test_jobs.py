@@ -91,7 +91,7 @@ def test_pictures_are_planned_made_and_stopped(tiny_base_folder: Path, tmp_path:
     }
     job = GenerateJob(GenerateRequest.from_json(json.dumps(values)))
     plan = job.plan
-    assert (plan.pictures, plan.side, plan.steps, plan.scheduler, plan.adapters) == (2, 32, 1, "dpm", {})
+    assert (plan.pictures, plan.resolution, plan.steps, plan.scheduler, plan.adapters) == (2, 32, 1, "dpm", {})
     assert GeneratePlan.from_json(plan.to_json()) == plan
     handle = Handle()
     generated = job.run(handle)

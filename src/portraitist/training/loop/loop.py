@@ -345,7 +345,7 @@ class Loop:
             if {**checkpoint.identity, "loop": settings} != self._identity():
                 changed = difference({**checkpoint.identity, "loop": settings}, self._identity())
                 raise BadConfig(
-                    f"{self.folder} holds another run: {changed}; resume it as it was started, or start anew"
+                    f"{self.folder} holds another run: {changed}; resume it with the same settings, or start over"
                 )
             self._take_up(checkpoint)
         if self.kept is not None:
