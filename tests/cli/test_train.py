@@ -215,7 +215,7 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--set", "rank=16"), "did you mean method_config.rank?"),
         (("--set", "lr=1e-4"), "did you mean learning_rate?"),
         (("--set", "optimizer=adamw8bit"), "did you mean optimizer.name=adamw8bit?"),
-        (("--keep-last", "2"), "give --save-every too"),
+        (("--keep-last", "2"), "add --save-every"),
         (("--set", "method_config.rnk=3"), "did you mean rank?"),
         (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
         (("--set", "method_config.rank=0"), "rank must be at least 1"),
