@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,8 +62,8 @@ def test_every_block_runs_as_it_is_printed(tmp_path: Path, capsys: pytest.Captur
     for (number, began), (_, ended) in pairwise(moments):
         first, _, rest = wanted[int(number)].partition("\n")
         lines.append(f"{in_time(float(ended) - float(began)):>14}  {first}{' ...' if rest else ''}")
+    lines.append(f"{in_time(float(moments[-1][1]) - float(moments[0][1])):>14}  altogether")
     with capsys.disabled():
-        print("", *lines, f"{in_time(float(moments[-1][1]) - float(moments[0][1])):>14}  altogether", sep="\n")
+        print("", *lines, f"what a newcomer sees is in {log}", sep="\n")
     said = log.read_text(encoding="utf-8", errors="replace")
     assert done.returncode == 0, f"{wanted[int(moments[-1][0])]}\n{said[-3000:]}"
-    print(said, file=sys.stderr)  # shown by pytest -s, for whoever reads what a newcomer sees
