@@ -28,7 +28,7 @@ def expect(base: str, method: str) -> dict[str, Any]:
         "batch": plain.recipe.batch_size,
         "prior": plain.recipe.prior,
         "precision": plain.recipe.precision,
-        "numbers": plain.numbers,
+        "numbers": plain.parameters,
         "file": plain.file,
         "base": plain.memory.base,
         "peak": plain.memory.peak,

@@ -15,7 +15,7 @@ def test_a_plan_is_told_in_words(run: Run, photos: Path, tiny_base_folder: Path)
     lines = run("plan", photos, "--base", tiny_base_folder, *settings).stdout.splitlines()
     facts = dict(line.split(maxsplit=1) for line in lines)
     assert facts["steps"] == "50 with 2 photos each; each of the 5 is seen 20 times"
-    assert facts["trained"].endswith(" numbers")
+    assert facts["trained"].endswith(" parameters")
     assert facts["file"].endswith(" kB")
     assert facts["memory"].split()[1] in ("MB", "GB")
 

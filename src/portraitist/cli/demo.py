@@ -22,7 +22,7 @@ def demo(
     subject: Annotated[str | None, typer.Option(help="An example subject; by default a striped cat.")] = None,
     base: BaseOption = DEFAULT_BASE,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; by default the recipe's.")] = None,
-    sampling_steps: Annotated[int | None, typer.Option(help="Denoiser steps per picture.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Sampling steps per picture.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Teach the base a bundled subject, and show it where it has never been."""

@@ -36,7 +36,7 @@ def pairs(
     ] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Number of prompts, eight at most.")] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="Pictures per prompt.")] = 4,
-    sampling_steps: Annotated[int, typer.Option(min=1, help="Denoiser steps per picture.")] = 25,
+    sampling_steps: Annotated[int, typer.Option(min=1, help="Sampling steps per picture.")] = 25,
     split: SplitOption = "test",
     settings: SetOption = None,
     workers: Annotated[

@@ -28,7 +28,7 @@ def plan(
     settings: SetOption = None,
     resolution: ResolutionOption = None,
 ) -> None:
-    """Estimate memory, file size, steps and trained parameters of a run, from the options of train and no weights."""
+    """Estimate a run's memory, file size, steps and parameters from the options of train; needs no weights."""
     for path in photos:
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
@@ -60,7 +60,7 @@ def _show(made: "Plan", photos: int) -> None:
     recipe, memory = made.recipe, made.memory
     rows = recipe.batch_size * recipe.accumulate
     fact("method", f"{recipe.method} on {made.layers} layers, {made.resolution} x {made.resolution} pixels")
-    fact("trained", f"{made.numbers:,} numbers")
+    fact("trained", counted(made.parameters, "parameter"))
     fact("file", in_bytes(made.file))
     fact(
         "steps",

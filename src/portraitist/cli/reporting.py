@@ -30,7 +30,7 @@ class Commands(TyperGroup):
             try:
                 argument.encode()
             except UnicodeEncodeError as error:
-                fail(f"the argument {argument!r} is not text in UTF-8; write it anew")
+                fail(f"the argument {argument!r} is not valid UTF-8; type it again")
                 raise typer.Exit(2) from error
         if OFFLINE in args and any(OFFLINE in parameter.opts for parameter in self.params):
             args = [OFFLINE, *(argument for argument in args if argument != OFFLINE)]

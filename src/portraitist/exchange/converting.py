@@ -28,8 +28,8 @@ def convert(
         source: A file or folder of any known format.
         target: File or folder to write.
         format: Name of the format.
-        rank: Highest rank of a LoRA that it becomes. When not given, changes of low rank are converted exactly, and of
-            changes of full rank (spectral shifts, full weights) the `DEFAULT_RANK` largest terms are kept.
+        rank: Maximum rank of the LoRA that it becomes. When not given, changes of low rank are converted exactly, and
+            of changes of full rank (spectral shifts, full weights) the `DEFAULT_RANK` largest terms are kept.
         dtype: Precision of the numbers; float32 when not given.
         base: The adapter's base. When not given, the one the file names is loaded if it is needed.
         force: Convert an adapter that was made for another base than the given one.

@@ -81,7 +81,7 @@ def export(
         path: File or folder to write, as the format has it.
         format: The format's name.
         components: The base's modules; converting spectral shifts needs them, and writing DoRA for others.
-        rank: Highest rank of the LoRA it is converted to; None takes what is exact.
+        rank: Maximum rank of the LoRA it is converted to; None takes the rank that is exact.
         dtype: Precision of the numbers; None keeps the adapter's.
 
     Raises:

@@ -50,8 +50,8 @@ def merge_adapters(
         mode: ``add`` takes the weights as they are, ``interpolate`` divides them by their sum; ``style-mix`` takes the
             geometry of the first and the appearance of the second.
         geometry: Patterns of the layers that shape a subject; those known for the base when not given.
-        rank: Highest rank of the result as LoRA. When not given, a sum of changes of low rank stays exact, and one with
-            changes of full rank keeps the `DEFAULT_RANK` largest terms.
+        rank: Maximum rank of the LoRA that it becomes. When not given, a sum of changes of low rank stays exact, and
+            one with changes of full rank keeps the `DEFAULT_RANK` largest terms.
         dtype: Precision of the numbers; float32 when not given.
         base: Their base. When not given, the one the files name is loaded if it is needed.
         force: Add adapters that were made for different bases.

@@ -90,7 +90,7 @@ class IdentitiesRequest(Request):
         """Say what a network cannot learn from."""
         if self.photos > 1:
             return []
-        return [Advice.of("with one photo of each there are no pairs of two different ones; use --photos 2 or more")]
+        return [Advice.of("with one photo per identity there are no pairs of different photos; use --photos 2 or more")]
 
     def _check_source(self) -> None:
         from portraitist.hypernetworks.identities.sources.opening import check_source
@@ -108,7 +108,7 @@ class IdentitiesRequest(Request):
             return
         if is_drawn(self.source):
             raise BadConfig(
-                "--vary is for folders of photos; of toyland's identities as many are drawn as --photos asks"
+                "--vary is for folders of photos; for toyland's identities, --photos says how many are drawn"
             )
         if not self.encoders:
             raise BadConfig("--vary needs an encoder that judges likeness to the photo; name one with --encoders")

@@ -5,6 +5,7 @@ and class images share one forward pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from portraitist.training.inputs.latents import Latents
 from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe
+from portraitist.training.watching.fixed_noise import FIXED_NOISE, FixedNoiseLoss
 
 
 class DreamBoothTask:
@@ -96,6 +98,11 @@ class DreamBoothTask:
         if self.recipe.prior != "none":
             prompts.add(self.class_prompt)
         self.prompts.encode(sorted(prompts))
+
+    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
+        """Return the loss on the photos, without the prior, on fixed noise."""
+        own = [replace(bucket, prompts=bucket.prompts or (self.prompt,) * len(bucket)) for bucket in self.photos]
+        return FixedNoiseLoss(self.base, self.recipe, self.prompts, own, samples, FIXED_NOISE)
 
     def after_step(self) -> None:
         """Nothing to restore."""

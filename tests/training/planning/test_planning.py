@@ -45,7 +45,7 @@ def test_numbers_and_file_are_those_of_the_run(method: str, base: Base, tmp_path
     output = tmp_path / "cat.safetensors"
     train(base, subject, load_recipe(method, base.name, "sd", overrides=overrides), output=output)
     adapter = load_adapter(output)
-    assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
+    assert (plan.parameters, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.file == pytest.approx(output.stat().st_size, rel=0.01)
 
 
@@ -141,7 +141,7 @@ def test_bases_of_every_family_are_planned(kind: str, clip_tokenizer: CLIPTokeni
     loaded = load_base(folder)
     subject = Subject.from_folder(get_example("cat-9d39d7").folder, "cat", size=loaded.family.resolution)
     adapter = new_adapter(loaded, [subject], plan.recipe)
-    assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
+    assert (plan.parameters, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.memory.peak > plan.memory.base > 0
 
 

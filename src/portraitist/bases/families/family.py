@@ -65,7 +65,7 @@ class Family(ABC):
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self._side: int | None = None
+        self._resolution: int | None = None
 
     @property
     def denoiser(self) -> nn.Module:
@@ -85,36 +85,36 @@ class Family(ABC):
 
     @property
     def resolution(self) -> int:
-        """Return the side of the pictures that are trained on and made, in pixels."""
-        return self._side or self.own_resolution
+        """Return the resolution of the pictures that are trained on and made, in pixels."""
+        return self._resolution or self.own_resolution
 
     @property
     @abstractmethod
     def own_resolution(self) -> int:
-        """Return the side of the pictures the base was trained on, in pixels."""
+        """Return the resolution the base was trained on, in pixels."""
 
     @property
     def is_resized(self) -> bool:
-        """Say whether pictures have another side than those the base was trained on."""
+        """Say whether pictures have another resolution than those the base was trained on."""
         return self.resolution != self.own_resolution
 
     @property
-    def side_step(self) -> int:
-        """Return what the sides of pictures are multiples of."""
+    def resolution_step(self) -> int:
+        """Return what resolutions are multiples of."""
         return int(self.pipeline.vae_scale_factor)
 
-    def choose_resolution(self, side: int) -> None:
-        """Work with pictures of another side than the base's own from here on.
+    def choose_resolution(self, resolution: int) -> None:
+        """Work at another resolution than the base's own from here on.
 
         Raises:
             BadConfig: If the base cannot make such pictures.
         """
-        step, least = self.side_step, _LEAST_LATENTS * self.side_step
-        if side < least or side % step:
+        step, least = self.resolution_step, _LEAST_LATENTS * self.resolution_step
+        if resolution < least or resolution % step:
             raise BadConfig(
-                f"{self.title} makes pictures whose side is a multiple of {step}, at least {least}, not {side}"
+                f"{self.title} needs a resolution that is a multiple of {step} and at least {least}, not {resolution}"
             )
-        self._side = side
+        self._resolution = resolution
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:

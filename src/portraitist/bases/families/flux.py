@@ -50,7 +50,7 @@ class Flux(Family):
         return self.pipeline.vae.config.sample_size
 
     @property
-    def side_step(self) -> int:
+    def resolution_step(self) -> int:
         """Return the pixels of a patch of latents."""
         return _PATCH * int(self.pipeline.vae_scale_factor)
 

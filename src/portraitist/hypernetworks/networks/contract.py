@@ -73,7 +73,7 @@ class PhotoToAdapter(nn.Module, ABC):
         Args:
             numbers: Of one prediction.
             provenance: What its file says.
-            rank: Highest rank of a LoRA; None loses nothing.
+            rank: Maximum rank of the LoRA; None keeps it exact.
         """
 
     def count(self) -> int:

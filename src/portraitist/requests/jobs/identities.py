@@ -33,7 +33,7 @@ class IdentitiesPlan(Value):
         kinds: Which kinds.
         split: Of which split.
         photos: Photos of each.
-        side: Of the photos, in pixels.
+        resolution: Of the photos, in pixels.
         base: The base's name.
         encoders: Names of the encoders whose features are kept.
         target: How targets are trained; None without any.
@@ -45,7 +45,7 @@ class IdentitiesPlan(Value):
     kinds: tuple[str, ...]
     split: str
     photos: int
-    side: int
+    resolution: int
     base: str
     encoders: tuple[str, ...]
     target: Recipe | None
@@ -148,7 +148,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             kinds=self.source.kinds,
             split=split,
             photos=request.photos,
-            side=base.family.resolution,
+            resolution=base.family.resolution,
             base=base.name,
             encoders=request.encoders,
             target=recipe,

@@ -20,7 +20,7 @@ from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
-from portraitist.training.watching.reasons import kept_words
+from portraitist.training.watching.outcomes import kept_words, loss_words
 from portraitist.training.watching.watching import scoring_advice
 
 _SCENE = "on the beach"
@@ -57,20 +57,22 @@ class Trained(Value):
     Attributes:
         file: Path of the adapter.
         size: Its bytes.
-        numbers: Numbers in it.
+        parameters: How many it has.
         steps: Optimiser steps taken.
         seconds: Time spent in them.
         prompt: A prompt to try it with.
         kept: Where the run was watched, which step the file holds, and why; None if it is the last.
+        loss: What it was on fixed noise before and after; None if the run was too short to measure it.
     """
 
     file: Path
     size: int
-    numbers: int
+    parameters: int
     steps: int
     seconds: float
     prompt: str
     kept: str | None = None
+    loss: str | None = None
 
 
 class TrainJob(Job[TrainPlan, Trained]):
@@ -96,7 +98,7 @@ class TrainJob(Job[TrainPlan, Trained]):
             for each in request.subjects
         ]
         self.advice += [Advice.of(f"skipped: {line}") for subject in self.subjects for line in subject.skipped]
-        self.advice += [Advice.of(line) for each in self.subjects for line in familiarity_warnings(self.base, each)]
+        self.advice += [Advice.of(line) for line in familiarity_warnings(self.base, self.subjects)]
         if len(self.subjects) == 1:
             self.advice += self._advise(self.subjects[0], recipe)
         self.plan = TrainPlan(
@@ -148,11 +150,12 @@ class TrainJob(Job[TrainPlan, Trained]):
         return Trained(
             file=self.file,
             size=self.file.stat().st_size,
-            numbers=adapter.count(),
+            parameters=adapter.count(),
             steps=training["steps"],
             seconds=training["seconds"],
             prompt=f"{shown} {_SCENE}",
-            kept=kept_words(training.get("kept_step"), training.get("kept_by")),
+            kept=kept_words(training),
+            loss=loss_words(training),
         )
 
 

@@ -1,4 +1,4 @@
-"""What networks are trained on, and what that allows: precision, compilation, how often losses are read."""
+"""What networks are trained on, and what that allows: precision, compilation, layout."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,6 @@ from torch import nn
 from portraitist.errors import BadConfig
 
 PRECISIONS = ("auto", "no", "bf16")
-_READ_EVERY = 20  # steps, on devices that work ahead of the program
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,6 @@ class Machine:
             torch.backends.cudnn.allow_tf32 = True
             torch.backends.cudnn.benchmark = True
         return cls(device, precision, compiled)
-
-    @property
-    def read_every(self) -> int:
-        """Return how many steps' losses are read together: one where reading costs nothing."""
-        return 1 if self.device == "cpu" else _READ_EVERY
 
     @property
     def memory_format(self) -> torch.memory_format:

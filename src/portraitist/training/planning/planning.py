@@ -1,6 +1,6 @@
-"""What a run will need, before anything is downloaded: memory, file size, steps, trained numbers.
+"""What a run will need, before anything is downloaded: memory, file size, steps, trained parameters.
 
-One training step is run on tensors that have shapes but no numbers (PyTorch's fake tensors), by the code that trains,
+One training step is run on tensors that have shapes but no values (PyTorch's fake tensors), by the code that trains,
 and every storage is counted while it lives. What a library keeps out of sight (workspaces, a CUDA context) is not in
 it.
 """
@@ -33,7 +33,7 @@ from portraitist.training.recipes import Recipe, load_recipe
 
 # bitsandbytes keeps a float32 scale for 64 weights of 4 bits (NF4), one for a row of 8 bits.
 _SCALES = {4: 1 / 16, 8: 0.0}
-# Larger parameters' optimiser state is measured on so many of their numbers.
+# Larger parameters' optimiser state is measured on so many of their values.
 _SAMPLE = 2**20
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -46,9 +46,9 @@ class Memory:
         base: Weights that stay there while it is trained.
         adapter: Parameters, gradients, optimiser state and the average.
         kept: What methods keep beside the weights (spectral shifts: decompositions).
-        activations: Everything else at the highest point of a step.
-        encoding: The highest point of all while photos are encoded, before training.
-        sampling: The highest point of all while a picture is decoded, before or during training; 0 if none is sampled.
+        activations: Everything else at a step's peak.
+        encoding: Peak of everything while photos are encoded, before training.
+        sampling: Peak of everything while a picture is decoded, before or during training; 0 if none is sampled.
     """
 
     base: int
@@ -60,24 +60,24 @@ class Memory:
 
     @property
     def step(self) -> int:
-        """Return the highest point of a training step."""
+        """Return the peak of a training step."""
         return self.base + self.adapter + self.kept + self.activations
 
     @property
     def peak(self) -> int:
-        """Return the highest point of the run."""
+        """Return the peak of the run."""
         return max(self.step, self.encoding, self.sampling)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run in numbers.
+    """What a run will take.
 
     Attributes:
         recipe: Its settings.
         resolution: Side of the pictures.
         layers: Adapted layers.
-        numbers: Trained numbers.
+        parameters: How many are trained.
         file: Bytes of the adapter file.
         passes: How often each photo is seen, mirrored and cropped views together.
         memory: What it needs at once.
@@ -86,7 +86,7 @@ class Plan:
     recipe: Recipe
     resolution: int
     layers: int
-    numbers: int
+    parameters: int
     file: int
     passes: float
     memory: Memory
@@ -116,7 +116,7 @@ def make_plan(
     Raises:
         BadConfig: If there is no such base or method, it makes no such pictures, or a setting is wrong.
     """
-    schedule = build_schedule(base)  # of numbers, which fake tensors have not
+    schedule = build_schedule(base)  # of real values, which fake tensors do not have
     memory = TensorMemory()
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
         family = build_skeleton(base, dtype, "cpu", schedule)
@@ -230,7 +230,7 @@ def _in_autoencoder(grown: int, upcast: bool, weights: dict[str, int]) -> int:
 
 
 def _sampling(recipe: Recipe, decoding: int, own: int, trained: int) -> int:
-    """Return the highest point while a picture is sampled: class images before training, others beside it."""
+    """Return the peak while a picture is sampled: class images before training, others beside it."""
     samples_meanwhile = recipe.log.samples_every or (
         recipe.watch.every and (recipe.watch.subject_encoder or recipe.watch.prompt_encoder)
     )
