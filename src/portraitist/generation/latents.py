@@ -9,6 +9,7 @@ from torch import Tensor
 
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing, upcast
+from portraitist.bases.transfers import sent
 
 
 @torch.no_grad()
@@ -46,6 +47,5 @@ def repeat_conditions(conditions: Conditions, count: int) -> Conditions:
 
 def predict(base: Base, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
     """Run the denoiser in its own precision and return its prediction in float32; gradients pass."""
-    family = base.family
-    dtype = family.dtype
-    return family.predict(latents.to(base.device, dtype), timesteps.to(base.device), conditions).float()
+    noised = sent(latents, base.device, base.family.dtype)
+    return base.family.predict(noised, sent(timesteps, base.device), conditions).float()

@@ -10,6 +10,7 @@ import torch
 from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
 from portraitist.adapters.files import is_usable
 from portraitist.bases import Base
+from portraitist.bases.precision import quick_float32
 from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
 from portraitist.training.along_the_way import AlongTheWay
@@ -132,7 +133,7 @@ class Run:
                     *loop.callbacks,
                     AlongTheWay(adapter, recipe.log, self.pictures, loop.averaged),
                 ]
-            with checkpointed(base, recipe.memory), self.offload.away():
+            with checkpointed(base, recipe.memory), self.offload.away(), quick_float32(base.device):
                 outcome = loop.run(resume=self.resume)
         except TrainingDiverged as error:
             raise self._rescued(error, loop) from error

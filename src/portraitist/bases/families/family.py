@@ -15,7 +15,7 @@ from portraitist.errors import BadConfig
 Conditions = dict[str, Tensor]
 
 # Fewer than so many latents across are no picture.
-_LEAST_LATENTS = 8
+LEAST_LATENTS = 8
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,17 @@ class Family(ABC):
         Raises:
             BadConfig: If the base cannot make such pictures.
         """
-        step, least = self.side_step, _LEAST_LATENTS * self.side_step
+        step, least = self.side_step, LEAST_LATENTS * self.side_step
         if side < least or side % step:
             raise BadConfig(
                 f"{self.title} makes pictures whose side is a multiple of {step}, at least {least}, not {side}"
             )
         self._side = side
+
+    @property
+    def text_positions(self) -> int:
+        """Return how many tokens of the text pass through the denoiser's blocks as the picture's places do."""
+        return 0
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
