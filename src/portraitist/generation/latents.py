@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -12,11 +11,9 @@ from portraitist.bases.families import Conditions, Framing, upcast
 from portraitist.bases.transfers import sent
 
 
-@torch.no_grad()
 def encode_image(base: Base, image: Image.Image) -> Tensor:
     """Return the mean latents of a picture, ``[1, c, h, w]`` in float32 on the base's device."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
-    mean, _ = base.family.encode_pictures(pixels)
+    mean, _ = base.family.encode_images([image])
     return mean.to(base.device)
 
 

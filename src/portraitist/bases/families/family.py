@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from portraitist.bases.pipelines import Autoencoder, Pipeline, Schedule, Tokenizer
@@ -141,6 +143,12 @@ class Family(ABC):
     @abstractmethod
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures ``[n, 3, h, w]`` in [-1, 1] to scaled latent means and standard deviations."""
+
+    @torch.no_grad()
+    def encode_images(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Encode pictures of one size as `encode_pictures` does, on the device of the autoencoder."""
+        pixels = torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+        return self.encode_pictures(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)
 
     @abstractmethod
     def draw_timesteps(self, count: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:

@@ -129,8 +129,7 @@ def autoencoder_key(base: Base) -> str:
 
 def _encode_one(base: Base, autoencoder: str, image: Image.Image) -> dict[str, Tensor]:
     def make() -> dict[str, Tensor]:
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        mean, deviation = base.family.encode_pictures(pixels)
+        mean, deviation = base.family.encode_images([image])
         return {"mean": mean, "deviation": deviation}
 
     return cached("latents", content_key(autoencoder, image), make)
