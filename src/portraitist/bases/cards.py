@@ -39,7 +39,7 @@ class Card:
 
     @property
     def half(self) -> torch.dtype:
-        """Return the half precision it computes in: bfloat16, whose range is float32's, or float16 where it has none."""
+        """Return the half precision it computes in: bfloat16, with the range of float32, or else float16."""
         return torch.bfloat16 if self.bfloat16 else torch.float16
 
     @property
