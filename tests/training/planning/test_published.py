@@ -28,9 +28,9 @@ def test_every_recipe_has_one(name: str, method: str) -> None:
     assert 0 < found.checkpointed < found.plain
 
 
-@pytest.mark.parametrize("method", ["textual-inversion", "lora"])
-def test_what_ships_is_what_is_counted(method: str) -> None:
+def test_what_ships_is_what_is_counted() -> None:
     """Where they differ, ``make listing`` writes the file anew."""
+    method = "lora"
     recipe, adapter, counted = count_run("sd15", method, {}, PRECISION)
     shipped = published_footprint("sd15", PRECISION, recipe)
     assert shipped is not None
