@@ -23,7 +23,7 @@ help:
 	@echo "make fmt     format the code"
 	@echo "make lint    check style and format"
 	@echo "make types   check types"
-	@echo "make listing write what \`portraitist methods\` lists and which layers architectures have, after a change of them"
+	@echo "make listing write what \`portraitist methods\` lists and which layers architectures have and what training on them takes, after a change of them"
 	@echo "make clean   remove .venv and caches"
 
 demo: $(VENV)/.installed
@@ -53,6 +53,7 @@ listing: $(VENV)/.installed
 	$(BIN)/python -c "from portraitist.cli.methods import describe_methods; print(describe_methods(), end='')" > methods.yaml
 	mv methods.yaml src/portraitist/cli/methods.yaml
 	$(BIN)/python -c "from pathlib import Path; from portraitist.training.planning.listing import write_listings; write_listings(Path('src/portraitist/training/planning/listings'))"
+	$(BIN)/python -c "from pathlib import Path; from portraitist.training.planning.listing import write_footprints; write_footprints(Path('src/portraitist/training/planning/footprints.json'))"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,7 @@ import torch
 from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
 from portraitist.adapters.files import is_usable
 from portraitist.bases import Base
+from portraitist.bases.precision import quick_float32
 from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
 from portraitist.training.along_the_way import AlongTheWay
@@ -133,7 +134,7 @@ class Run:
                 ]
             samples = affordable_samples(recipe)
             fixed_noise = [task.fixed_noise(samples)] if samples else []
-            with checkpointed(base, recipe.memory), self.offload.away():
+            with checkpointed(base, recipe.memory), self.offload.away(), quick_float32(base.device):
                 # Resumed or not: the checkpoint is not read yet, and the adapter is as it was first.
                 before = _measure(loop, [*fixed_noise, *([watch.validate] if watch else [])])
                 outcome = loop.run(resume=self.resume)

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from portraitist.bases.pipelines import Autoencoder, Pipeline, Schedule, Tokenizer
@@ -15,7 +17,7 @@ from portraitist.errors import BadConfig
 Conditions = dict[str, Tensor]
 
 # Fewer than so many latents across are no picture.
-_LEAST_LATENTS = 8
+LEAST_LATENTS = 8
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,17 @@ class Family(ABC):
         Raises:
             BadConfig: If the base cannot make such pictures.
         """
-        step, least = self.resolution_step, _LEAST_LATENTS * self.resolution_step
+        step, least = self.resolution_step, LEAST_LATENTS * self.resolution_step
         if resolution < least or resolution % step:
             raise BadConfig(
                 f"{self.title} needs a resolution that is a multiple of {step} and at least {least}, not {resolution}"
             )
         self._resolution = resolution
+
+    @property
+    def text_positions(self) -> int:
+        """Return how many tokens of the text pass through the denoiser's blocks as the picture's places do."""
+        return 0
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
@@ -136,6 +143,12 @@ class Family(ABC):
     @abstractmethod
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures ``[n, 3, h, w]`` in [-1, 1] to scaled latent means and standard deviations."""
+
+    @torch.no_grad()
+    def encode_images(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Encode pictures of one size as `encode_pictures` does, on the device of the autoencoder."""
+        pixels = torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+        return self.encode_pictures(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)
 
     @abstractmethod
     def draw_timesteps(self, count: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
