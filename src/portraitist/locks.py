@@ -7,12 +7,12 @@ leaves is no lock, and is taken over.
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +22,7 @@ from portraitist.reading import read_text
 _LOCK = ".lock"
 # Bytes of what is said of a holder.
 _LARGEST = 4096
+_LOOKS, _MOMENT = 10, 0.05  # seconds
 # Bytes of a name that the name of its lock repeats; of a longer one it has a hash.
 _LONGEST = 100
 
@@ -62,9 +63,7 @@ def held(
         raise UnwritableFolder(f"cannot write {folder}: {error.strerror}; {instead}") from error
     own = _identity(path)
     try:
-        if path.is_file():
-            with suppress(OSError):  # a full disk; the lock holds all the same
-                path.write_text(json.dumps(_this_process(work)), encoding="utf-8")
+        _note(path, work)
         yield
     finally:
         if own == _identity(path):  # else the folder was taken away, and the next one may be at work in a new one
@@ -93,16 +92,22 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _this_process(work: str) -> dict[str, Any]:
+def _note(path: Path, work: str) -> None:
+    """Write into a lock's file who holds it."""
     since = datetime.now().isoformat(sep=" ", timespec="seconds")
-    return {"work": work, "process": os.getpid(), "machine": platform.node(), "since": since}
+    known = {"work": work, "process": os.getpid(), "machine": platform.node(), "since": since}
+    if path.is_file():
+        with suppress(OSError):  # a full disk; the lock holds all the same
+            path.write_text(json.dumps(known), encoding="utf-8")
 
 
 def _holder(path: Path) -> str:
-    """Say who holds a lock, as far as its file tells."""
-    try:
-        known = json.loads(read_text(path, "a lock", limit=_LARGEST))
-        elsewhere = "" if known["machine"] == platform.node() else f" on {known['machine']}"
-        return f"{known['work']} (process {known['process']}{elsewhere}, since {known['since']})"
-    except (PortraitistError, ValueError, KeyError, TypeError, RecursionError):  # not written yet, or by nobody of us
-        return "another process"
+    """Say who holds a lock, as far as its file tells; one who has just come is given a moment to write it."""
+    for _ in range(_LOOKS):
+        try:
+            known = json.loads(read_text(path, "a lock", limit=_LARGEST))
+            elsewhere = "" if known["machine"] == platform.node() else f" on {known['machine']}"
+            return f"{known['work']} (process {known['process']}{elsewhere}, since {known['since']})"
+        except (PortraitistError, ValueError, KeyError, TypeError, RecursionError):
+            time.sleep(_MOMENT)
+    return "another process"

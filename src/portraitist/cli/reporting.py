@@ -1,6 +1,7 @@
 """What every subcommand shares: one line for an error, a warning, a result."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,11 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen subcommand."""
+        """Run the chosen subcommand; what it warns of is one line too, without the line of code that did."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: warn(str(message))
+                return super().invoke(ctx)
         except PortraitistError as error:
             fail(str(error))
             raise typer.Exit(1) from error
