@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from portraitist.errors import InUse, PortraitistError, UnwritableFolder
+from portraitist.files import require_writable
 from portraitist.reading import read_text
 
 _LOCK = ".lock"
@@ -58,6 +59,8 @@ def held(
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
+        if not os.path.lexists(path):  # no file can be made there, or the other one has just gone
+            require_writable(folder)
         raise InUse(f"{taken} is in use by {_holder(path)}; wait until that has ended, or {instead}") from error
     except OSError as error:
         raise UnwritableFolder(f"cannot write {folder}: {error.strerror}; {instead}") from error

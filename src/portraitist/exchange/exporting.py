@@ -1,5 +1,6 @@
 """Writing an adapter in any format: what the format cannot hold becomes LoRA, and the report says what that kept."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ def check_target(path: Path, format: str, overwrite: bool = False) -> None:
     target = get_format(format)
     if not target.folder and path.suffix != _SUFFIX:
         raise BadConfig(f"the format {format} is one file; its name must end in {_SUFFIX}, unlike {path}")
-    if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+    if os.path.lexists(path) and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise BadFile(f"{path} exists already; choose another place with -o, or use --overwrite")
 
 

@@ -4,6 +4,7 @@ Needs no torch.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +70,7 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
     require_name(run_folder(output))
     if output.is_dir():
         raise BadFile(f"{output} is a folder; name a file with -o")
-    if output.exists() and not overwrite and not (resume and is_finished(output)):
+    if os.path.lexists(output) and not overwrite and not (resume and is_finished(output)):  # also a link to nothing
         raise BadFile(f"{output} exists already; choose another file with -o, or use --overwrite")
     if is_interrupted(output) and not (resume or overwrite):
         raise BadFile(
