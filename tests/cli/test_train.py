@@ -320,3 +320,19 @@ def test_the_metadata_is_plain_json(trained: Path) -> None:
         "class": "cat",
         "token": "sks",
     }
+
+
+def test_damage_in_the_cache_is_one_line(
+    run: Callable[..., Result], photos: Path, tiny_base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTRAITIST_CACHE", str(tmp_path / "cache"))
+    command = ("train", photos, "--class", "cat", "--base", tiny_base_folder, "--steps", 1, "--set", "prior=none", "-o")
+    run(*command, "a.safetensors")
+    file, *_ = (tmp_path / "cache" / "latents").iterdir()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    said = run(*command, "b.safetensors").stderr
+    assert f"warning: {file} was damaged; it is made again\n" in said
+    assert "UserWarning" not in said
+    assert "cache.py" not in said

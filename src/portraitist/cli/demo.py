@@ -28,6 +28,7 @@ def demo(
     """Teach the base a bundled subject, and show it where it has never been."""
     from portraitist.bases.examples import get_example
     from portraitist.files import require_writable
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     require_writable(output)
@@ -42,8 +43,9 @@ def demo(
     loaded = load_base(base, choose_device(device))
     recipe = load_recipe(method, loaded.name, loaded.family.name, overrides={"steps": steps} if steps else None)
     sampling = SamplingConfig() if sampling_steps is None else SamplingConfig(steps=sampling_steps)
-    made = run_demo(loaded, example, recipe, output, sampling)
-    picture, page = write_demo(made, output)
+    with held(output, "a demo", instead="choose another folder with -o"):
+        made = run_demo(loaded, example, recipe, output, sampling)
+        picture, page = write_demo(made, output)
     say()
     fact("done", f"in {in_time(made.total_seconds)}")
     fact("picture", str(picture.resolve()))

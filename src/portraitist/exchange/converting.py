@@ -7,7 +7,7 @@ import torch
 
 from portraitist.bases import Base
 from portraitist.exchange.effects import kept_effect
-from portraitist.exchange.exporting import Export, check_target, export_within_default_rank
+from portraitist.exchange.exporting import Export, export_within_default_rank, target_held
 from portraitist.exchange.loading import load_for, with_base_if_needed
 
 
@@ -39,7 +39,6 @@ def convert(
         BadConfig: If the format cannot hold the adapter, or the base is needed and not known.
         BadFile: If the source is damaged, or the target is there already.
     """
-    check_target(target, format, overwrite)
 
     def write(base: Base | None) -> Export:
         components = None if base is None else base.components
@@ -49,4 +48,5 @@ def convert(
             return report
         return replace(report, effect=kept_effect(base, adapter, report.written))
 
-    return with_base_if_needed(write, [source], base)
+    with target_held(target, format, overwrite):
+        return with_base_if_needed(write, [source], base)

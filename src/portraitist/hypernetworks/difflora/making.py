@@ -36,14 +36,13 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
     method: ClassVar[str] = METHOD
     stages: ClassVar[tuple[str, ...]] = (AUTOENCODER, GENERATOR)
 
-    def train(self) -> Description | None:
-        """Train what was asked for, and after the generator write the folder; see `AnyWorkshop.train`."""
-        self._prepare_folder()
+    def _train(self) -> Description | None:
         bank = _bank(self.identities)
         workshop = replace(self, recipe=settled(self.recipe, self.identities, bank))
-        return workshop._train(bank)
+        return workshop._train_on(bank)
 
-    def _train(self, bank: Adapter) -> Description | None:
+    def _train_on(self, bank: Adapter) -> Description | None:
+        """Train what was asked for on LoRAs, and after the generator write the folder."""
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
         material = Material.gather(self.identities, sight, self.folder / FEATURES)
         network, description, vectors = self._network(sight, material, bank)

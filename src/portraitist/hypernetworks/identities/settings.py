@@ -122,7 +122,7 @@ def check_folder(folder: Path) -> None:
     """
     if (folder / FILE).exists():
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
         raise BadConfig(f"{folder} already exists and is no set of identities; choose another folder with -o")
 
 

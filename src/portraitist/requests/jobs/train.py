@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.adapters import Adapter
+from portraitist.generation.notes import is_generated
 from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.jobs.job import Job
@@ -22,6 +23,7 @@ from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
 from portraitist.training.watching.outcomes import kept_words, loss_words
 from portraitist.training.watching.watching import scoring_advice
+from portraitist.units import first_few
 
 _SCENE = "on the beach"
 
@@ -99,6 +101,7 @@ class TrainJob(Job[TrainPlan, Trained]):
         ]
         self.advice += [Advice.of(f"skipped: {line}") for subject in self.subjects for line in subject.skipped]
         self.advice += [Advice.of(line) for line in familiarity_warnings(self.base, self.subjects)]
+        self.advice += [Advice.of(line) for each in self.subjects for line in _generated_warnings(each)]
         if len(self.subjects) == 1:
             self.advice += self._advise(self.subjects[0], recipe)
         self.plan = TrainPlan(
@@ -161,3 +164,14 @@ class TrainJob(Job[TrainPlan, Trained]):
 
 def _words(subject: Subject) -> str:
     return f"{subject.token} {subject.class_noun}"
+
+
+def _generated_warnings(subject: Subject) -> list[str]:
+    """Say that pictures were generated that should be photos, as when both lie in one folder."""
+    made = [path.name for path in subject.paths if is_generated(path)]
+    if not made:
+        return []
+    return [
+        f"generated pictures are among the photos of {subject.name} ({first_few(made)}), and what is wrong with them is"
+        " learnt too; keep photos and pictures in folders of their own"
+    ]

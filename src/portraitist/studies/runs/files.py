@@ -127,7 +127,7 @@ def _read(path: Path) -> Iterator[tuple[str, _KeptRun]]:
             for line in csv.DictReader(file, strict=True):
                 if line["status"] == "done":
                     yield line["key"], _kept_run(line)
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+    except (KeyError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise BadFile(f"{path} is not the {RUNS} of a study: {_reason(error)}") from error
     except ValidationError as error:
         first = error.errors()[0]
