@@ -24,6 +24,7 @@ from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.weights.changes import compare
+from portraitist.hypernetworks.weights.vectors import LoraVectors
 
 _AT_ONCE, _SEEDS = 8, 4
 
@@ -95,7 +96,11 @@ def show_changes(network: WeightGenerator, known: People, people: People, loras:
     print("| --- | --- | --- | --- | --- |")
     for name, vectors in loras.items():
         met = compare(network.layout, vectors, people.vectors).means
-        near = "" if name == "mean" else f"{float(nearest_known(network, vectors, known.vectors).cosines.mean()):.2f}"
+        near = (
+            ""
+            if name == "mean"
+            else f"{float(nearest_known(network, vectors, LoraVectors(known.vectors)).cosines.mean()):.2f}"
+        )
         print(f"| {name} | {met['error']:.2f} | {met['cosine']:.2f} | {met['largest']:.2f} | {near} |")
     if network.draws:
         first = {name: values[:1] for name, values in people.features.items()}

@@ -23,7 +23,7 @@ from portraitist.training.loop.loop import Callback, Loop
 from portraitist.training.networks.machine import Machine
 from portraitist.training.networks.reports import REPORT
 
-FEATURES = "features"
+FEATURES, LORAS = "features", "loras"
 # Photos from which each channel's mean and deviation are taken, and what kinds look like.
 STANDARD = 2000
 
@@ -86,7 +86,7 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
             raise BadConfig(f"{self.folder} holds other things ({strange[0]}); choose another folder with -o")
 
     def _strange_files(self) -> list[str]:
-        own = {*self.stages, FEATURES, REPORT}
+        own = {*self.stages, FEATURES, LORAS, REPORT}
         return sorted(path.name for path in self.folder.iterdir() if path.name not in own)
 
     def _describe(

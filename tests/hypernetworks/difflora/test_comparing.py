@@ -10,6 +10,7 @@ from portraitist.hypernetworks.difflora.comparing import between, mean_loras, ne
 from portraitist.hypernetworks.difflora.predictor import WeightGenerator
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.saved import load_hypernetwork
+from portraitist.hypernetworks.weights.vectors import LoraVectors
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def photos(network: WeightGenerator, count: int, seed: int) -> dict[str, Tensor]
 
 def test_a_replica_is_found_out(network: WeightGenerator) -> None:
     known = network.predict(photos(network, 5, 0), Wish())
-    found = nearest_known(network, known[[3, 1]], known)
+    found = nearest_known(network, known[[3, 1]], LoraVectors(known))
     assert found.places.tolist() == [3, 1]
     torch.testing.assert_close(found.cosines, torch.ones(2), atol=1e-4, rtol=0)
 

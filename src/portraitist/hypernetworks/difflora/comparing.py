@@ -16,6 +16,7 @@ from portraitist.hypernetworks.difflora.predictor import WeightGenerator
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.networks.memory import Features
 from portraitist.hypernetworks.weights.changes import cosines
+from portraitist.hypernetworks.weights.vectors import LoraVectors
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Nearest:
     cosines: Tensor
 
 
-def nearest_known(network: WeightGenerator, vectors: Tensor, known: Tensor) -> Nearest:
-    """Find the known LoRA ``[N, P]`` whose change is most similar to that of each of some ``[n, P]``: memorisation."""
-    found = cosines(network.layout, vectors, known, network.standard.mean).max(1)
+def nearest_known(network: WeightGenerator, vectors: Tensor, known: LoraVectors) -> Nearest:
+    """Find the known LoRA whose change is most similar to that of each of some ``[n, P]``: memorisation."""
+    centre, layout = network.standard.mean, network.layout
+    found = torch.cat([cosines(layout, vectors, rows.to(vectors), centre) for _, rows in known.parts()], 1).max(1)
     return Nearest(found.indices, found.values)
 
 

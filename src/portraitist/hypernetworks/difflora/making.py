@@ -1,7 +1,9 @@
 """Training DiffLoRA in its folder: features and weights, the autoencoder, then what makes latents from photos."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from portraitist.adapters import Adapter
 from portraitist.adapters.layouts.lora import LoraConfig
+from portraitist.cache import content_key
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.description import Description
 from portraitist.hypernetworks.difflora.predictor import WeightGenerator, build_generator
@@ -20,7 +23,8 @@ from portraitist.hypernetworks.saving import save_hypernetwork
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.weights.changes import compare
 from portraitist.hypernetworks.weights.layout import shared_factor
-from portraitist.hypernetworks.workshop import FEATURES, STANDARD, AnyWorkshop
+from portraitist.hypernetworks.weights.vectors import LoraVectors
+from portraitist.hypernetworks.workshop import FEATURES, LORAS, STANDARD, AnyWorkshop
 from portraitist.training.networks.reports import add_facts, read_report
 from portraitist.training.networks.training import has_weights, train_network, trained_weights
 
@@ -39,14 +43,31 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
     def train(self) -> Description | None:
         """Train what was asked for, and after the generator write the folder; see `AnyWorkshop.train`."""
         self._prepare_folder()
-        bank = _bank(self.identities)
-        workshop = replace(self, recipe=settled(self.recipe, self.identities, bank))
-        return workshop._train(bank)
+        return self._settled()._train()
 
-    def _train(self, bank: Adapter) -> Description | None:
+    def autoencoder(self) -> WeightGenerator:
+        """Return the network with the autoencoder that was trained before, its generator untrained.
+
+        Raises:
+            BadConfig: If there is none.
+        """
+        workshop = self._settled()
+        network, *_ = workshop._network(*workshop._seen())
+        if network.codec.is_trained:
+            workshop._take_autoencoder(network)
+        return network.eval().requires_grad_(False)
+
+    def _settled(self) -> "WeightWorkshop":
+        """Return this workshop with a recipe that says what the set's LoRAs are."""
+        return replace(self, recipe=settled(self.recipe, self.identities, _first(self.identities)))
+
+    def _seen(self) -> tuple[Sight, Material]:
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
-        material = Material.gather(self.identities, sight, self.folder / FEATURES)
-        network, description, vectors = self._network(sight, material, bank)
+        return sight, Material.gather(self.identities, sight, self.folder / FEATURES)
+
+    def _train(self) -> Description | None:
+        sight, material = self._seen()
+        network, description, vectors = self._network(sight, material)
         if self.stage != GENERATOR and network.codec.is_trained:
             self._train_autoencoder(network, vectors)
         elif network.codec.is_trained:
@@ -56,8 +77,9 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
             return None
         return self._train_generator(network, description, vectors, material)
 
-    def _network(self, sight: Sight, material: Material, bank: Adapter) -> tuple[WeightGenerator, Description, Tensor]:
-        """Return the untrained network, what it will say of itself, and the LoRAs ``[N, P]``."""
+    def _network(self, sight: Sight, material: Material) -> tuple[WeightGenerator, Description, LoraVectors]:
+        """Return the untrained network, what it will say of itself, and the LoRAs."""
+        bank = _first(self.identities)
         description = self._describe(sight, material, list(bank.space.specs.values()))
         description = description.model_copy(update={"latent": len(self.identities) - 1})
         torch.manual_seed(self.recipe.generator_training.seed)
@@ -65,14 +87,14 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
         description = description.model_copy(update={"latent": network.codec.size})
         if network.layout.common is not None:
             network.share(shared_factor(bank))
-        vectors = network.layout.vectors(bank)
+        vectors = lora_vectors(network, self.identities, self.folder / LORAS)
         network.standard.fit(vectors)
-        network.codec.fit(network.standard.standardise(vectors))
+        network.codec.fit(vectors.changed(network.standard.standardise))
         photos = [number for entry in self.identities for number in entry.different][:STANDARD]
         network.generator.features.fit(material.features([photos]))
         return network.to(self.machine.device), description, vectors
 
-    def _train_autoencoder(self, network: WeightGenerator, vectors: Tensor) -> None:
+    def _train_autoencoder(self, network: WeightGenerator, vectors: LoraVectors) -> None:
         task = AutoencoderTask(network, vectors, self.recipe, self._identity())
         settings, minutes = self.recipe.autoencoder_training, self._minutes(network)
         assert settings is not None
@@ -95,7 +117,7 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
                 parameter.copy_(weights[name])
 
     def _train_generator(
-        self, network: WeightGenerator, description: Description, vectors: Tensor, material: Material
+        self, network: WeightGenerator, description: Description, vectors: LoraVectors, material: Material
     ) -> Description:
         latents = _encoded(network, vectors)
         network.generator.fit(latents)
@@ -144,8 +166,25 @@ def settled(recipe: DiffloraRecipe, identities: IdentitySet, bank: Adapter) -> D
     return recipe.model_copy(update={"weights": recipe.weights.model_copy(update=there)})
 
 
-def _bank(identities: IdentitySet) -> Adapter:
-    """Return the target adapters of identities.
+def lora_vectors(network: WeightGenerator, identities: IdentitySet, folder: Path) -> LoraVectors:
+    """Return the target LoRAs of identities as vectors; many large ones go into a file in a folder.
+
+    Raises:
+        BadConfig: If they are not of the network's kind.
+    """
+    table = [(piece.layer, piece.factor, piece.rank, piece.width) for piece in network.layout.pieces]
+    keys = [entry.key for entry in identities]
+    key = content_key(identities.settings.model_dump_json(), json.dumps([table, keys]))
+    return LoraVectors.gather(
+        network.layout,
+        len(identities),
+        lambda part: identities.targets(identities[part.start : part.stop]),
+        folder / key,
+    )
+
+
+def _first(identities: IdentitySet) -> Adapter:
+    """Return the first identity's target adapter, as a bank: what all are like.
 
     Raises:
         BadConfig: If somebody has none, or there are too few.
@@ -157,19 +196,23 @@ def _bank(identities: IdentitySet) -> Adapter:
         )
     if len(identities) < 3:
         raise BadConfig(f"{len(identities)} LoRAs are too few to learn what they have in common")
-    return identities.targets(list(identities))
+    return identities.targets(identities[:1])
 
 
 @torch.no_grad()
-def _encoded(network: WeightGenerator, vectors: Tensor) -> Tensor:
+def _encoded(network: WeightGenerator, vectors: LoraVectors) -> Tensor:
     """Return the latents of LoRAs ``[N, size]``, on the network's device."""
     device = network.standard.mean.device
-    return torch.cat([network.encode(part.to(device)) for part in vectors.split(_AT_ONCE)])
+    parts = (chosen for _, rows in vectors.parts() for chosen in rows.split(_AT_ONCE))
+    return torch.cat([network.encode(part.to(device)) for part in parts])
 
 
 @torch.no_grad()
-def _measured(network: WeightGenerator, vectors: Tensor) -> dict[str, float]:
+def _measured(network: WeightGenerator, vectors: LoraVectors) -> dict[str, float]:
     """Return how far LoRAs are squeezed, and how well the training ones are restored."""
-    restored = network.decode(_encoded(network, vectors)).cpu()
-    errors = compare(network.layout, restored, vectors).means
+    latents, errors = _encoded(network, vectors), dict.fromkeys(("error", "cosine", "largest"), 0.0)
+    for rows, wanted in vectors.parts():
+        restored = torch.cat([network.decode(part).cpu() for part in latents[rows].split(_AT_ONCE)])
+        for name, mean in compare(network.layout, restored, wanted).means.items():
+            errors[name] += mean * len(wanted) / len(vectors)
     return {"numbers": network.numbers, "latent": network.codec.size, "ratio": round(network.codec.ratio, 2), **errors}

@@ -1,0 +1,99 @@
+"""Many LoRAs as vectors ``[N, P]`` of which a few are in memory at a time: SDXL's have 5.8 million numbers each.
+
+What is taken from all of them (mean, deviations, principal components, errors) goes through them part by part, and a
+training step reads the rows that it asks for.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from portraitist.adapters import Adapter
+from portraitist.files import require_writable, write_aside
+from portraitist.hypernetworks.weights.layout import WeightLayout
+
+# Bytes of the rows that are in memory together, at most; and of all of them, where no file is worth it.
+_PART = 2**26
+_SMALL = 2**29
+_BYTES = 4  # of a number in float32
+_SUFFIX = ".npy"
+
+
+class LoraVectors:
+    """LoRAs by row, in memory or in a file.
+
+    Args:
+        rows: ``[N, P]``, a tensor or a memory-mapped array.
+        change: Applied to rows whenever they are read; each stays a row of P numbers.
+    """
+
+    def __init__(self, rows: Tensor | np.ndarray, change: Callable[[Tensor], Tensor] | None = None) -> None:
+        self._rows, self._change = rows, change
+
+    @classmethod
+    def gather(
+        cls,
+        layout: WeightLayout,
+        count: int,
+        banks: Callable[[range], Adapter],
+        file: Path,
+        small: int = _SMALL,
+    ) -> "LoraVectors":
+        """Read LoRAs, a few at a time; where all of them together are large, they go into a file that is mapped.
+
+        Args:
+            layout: How they lie in a vector.
+            count: How many there are.
+            banks: Returns some of them, by number, as a bank.
+            file: Where they go, named after what they are: one that is there is taken up as it is.
+            small: Bytes up to which they are held in memory.
+
+        Raises:
+            BadConfig: If they are of another space than the layout's.
+            UnwritableFolder: If there is no room for the file.
+        """
+        size = _BYTES * count * layout.count
+        parts = (layout.vectors(banks(part)) for part in _parts(count, layout.count))
+        if size <= small:
+            return cls(torch.cat(list(parts)))
+        place = file.with_suffix(_SUFFIX)
+        if not place.exists():
+            require_writable(place.parent, size)
+            with write_aside(place) as temporary:
+                written = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, layout.count))
+                first = 0
+                for part in parts:
+                    written[first : first + len(part)] = part.numpy()
+                    first += len(part)
+                written.flush()
+                del written
+        return cls(np.load(place, mmap_mode="r"))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, chosen: slice | Sequence[int] | np.ndarray) -> Tensor:
+        """Return rows ``[n, P]``, copies of those in a file."""
+        rows = self._rows[chosen]
+        found = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
+        return found if self._change is None else self._change(found)
+
+    def parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield all rows in their order, a few at a time, with which they are."""
+        for part in _parts(len(self), self._rows.shape[1]):
+            rows = slice(part.start, part.stop)
+            yield rows, self[rows]
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "LoraVectors":
+        """Return the same rows, changed whenever they are read."""
+        assert self._change is None
+        return LoraVectors(self._rows, change)
+
+
+def _parts(count: int, width: int) -> Iterator[range]:
+    """Yield the numbers of rows that fit into memory together."""
+    each = max(1, _PART // (_BYTES * width))
+    return (range(first, min(first + each, count)) for first in range(0, count, each))
