@@ -65,8 +65,11 @@ class TokenSettings(Section):
         width: Of its tokens.
         blocks: Layers of either transformer.
         heads: Attention heads.
-        spectrum: Weight of the leading singular values beside the angle of changes.
+        angle: Weight of the angle between changes.
+        spectrum: Weight of their leading singular values.
         numbers: Weight of the standardised numbers' mean squared error.
+        gamma: In that, how much more the largest weights of a layer count, as in `ConvolutionSettings`,
+        power: and how that rises with a weight's size.
         leading: Singular values that lead.
         latent_noise: Deviation of noise on latents in training, as a share of theirs.
     """
@@ -77,8 +80,11 @@ class TokenSettings(Section):
     width: int = Field(gt=0)
     blocks: int = Field(gt=0)
     heads: int = Field(gt=0)
+    angle: float = Field(1.0, ge=0)
     spectrum: float = Field(1.0, ge=0)
     numbers: float = Field(0.1, ge=0)
+    gamma: float = Field(0.0, ge=0)
+    power: float = Field(1.0, gt=0)
     leading: int = Field(2, gt=0)
     latent_noise: float = Field(0.0, ge=0)
 
