@@ -14,7 +14,7 @@ from portraitist.hypernetworks.difflora.codecs import PrincipalCodec
 from portraitist.hypernetworks.difflora.settings import PrincipalSettings
 from portraitist.hypernetworks.weights import vectors as module
 from portraitist.hypernetworks.weights.statistics import Standard
-from portraitist.hypernetworks.weights.vectors import LoraVectors
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 def test_a_file_holds_what_memory_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +25,13 @@ def test_a_file_holds_what_memory_would(tmp_path: Path, monkeypatch: pytest.Monk
         asked.append(part)
         return form.bank(known[part.start : part.stop])
 
-    held = LoraVectors.gather(form, 7, banks, tmp_path / "loras")
+    held = WeightVectors.gather(form, 7, banks, tmp_path / "loras")
     monkeypatch.setattr(module, "_PART", 3 * 4 * form.count)
-    mapped = LoraVectors.gather(form, 7, banks, tmp_path / "loras", small=0)
+    mapped = WeightVectors.gather(form, 7, banks, tmp_path / "loras", small=0)
     assert asked == [range(7), range(3), range(3, 6), range(6, 7)]
     assert [(rows.start, len(part)) for rows, part in mapped.parts()] == [(0, 3), (3, 3), (6, 1)]
     torch.testing.assert_close(mapped[[6, 2]], held[np.array([6, 2])], rtol=0, atol=0)
-    again = LoraVectors.gather(form, 7, banks, tmp_path / "loras", small=0)
+    again = WeightVectors.gather(form, 7, banks, tmp_path / "loras", small=0)
     assert len(again) == 7
     assert len(asked) == 4, "what is there is not read again"
 
@@ -42,9 +42,9 @@ def test_what_is_taken_part_by_part_is_what_is_taken_at_once(monkeypatch: pytest
     for part in (2**20, 3 * 4 * form.count):
         monkeypatch.setattr(module, "_PART", part)
         standard = Standard(form)
-        standard.fit(LoraVectors(known))
+        standard.fit(WeightVectors(known))
         codec = PrincipalCodec(PrincipalSettings(kind="principal", ratio=24), form.count)
-        codec.fit(LoraVectors(known).changed(standard.standardise))
+        codec.fit(WeightVectors(known).changed(standard.standardise))
         found.append((standard.mean, standard.deviation, codec.decode(codec.encode(standard.standardise(known)))))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
@@ -81,7 +81,7 @@ try:
 except RuntimeError:
     print("all of them do not fit")
 banks = lambda part: layout.bank(torch.randn(len(part), layout.count))
-loras = vectors.LoraVectors.gather(layout, count, banks, Path(sys.argv[1]) / "loras", small=0)
+loras = vectors.WeightVectors.gather(layout, count, banks, Path(sys.argv[1]) / "loras", small=0)
 standard.fit(loras)
 for step in range(3):
     known = standard.standardise(loras[[step, count - 1 - step]])

@@ -1,9 +1,7 @@
 """Training DiffLoRA in its folder: features and weights, the autoencoder, then what makes latents from photos."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +9,6 @@ from torch import Tensor
 
 from portraitist.adapters import Adapter
 from portraitist.adapters.layouts.lora import LoraConfig
-from portraitist.cache import content_key
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.description import Description
 from portraitist.hypernetworks.difflora.predictor import WeightGenerator, build_generator
@@ -23,7 +20,7 @@ from portraitist.hypernetworks.saving import save_hypernetwork
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.weights.changes import compare
 from portraitist.hypernetworks.weights.layout import shared_factor
-from portraitist.hypernetworks.weights.vectors import LoraVectors
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 from portraitist.hypernetworks.workshop import FEATURES, LORAS, STANDARD, AnyWorkshop
 from portraitist.training.networks.reports import add_facts, read_report
 from portraitist.training.networks.training import has_weights, train_network, trained_weights
@@ -77,7 +74,7 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
             return None
         return self._train_generator(network, description, vectors, material)
 
-    def _network(self, sight: Sight, material: Material) -> tuple[WeightGenerator, Description, LoraVectors]:
+    def _network(self, sight: Sight, material: Material) -> tuple[WeightGenerator, Description, WeightVectors]:
         """Return the untrained network, what it will say of itself, and the LoRAs."""
         bank = _first(self.identities)
         description = self._describe(sight, material, list(bank.space.specs.values()))
@@ -87,14 +84,14 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
         description = description.model_copy(update={"latent": network.codec.size})
         if network.layout.common is not None:
             network.share(shared_factor(bank))
-        vectors = lora_vectors(network, self.identities, self.folder / LORAS)
+        vectors = network.targets(self.identities, self.folder / LORAS)
         network.standard.fit(vectors)
         network.codec.fit(vectors.changed(network.standard.standardise))
         photos = [number for entry in self.identities for number in entry.different][:STANDARD]
         network.generator.features.fit(material.features([photos]))
         return network.to(self.machine.device), description, vectors
 
-    def _train_autoencoder(self, network: WeightGenerator, vectors: LoraVectors) -> None:
+    def _train_autoencoder(self, network: WeightGenerator, vectors: WeightVectors) -> None:
         task = AutoencoderTask(network, vectors, self.recipe, self._identity())
         settings, minutes = self.recipe.autoencoder_training, self._minutes(network)
         assert settings is not None
@@ -117,7 +114,7 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
                 parameter.copy_(weights[name])
 
     def _train_generator(
-        self, network: WeightGenerator, description: Description, vectors: LoraVectors, material: Material
+        self, network: WeightGenerator, description: Description, vectors: WeightVectors, material: Material
     ) -> Description:
         latents = _encoded(network, vectors)
         network.generator.fit(latents)
@@ -166,23 +163,6 @@ def settled(recipe: DiffloraRecipe, identities: IdentitySet, bank: Adapter) -> D
     return recipe.model_copy(update={"weights": recipe.weights.model_copy(update=there)})
 
 
-def lora_vectors(network: WeightGenerator, identities: IdentitySet, folder: Path) -> LoraVectors:
-    """Return the target LoRAs of identities as vectors; many large ones go into a file in a folder.
-
-    Raises:
-        BadConfig: If they are not of the network's kind.
-    """
-    table = [(piece.layer, piece.factor, piece.rank, piece.width) for piece in network.layout.pieces]
-    keys = [entry.key for entry in identities]
-    key = content_key(identities.settings.model_dump_json(), json.dumps([table, keys]))
-    return LoraVectors.gather(
-        network.layout,
-        len(identities),
-        lambda part: identities.targets(identities[part.start : part.stop]),
-        folder / key,
-    )
-
-
 def _first(identities: IdentitySet) -> Adapter:
     """Return the first identity's target adapter, as a bank: what all are like.
 
@@ -200,7 +180,7 @@ def _first(identities: IdentitySet) -> Adapter:
 
 
 @torch.no_grad()
-def _encoded(network: WeightGenerator, vectors: LoraVectors) -> Tensor:
+def _encoded(network: WeightGenerator, vectors: WeightVectors) -> Tensor:
     """Return the latents of LoRAs ``[N, size]``, on the network's device."""
     device = network.standard.mean.device
     parts = (chosen for _, rows in vectors.parts() for chosen in rows.split(_AT_ONCE))
@@ -208,7 +188,7 @@ def _encoded(network: WeightGenerator, vectors: LoraVectors) -> Tensor:
 
 
 @torch.no_grad()
-def _measured(network: WeightGenerator, vectors: LoraVectors) -> dict[str, float]:
+def _measured(network: WeightGenerator, vectors: WeightVectors) -> dict[str, float]:
     """Return how far LoRAs are squeezed, and how well the training ones are restored."""
     latents, errors = _encoded(network, vectors), dict.fromkeys(("error", "cosine", "largest"), 0.0)
     for rows, wanted in vectors.parts():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.hypernetworks.weights.layout import WeightLayout
-from portraitist.hypernetworks.weights.vectors import LoraVectors
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 # Below this share of the largest scatter a layer's counts as none, and stays as it is.
 _SMALLEST = 1e-4
@@ -34,12 +34,9 @@ class Standard(nn.Module):
         self.register_buffer("deviation", torch.ones(len(layout.pieces)))
 
     @torch.no_grad()
-    def fit(self, vectors: LoraVectors) -> None:
+    def fit(self, vectors: WeightVectors) -> None:
         """Take mean and deviations from many LoRAs, which are read twice."""
-        total = torch.zeros(self.layout.count, dtype=torch.float64)
-        for _, rows in vectors.parts():
-            total += rows.sum(0)
-        self.mean.copy_(total / len(vectors))
+        self.mean.copy_(vectors.mean())
         squares = torch.zeros(len(self.layout.pieces), dtype=torch.float64)
         for _, rows in vectors.parts():
             apart = rows - self.mean

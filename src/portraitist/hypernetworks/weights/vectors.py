@@ -1,4 +1,4 @@
-"""Many LoRAs as vectors ``[N, P]`` of which a few are in memory at a time: SDXL's have 5.8 million numbers each.
+"""Many adapters as vectors ``[N, P]``, a few in memory at a time: SDXL's LoRAs have 5.8 million numbers each.
 
 What is taken from all of them (mean, deviations, principal components, errors) goes through them part by part, and a
 training step reads the rows that it asks for.
@@ -22,16 +22,23 @@ _BYTES = 4  # of a number in float32
 _SUFFIX = ".npy"
 
 
-class LoraVectors:
-    """LoRAs by row, in memory or in a file.
+class WeightVectors:
+    """The numbers of many adapters of one kind, by row, in memory or in a file.
 
     Args:
         rows: ``[N, P]``, a tensor or a memory-mapped array.
+        chosen: Which of them are meant, in which order; all when not given.
         change: Applied to rows whenever they are read; each stays a row of P numbers.
     """
 
-    def __init__(self, rows: Tensor | np.ndarray, change: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        rows: Tensor | np.ndarray,
+        chosen: np.ndarray | None = None,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self._rows, self._change = rows, change
+        self._chosen = np.arange(len(rows)) if chosen is None else chosen
 
     @classmethod
     def gather(
@@ -41,7 +48,7 @@ class LoraVectors:
         banks: Callable[[range], Adapter],
         file: Path,
         small: int = _SMALL,
-    ) -> "LoraVectors":
+    ) -> "WeightVectors":
         """Read LoRAs, a few at a time; where all of them together are large, they go into a file that is mapped.
 
         Args:
@@ -73,12 +80,12 @@ class LoraVectors:
         return cls(np.load(place, mmap_mode="r"))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._chosen)
 
     def __getitem__(self, chosen: slice | Sequence[int] | np.ndarray) -> Tensor:
-        """Return rows ``[n, P]``, copies of those in a file."""
-        rows = self._rows[chosen]
-        found = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
+        """Return rows ``[n, P]``, copies."""
+        rows = self._rows[self._chosen[chosen]]
+        found = rows if isinstance(rows, Tensor) else torch.from_numpy(rows)
         return found if self._change is None else self._change(found)
 
     def parts(self) -> Iterator[tuple[slice, Tensor]]:
@@ -87,10 +94,21 @@ class LoraVectors:
             rows = slice(part.start, part.stop)
             yield rows, self[rows]
 
-    def changed(self, change: Callable[[Tensor], Tensor]) -> "LoraVectors":
+    def mean(self) -> Tensor:
+        """Return the mean of all rows, ``[P]``."""
+        total = torch.zeros(self._rows.shape[1], dtype=torch.float64)
+        for _, rows in self.parts():
+            total += rows.sum(0)
+        return (total / len(self)).float()
+
+    def only(self, chosen: Sequence[int]) -> "WeightVectors":
+        """Return some of the rows, in the order that they are named in."""
+        return WeightVectors(self._rows, self._chosen[np.asarray(chosen)], self._change)
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "WeightVectors":
         """Return the same rows, changed whenever they are read."""
         assert self._change is None
-        return LoraVectors(self._rows, change)
+        return WeightVectors(self._rows, self._chosen, change)
 
 
 def _parts(count: int, width: int) -> Iterator[range]:

@@ -43,9 +43,15 @@ OF_ADAPTERS = (
         "adapter",
         higher_is_better=False,
         meaning=(
-            "Cosine of a prediction to the most similar one of a training identity, both less the mean of their kind;"
-            " 1 is a copy."
+            "Cosine of a prediction to the most similar one of a training identity, or to its adapter where the network"
+            " learnt from adapters, both less the mean of their kind; 1 is a copy."
         ),
+    ),
+    MetricInfo(
+        "seed_variety",
+        "Variety of seeds",
+        "adapter",
+        meaning="One less the cosine of adapters that four seeds draw of one photo; 0 is always the same.",
     ),
 )
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from portraitist.hypernetworks.weights.vectors import LoraVectors
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 class WeightCodec(nn.Module, ABC):
@@ -29,7 +29,7 @@ class WeightCodec(nn.Module, ABC):
         """Say whether there is anything to be trained by gradients."""
         return next(self.parameters(), None) is not None
 
-    def fit(self, standard: LoraVectors) -> None:
+    def fit(self, standard: WeightVectors) -> None:
         """Take from the standardised training LoRAs what is taken at once, before any training."""
 
     @abstractmethod

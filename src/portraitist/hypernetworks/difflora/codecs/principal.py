@@ -5,7 +5,7 @@ from torch import Tensor
 
 from portraitist.hypernetworks.difflora.codecs.codec import WeightCodec
 from portraitist.hypernetworks.difflora.settings import PrincipalSettings
-from portraitist.hypernetworks.weights.vectors import LoraVectors
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 class PrincipalCodec(WeightCodec):
@@ -25,7 +25,7 @@ class PrincipalCodec(WeightCodec):
         self.register_buffer("components", torch.zeros(self.size, count))
 
     @torch.no_grad()
-    def fit(self, standard: LoraVectors) -> None:
+    def fit(self, standard: WeightVectors) -> None:
         """Find the components of LoRAs of mean zero, by the N x N matrix of their inner products.
 
         They are as many vectors in memory as a latent has numbers, too many for thousands of LoRAs of SDXL.
