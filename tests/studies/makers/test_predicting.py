@@ -166,3 +166,21 @@ def test_the_study_of_hyperdreambooth_can_be_planned(
     assert {(spec.judged_by, spec.photo_count) for spec in planned} == {("others", 1)}
     assert {spec.prompts[-1] for spec in planned} == {"a photo of a {} wearing a red scarf"}
     assert len({spec.key for spec in planned}) == len(planned) < 30
+
+
+def test_the_study_of_difflora_can_be_planned(
+    tiny_base: Base, drawing_network: Path, network: Path, lora_folder: Path, tmp_path: Path
+) -> None:
+    toyland = replace(tiny_base, name="toyland")
+    names = ("gate", "mean", "face", "image", "flow", "regression", "paper", "paper-gamma-0", "tokens", "loras-100")
+    (tmp_path / "nets").mkdir()
+    for name in names:
+        (tmp_path / "nets" / name).symlink_to(drawing_network)
+    folders = {"network": drawing_network, "identities": lora_folder, "networks": tmp_path / "nets"}
+    supplied = supply(load_study("difflora"), {**folders, "hyperdreambooth": network})
+    assert supplied.left_out == ("300 (networks/loras-300)", "1,000 (networks/loras-1000)")
+    people = DrawnSubjects(each=0, counts={"person": 1}, photos=2).paint(tmp_path / "subjects", 32)
+    planned = unique_specs(plan(supplied.study.model_copy(update={"subjects": people}), toyland, {"scorer": "made up"}))
+    assert {spec.recipe.get("seen") for spec in planned} >= {"own", "another", "nearest", "neighbour", "mean"}
+    assert {spec.recipe.get("share") for spec in planned} >= {0.25, 0.5, 0.75, 1.0}
+    assert {len(spec.prompts) for spec in planned} == {30}
