@@ -40,6 +40,14 @@ def identities(
         int,
         typer.Option(min=0, help="Of a folder: variations of each identity's photos, drawn by the base and filtered."),
     ] = 0,
+    vary_with: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="An IP-Adapter's .safetensors to draw variations with, beside its image_encoder (or FILE@FOLDER);"
+            " without it they are drawn from the photo's pixels.",
+        ),
+    ] = None,
     vary_strength: Annotated[float, typer.Option(help="How far variations may go from their photo, 0 to 1.")] = 0.6,
     vary_likeness: Annotated[
         float, typer.Option(help="Likeness to their photo that they need, by the first of the encoders.")
@@ -85,6 +93,7 @@ def identities(
             "split": split,
             "photos": photos,
             "vary": vary,
+            "vary_with": vary_with,
             "vary_strength": vary_strength,
             "vary_likeness": vary_likeness,
             "detector": detector,
