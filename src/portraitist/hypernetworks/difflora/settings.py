@@ -1,5 +1,6 @@
 """Settings of DiffLoRA and of its rivals: how weights are squeezed, and how latents are made of photos."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -152,6 +153,22 @@ class DiffloraRecipe(CommonRecipe):
         """Say in a few words what is predicted on so many linear layers."""
         shared = ", with one factor A for all" if self.weights.shared_a else ""
         return f"LoRAs of rank {self.weights.rank} on {layers} layers{shared}, by {self.generator.process}"
+
+    def details(self, sides: Sequence[tuple[int, int]], latent: int | None) -> dict[str, str]:
+        """Say how far LoRAs are squeezed, what is seen of photos, and how LoRAs are drawn."""
+        rank, shared = self.weights.rank or 0, self.weights.shared_a
+        numbers = rank * sum(outputs if shared else inputs + outputs for inputs, outputs in sides)
+        face, image = self.sight.encoders
+        mixed = {"gate": "weighed by a gate", "mean": "both alike"}.get(
+            self.features.mixing, f"{self.features.mixing} alone"
+        )
+        steps = self.generator.sampling_steps
+        draws = self.generator.process != "regression"
+        return {
+            "squeezed": f"by {self.autoencoder.kind}, {numbers:,} numbers to {latent or 0:,}",
+            "features": f"{face} for faces, {image} for pictures, {mixed}",
+            "draws": f"in {steps} steps; another --seed, another LoRA" if draws else "nothing: one LoRA for a photo",
+        }
 
     def structure(self) -> dict[str, Any]:
         """Return the settings in which a network that is trained on must not differ."""

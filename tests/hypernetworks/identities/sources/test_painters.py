@@ -8,7 +8,8 @@ import torch
 from drawn_photos import save_photos
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from tiny_models import save_tiny
+from transformers import CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig
@@ -17,9 +18,11 @@ from portraitist.hypernetworks.identities.sources.painters import ImageToImage, 
 _EMBEDDING, _TOKENS = 12, 4  # diffusers takes four tokens for granted
 
 
-@pytest.fixture(scope="module")
-def base(tiny_base_folder: Path) -> Base:
-    return load_base(tiny_base_folder)
+@pytest.fixture(scope="module", params=["sd1", "sdxl"])
+def base(
+    request: pytest.FixtureRequest, clip_tokenizer: CLIPTokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Base:
+    return load_base(save_tiny(request.param, clip_tokenizer, tmp_path_factory.mktemp("bases") / request.param))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,12 @@ def test_without_an_adapter_the_base_draws_from_pixels(base: Base) -> None:
     painter = choose_painter(base, 0.5, None)
     assert isinstance(painter, ImageToImage)
     assert painter.name == ""
+
+
+def test_a_base_without_a_unet_takes_none(adapter: Path, clip_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
+    flux = load_base(save_tiny("flux", clip_tokenizer, tmp_path / "flux"))
+    with pytest.raises(BadConfig, match="takes no IP-Adapter"):
+        IpAdapter(flux, str(adapter), 0.5)
 
 
 def test_files_that_do_not_fit_are_refused(base: Base, adapter: Path, tmp_path: Path) -> None:
