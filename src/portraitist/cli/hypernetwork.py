@@ -74,7 +74,6 @@ def train(
         fact("trained", f"the stage {stage} in {output}; the same command without --stage continues")
         return
     _show(str(output), output)
-    fact("try", f"portraitist instant PHOTO --class {members[0].class_noun} -o one.safetensors --hypernetwork {output}")
 
 
 @app.command("list")
@@ -92,9 +91,12 @@ def list_all() -> None:
             name, f"{description.method}, recipe {description.recipe_name}, for {description.base_facts.name}; {kinds}"
         )
     if not shipped:
-        say("no hypernetwork ships with this version; train one with: portraitist hypernetwork train hyperdreambooth")
+        say("no hypernetwork ships with this version; train one:")
     for system in SYSTEMS.values():
         fact("recipes", f"{system.name}: {', '.join(system.recipes)}")
+        learns = f" --target {system.target}" if system.target else ""
+        fact("make a set", f"portraitist identities SOURCE -o SET{learns}")
+        fact("train on it", f"portraitist hypernetwork train {system.name} --identities SET -o FOLDER")
 
 
 @app.command("inspect")
@@ -116,9 +118,13 @@ def _show(name: str, folder: Path) -> None:
     fact("name", name)
     fact("method", f"{description.method}, recipe {description.recipe_name}")
     fact("predicts", description.output)
+    for head, words in description.details.items():
+        fact(head, words)
     fact("base", str(description.base_facts))
     for encoder in description.encoders:
         fact("sees with", str(encoder))
     fact("trained on", ", ".join(f"{count:,} of class {kind}" for kind, count in description.kinds.items()))
     fact("training", f"{description.steps:,} steps in {in_time(description.seconds)}")
     fact("size", in_bytes((folder / WEIGHTS).stat().st_size))
+    kind = next(iter(description.kinds), "person")
+    fact("try", f"portraitist instant PHOTO --class {kind} -o one.safetensors --hypernetwork {name}")

@@ -24,7 +24,7 @@ from portraitist.training.loop.loop import Callback, Loop
 from portraitist.training.networks.machine import Machine
 from portraitist.training.networks.reports import REPORT
 
-FEATURES = "features"
+FEATURES, LORAS = "features", "loras"
 # Photos from which each channel's mean and deviation are taken, and what kinds look like.
 STANDARD = 2000
 
@@ -95,7 +95,7 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
             raise BadConfig(f"{self.folder} holds other things ({strange[0]}); choose another folder with -o")
 
     def _strange_files(self) -> list[str]:
-        own = {*self.stages, FEATURES, REPORT}
+        own = {*self.stages, FEATURES, LORAS, REPORT}
         names = (path.name for path in self.folder.iterdir())
         return sorted(name for name in names if name not in own and not name.startswith("."))
 

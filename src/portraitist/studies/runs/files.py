@@ -105,7 +105,7 @@ def read_runs(source: Path, wanted: Iterable[RunSpec]) -> Iterator[tuple[RunOutc
     path = find_runs(source)
     specs = {spec.key: spec for spec in wanted}
     for key, run in [(key, run) for key, run in _read(path) if key in specs]:
-        pictures = sorted((path.parent / PICTURES / key).glob("*.png"))
+        pictures = sorted((path.parent / PICTURES / key).glob("*.*"))
         outcome = RunOutcome(
             specs[key],
             "done",
