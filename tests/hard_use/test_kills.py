@@ -84,7 +84,7 @@ def judge(base: Base, folder: Path, through: dict[str, torch.Tensor], ended: End
     with write_aside(folder / "out" / "next"):  # as the next run does, which removes what dead ones left
         pass
     (folder / "out" / "next").unlink()
-    left = sorted(path.name for path in (folder / "out").iterdir())
+    left = sorted(str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*"))
     return f"killed {had}" if left == ["a.safetensors"] else f"left behind: {left}"
 
 
