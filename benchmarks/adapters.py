@@ -2,7 +2,8 @@
 
 The floor is the forward and backward pass of the frozen denoiser to its input. Our methods and the peers run in the
 same process, alternating with the floor. Results are added to docs/results/speed.json, one entry a contender and
-setting, so that a long comparison can be made in pieces; `python -m benchmarks.flops` counts the arithmetic.
+setting, so that a long comparison can be made in pieces; `python -m benchmarks.flops` counts the arithmetic. What a
+GPU takes in bfloat16 is also noted for `portraitist plan`.
 
     python -m benchmarks.adapters --latent 32 --rounds 5 --methods "lora r=4" "svdiff, all layers"
     python -m benchmarks.adapters --device cuda --architecture sdxl --latent 128 --dtype bfloat16 --compile
@@ -11,19 +12,25 @@ setting, so that a long comparison can be made in pieces; `python -m benchmarks.
 import argparse
 import math
 import shlex
+import statistics
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.contenders import CONTENDERS, FLOOR, Bench
+from benchmarks.contenders import CONTENDERS, FLOOR, Bench, Ours
 from benchmarks.measuring import alternate, environment, keep_freed_memory, tensor_memory
 from benchmarks.results import add_results
 from portraitist.bases.architectures import list_architectures
+from portraitist.bases.skeletons import build_skeleton
+from portraitist.training.planning.times import FILE, PassTime, add_times
 
 
-def compare(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
+def compare(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Measure the chosen contenders; return one entry for each."""
     bench = Bench(
         arguments.latent,
@@ -64,6 +71,20 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
     }
 
 
+def pass_times(arguments: argparse.Namespace, entries: Mapping[str, dict[str, Any]], side: int) -> list[PassTime]:
+    """Return what `portraitist plan` tells of these measurements: passes of our own methods on a GPU, as one trains."""
+    if not arguments.device.startswith("cuda") or arguments.dtype != "bfloat16" or arguments.compile:
+        return []
+    found = []
+    for entry in entries.values():
+        contender = CONTENDERS[entry["name"]]
+        if isinstance(contender, Ours):
+            seconds = statistics.median(entry["step"]["seconds"])
+            case = (entry["machine"], arguments.architecture, contender.method, side, arguments.checkpointing)
+            found.append(PassTime(*case, seconds))
+    return found
+
+
 def _setting(arguments: argparse.Namespace) -> str:
     """Return what entries of a setting have in their names."""
     sides = f"{arguments.latent}x{arguments.latent}"
@@ -88,7 +109,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.compile:
         torch._dynamo.config.recompile_limit = 8 * len(arguments.methods)  # every contender is a graph of its own
-    add_results("steps", compare(arguments))
+    entries = compare(arguments)
+    add_results("steps", entries)
+    side = arguments.latent * build_skeleton(arguments.architecture).pipeline.vae_scale_factor
+    if times := pass_times(arguments, entries, side):
+        add_times(times, Path(str(FILE)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.weights.changes import compare
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 _AT_ONCE, _SEEDS = 8, 4
 
@@ -93,10 +94,12 @@ def show_changes(network: WeightGenerator, known: People, people: People, loras:
     """Print how near LoRAs' changes are to people's own, and to known ones; and how different seeds are."""
     print("| LoRA | error of the change | cosine | largest 1 % of weights | nearest known, about the mean |")
     print("| --- | --- | --- | --- | --- |")
+    trained_on, mean = WeightVectors(known.vectors), network.standard.mean
     for name, vectors in loras.items():
         met = compare(network.layout, vectors, people.vectors).means
-        near = "" if name == "mean" else f"{float(nearest_known(network, vectors, known.vectors).cosines.mean()):.2f}"
-        print(f"| {name} | {met['error']:.2f} | {met['cosine']:.2f} | {met['largest']:.2f} | {near} |")
+        near = float(nearest_known(network, vectors, trained_on, mean).cosines.mean())
+        found = f"{met['error']:.2f} | {met['cosine']:.2f} | {met['largest']:.2f}"
+        print(f"| {name} | {found} | {'' if name == 'mean' else f'{near:.2f}'} |")
     if network.draws:
         first = {name: values[:1] for name, values in people.features.items()}
         drawn = torch.cat([network.predict(first, Wish(seed=seed)) for seed in range(_SEEDS)])

@@ -6,6 +6,7 @@ The base is in bf16, adapters in float32, everything else as the recipe says; pi
 """
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,17 +23,17 @@ _PHOTOS = 5
 def expect(base: str, method: str) -> dict[str, Any]:
     """Plan a run as its recipe has it, and with activations computed twice."""
     plain = make_plan(base, method, {}, _PHOTOS, dtype=torch.bfloat16)
-    again = make_plan(base, method, {"memory": {"checkpoint_activations": True}}, _PHOTOS, dtype=torch.bfloat16)
+    again = plain.footprint.memory(plain.trained, replace(plain.setup, checkpointed=True))
     return {
         "resolution": plain.resolution,
         "batch": plain.recipe.batch_size,
         "prior": plain.recipe.prior,
         "precision": plain.recipe.precision,
-        "numbers": plain.numbers,
+        "numbers": plain.parameters,
         "file": plain.file,
         "base": plain.memory.base,
         "peak": plain.memory.peak,
-        "checkpointed": again.memory.peak,
+        "checkpointed": again.peak,
     }
 
 

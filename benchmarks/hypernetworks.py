@@ -96,7 +96,7 @@ def train(base: Base, predictor: Predictor, batch: int, device: str) -> None:
     for component in base.components.values():
         component.requires_grad_(False)
     attachment = predictor.output.attach(base.components)
-    side = base.family.own_resolution // base.family.side_step
+    side = base.family.own_resolution // base.family.resolution_step
     latents = torch.randn(batch, 4, side, side, device=device)
     features = {"ViT-H": torch.randn(batch, 1, _TOKENS, _VIT["hidden_size"], device=device)}
     optimizer = torch.optim.AdamW(predictor.parameters())

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import sys
 from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
@@ -209,3 +210,12 @@ def test_files_are_moved_into_a_folder_that_is_there(tmp_path: Path) -> None:
 )
 def test_names_lead_out_of_no_folder(name: str, file: str) -> None:
     assert file_name(name, "nobody") == file
+
+
+def test_a_check_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    if os.fork() == 0:
+        sys.addaudithook(lambda event, arguments: os._exit(0) if event == "os.remove" else None)
+        require_writable(tmp_path)
+        os._exit(0)
+    os.wait()
+    assert not list(tmp_path.iterdir())

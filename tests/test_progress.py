@@ -43,7 +43,9 @@ def test_a_log_file_gets_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatc
             track.advance(loss=0.5)
     lines = screen.getvalue().splitlines()
     assert 2 <= len(lines) <= 10
-    assert all(re.fullmatch(r"teaching \[sks\]: \d+/100, .+ loss 0.5, \d+ s gone, \d+ s left", line) for line in lines)
+    assert all(
+        re.fullmatch(r"teaching \[sks\]: \d+/100, .+ loss 0.5, \d+ s elapsed, \d+ s left", line) for line in lines
+    )
     assert "\x1b" not in screen.getvalue()
 
 
@@ -71,7 +73,7 @@ def test_done_steps_do_not_count_for_the_rate(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with progress.track(1000, "teaching", completed=500) as track:
         track.advance(50)
-    assert screen.getvalue() == "teaching: 550/1000, 2.0 s each, 100 s gone, 900 s left\n"
+    assert screen.getvalue() == "teaching: 550/1000, 2.0 s each, 100 s elapsed, 900 s left\n"
 
 
 def test_libraries_are_silenced() -> None:

@@ -19,7 +19,8 @@ def test_the_python_example_runs(tiny_base_folder: Path, tmp_path: Path, monkeyp
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in example.splitlines() if line]) <= 10
     example = example.replace('"toyland"', repr(str(tiny_base_folder)))
-    example = example.replace('"photos"', repr(str(get_example("cat-1b7ecd").folder)))
+    (named,) = re.findall(r"photos/([\w-]+)", example)
+    example = example.replace(f'"photos/{named}"', repr(str(get_example(named).folder)))
     load_recipe = personalise.load_recipe
 
     def quick(*arguments: Any) -> Any:

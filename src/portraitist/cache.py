@@ -95,5 +95,5 @@ def cache_path(kind: str, key: str) -> Path:
 
 
 def warn_of_damage(path: Path) -> None:
-    """Say that a file of the cache is not as it was written."""
-    warnings.warn(f"{path} in the cache was damaged; it is made again", stacklevel=2)
+    """Say that what was kept is not as it was written."""
+    warnings.warn(f"{path} was damaged; it is made again", stacklevel=2)

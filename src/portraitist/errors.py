@@ -31,6 +31,10 @@ class UnwritableFolder(PortraitistError):
     """A folder that cannot be written, or a disk without room."""
 
 
+class InUse(PortraitistError):
+    """A place in which another process works."""
+
+
 class MissingExtra(PortraitistError):
     """An optional package that is not installed."""
 

@@ -54,14 +54,14 @@ class Track:
         self._done += count
         elapsed = time.monotonic() - self._started
         rate = (self._done - self._first) / max(elapsed, 1e-9)
-        shown = " ".join([_rate(rate), *(f"{name} {value:.4g}" for name, value in facts.items())])
+        shown = ", ".join([_rate(rate), *(f"{name} {value:.4g}" for name, value in facts.items())])
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._done, facts=shown)
         elif not self._hidden and time.monotonic() - self._spoken > _PLAIN_SECONDS:
             self._spoken = time.monotonic()
             left = (self._total - self._done) / max(rate, 1e-9)
             console.print(
-                f"{self._description}: {self._done}/{self._total}, {shown}, {elapsed:.0f} s gone, {left:.0f} s left",
+                f"{self._description}: {self._done}/{self._total}, {shown}, {elapsed:.0f} s elapsed, {left:.0f} s left",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,

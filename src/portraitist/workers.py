@@ -1,6 +1,8 @@
 """Work that is done in other processes: how one begins there, and spreading it over a Ray cluster."""
 
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -26,10 +28,14 @@ def find_executor(name: str, executors: Mapping[str, T]) -> T:
 
 
 def begin_worker() -> None:
-    """Take one thread only, so that processes do not fight over cores, and leave the terminal to the first process."""
+    """Take one thread only, so that processes do not fight over cores, and leave the terminal to the first process.
+
+    What it is warned of is one line all the same.
+    """
     torch.set_num_threads(1)
     quiet_libraries()
     console.quiet = True
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
 
 
 def on_cluster(

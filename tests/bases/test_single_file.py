@@ -80,7 +80,7 @@ def test_files_without_the_level_are_loaded_and_planned(
         found = getattr(loaded, part).state_dict()
         assert all(value.equal(found[key]) for key, value in module.state_dict().items()), part
     plan = make_plan(name, "lora", {"prior": "none"}, 3)
-    assert plan.numbers == make_plan(str(folder), "lora", {"prior": "none"}, 3).numbers
+    assert plan.parameters == make_plan(str(folder), "lora", {"prior": "none"}, 3).parameters
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

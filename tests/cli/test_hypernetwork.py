@@ -68,6 +68,7 @@ def test_a_hypernetwork_is_inspected_and_listed(run: Run, trained_hypernetwork: 
     shown = run("hypernetwork", "list").output
     assert "hyperdreambooth: paper, portraitist" in shown
     assert "difflora: paper, portraitist, tokens" in shown
+    assert "portraitist identities SOURCE -o SET --target lora" in shown
 
 
 def test_what_cannot_work_is_said_in_one_line(
@@ -103,7 +104,12 @@ def test_difflora_draws_loras_that_are_refined(run: Run, base: Base, photo: Path
     train = ("hypernetwork", "train", "difflora", "--identities", "loras", "-o", "net")
     shown = run(*train, *(word for each in settings for word in ("--set", each))).output
     assert "LoRAs of rank 2" in shown
-    assert "difflora, recipe portraitist" in run("hypernetwork", "inspect", "net").output
+    said = run("hypernetwork", "inspect", "net").output
+    assert "difflora, recipe portraitist" in said
+    assert "by principal" in said
+    assert "to 4" in said
+    assert "in 50 steps; another --seed, another LoRA" in said
+    assert "portraitist instant PHOTO --class cat -o one.safetensors --hypernetwork net" in said
     ask = ("instant", photo, "--class", "cat", "--hypernetwork", "net", "--seed", 3, "--sampling-steps", 2)
     run(*ask, "-o", "drawn.safetensors", "--guidance", 1.5)
     drawn = load_adapter("drawn.safetensors")

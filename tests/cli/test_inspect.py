@@ -21,7 +21,7 @@ def test_an_adapter_is_described(run: Run, trained: Path, tiny_base_folder: Path
         "a portraitist adapter (lora)",
         "lora, rank 4",
         "unet: 32 linear",
-        "15,360 numbers in 64 tensors",
+        "15,360 parameters in 64 tensors",
         "F32 (64)",
         f"{tiny_base_folder} (fingerprint ",
         "sks cat",
@@ -106,7 +106,7 @@ def test_a_file_of_others_is_recognised(run: Run) -> None:
     save_file({"image_proj.latents": torch.zeros(1)}, "other.safetensors", metadata={"modelspec.title": "it"})
     output = run("inspect", "other.safetensors").stdout
     assert "an IP-Adapter, with a model specification header" in output
-    assert "1 number in 1 tensor" in output
+    assert "1 parameter in 1 tensor" in output
     assert "method" not in json.loads(run("inspect", "other.safetensors", "--json").stdout)
 
 

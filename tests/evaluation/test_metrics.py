@@ -18,6 +18,8 @@ from portraitist.evaluation.encoders import PictureNetwork, Preprocessing
 from portraitist.evaluation.encoders.small import SmallEncoder
 from portraitist.evaluation.metrics import (
     METRICS,
+    Embeddings,
+    Material,
     diversity,
     frechet_distance,
     get_metrics,
@@ -27,6 +29,8 @@ from portraitist.evaluation.metrics import (
     perceptual_distance,
     with_misses,
 )
+from portraitist.evaluation.metrics import metric as metric_module
+from portraitist.evaluation.metrics import registry as registry_module
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -148,3 +152,15 @@ def test_metrics_are_found_by_name() -> None:
     assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["pres"]
     with pytest.raises(BadConfig, match="did you mean clip_t"):
         get_metrics(["clipt"])
+
+
+def test_r_precision_counts_pictures_that_are_nearest_to_their_own_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    monkeypatch.setattr(metric_module, "embed_captions", lambda _, captions: texts[: len(captions)])
+    monkeypatch.setattr(registry_module, "EmbedsTexts", object)
+    made = Embeddings(Material("one", [], pictures(3), ["a", "b", "b"]), {"clip": encoder()})
+    made._made["clip", "pictures"] = torch.tensor([[2.0, 1.0], [0.1, 0.3], [0.4, 0.3]])
+    found = METRICS["r_precision"].measure(made)
+    assert (found.value, found.per_picture) == (pytest.approx(2 / 3), (1.0, 1.0, 0.0))
+    same = Embeddings(Material("one", [], pictures(2), ["a", "a"]), {"clip": encoder()})
+    assert "the same prompt" in METRICS["r_precision"].measure(same).missing

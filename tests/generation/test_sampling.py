@@ -33,5 +33,5 @@ def test_a_picture_that_could_not_be_computed_is_said(tiny_base_folder: Path) ->
 
 
 def test_prompts_that_are_no_text_are_refused(tiny_base_folder: Path) -> None:
-    with pytest.raises(BadConfig, match=r"the prompt .* is not text in UTF-8; write it anew"):
+    with pytest.raises(BadConfig, match=r"the prompt .* is not valid UTF-8; type it again"):
         generate(load_base(tiny_base_folder), ["a cat", "a \udcff"], show_progress=False)

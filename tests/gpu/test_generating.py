@@ -10,6 +10,7 @@ from PIL import Image
 
 from portraitist.bases import Base
 from portraitist.generation import SamplingConfig, generate
+from portraitist.generation.editing import EditConfig, edit
 
 pytestmark = pytest.mark.gpu
 Load = Callable[[str, torch.dtype], Base]
@@ -30,6 +31,27 @@ def test_schedulers(device: str, load: Load, scheduler: str) -> None:
     found = pictures(base, adapters=moved(adapter, device), config=config)
     assert np.abs(found - wanted).mean() < 2
     assert np.abs(wanted - pictures(exact, config=config)).mean() > 2
+
+
+@pytest.mark.parametrize("inversion", [True, False])
+def test_editing(device: str, load: Load, inversion: bool) -> None:
+    """The noise that a picture comes from is found there too, and leads to the same edit."""
+    exact, base = load("cpu", torch.float32), load(device, torch.float32)
+    adapter = draw(exact, "lora")
+    adapter.provenance.facts["base"] = {"name": exact.name, "fingerprint": exact.fingerprint}
+    picture = Image.linear_gradient("L").resize((32, 32)).convert("RGB")
+    config = EditConfig(inversion=inversion, steps=4, refinements=2)
+    wanted, found = (
+        edit(where, picture, "a photo of a cat", "a photo of a robot", own, config=config, show_progress=False)
+        for where, own in ((exact, adapter), (base, moved(adapter, device)))
+    )
+    pairs = zip((*found.results, found.reconstruction), (*wanted.results, wanted.reconstruction), strict=True)
+    for one, other in pairs:
+        assert one is not None
+        assert other is not None
+        assert np.abs(np.asarray(one, float) - np.asarray(other, float)).mean() < 2
+    assert found.drift == pytest.approx(wanted.drift, rel=0.1)
+    assert found.evaluations == wanted.evaluations
 
 
 def test_fingerprints(device: str, load: Load) -> None:

@@ -11,9 +11,11 @@ from device_matrix import CONFIGS, METHODS, PRECISIONS, require_close
 
 from portraitist.adapters import Adapter, load_adapter
 from portraitist.bases import Base, load_base
+from portraitist.bases.examples import get_example
 from portraitist.errors import TrainingInterrupted
 from portraitist.generation import SamplingConfig, generate
 from portraitist.training.loop.interrupts import Stop
+from portraitist.training.multi_subject.teaching import train_several, with_cut_mix
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject
@@ -67,6 +69,20 @@ def test_stopped_resumed_saved_and_used(
         for used, adapter in ((base, load_adapter(output)), (load("cpu", torch.float32), load_adapter(output)))
     ]
     assert np.abs(pictures[0] - pictures[1]).mean() < 8
+
+
+def test_several_subjects_with_collages_and_unmix(device: str, load: Load, subject: Subject) -> None:
+    robot = get_example("robot-6f3f5f")
+    subjects = [subject, Subject.from_folder(robot.folder, robot.class_noun, "olo", size=32)]
+    own = {"steps": 2, "prior": "none", "mirror": False, "batch_size": 2, "cut_mix": 1.0}
+    recipe = with_cut_mix(load_recipe("svdiff", "toyland", "sd", overrides=own))
+    wanted = train_several(load("cpu", torch.float32), subjects, recipe)
+    found = train_several(load(device, torch.float32), subjects, recipe)
+    apart = [
+        (found.named_parameters()[name].cpu() - value).abs() > 1e-2 * value.abs().max()
+        for name, value in wanted.named_parameters().items()
+    ]
+    assert float(torch.cat([each.flatten() for each in apart]).float().mean()) < 0.02
 
 
 @pytest.mark.parametrize(

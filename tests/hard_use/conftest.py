@@ -1,16 +1,20 @@
 """What hard use needs: how often, the tiny base, and a subject on it."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from comparing import TinyPipeline
+from tqdm import tqdm
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base, load_base
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"  # forks
+# Forks share what these have: threads, and a lock that one which is killed would keep for ever.
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+tqdm.set_lock(threading.RLock())
 
 
 def how_many(name: str, few: int) -> int:

@@ -1,6 +1,7 @@
 """Sound adapter files of every format, and thousands of ways to damage them."""
 
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -86,6 +87,8 @@ def damage(sample: Sample, rng: np.random.Generator) -> str:
     file = sample.files[rng.integers(len(sample.files))]
     if file.suffix == ".json":
         ways: tuple[Callable[[Path, np.random.Generator], None], ...] = (_flip, _cut, _json_value, _remove)
+    elif file.suffix != ".safetensors":
+        ways = (_flip, _flip, _cut, _prolong, _swap, _text, _remove)
     else:
         ways = (_flip, _flip_in_header, _cut, _prolong, _header, _header, _metadata, _metadata, _swap, _remove)
     way = ways[rng.integers(len(ways))]
@@ -123,6 +126,13 @@ def _swap(file: Path, rng: np.random.Generator) -> None:
     one, other = (int(rng.integers(max(1, len(content) - size))) for _ in range(2))
     content[one : one + size], content[other : other + size] = content[other : other + size], content[one : one + size]
     file.write_bytes(content)
+
+
+def _text(file: Path, rng: np.random.Generator) -> None:
+    """Put something odd in the place of a word or number."""
+    words = re.split(rb"([,;:\"\n]+)", file.read_bytes())
+    words[rng.integers(len(words))] = str(_ODD[rng.integers(len(_ODD))])[:50].encode()
+    file.write_bytes(b"".join(words))
 
 
 def _remove(file: Path, rng: np.random.Generator) -> None:

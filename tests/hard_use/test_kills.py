@@ -18,6 +18,7 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.exchange.exporting import export
 from portraitist.exchange.loading import load_any
+from portraitist.files import write_aside
 from portraitist.training import fitting
 from portraitist.training.loop.checkpoints import Checkpoint
 from portraitist.training.loop.files import LAST
@@ -80,7 +81,10 @@ def judge(base: Base, folder: Path, through: dict[str, torch.Tensor], ended: End
     found = numbers(folder)
     if not all(torch.equal(value, found[name]) for name, value in through.items()):
         return "something else was learnt"
-    left = sorted(path.name for path in (folder / "out").iterdir())
+    with write_aside(folder / "out" / "next"):  # as the next run does, which removes what dead ones left
+        pass
+    (folder / "out" / "next").unlink()
+    left = sorted(str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*"))
     return f"killed {had}" if left == ["a.safetensors"] else f"left behind: {left}"
 
 

@@ -47,7 +47,7 @@ def test_two_trainings_to_one_output(base: Base, tmp_path: Path) -> None:
         work = lambda place=place: repr(in_fork(lambda: teach(base, place)))  # noqa: E731
         endings = at_once([work] * 3, place)
         done = [ending for ending in endings if "how='done'" in ending]
-        refused = [each for each in endings if "another run is training" in each or "exists already" in each]
+        refused = [each for each in endings if "is in use by a training" in each or "exists already" in each]
         assert len(done) == 1, endings
         assert len(refused) == 2, endings
         found = numbers(place)

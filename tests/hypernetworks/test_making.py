@@ -1,5 +1,6 @@
 """A hypernetwork in its folder: trained, resumed, trained on, loaded, refused."""
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_hypernetworks import small_recipe
 
 from portraitist.bases import Base
@@ -99,3 +100,37 @@ def test_identities_are_chosen(painted: IdentitySet) -> None:
     assert len(choose_identities(painted, "train", count=3)) == 3
     with pytest.raises(BadConfig, match="nobody"):
         choose_identities(painted, "train", ["dog"])
+
+
+def test_a_configuration_and_weights_of_two_networks_are_no_network(hypernetwork_folder: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((hypernetwork_folder / name).read_bytes())
+    load_hypernetwork(str(tmp_path))
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace("mid_block", "other_block"))
+    with pytest.raises(BadFile, match=r"damaged or missing \(they are not those that config.json was written with\)"):
+        load_hypernetwork(str(tmp_path))
+
+
+def test_weights_that_are_no_numbers_are_refused(hypernetwork_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((hypernetwork_folder / "config.json").read_bytes())
+    tensors = load_file(hypernetwork_folder / "model.safetensors")
+    name = next(name for name, value in tensors.items() if value.is_floating_point() and value.numel())
+    tensors[name].view(-1)[0] = torch.nan
+    save_file(tensors, tmp_path / "model.safetensors")  # as earlier versions did, without a checksum
+    with pytest.raises(BadFile, match="some numbers are not finite"):
+        load_hypernetwork(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"), [('"width":16', '"width":1000000'), ('"kind":"linear"', '"kind":"wheel"')]
+)
+def test_what_is_described_costs_no_more_than_what_was_written(
+    hypernetwork_folder: Path, tmp_path: Path, there: str, instead: str
+) -> None:
+    text = json.dumps(json.loads((hypernetwork_folder / "config.json").read_text()), separators=(",", ":"))
+    assert there in text
+    (tmp_path / "config.json").write_text(text.replace(there, instead))
+    save_file(load_file(hypernetwork_folder / "model.safetensors"), tmp_path / "model.safetensors")
+    with pytest.raises(BadFile, match=r"is damaged|are damaged"):
+        load_hypernetwork(str(tmp_path))

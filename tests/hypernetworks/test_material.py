@@ -1,4 +1,4 @@
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,17 +43,50 @@ def test_photos_are_looked_at_once(base: Base, painted: IdentitySet, tmp_path: P
     assert sum(looked) == 1 + 12 + 1, "one photo tells the shapes"
 
 
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portraitist.hypernetworks.material._AT_ONCE", 4)
+
+
+@pytest.mark.usefixtures("few_at_once")
 def test_an_interrupted_look_goes_on(base: Base, painted: IdentitySet, tmp_path: Path) -> None:
-    whole = Material.gather(painted, sight(base), tmp_path).features([[11]])["latents"]
-    done = tmp_path / "done.json"
-    known = json.loads(done.read_text())
-    done.write_text(json.dumps({**known, "photos": 8}))
+    whole = Material.gather(painted, sight(base), tmp_path).features([[*range(12)]])["latents"]
+    path, looked = tmp_path / "checksums.txt", []
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     values = np.load(tmp_path / "00.npy", mmap_mode="r+")
-    values[:] = 0
+    values[8:] = 0
     values.flush()
+    counting = sight(base)
+    counting.see = lambda images: looked.append(len(images)) or Sight.see(counting, images)  # type: ignore[method-assign]
+    material = Material.gather(painted, counting, tmp_path)
+    torch.testing.assert_close(material.features([[*range(12)]])["latents"], whole)
+    assert looked == [1, 4], "what was done before is not done again"
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("few_at_once")
+@pytest.mark.parametrize("damage", [flip, Path.unlink, lambda path: path.write_bytes(b"\x93NUMPY")])
+def test_features_that_are_not_as_they_were_written_are_made_again(
+    base: Base, painted: IdentitySet, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    whole = Material.gather(painted, sight(base), tmp_path).features([[*range(12)]])["latents"]
+    damage(tmp_path / "00.npy")
+    with pytest.warns(UserWarning, match="was damaged; it is made again") as told:
+        material = Material.gather(painted, sight(base), tmp_path)
+    assert len(told) == 1
+    torch.testing.assert_close(material.features([[*range(12)]])["latents"], whole, atol=0, rtol=0)
+
+
+def test_features_of_others_are_not_those_of_these(base: Base, painted: IdentitySet, tmp_path: Path) -> None:
+    Material.gather(painted.first(2), sight(base), tmp_path)
     material = Material.gather(painted, sight(base), tmp_path)
-    torch.testing.assert_close(material.features([[11]])["latents"], whole)
-    assert not material.features([[0]])["latents"].any(), "what was done before is not done again"
+    expected = sight(base).see([painted.picture(11)])["latents"][0]
+    torch.testing.assert_close(material.features([[11]])["latents"][0, 0], expected, atol=2e-3, rtol=2e-3)
 
 
 def test_the_photo_to_make_is_not_among_those_seen(base: Base, painted: IdentitySet, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Where a run writes: nothing is lost, nothing is found out too late."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from portraitist.errors import BadConfig, BadFile, UnwritableFolder
-from portraitist.training.loop.files import LAST
+from portraitist.training.loop.files import BEST, LAST, LOG
 from portraitist.training.outputs import check_output, is_interrupted, remove_run, run_folder
 
 
@@ -48,3 +50,34 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnwritableFolder, match="cannot write into"):
         check_output(tmp_path / "file" / "a.safetensors")
+
+
+@pytest.mark.parametrize("kept", [[], ["samples.png"]])
+def test_cleaning_up_that_is_killed_leaves_a_run_to_be_finished_or_none(tmp_path: Path, kept: list[str]) -> None:
+    for number in range(8):
+        file = tmp_path / str(number) / "a.safetensors"
+        folder = run_folder(file)
+        folder.mkdir(parents=True)
+        for name in (LAST, BEST, LOG, *kept):
+            (folder / name).touch()
+        if os.fork() == 0:
+            die_at_removal(number)
+            remove_run(file)
+            os._exit(0)
+        os.wait()
+        left = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        assert LAST in left or left == ({LOG, *kept} if kept else set())
+        assert folder.exists() == bool(left)
+
+
+def die_at_removal(number: int) -> None:
+    """End this process before its n-th removal of something."""
+    seen = 0
+
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        seen += event in ("os.remove", "os.rmdir")
+        if seen > number:
+            os._exit(0)
+
+    sys.addaudithook(hear)

@@ -11,7 +11,7 @@ import torch
 from portraitist.adapters import Adapter, load_adapter
 from portraitist.bases import Base
 from portraitist.bases.examples import get_example
-from portraitist.errors import BadFile, UnwritableFolder
+from portraitist.errors import BadFile, InUse, UnwritableFolder
 from portraitist.training.outputs import is_finished, is_interrupted, locked, run_folder
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
@@ -30,7 +30,9 @@ def test_a_second_run_of_a_file_is_refused_while_the_first_goes_on(base: Base, t
     output = tmp_path / "a.safetensors"
 
     def second(step: int) -> None:
-        with pytest.raises(BadFile, match=r"another run is training .*a\.safetensors; wait for it, or choose"):
+        with pytest.raises(
+            InUse, match=r"a\.safetensors is in use by a training \(process .*; wait until .* another file with -o"
+        ):
             teach(base, output, overwrite=True)
 
     teach(base, output, callbacks=[second])
@@ -87,8 +89,9 @@ def test_a_run_that_was_killed_before_it_cleaned_up_is_finished(
         patch.setattr("portraitist.training.fitting.remove_run", lambda output, keep_log: None)
         trained = teach(base, output)
     assert is_finished(output)
-    (run_folder(output) / ".last.safetensors.part-00000000-1-1-x.safetensors").touch()
-    os.utime(run_folder(output) / ".last.safetensors.part-00000000-1-1-x.safetensors", (0, 0))
+    for folder in (run_folder(output), tmp_path):
+        (folder / ".last.safetensors.part-00000000-1-1-x.safetensors").touch()
+        os.utime(folder / ".last.safetensors.part-00000000-1-1-x.safetensors", (0, 0))
     with pytest.raises(BadFile, match="exists already"):
         teach(base, output)
     again = teach(base, output, resume=True, callbacks=[lambda step: pytest.fail("trained again")])

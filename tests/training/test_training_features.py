@@ -58,9 +58,8 @@ def teach(base: Base, folder: Path, output: Path | None = None, resume: bool = F
     subject = Subject.from_folder(folder, "cat", size=SIZE)
     encoders = settings.pop("encoders", None)
     callbacks = settings.pop("callbacks", ())
-    return train(
-        base, subject, recipe(base, **settings), output=output, resume=resume, encoders=encoders, callbacks=callbacks
-    )
+    own = {"encoders": encoders, "callbacks": callbacks}
+    return train(base, subject, recipe(base, **settings), output=output, resume=resume, **own)
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,14 @@ def test_a_watched_run_keeps_its_best_step_and_draws_its_curve(base: Base, folde
     encoders = Encoders(Colours(), Colours())
     watch = {"every": 10, "sampling_steps": 1, "stop": False}
     adapter = teach(base, folder, output, steps=60, batch_size=8, watch=watch, encoders=encoders)
-    lines = [json.loads(line) for line in (run_folder(output) / "log.jsonl").read_text().splitlines()]
-    looks = [line for line in lines if "validation" in line]
-    assert [line["step"] for line in looks] == [10, 20, 30, 40, 50, 60]
-    scored = {line["step"]: line["score"] for line in looks if "score" in line}
+    log = (run_folder(output) / "log.jsonl").read_text().splitlines()
+    measured = [line for line in map(json.loads, log) if "validation" in line]
+    assert [line["step"] for line in measured] == [10, 20, 30, 40, 50, 60]
+    judged = [line for line in measured if "score" in line]
+    scored = {line["step"]: line["score"] for line in judged}
     assert list(scored) == [10, 30, 40, 60]
     assert adapter.provenance.facts["training"]["kept_step"] == max(scored, key=scored.__getitem__)
-    assert all(
-        line["score"] == pytest.approx(line["likeness"] * line["faithfulness"]) for line in looks if "score" in line
-    )
+    assert all(line["score"] == pytest.approx(line["likeness"] * line["faithfulness"]) for line in judged)
     assert (run_folder(output) / "curve.svg").read_text().startswith("<svg")
     assert not (run_folder(output) / "last.safetensors").exists()
 

@@ -56,11 +56,11 @@ def bind(adapter: Adapter, components: Mapping[str, nn.Module]) -> Adapter:
 
 @torch.no_grad()
 def to_lora(adapter: Adapter, rank: int | None = None) -> Conversion:
-    """Convert an adapter to LoRA of one rank on all its layers, the smallest that loses nothing beyond the given one.
+    """Convert an adapter to LoRA of one rank on all its layers, as small as is exact, or the given rank.
 
     Args:
         adapter: Any adapter of linear and convolution layers; spectral shifts must be bound to their base.
-        rank: Highest rank of the LoRA; None takes what is exact for every layer.
+        rank: Maximum rank of the LoRA; None takes the rank that is exact for every layer.
     """
     factors, dropped, energy = {}, [], {}
     for name, layer in adapter.layers.items():

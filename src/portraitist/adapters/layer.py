@@ -102,6 +102,10 @@ class AdapterLayer(ABC):
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
 
+    @classmethod  # noqa: B027 - most methods need nothing
+    def foresee(cls, weights: Sequence[Tensor]) -> None:
+        """Look at all weights that layers of this class will be bound to, where that is quicker than one by one."""
+
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: B027 - most methods need nothing
         """Prepare what depends on the frozen weight and bias; called before the first use.
 

@@ -17,7 +17,7 @@ from portraitist.reading import require_file
 _ZIP, _PICKLES = b"PK\x03\x04", tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _HEADER_LIMIT = 64 * 2**20
 # No file of weights holds as many tensors; a checkpoint of Stable Diffusion XL has 2,515.
-_MOST_TENSORS = 2**16
+MOST_TENSORS = 2**16
 # Precisions as the format names them and numpy reads them. It has no bfloat16, whose
 # exponent is looked at.
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -51,7 +51,7 @@ def read_outline(path: Path) -> Outline:
     check_container(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            if len(file.keys()) > _MOST_TENSORS:
+            if len(file.keys()) > MOST_TENSORS:
                 raise BadFile(f"{path} holds {len(file.keys()):,} tensors, more than any adapter or model")
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - safe_open is not a mapping
             shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}

@@ -8,6 +8,7 @@ everything would be 1.26 of it.
 
 import hashlib
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,8 @@ NEARLY_SQUARE = 1.5
 _KIND, _NAMES = "spectra", ("sigma", "u", "v")
 # The weight's memory is summed in this many parts for its hash.
 _PARTS = 1024
+# Numbers of the weights that are decomposed together: 256 MiB in float64.
+_BATCH = 2**25
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,65 @@ def spectrum_of(weight: Tensor) -> Spectrum:
 
     Of a weight that has a shape only (on the meta device, or fake) it has the right shapes, for counting.
     """
-    state = _state(weight)
-    if weight not in _KNOWN or _KNOWN[weight][0] != state:
+    return spectra_of([weight])[0]
+
+
+def spectra_of(weights: Sequence[Tensor]) -> list[Spectrum]:
+    """Return the decompositions of weights; those of one shape are computed together where a device gains by it."""
+    states = _states(weights)
+    fresh = [
+        weight
+        for weight, state in zip(weights, states, strict=True)
+        if weight not in _KNOWN or _KNOWN[weight][0] != state
+    ]
+    found = dict(zip(map(id, fresh), _find(fresh), strict=True))
+    for weight, state in zip(weights, states, strict=True):
+        if id(weight) in found:
+            _KNOWN[weight] = state, found[id(weight)]
+    return [_KNOWN[weight][1] for weight in weights]
+
+
+def _find(weights: Sequence[Tensor]) -> list[Spectrum]:
+    """Return decompositions from disk, and compute and store the others."""
+    found: dict[int, Spectrum] = {}
+    different = list({id(weight): weight for weight in weights}.values())
+    keys = _digests([weight for weight in different if not has_shape_only(weight)])
+    for weight in different:
         if has_shape_only(weight):
-            spectrum = decompose(weight)
-        else:
-            key = _digest(weight)
-            spectrum = (_recall(key) or _compute_and_keep(weight, key)).to(weight.device, torch.float32)
-        _KNOWN[weight] = state, spectrum
-    return _KNOWN[weight][1]
+            found[id(weight)] = decompose(weight)
+        elif (known := _recall(keys[id(weight)])) is not None:
+            found[id(weight)] = known
+    for batch in _batches([weight for weight in different if id(weight) not in found]):
+        for weight, spectrum in zip(batch, _decompose_batch(batch), strict=True):
+            found[id(weight)] = spectrum
+            _keep(spectrum, keys[id(weight)])
+    return [
+        spectrum if has_shape_only(weight) else spectrum.to(weight.device, torch.float32)
+        for weight in weights
+        for spectrum in [found[id(weight)]]
+    ]
+
+
+def _batches(weights: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield weights of one shape on one device, as many at once as are worked on together."""
+    alike: dict[tuple[object, ...], list[Tensor]] = {}
+    for weight in weights:
+        alike.setdefault((weight.shape, weight.device), []).append(weight)
+    for same in alike.values():
+        count = max(1, _BATCH // same[0].numel()) if _works_in_batches(same[0].device) else 1
+        for start in range(0, len(same), count):
+            yield same[start : start + count]
+
+
+def _works_in_batches(device: torch.device) -> bool:
+    """Say whether a device decomposes several matrices at once, by their eigenvectors."""
+    return device.type == "cuda"
+
+
+def _decompose_batch(weights: Sequence[Tensor]) -> list[Spectrum]:
+    if _works_in_batches(weights[0].device):
+        return decompose_by_eigenvectors(weights)
+    return [decompose(weight) for weight in weights]
 
 
 @torch.no_grad()
@@ -112,6 +165,39 @@ def decompose(weight: Tensor) -> Spectrum:
     return Spectrum(sigma, side, other) if left else Spectrum(sigma, other, side)
 
 
+@torch.no_grad()
+def decompose_by_eigenvectors(weights: Sequence[Tensor]) -> list[Spectrum]:
+    """Decompose weights of one shape together, by the eigenvectors of ``W W^T`` (or of ``W^T W``) in float64.
+
+    For GPUs, whose libraries find singular values by sweeps over one matrix after the other, and eigenvectors of a
+    batch directly. The square costs half of the digits, which float64 has to spare: what is found is exact to float32.
+    """
+    shape = weights[0].shape
+    matrices = torch.stack([weight.detach().flatten(1) for weight in weights]).double()
+    rows, columns = matrices.shape[1:]
+    short, long = sorted((rows, columns))
+    complete = columns == shape[1] and long <= NEARLY_SQUARE * short
+    left = rows <= columns
+    tall = matrices.mT if left else matrices
+    sides = torch.linalg.eigh(tall.mT @ tall).eigenvectors
+    sigmas, order = torch.linalg.vector_norm(tall @ sides, dim=-2).sort(descending=True)
+    sides = sides.gather(2, order[:, None].expand_as(sides))
+    large = (sigmas > SMALL * sigmas[:, :1]).sum(1).tolist()  # the one number of each that the program waits for
+    found = []
+    for matrix, side, sigma, count in zip(tall, sides, sigmas, large, strict=True):
+        first = 0 if complete else count
+        other = _other_side(matrix @ side)[:, first:] if first < short else matrix.new_empty(long, 0)
+        one, two = (each.float().clone(memory_format=torch.contiguous_format) for each in (side, other))
+        found.append(Spectrum(sigma.float(), one, two) if left else Spectrum(sigma.float(), two, one))
+    return found
+
+
+def _other_side(image: Tensor) -> Tensor:
+    """Return the directions of orthogonal columns; for columns of nothing some that are at right angles to them."""
+    q, r = torch.linalg.qr(image)
+    return q * torch.where(r.diagonal() < 0, -1.0, 1.0)
+
+
 def _first_small(sigma: Tensor) -> int:
     """Return the index of the first singular value that is too small to divide by."""
     if has_shape_only(sigma):
@@ -119,8 +205,7 @@ def _first_small(sigma: Tensor) -> int:
     return int((sigma > SMALL * sigma[0]).sum()) if sigma[0] > 0 else 0
 
 
-def _compute_and_keep(weight: Tensor, key: str) -> Spectrum:
-    spectrum = decompose(weight)
+def _keep(spectrum: Spectrum, key: str) -> None:
     try:
         keep(_KIND, key, {name: getattr(spectrum, name) for name in _NAMES})
     except UnwritableFolder:
@@ -130,7 +215,6 @@ def _compute_and_keep(weight: Tensor, key: str) -> Spectrum:
             " set $PORTRAITIST_CACHE to a writable folder with enough room",
             stacklevel=2,
         )
-    return spectrum
 
 
 def _recall(key: str) -> Spectrum | None:
@@ -138,31 +222,62 @@ def _recall(key: str) -> Spectrum | None:
     return None if known is None else Spectrum(**known)
 
 
-def _state(weight: Tensor) -> tuple[object, ...]:
-    """Return what tells a weight that was changed in place: where it is, how often it was written, some of its values.
+def _states(weights: Sequence[Tensor]) -> list[tuple[object, ...]]:
+    """Return what tells weights that were changed in place: where they are, how often written, some of their values.
 
     Writing through ``.data`` is not counted by torch, hence the values.
     """
-    if has_shape_only(weight):
-        return ()
-    version = 0 if weight.is_inference() else weight._version
-    return weight.device, weight.dtype, version, _sample(weight.detach().flatten())
+    samples = _samples([weight for weight in weights if not has_shape_only(weight)])
+    return [
+        ()
+        if has_shape_only(weight)
+        else (
+            weight.device,
+            weight.dtype,
+            0 if weight.is_inference() else weight._version,
+            samples[id(weight)],
+        )
+        for weight in weights
+    ]
 
 
-def _sample(flat: Tensor) -> bytes:
-    """Return up to 4096 of a tensor's values, evenly spread."""
-    positions = torch.linspace(0, flat.numel() - 1, min(4096, flat.numel()), dtype=torch.float64).long()
-    return flat[positions.to(flat.device)].float().cpu().numpy().tobytes()
+def _samples(weights: Sequence[Tensor]) -> dict[int, bytes]:
+    """Return up to 4096 values of each weight, evenly spread."""
+    chosen = []
+    for weight in weights:
+        flat = weight.detach().flatten()
+        positions = torch.linspace(0, flat.numel() - 1, min(4096, flat.numel()), dtype=torch.float64).long()
+        chosen.append(flat[positions.to(flat.device, non_blocking=True)].float())
+    return _read(weights, chosen)
 
 
-def _digest(weight: Tensor) -> str:
-    """Hash a weight's shape, many of its values and the exact sums of the parts of its memory; about a memory read."""
-    flat = weight.detach().flatten()
-    values = _sample(flat)
-    # Sums of integers do not depend on the order of summation, hence not on device and threads.
-    part = _PARTS * 8 // flat.element_size()
-    body, rest = flat[: flat.numel() // part * part], flat[flat.numel() // part * part :]
-    sums = body.clone() if body.storage_offset() else body
-    sums = sums.view(torch.int64).view(_PARTS, -1).sum(1)
-    exact = sums.cpu().numpy().tobytes() + rest.double().cpu().numpy().tobytes()
-    return hashlib.blake2b(values + exact + f"{tuple(weight.shape)}".encode(), digest_size=16).hexdigest()
+def _digests(weights: Sequence[Tensor]) -> dict[int, str]:
+    """Hash weights: shape, many values and the exact sums of the parts of their memory; about a memory read."""
+    values, sums, rests = _samples(weights), [], []
+    for weight in weights:
+        flat = weight.detach().flatten()
+        # Sums of integers do not depend on the order of summation, hence not on device and threads.
+        part = _PARTS * 8 // flat.element_size()
+        body, rest = flat[: flat.numel() // part * part], flat[flat.numel() // part * part :]
+        whole = body.clone() if body.storage_offset() else body
+        sums.append(whole.view(torch.int64).view(_PARTS, -1).sum(1))
+        rests.append(rest.double())
+    exact, left = _read(weights, sums), _read(weights, rests)
+    return {
+        id(weight): hashlib.blake2b(
+            values[id(weight)] + exact[id(weight)] + left[id(weight)] + f"{tuple(weight.shape)}".encode(),
+            digest_size=16,
+        ).hexdigest()
+        for weight in weights
+    }
+
+
+def _read(weights: Sequence[Tensor], of_each: Sequence[Tensor]) -> dict[int, bytes]:
+    """Bring what was computed of each weight over from its device, all at once, as bytes."""
+    read: dict[int, bytes] = {}
+    for device in {each.device for each in of_each}:
+        here = [(weight, each) for weight, each in zip(weights, of_each, strict=True) if each.device == device]
+        together = torch.cat([each for _, each in here]).cpu()
+        parts = together.split([each.numel() for _, each in here])
+        read |= {id(weight): part.numpy().tobytes() for (weight, _), part in zip(here, parts, strict=True)}
+    return read

@@ -1,6 +1,11 @@
-"""The precision in which a frozen base is held when nobody chose one."""
+"""The precision in which a frozen base is held, and one computes, when nobody chose one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+
+from portraitist.bases.cards import Card
 
 
 def usual_precision(device: str | torch.device) -> torch.dtype:
@@ -12,12 +17,29 @@ def usual_precision(device: str | torch.device) -> torch.dtype:
     Args:
         device: Where the base goes.
     """
-    if torch.device(device).type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if _computes_in_bfloat16(torch.device(device)) else torch.float16
+    card = Card.of(device)
+    return torch.float32 if card is None else card.half
 
 
-def _computes_in_bfloat16(device: torch.device) -> bool:
-    """Say whether a GPU has bfloat16 in hardware; emulated, it is slower than float32."""
-    with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+@contextmanager
+def quick_float32(device: str | torch.device) -> Iterator[None]:
+    """Multiply float32 in TF32 for a while, on a GPU that can; what was set before comes back.
+
+    TF32 has float32's range and ten bits of fraction, as many as float16: enough for a training step, whose noise is
+    larger, and not for what is written down once, such as decompositions, merged weights and conversions.
+
+    Args:
+        device: Where one computes.
+    """
+    card = Card.of(device)
+    if card is None or not card.tf32:
+        yield
+        return
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions

@@ -73,7 +73,7 @@ def show_export(report: "Export") -> None:
         layers = counted(len(report.dropped), "layer")
         fact("left out", f"{layers} that the format cannot hold: {first_few(report.dropped)}")
     if report.effect is None and report.dropped:
-        fact("", "what they do to pictures is missing; name the base with --base to have it measured")
+        fact("", "their effect on pictures is lost; add --base to measure it")
 
 
 def _kept(report: "Export") -> str:

@@ -1,4 +1,4 @@
-"""``portraitist count``: how many numbers an adapter holds, without weights."""
+"""``portraitist count``: how many parameters an adapter has, without weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,12 +35,13 @@ def count(
         architecture = list_layers(base)
     result = count_adapter(architecture, Path(base).name, method, parse_settings(settings or []), layers)
     fact("layers", f"{result.layers}")
-    fact("numbers", f"{result.numbers:,}")
+    fact("parameters", f"{result.parameters:,}")
     for dtype, size in result.bytes().items():
         fact(dtype, f"{size:,} bytes")
     fact(
         "of full",
-        f"{result.numbers / result.full:.4%} of {result.full:,}, {result.full / result.numbers:,.0f} times smaller",
+        f"{result.parameters / result.full:.4%} of {result.full:,} parameters,"
+        f" {result.full / result.parameters:,.0f} times smaller",
     )
     if result.lora:
-        fact("of lora", f"{result.numbers / result.lora:.1%} of {result.lora:,} (rank 4 on the same layers)")
+        fact("of lora", f"{result.parameters / result.lora:.1%} of {result.lora:,} (rank 4 on the same layers)")

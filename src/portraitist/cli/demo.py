@@ -24,12 +24,13 @@ def demo(
     ] = None,
     base: BaseOption = DEFAULT_BASE,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; by default the recipe's.")] = None,
-    sampling_steps: Annotated[int | None, typer.Option(help="Denoiser steps per picture.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Sampling steps per picture.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Teach the base bundled subjects, and show them where they have never been."""
     from portraitist.bases.examples import get_example
     from portraitist.files import require_writable
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     require_writable(output)
@@ -44,8 +45,9 @@ def demo(
     loaded = load_base(base, choose_device(device))
     recipe = load_recipe(method, loaded.name, loaded.family.name, overrides={"steps": steps} if steps else None)
     sampling = SamplingConfig() if sampling_steps is None else SamplingConfig(steps=sampling_steps)
-    made = run_demo(loaded, examples, recipe, output, sampling)
-    picture, page = write_demo(made, output)
+    with held(output, "a demo", instead="choose another folder with -o"):
+        made = run_demo(loaded, examples, recipe, output, sampling)
+        picture, page = write_demo(made, output)
     say()
     fact("done", f"in {in_time(made.total_seconds)}")
     fact("picture", str(picture.resolve()))

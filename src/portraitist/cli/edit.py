@@ -57,7 +57,7 @@ def edit(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing edit.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Edit one picture by changing its prompt: learn it, find its noise, sample with the target (CoSINE)."""
+    """Edit a picture by changing its prompt: learn it, invert it to noise, sample with the target prompt (CoSINE)."""
     from portraitist.progress import quiet_libraries
     from portraitist.requests.choices import BaseChoice
     from portraitist.requests.edit import EditRequest

@@ -41,6 +41,7 @@ def editing(
     """Measure editing on pictures whose true answer can be drawn, and write a page with a table and a grid."""
     overrides = {"seed": seed, **parse_settings(settings)}
 
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -64,8 +65,9 @@ def editing(
         folder=output,
         seed=seed,
     )
-    if not only_report:
-        study.run(workers)
-    page, grid = write_editing_report(study, report or output, judge, identities)
+    with held(output, "a study of editing", instead="choose another folder with -o"):
+        if not only_report:
+            study.run(workers)
+        page, grid = write_editing_report(study, report or output, judge, identities)
     say(page.read_text(encoding="utf-8"))
     fact("written", f"{page} and {grid}")

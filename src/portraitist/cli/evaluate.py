@@ -48,7 +48,7 @@ def evaluate(
     ] = False,
     base: OtherBaseOption = None,
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="Pictures per prompt.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoiser steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     guidance: Annotated[float | None, typer.Option(min=1, help="Scale of classifier-free guidance.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Use adapters that were made for another base.")] = False,
     device: DeviceOption = "auto",

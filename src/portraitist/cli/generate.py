@@ -48,17 +48,18 @@ def generate(
     base_dtype: BaseDtypeOption = None,
     resolution: Annotated[
         int | None,
-        typer.Option(help="Side of the pictures, in pixels; by default that of the adapter's training photos."),
+        typer.Option(help="Resolution of the pictures, in pixels; by default that of the adapter's training photos."),
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures per prompt.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the others follow consecutively.")] = 0,
     plain_seed: Annotated[
         bool,
         typer.Option(
-            "--plain-seed", help="Draw the starting noise from the seed as other programs do: 42 is everybody's 42."
+            "--plain-seed",
+            help="Draw the starting noise as other programs do, so that the same seed gives the same noise.",
         ),
     ] = False,
-    steps: Annotated[int | None, typer.Option(help="Denoiser steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Scale of classifier-free guidance; 1 switches it off.")
     ] = None,
@@ -75,7 +76,7 @@ def generate(
 
     if len(prompts) >= _FEWEST_WORDS and not any(" " in prompt.strip() for prompt in prompts):
         raise BadConfig(
-            f"these are {len(prompts)} prompts of one word each; if they are one, put it into quotes:"
+            f"these are {len(prompts)} prompts of one word each; if they are one, put it in quotes:"
             f" portraitist generate {shlex.quote(' '.join(prompts))}"
         )
     request = GenerateRequest(

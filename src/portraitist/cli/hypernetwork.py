@@ -27,21 +27,23 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. training.batch_size=16."),
     ] = None,
     stage: Annotated[
-        str, typer.Option(help="Of difflora: autoencoder or generator alone; by default one after the other.")
+        str,
+        typer.Option(help="For difflora: train the autoencoder or the generator only; by default both in turn."),
     ] = "",
     split: Annotated[
         str, typer.Option(help="Which of the set's identities: train, validation, test, or all.")
     ] = "train",
     kind: Annotated[list[str] | None, typer.Option(help="Only identities of this kind; may be repeated.")] = None,
-    count: Annotated[int | None, typer.Option("-n", "--count", min=2, help="Only so many identities.")] = None,
-    flagged: Annotated[bool, typer.Option("--flagged", help="Also identities that the set flags as poor.")] = False,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=2, help="Use only this many identities.")] = None,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Also use identities that the set flags as poor.")] = False,
     base: Annotated[str | None, typer.Option(help="The base; by default the one the set was made with.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Minutes from now, instead of the recipe's steps; run again for more.")
+        float | None,
+        typer.Option(help="Minutes to train, instead of the recipe's steps; run again to continue."),
     ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train a hypernetwork on a set of identities; the same command continues an interrupted run."""
     from portraitist.progress import quiet_libraries
@@ -69,10 +71,9 @@ def train(
     name = Path(recipe).stem
     made = system.workshop(output, name, chosen, members, opened, machine, minutes, stage=stage).train()
     if made is None:
-        fact("trained", f"the stage {stage} in {output}; the same command without --stage goes on")
+        fact("trained", f"the stage {stage} in {output}; the same command without --stage continues")
         return
     _show(str(output), output)
-    fact("try", f"portraitist instant PHOTO --class {members[0].class_noun} -o one.safetensors --hypernetwork {output}")
 
 
 @app.command("list")
@@ -90,16 +91,21 @@ def list_all() -> None:
             name, f"{description.method}, recipe {description.recipe_name}, for {description.base_facts.name}; {kinds}"
         )
     if not shipped:
-        say("no hypernetwork ships with this version; train one with: portraitist hypernetwork train hyperdreambooth")
+        say("no hypernetwork ships with this version; train one:")
     for system in SYSTEMS.values():
         fact("recipes", f"{system.name}: {', '.join(system.recipes)}")
+        learns = f" --target {system.target}" if system.target else ""
+        fact("make a set", f"portraitist identities SOURCE -o SET{learns}")
+        fact("train on it", f"portraitist hypernetwork train {system.name} --identities SET -o FOLDER")
 
 
 @app.command("inspect")
 def inspect(
-    hypernetwork: Annotated[str, typer.Argument(help="A shipped one's name, or a folder.", show_default=False)],
+    hypernetwork: Annotated[
+        str, typer.Argument(help="A shipped hypernetwork's name, or a folder.", show_default=False)
+    ],
 ) -> None:
-    """Say what a hypernetwork is: what it sees and predicts, for which base, trained on whom."""
+    """Describe a hypernetwork: what it sees and predicts, for which base, and whom it was trained on."""
     from portraitist.hypernetworks.saved import locate
 
     _show(hypernetwork, locate(hypernetwork))
@@ -112,9 +118,13 @@ def _show(name: str, folder: Path) -> None:
     fact("name", name)
     fact("method", f"{description.method}, recipe {description.recipe_name}")
     fact("predicts", description.output)
+    for head, words in description.details.items():
+        fact(head, words)
     fact("base", str(description.base_facts))
     for encoder in description.encoders:
         fact("sees with", str(encoder))
     fact("trained on", ", ".join(f"{count:,} of class {kind}" for kind, count in description.kinds.items()))
     fact("training", f"{description.steps:,} steps in {in_time(description.seconds)}")
     fact("size", in_bytes((folder / WEIGHTS).stat().st_size))
+    kind = next(iter(description.kinds), "person")
+    fact("try", f"portraitist instant PHOTO --class {kind} -o one.safetensors --hypernetwork {name}")

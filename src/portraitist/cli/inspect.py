@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from portraitist.cli.reporting import fact, say
-from portraitist.training.watching.reasons import kept_words
+from portraitist.training.watching.outcomes import kept_words, loss_words
 from portraitist.units import counted, in_bytes, in_time
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def inspect(
         return
     fact("file", str(found.path))
     fact("what", found.seems)
-    fact("size", f"{in_bytes(found.size)}, {counted(found.parameters, 'number')} in {counted(found.tensors, 'tensor')}")
+    parameters, tensors = counted(found.parameters, "parameter"), counted(found.tensors, "tensor")
+    fact("size", f"{in_bytes(found.size)}, {parameters} in {tensors}")
     fact("precision", ", ".join(f"{dtype} ({count})" for dtype, count in found.dtypes.items()))
     if found.is_adapter:
         _show_adapter(found)
@@ -74,7 +75,9 @@ def _show_adapter(found: "Inspection") -> None:
     steps = training.get("steps")
     if isinstance(steps, int):
         fact("trained", f"{counted(steps, 'step')}{_duration(training.get('seconds'))}")
-    kept = kept_words(training.get("kept_step"), training.get("kept_by"))
+    loss, kept = loss_words(training), kept_words(training)
+    if loss:
+        fact("loss", loss)
     if kept:
         fact("kept", kept)
     start = _mapping(header.get("start"))

@@ -8,7 +8,7 @@ import typer
 
 from portraitist.cli.options import BaseDtypeOption, DeviceOption
 from portraitist.cli.reporting import advise, fact
-from portraitist.units import in_bytes, in_time
+from portraitist.units import counted, in_bytes, in_time
 
 
 def instant(
@@ -20,27 +20,26 @@ def instant(
     hypernetwork: Annotated[
         str | None, typer.Option(metavar="NAME|FOLDER", help="By default the one that ships for the base.")
     ] = None,
-    refine: Annotated[
-        int, typer.Option(min=0, help="Steps of training on from the prediction; the paper takes 40.")
-    ] = 0,
+    refine: Annotated[int, typer.Option(min=0, help="Training steps after the prediction; the paper uses 40.")] = 0,
     least_rank: Annotated[
         int | None,
-        typer.Option(min=0, help="With --refine: rank that the noisiest steps may teach; by default all of it."),
+        typer.Option(min=0, help="With --refine: rank trained at the noisiest timesteps; by default all of it."),
     ] = None,
     detector: Annotated[
-        Path | None, typer.Option(help="YuNet's .onnx file, to say if photos show no face or several.")
+        Path | None, typer.Option(help="YuNet's .onnx file, to warn of photos that show no face or several.")
     ] = None,
     guidance: Annotated[
-        float, typer.Option(help="How strongly the photo counts against what all subjects share; 1 is as predicted.")
+        float,
+        typer.Option(help="How strongly the photo counts, relative to the average subject; 1 is as predicted."),
     ] = 1.0,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Which of the adapters of a photo, where the hypernetwork draws them.")
+        int | None, typer.Option(min=0, help="Random seed, for hypernetworks that sample adapters.")
     ] = None,
     sampling_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps in which they are drawn; by default as many as is usual.")
+        int | None, typer.Option(min=1, help="Sampling steps, for hypernetworks that sample adapters.")
     ] = None,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Highest rank of a predicted LoRA; by default nothing is lost.")
+        int | None, typer.Option(min=1, help="Maximum rank of a predicted LoRA; by default nothing is lost.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="The base; by default the hypernetwork's.")] = None,
     base_dtype: BaseDtypeOption = None,
@@ -49,7 +48,7 @@ def instant(
     force: Annotated[bool, typer.Option("--force", help="Use a hypernetwork that was made for another base.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Turn a photo into an adapter file in one pass of a hypernetwork, and with --refine train on from there."""
+    """Turn a photo into an adapter file in one pass of a hypernetwork; --refine trains it further."""
     from portraitist.progress import quiet_libraries
     from portraitist.requests.choices import BaseChoice
     from portraitist.requests.instant import InstantRequest
@@ -82,7 +81,7 @@ def instant(
     made = job.run()
     advise(made.advice)
     fact("written", str(made.file))
-    fact("size", f"{in_bytes(made.size)}, {made.numbers:,} numbers, {made.method}")
+    fact("size", f"{in_bytes(made.size)}, {counted(made.parameters, 'parameter')}, {made.method}")
     if made.predicted != made.file:
         fact("predicted", str(made.predicted))
     fact("prediction", f"{in_time(made.seconds)} with {job.plan.hypernetwork}")

@@ -11,7 +11,7 @@ from portraitist.errors import BadConfig
 from portraitist.requests.devices import choose_device
 
 BaseArgument = Annotated[str, typer.Argument(help="A toyland: toyland, or a folder in the diffusers layout.")]
-StepsOption = Annotated[int | None, typer.Option(min=1, help="Denoiser steps of a picture.")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Sampling steps per picture.")]
 GuidanceOption = Annotated[
     float | None, typer.Option(min=1, help="Scale of classifier-free guidance; by default the base's.")
 ]
@@ -26,11 +26,11 @@ def judges(
     ] = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option(help="A judge to train; may be repeated. By default all that judge; also second-identity."),
+        typer.Option(help="A judge to train; may be repeated. By default all judges; second-identity only if named."),
     ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train the networks that examine and compare toyland's pictures; an interrupted run continues."""
     from portraitist.files import require_writable
@@ -71,11 +71,11 @@ def examine(
     steps: StepsOption = 25,
     guidance: GuidanceOption = None,
     choose: Annotated[
-        bool, typer.Option(help="First choose the guidance scale on other prompts, a tenth as many.")
+        bool, typer.Option(help="First choose the guidance scale on other prompts, a tenth as many as are measured.")
     ] = True,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure how often a toyland's pictures show what their prompts ask for."""
+    """Measure how often a toyland model's pictures show what their prompts ask for."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -98,7 +98,7 @@ def examine(
 
 def frechet(
     bases: Annotated[list[str], typer.Argument(help="Toylands: toyland, or folders in the diffusers layout.")],
-    count: Annotated[int, typer.Option("-n", "--pictures", min=2, help="Pictures on each side.")] = 5000,
+    count: Annotated[int, typer.Option("-n", "--pictures", min=2, help="Number of pictures of each kind.")] = 5000,
     folder: Annotated[
         Path, typer.Option(help="Folder of the features, from which an interrupted measurement continues.")
     ] = Path("toyland-frechet"),
@@ -107,7 +107,7 @@ def frechet(
     guidance: GuidanceOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure the Fréchet distance between a toyland's pictures and drawn ones with the same captions."""
+    """Measure the Fréchet distance between a toyland model's pictures and drawn ones with the same captions."""
     from portraitist.files import require_writable
     from portraitist.progress import quiet_libraries
 
@@ -133,14 +133,14 @@ def beside(
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write, a WebP file.")] = Path(
         "toyland-beside.webp"
     ),
-    count: Annotated[int, typer.Option("-n", "--pictures", min=1, help="Pictures on each side.")] = 64,
-    columns: Annotated[int, typer.Option(min=1, help="Pictures in a row of each side.")] = 8,
+    count: Annotated[int, typer.Option("-n", "--pictures", min=1, help="Number of pictures of each kind.")] = 64,
+    columns: Annotated[int, typer.Option(min=1, help="Pictures per row of each kind.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn pictures and of the noise.")] = 41,
     steps: StepsOption = None,
     guidance: GuidanceOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Show a toyland's pictures, on the left, beside drawn ones with the same captions."""
+    """Show a toyland model's pictures (left) beside drawn ones with the same captions."""
     from portraitist.files import write_aside
     from portraitist.progress import quiet_libraries
 

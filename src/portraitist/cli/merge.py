@@ -43,7 +43,7 @@ def merge(
     force: Annotated[bool, typer.Option("--force", help="Merge adapters that were made for different bases.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing adapter file.")] = False,
 ) -> None:
-    """Merge adapters into one or, with --into-base, into a model folder that needs no adapter any more."""
+    """Merge adapters into one or, with --into-base, into a model folder that no longer needs an adapter."""
     precision, factors = choose_precision(dtype), parse_weights(weights)
     if mode not in ("add", "interpolate", _MIX):
         raise BadConfig(f"unknown mode {mode!r}; choose add, interpolate or {_MIX}")

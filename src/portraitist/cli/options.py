@@ -30,7 +30,7 @@ BaseBitsOption = Annotated[
     ),
 ]
 ResolutionOption = Annotated[
-    int | None, typer.Option(help="Side of the pictures, in pixels; by default the one the base was trained on.")
+    int | None, typer.Option(help="Resolution of the pictures, in pixels; by default the one the base was trained on.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or mps; auto takes the fastest available.")]
 SetOption = Annotated[
@@ -45,11 +45,11 @@ RankOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Highest rank if it becomes a LoRA. By default changes of low rank stay exact, and changes of full rank"
-        " keep their 64 largest terms.",
+        help="Maximum rank of the LoRA that an adapter of another method becomes. By default low-rank changes stay"
+        " exact, and full-rank changes keep their 64 largest components.",
     ),
 ]
-DtypeOption = Annotated[str | None, typer.Option(help="Precision of what is written: fp16, bf16 or fp32.")]
+DtypeOption = Annotated[str | None, typer.Option(help="Precision of the output: fp16, bf16 or fp32.")]
 
 
 def parse_weights(text: str | None) -> list[float] | None:

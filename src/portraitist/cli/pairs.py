@@ -36,7 +36,7 @@ def pairs(
     ] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Number of prompts, eight at most.")] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="Pictures per prompt.")] = 4,
-    sampling_steps: Annotated[int, typer.Option(min=1, help="Denoiser steps per picture.")] = 25,
+    sampling_steps: Annotated[int, typer.Option(min=1, help="Sampling steps per picture.")] = 25,
     split: SplitOption = "test",
     settings: SetOption = None,
     workers: Annotated[
@@ -48,6 +48,7 @@ def pairs(
     overrides = parse_settings(settings)
 
     from portraitist.files import require_writable
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -70,7 +71,9 @@ def pairs(
     for place in (folder, output.parent):
         require_writable(place)
     recogniser = make_recogniser(judge)
-    store = run_pairs(study, load_base(base, choose_device(device)), recogniser, folder, workers)
-    page, picture = write_report(store, output)
+    loaded = load_base(base, choose_device(device))
+    with held(folder, "a study of pairs", instead="choose another one with --folder"):
+        store = run_pairs(study, loaded, recogniser, folder, workers)
+        page, picture = write_report(store, output)
     fact("page", str(page))
     fact("picture", str(picture))

@@ -9,18 +9,19 @@ from portraitist.cli.reporting import fact, warn
 from portraitist.errors import BadConfig, BadPhoto, MissingExtra
 from portraitist.units import first_few
 
-_OFF = "0 switches this off."
+_OFF = "0 switches this check off."
 
 
 def prepare(
     photos: Annotated[list[Path], typer.Argument(help="A folder of photos, or several pictures.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write; must be new or empty.")],
-    size: Annotated[int, typer.Option(min=1, help="Side of the base's pictures; 1024 for SDXL and FLUX.1.")] = 512,
+    size: Annotated[int, typer.Option(min=1, help="The base's resolution in pixels; 1024 for SDXL and FLUX.1.")] = 512,
     sharpness: Annotated[
-        float, typer.Option("--least-sharpness", min=0, help=f"Photos below it are dropped; {_OFF}")
+        float, typer.Option("--least-sharpness", min=0, help=f"Drop photos whose sharpness is below this. {_OFF}")
     ] = 0.02,
     share: Annotated[
-        float, typer.Option("--least-share", min=0, max=1, help=f"The same as a fraction of the photos' median; {_OFF}")
+        float,
+        typer.Option("--least-share", min=0, max=1, help=f"The same, as a fraction of the median. {_OFF}"),
     ] = 0.125,
     likeness: Annotated[
         float,
@@ -28,7 +29,7 @@ def prepare(
             "--least-likeness",
             min=0,
             max=1,
-            help=f"Photos that look less like the others are dropped, 1 being usual; from four photos on. {_OFF}",
+            help=f"Drop photos that resemble the others less than this, where 1 is typical; needs four photos. {_OFF}",
         ),
     ] = 0.75,
     trim: Annotated[bool, typer.Option("--trim", help="Crop uniform bars off the edges of photos.")] = False,
@@ -44,7 +45,7 @@ def prepare(
         float, typer.Option(min=-1, max=1, help="Cosine similarity above which two faces count as the same person.")
     ] = 0.4,
     person: Annotated[Path | None, typer.Option(help="A picture of the person to keep, alone.")] = None,
-    crop: Annotated[bool, typer.Option("--crop", help="Crop to the face, with room around it.")] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="Crop to the face, with a margin around it.")] = False,
     margin: Annotated[
         float, typer.Option(min=0, help="Margin around a cropped face, as a multiple of its longer side.")
     ] = 0.75,
@@ -56,7 +57,7 @@ def prepare(
         str, typer.Option("--class", help="The subject's noun, such as cat: captions then have {} in its place.")
     ] = "",
 ) -> None:
-    """Drop photos that are unreadable, tiny, blurred, doubled or of something else; show every decision on a sheet."""
+    """Drop photos that are unreadable, tiny, blurred, duplicates or of something else; show why on a sheet."""
     if (detector is None) != (face_encoder is None):
         raise BadConfig("faces need two networks: --detector finds them, --face-encoder identifies them")
     if detector is None and (crop or person is not None):
@@ -90,7 +91,7 @@ def prepare(
         try:
             encoder = load_encoder("efficientnet-lite0")
         except MissingExtra as error:
-            warn(f"photos of something else are not looked for: {error}")
+            warn(f"photos of something else cannot be detected: {error}")
     speaker = None
     if captioner is not None:
         from portraitist.preparation.captioning import caption, load_captioner

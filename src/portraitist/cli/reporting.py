@@ -1,6 +1,7 @@
 """What every subcommand shares: one line for an error, a warning, a result."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +31,18 @@ class Commands(TyperGroup):
             try:
                 argument.encode()
             except UnicodeEncodeError as error:
-                fail(f"the argument {argument!r} is not text in UTF-8; write it anew")
+                fail(f"the argument {argument!r} is not valid UTF-8; type it again")
                 raise typer.Exit(2) from error
         if OFFLINE in args and any(OFFLINE in parameter.opts for parameter in self.params):
             args = [OFFLINE, *(argument for argument in args if argument != OFFLINE)]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen subcommand."""
+        """Run the chosen subcommand; what it warns of is one line too, without the line of code that did."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: warn(str(message))
+                return super().invoke(ctx)
         except PortraitistError as error:
             fail(str(error))
             raise typer.Exit(1) from error
@@ -54,6 +57,10 @@ class Commands(TyperGroup):
 
 # A file's text must not reach the terminal as commands to it.
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+# Nor may it show letters in another order than they have, or begin lines of its own.
+_CONTROLS |= dict.fromkeys(
+    (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"
+)
 
 
 def fail(message: str) -> None:
@@ -85,7 +92,7 @@ def say(message: Any = "", style: str = "") -> None:
 
 def fact(name: str, value: str) -> None:
     """Print a name and a value, aligned with the other facts."""
-    shown = Text.assemble((f"{name:<12}", "dim"), value.translate(_CONTROLS))
+    shown = Text.assemble((f"{name:<12}", "dim"), value.translate(_CONTROLS | {ord("\n"): "\N{REPLACEMENT CHARACTER}"}))
     if _speaks():
         Console().print(shown, soft_wrap=True, highlight=False)
 

@@ -18,7 +18,7 @@ def strip(
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture.")] = Path("strip.png"),
     count: Annotated[int, typer.Option("-n", "--count", min=2, help="Pictures per row, including both ends.")] = 7,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, shared by all pictures.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoiser steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Scale of classifier-free guidance; 1 switches it off.")
     ] = None,
@@ -28,7 +28,7 @@ def strip(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing picture.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Blend one adapter into another in equal steps, all with one seed; labels say how much of the second there is."""
+    """Blend one adapter into another in equal steps, with the same seed; labels give the second adapter's share."""
     if output.exists() and not overwrite:
         raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
 

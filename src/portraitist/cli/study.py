@@ -58,6 +58,7 @@ def study(
         _list()
         return
     from portraitist.files import require_writable
+    from portraitist.locks import held
     from portraitist.studies.report.writing import write_report
     from portraitist.studies.runs.engine import default_workers, prepare, run_study, take_over
     from portraitist.studies.runs.executors import EXECUTORS
@@ -75,25 +76,26 @@ def study(
     if page is not None:
         require_writable(page.parent)
     sources = [find_runs(source) for source in runs_from or []]
-    prepared = prepare(wanted, folder)
-    for source in sources:
-        fact("taken over", f"{take_over(prepared, source)} runs from {source}")
-    count = workers or default_workers(chosen_device)
-    _show_plan(prepared, count, retry_failed)
-    written = time.monotonic()
+    with held(folder, "a study", instead="choose another folder with -o"):
+        prepared = prepare(wanted, folder)
+        for source in sources:
+            fact("taken over", f"{take_over(prepared, source)} runs from {source}")
+        count = workers or default_workers(chosen_device)
+        _show_plan(prepared, count, retry_failed)
+        written = time.monotonic()
 
-    def refresh() -> None:
-        nonlocal written
-        if time.monotonic() - written > _REPORT_SECONDS:
-            write_report(prepared)
-            written = time.monotonic()
+        def refresh() -> None:
+            nonlocal written
+            if time.monotonic() - written > _REPORT_SECONDS:
+                write_report(prepared)
+                written = time.monotonic()
 
-    try:
-        if not only_report:
-            run_study(prepared, executor, count, chosen_device, retry_failed, refresh)
-    except KeyboardInterrupt:
-        warn("stopped; repeat the command to continue")
-    _show_result(prepared, write_report(prepared, parquet, page))
+        try:
+            if not only_report:
+                run_study(prepared, executor, count, chosen_device, retry_failed, refresh)
+        except KeyboardInterrupt:
+            warn("stopped; repeat the command to continue")
+        _show_result(prepared, write_report(prepared, parquet, page))
 
 
 def _list() -> None:

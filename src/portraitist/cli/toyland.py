@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from portraitist.toyland.config import ToylandConfig
     from portraitist.training.networks.machine import Machine
 
-app = typer.Typer(help="The embedded base model: train it again, look at its world.", no_args_is_help=True)
+app = typer.Typer(help="The embedded base model: train it, examine it, draw its world.", no_args_is_help=True)
 
 
 FolderOption = Annotated[Path, typer.Option(help="Folder of data, checkpoints and the model.")]
@@ -24,7 +24,7 @@ ConfigOption = Annotated[
 ]
 PrecisionOption = Annotated[str, typer.Option(help="no (float32) or bf16; auto: bf16 where the device has it.")]
 CompileOption = Annotated[bool, typer.Option("--compile", help="Compile the networks.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of a CPU run, of each process.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads per process.")]
 _FOLDER = Path("toyland-run")
 
 
@@ -137,7 +137,7 @@ def speed(
     compiled: CompileOption = False,
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure how fast a stage is trained here, and with what batch size."""
+    """Measure how fast a stage trains on this machine, at several batch sizes."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -171,7 +171,7 @@ def export(
     folder: FolderOption = _FOLDER,
     config: ConfigOption = None,
 ) -> None:
-    """Save the model as the denoiser's last checkpoint has it, before training has ended."""
+    """Save the model from the denoiser's last checkpoint, before training has ended."""
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -218,7 +218,7 @@ def examples(
         "examples"
     ),
 ) -> None:
-    """Copy the example subjects out: folders of photos to train on."""
+    """Copy the example subjects into a folder: photos to train on."""
     from portraitist.bases.examples import copy_examples, list_examples
 
     folders = copy_examples(output)
@@ -237,7 +237,7 @@ def subjects(
     photos: Annotated[int, typer.Option(min=1, max=9, help="Photos per subject, each in a different scene.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the subjects and of their photos.")] = 0,
 ) -> None:
-    """Draw new subjects: folders of photos, as the examples are."""
+    """Draw new subjects: folders of photos like the examples."""
     from portraitist.toyland.world.examples import write_examples
 
     if output.exists() and any(output.iterdir()):

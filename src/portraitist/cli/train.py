@@ -40,7 +40,7 @@ def train(
     ] = False,
     cut_mix_unmix: Annotated[
         bool,
-        typer.Option("--cut-mix-unmix", help="Like --cut-mix, and also keep their words apart by an attention loss."),
+        typer.Option("--cut-mix-unmix", help="Like --cut-mix, plus an attention loss that keeps subjects apart."),
     ] = False,
     base: BaseOption = DEFAULT_BASE,
     base_dtype: BaseDtypeOption = None,
@@ -55,7 +55,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Learning rate.")] = None,
     rank: Annotated[int | None, typer.Option(min=1, help="Rank of a LoRA.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Photos per step.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     prior: Annotated[
         bool | None, typer.Option("--prior/--no-prior", help="Use prior preservation with generated class images.")
     ] = None,
@@ -64,13 +64,13 @@ def train(
         typer.Option(help="Start from this adapter, of the same method, settings and layers, instead of from scratch."),
     ] = None,
     save_every: Annotated[
-        int | None, typer.Option(min=1, help="Also write the adapter every so many steps, into the folder OUTPUT.run.")
+        int | None, typer.Option(min=1, help="Also save the adapter every this many steps, in the folder OUTPUT.run.")
     ] = None,
     keep_last: Annotated[
-        int | None, typer.Option(min=1, help="With --save-every: how many of these adapters are kept, the newest.")
+        int | None, typer.Option(min=1, help="With --save-every: keep only this many of the newest.")
     ] = None,
     keep_run: Annotated[
-        bool, typer.Option("--keep-run", help="Keep the log of losses in OUTPUT.run when training is done.")
+        bool, typer.Option("--keep-run", help="Keep the training log in OUTPUT.run when training is done.")
     ] = False,
     fit: Annotated[str, typer.Option(help="How to make photos square: crop, or pad with white.")] = "crop",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
@@ -86,7 +86,7 @@ def train(
     from portraitist.requests.train import TrainRequest
 
     if keep_last is not None and save_every is None:
-        raise BadConfig("--keep-last says how many adapters of --save-every are kept; give --save-every too")
+        raise BadConfig("--keep-last limits the adapters that --save-every writes; add --save-every")
     flags = {
         "steps": steps,
         "learning_rate": learning_rate,
@@ -164,8 +164,10 @@ def _prior(recipe: "Recipe") -> str:
 def _show_result(trained: "Trained", base_dtype: str | None) -> None:
     say()
     fact("written", str(trained.file))
-    fact("size", f"{in_bytes(trained.size)}, {trained.numbers:,} numbers")
+    fact("size", f"{in_bytes(trained.size)}, {counted(trained.parameters, 'parameter')}")
     fact("training", f"{counted(trained.steps, 'step')} in {in_time(trained.seconds)}")
+    if trained.loss is not None:
+        fact("loss", trained.loss)
     if trained.kept is not None:
         fact("kept", trained.kept)
     precision = ["--base-dtype", base_dtype] if base_dtype else []

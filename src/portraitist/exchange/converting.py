@@ -7,7 +7,7 @@ import torch
 
 from portraitist.bases import Base
 from portraitist.exchange.effects import kept_effect
-from portraitist.exchange.exporting import Export, check_target, export_within_default_rank
+from portraitist.exchange.exporting import Export, export_within_default_rank, target_held
 from portraitist.exchange.loading import load_for, with_base_if_needed
 
 
@@ -28,8 +28,8 @@ def convert(
         source: A file or folder of any known format.
         target: File or folder to write.
         format: Name of the format.
-        rank: Highest rank of a LoRA that it becomes. When not given, changes of low rank are converted exactly, and of
-            changes of full rank (spectral shifts, full weights) the `DEFAULT_RANK` largest terms are kept.
+        rank: Maximum rank of the LoRA that it becomes. When not given, changes of low rank are converted exactly, and
+            of changes of full rank (spectral shifts, full weights) the `DEFAULT_RANK` largest terms are kept.
         dtype: Precision of the numbers; float32 when not given.
         base: The adapter's base. When not given, the one the file names is loaded if it is needed.
         force: Convert an adapter that was made for another base than the given one.
@@ -39,7 +39,6 @@ def convert(
         BadConfig: If the format cannot hold the adapter, or the base is needed and not known.
         BadFile: If the source is damaged, or the target is there already.
     """
-    check_target(target, format, overwrite)
 
     def write(base: Base | None) -> Export:
         components = None if base is None else base.components
@@ -49,4 +48,5 @@ def convert(
             return report
         return replace(report, effect=kept_effect(base, adapter, report.written))
 
-    return with_base_if_needed(write, [source], base)
+    with target_held(target, format, overwrite):
+        return with_base_if_needed(write, [source], base)

@@ -1,6 +1,5 @@
 """What of an adapter's effect another one keeps, measured where it counts: in the base's predictions."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,6 +67,5 @@ def _sample(base: Base, prompts: list[str]) -> Tensor:
         guidance_scale=1.0,
         generator=[torch_generator(index, "kept effect") for index in range(len(prompts))],
     ).images
-    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
-    mean, _ = family.encode_pictures(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    mean, _ = family.encode_images(images)
     return mean.cpu()

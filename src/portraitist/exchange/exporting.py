@@ -1,6 +1,8 @@
 """Writing an adapter in any format: what the format cannot hold becomes LoRA, and the report says what that kept."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig, BadFile
 from portraitist.exchange.formats import Format, get_format, list_formats
 from portraitist.exchange.naming import Components
+from portraitist.locks import held
 
 # Of changes that have full rank. A LoRA of this rank is as large as users of LoRA usually take.
 DEFAULT_RANK = 64
@@ -59,8 +62,21 @@ def check_target(path: Path, format: str, overwrite: bool = False) -> None:
     target = get_format(format)
     if not target.folder and path.suffix != _SUFFIX:
         raise BadConfig(f"the format {format} is one file; its name must end in {_SUFFIX}, unlike {path}")
-    if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+    if os.path.lexists(path) and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise BadFile(f"{path} exists already; choose another place with -o, or use --overwrite")
+
+
+@contextmanager
+def target_held(path: Path, format: str, overwrite: bool = False) -> Iterator[None]:
+    """Hold the place of an adapter that is to be written against other processes, after `check_target`.
+
+    Raises:
+        InUse: If another process writes it.
+    """
+    check_target(path, format, overwrite)
+    with held(path.parent, "the writing of an adapter", path.name, instead="choose another place with -o"):
+        check_target(path, format, overwrite)  # again, as another process may have written it since
+        yield
 
 
 def export(
@@ -81,7 +97,7 @@ def export(
         path: File or folder to write, as the format has it.
         format: The format's name.
         components: The base's modules; converting spectral shifts needs them, and writing DoRA for others.
-        rank: Highest rank of the LoRA it is converted to; None takes what is exact.
+        rank: Maximum rank of the LoRA it is converted to; None takes the rank that is exact.
         dtype: Precision of the numbers; None keeps the adapter's.
 
     Raises:

@@ -15,7 +15,7 @@ from portraitist.bases import Base
 from portraitist.bases.layers import geometry_layers
 from portraitist.errors import BadConfig, BadFile, MissingBase
 from portraitist.exchange.compatibility import check_base
-from portraitist.exchange.exporting import DEFAULT_RANK, Export, check_target, export_within_default_rank
+from portraitist.exchange.exporting import DEFAULT_RANK, Export, export_within_default_rank, target_held
 from portraitist.exchange.loading import load_for, with_base_if_needed
 from portraitist.files import write_folder_aside
 
@@ -50,8 +50,8 @@ def merge_adapters(
         mode: ``add`` takes the weights as they are, ``interpolate`` divides them by their sum; ``style-mix`` takes the
             geometry of the first and the appearance of the second.
         geometry: Patterns of the layers that shape a subject; those known for the base when not given.
-        rank: Highest rank of the result as LoRA. When not given, a sum of changes of low rank stays exact, and one with
-            changes of full rank keeps the `DEFAULT_RANK` largest terms.
+        rank: Maximum rank of the LoRA that it becomes. When not given, a sum of changes of low rank stays exact, and
+            one with changes of full rank keeps the `DEFAULT_RANK` largest terms.
         dtype: Precision of the numbers; float32 when not given.
         base: Their base. When not given, the one the files name is loaded if it is needed.
         force: Add adapters that were made for different bases.
@@ -61,7 +61,6 @@ def merge_adapters(
         BadConfig: If they have no common form, or the format cannot hold it.
         BadFile: If a source is damaged, or the target is there already.
     """
-    check_target(target, format, overwrite)
     factors = merge_weights(len(sources), weights, mode)
 
     def write(base: Base | None) -> Export:
@@ -82,7 +81,8 @@ def merge_adapters(
         components = None if base is None else base.components
         return export_within_default_rank(total, target, format, components, highest, dtype)
 
-    return with_base_if_needed(write, sources, base)
+    with target_held(target, format, overwrite):
+        return with_base_if_needed(write, sources, base)
 
 
 def _geometry(adapters: Sequence[Adapter], base: Base | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from portraitist.adapters.description import NOT_FINITE
 from portraitist.adapters.files import is_usable, stored
-from portraitist.adapters.outline import read_outline
+from portraitist.adapters.outline import MOST_TENSORS, read_outline
 from portraitist.errors import BadFile
 from portraitist.files import write_aside
 from portraitist.reading import read_text
@@ -116,8 +116,10 @@ class Tensors:
         if (text := self.metadata.get(_LAYERS)) is None:
             return
         try:
-            noted = [str(name) for name in json.loads(text)]
-        except (ValueError, TypeError, RecursionError) as error:
+            noted = [str(name) for name in json.loads(text)[: MOST_TENSORS + 1]]
+            if len(noted) > MOST_TENSORS:
+                raise ValueError(f"it names more than {MOST_TENSORS:,}")
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise BadFile(f"{self.path}: the list of its layers is unreadable ({error})") from error
         here, components = {_plain(name) for name in found}, {name.partition(".")[0] for name in found}
         wanted = [name for name in noted if not part or name.partition(".")[0] in components]

@@ -17,7 +17,7 @@ class SamplingConfig:
         steps: Denoiser evaluations.
         guidance: Weight of classifier-free guidance; 1 switches it off. For models with distilled guidance, the
             number they are told.
-        negative_prompt: What to keep away from.
+        negative_prompt: Negative prompt: what pictures should not show.
         scheduler: ``ddim`` (eta 0), ``dpm`` (DPM-Solver++ of second order) or ``euler``, as the base's family has them.
         batch_size: Pictures sampled at once; does not change them.
     """
@@ -36,7 +36,7 @@ class SamplingConfig:
         """Return the settings with what is usual for the base filled in.
 
         Raises:
-            BadConfig: If its family does not know the scheduler, or cannot be told what to keep away from.
+            BadConfig: If its family does not know the scheduler, or takes no negative prompt.
         """
         config = replace(
             self,

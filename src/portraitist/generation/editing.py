@@ -45,7 +45,7 @@ class EditConfig:
         refinements: Fixed-point evaluations of each step of the inversion at most; 0 is the usual inversion.
         tolerance: Relative change between two of them at which a step counts as solved.
         inverted_on: The prompt that conditions the inversion; the paper takes the target.
-        negative_prompt: What to keep away from.
+        negative_prompt: Negative prompt: what pictures should not show.
     """
 
     inversion: bool = True

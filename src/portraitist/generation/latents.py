@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing, upcast
+from portraitist.bases.transfers import sent
 
 
-@torch.no_grad()
 def encode_image(base: Base, image: Image.Image) -> Tensor:
     """Return the mean latents of a picture, ``[1, c, h, w]`` in float32 on the base's device."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
-    mean, _ = base.family.encode_pictures(pixels)
+    mean, _ = base.family.encode_images([image])
     return mean.to(base.device)
 
 
@@ -46,6 +44,5 @@ def repeat_conditions(conditions: Conditions, count: int) -> Conditions:
 
 def predict(base: Base, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
     """Run the denoiser in its own precision and return its prediction in float32; gradients pass."""
-    family = base.family
-    dtype = family.dtype
-    return family.predict(latents.to(base.device, dtype), timesteps.to(base.device), conditions).float()
+    noised = sent(latents, base.device, base.family.dtype)
+    return base.family.predict(noised, sent(timesteps, base.device), conditions).float()

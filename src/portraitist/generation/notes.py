@@ -32,6 +32,15 @@ def png_notes(prompt: str, facts: Mapping[str, Any], parameters: str | None = No
     return info
 
 
+def is_generated(path: Path) -> bool:
+    """Say whether a picture is one that this package generated, by the notes in its file."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return _OWN in image.info
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
 def parameters_line(prompt: str, facts: Mapping[str, Any], size: tuple[int, int]) -> str:
     """Return what A1111 writes under ``parameters``, and other programs read."""
     lines = [prompt]

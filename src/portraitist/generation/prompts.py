@@ -22,7 +22,7 @@ def require_text(prompt: str) -> None:
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
-        raise BadConfig(f"the prompt {prompt!r} is not text in UTF-8; write it anew") from error
+        raise BadConfig(f"the prompt {prompt!r} is not valid UTF-8; type it again") from error
 
 
 def prompt_warning(prompt: str, adapter: "Adapter") -> str | None:

@@ -48,8 +48,8 @@ class Region:
             picture of the size of those that are made, white inside.
         prompt: What is to be seen there.
         adapter: Name of the adapter that acts there only; None confines no adapter.
-        base_ratio: How much of the whole picture's prompt is heard there, in [0, 1].
-        start: From which share of the noise's way to the picture on the region's own prompt is heard, in [0, 1]. An
+        base_ratio: How strongly the main prompt counts there, in [0, 1].
+        start: Fraction of the sampling after which the region's own prompt counts, in [0, 1]. An
             adapter acts from the beginning.
     """
 

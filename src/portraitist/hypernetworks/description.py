@@ -83,7 +83,17 @@ class Description(BaseModel):
     @property
     def output(self) -> str:
         """Say in a few words what it predicts."""
-        return self.recipe.output_words(len([each for each in self.layers if each.kind == "linear"]))
+        return self.recipe.output_words(len(self._sides))
+
+    @property
+    def details(self) -> dict[str, str]:
+        """Say what else must be known of it, by what heads."""
+        return self.recipe.details(self._sides, self.latent)
+
+    @property
+    def _sides(self) -> list[tuple[int, int]]:
+        """Return inputs and outputs of the linear layers."""
+        return [(each.shape[1], each.shape[0]) for each in self.layers if each.kind == "linear"]
 
 
 def read_description(folder: Path) -> Description:

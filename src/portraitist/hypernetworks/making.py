@@ -42,9 +42,7 @@ class Workshop(AnyWorkshop[HypernetworkRecipe]):
     method: ClassVar[str] = METHOD
     stages: ClassVar[tuple[str, ...]] = (STAGE,)
 
-    def train(self) -> Description:
-        """Train the network to its end and write it; see `AnyWorkshop.train`."""
-        self._prepare_folder()
+    def _train(self) -> Description:
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
         material = Material.gather(self.identities, sight, self.folder / FEATURES)
         description = self.describe(sight, material)

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from portraitist.cache import content_key
+from portraitist.cache import checksum, content_key, warn_of_damage
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.files import require_writable, write_aside
 from portraitist.fingerprints import same_weights
@@ -21,7 +22,7 @@ from portraitist.hypernetworks.sight import Sight
 from portraitist.progress import track
 
 _AT_ONCE = 16  # photos that are looked at together
-_DONE = "done.json"
+_CHECKSUMS = "checksums.txt"
 _BYTES = 2  # of a number in float16
 
 
@@ -108,41 +109,63 @@ def _others(rng: np.random.Generator, entry: Entry, photo: int, count: int) -> t
 
 
 def _look(identities: IdentitySet, sight: Sight, folder: Path) -> dict[str, np.ndarray]:
-    """Return the features of all photos, those that are wanted looked at."""
+    """Return the features of all photos, those that are wanted looked at.
+
+    Every few photos' features have a checksum of their own, by which they are known again: from the first that does not
+    match on, they are made anew.
+    """
     wanted = [number for entry in identities for number in entry.numbers]
-    total = max(wanted) + 1
-    settings = sight.settings.model_dump_json()
-    key = content_key(settings, *(each.revision for each in sight.facts), identities.settings.model_dump_json())
-    done = _read_done(folder, key)
+    parts = [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
+    looks = (sight.settings.model_dump_json(), *(each.revision for each in sight.facts))
+    key = content_key(*looks, identities.settings.model_dump_json(), json.dumps(wanted))
     sample = sight.see([identities.picture(wanted[0])])
-    names = {name: folder / f"{number:02d}.npy" for number, name in enumerate(sorted(sample))}
-    if not done:
-        sizes = {name: (total, *values.shape[1:]) for name, values in sample.items()}
+    sizes = {name: (max(wanted) + 1, *values.shape[1:]) for name, values in sample.items()}
+    paths = {name: folder / f"{number:02d}.npy" for number, name in enumerate(sorted(sizes))}
+    maps, noted = _open(paths, sizes), _read_checksums(folder, key)
+    sound = 0
+    while maps and sound < min(len(noted), len(parts)) and noted[sound] == _checksum(maps, parts[sound], key):
+        sound += 1
+    if sound < len(noted):
+        warn_of_damage(folder)
+    if not maps:
         require_writable(folder, sum(_BYTES * int(np.prod(size)) for size in sizes.values()))
         for name, size in sizes.items():
-            with write_aside(names[name]) as temporary:
+            with write_aside(paths[name]) as temporary:
                 np.lib.format.open_memmap(temporary, "w+", np.float16, size).flush()
-    maps = {name: np.lib.format.open_memmap(path, "r+") for name, path in names.items()}
-    with track(len(wanted), "looking at photos", completed=done) as progress:
-        for start in range(done, len(wanted), _AT_ONCE):
-            numbers = wanted[start : start + _AT_ONCE]
+        maps = _open(paths, sizes)
+    with write_aside(folder / _CHECKSUMS) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in (key, *noted[:sound])))
+    with track(len(wanted), "looking at photos", completed=sum(map(len, parts[:sound]))) as progress:
+        for numbers in parts[sound:]:
             pixels = identities.photos(numbers).permute(0, 2, 3, 1).numpy()
             for name, values in sight.see([Image.fromarray(each) for each in pixels]).items():
                 maps[name][numbers] = values.numpy()
-            for written in maps.values():
-                written.flush()
-            _write_done(folder, key, start + len(numbers))
+                maps[name].flush()
+            with (folder / _CHECKSUMS).open("a") as file:
+                file.write(f"{_checksum(maps, numbers, key)}\n")
             progress.advance(len(numbers))
-    return {name: np.load(path, mmap_mode="r") for name, path in names.items()}
+    return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
-def _read_done(folder: Path, key: str) -> int:
-    """Return how many photos were looked at in the same way before."""
-    path = folder / _DONE
-    known = json.loads(path.read_text()) if path.exists() else {}
-    return int(known.get("photos", 0)) if known.get("key") == key else 0
+def _open(paths: Mapping[str, Path], sizes: Mapping[str, tuple[int, ...]]) -> dict[str, np.memmap[Any, Any]]:
+    """Return features that are there, to be read and written; nothing if one of them is not, or not as it should be."""
+    try:
+        maps = {name: np.lib.format.open_memmap(path, "r+") for name, path in paths.items()}
+    except (OSError, ValueError):
+        return {}
+    fit = all(each.dtype == np.float16 and each.shape == sizes[name] for name, each in maps.items())
+    return maps if fit else {}
 
 
-def _write_done(folder: Path, key: str, photos: int) -> None:
-    with write_aside(folder / _DONE) as temporary:
-        temporary.write_text(json.dumps({"key": key, "photos": photos}) + "\n")
+def _checksum(maps: Mapping[str, np.ndarray], photos: Sequence[int], key: str) -> str:
+    """Return a hash of the features of some photos and of what they depend on."""
+    return checksum({name: torch.from_numpy(values[photos]) for name, values in maps.items()}, key, json.dumps(photos))
+
+
+def _read_checksums(folder: Path, key: str) -> list[str]:
+    """Return the checksums of the features that were made in the same way before, a few photos' each."""
+    try:
+        known, *noted = (folder / _CHECKSUMS).read_text(errors="replace").splitlines()
+    except (OSError, ValueError):  # none yet, or an empty file
+        return []
+    return noted if known == key else []

@@ -84,7 +84,7 @@ class Seer:
             photos: RGB, square, at the base's resolution.
             class_noun: What kind of thing it is.
             guidance: How far to lead away from the adapter of nobody in particular; 1 not at all.
-            rank: Highest rank of a LoRA; all that is predicted, which loses nothing, when not given.
+            rank: Maximum rank of the LoRA; when not given, the rank that is predicted.
             seed: Chooses one of the adapters of a photo, where the network draws them.
             sampling_steps: In how many steps they are drawn; as many as is usual when not given.
 
@@ -119,7 +119,7 @@ class Seer:
             numbers: Of one prediction.
             class_noun: What kind of thing it is.
             wish: How it was made, for its file.
-            rank: Highest rank of a LoRA.
+            rank: Maximum rank of the LoRA.
         """
         return self.hypernetwork.predictor.adapter(numbers, self._provenance(class_noun, wish), rank)
 

@@ -15,6 +15,7 @@ from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.loop.contracts import ParameterGroup
+from portraitist.training.watching.fixed_noise import FixedNoiseLoss
 
 _DOWN = "down"
 
@@ -55,6 +56,10 @@ class RankByTimestep:
         """Remember where values are fed."""
         self.attachment = attachment
         self.task.attached(attachment)
+
+    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
+        """Return the loss of the whole LoRA on fixed noise."""
+        return self.task.fixed_noise(samples)
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Denoise photos."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
+from portraitist.cache import checksum
 from portraitist.files import write_aside
 from portraitist.hypernetworks.description import CARD, CONFIG, WEIGHTS, Description, model_card
 from portraitist.hypernetworks.kinds import KnownKinds
 
-# Beside the network's tensors: what photos of the kinds look like.
-KINDS = "kinds."
+# Beside the network's tensors: what photos of the kinds look like, and a checksum of the tensors and the configuration.
+KINDS, CHECKSUM = "kinds.", "checksum"
 
 
 def save_hypernetwork(
@@ -36,7 +37,7 @@ def save_hypernetwork(
     tensors |= {f"{KINDS}{name}": value for name, value in known.tensors().items()}
     halves = {name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in tensors.items()}
     with write_aside(folder / WEIGHTS) as temporary:
-        save_file(halves, temporary)
+        save_file(halves, temporary, metadata={CHECKSUM: checksum(halves, description.model_dump_json())})
     with write_aside(folder / CARD) as temporary:
         temporary.write_text(model_card(description, facts, numbers))
     with write_aside(folder / CONFIG) as temporary:

@@ -1,6 +1,7 @@
 """Settings of a hypernetwork: what it sees, what it is, what it predicts, how it is trained and used."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -138,6 +139,15 @@ class CommonRecipe(Section, ABC):
     @abstractmethod
     def output_words(self, layers: int) -> str:
         """Say in a few words what is predicted on so many linear layers."""
+
+    def details(self, sides: Sequence[tuple[int, int]], latent: int | None) -> dict[str, str]:
+        """Say in a few words by what heads what else must be known of such a network; most have nothing else.
+
+        Args:
+            sides: Inputs and outputs of the linear layers that are changed.
+            latent: Numbers of a squeezed adapter, where adapters are squeezed.
+        """
+        return {}
 
     @abstractmethod
     def structure(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class System:
         place: and the package in which those that ship lie.
         workshop: Trains it.
         build: Builds an untrained network as it is described.
+        target: Method of the target adapters without which it cannot be trained; None if it can.
     """
 
     name: str
@@ -37,6 +38,7 @@ class System:
     place: str
     workshop: type[AnyWorkshop[Any]]
     build: Callable[[Description], PhotoToAdapter]
+    target: str | None = None
 
     @property
     def recipes(self) -> list[str]:
@@ -52,7 +54,7 @@ SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
         System(HYPERDREAMBOOTH, HypernetworkRecipe, recipes.__name__, Workshop, build_predictor),
-        System(DIFFLORA, DiffloraRecipe, difflora_recipes.__name__, WeightWorkshop, build_generator),
+        System(DIFFLORA, DiffloraRecipe, difflora_recipes.__name__, WeightWorkshop, build_generator, "lora"),
     )
 }
 

@@ -18,12 +18,13 @@ from portraitist.hypernetworks.kinds import KnownKinds
 from portraitist.hypernetworks.material import Material
 from portraitist.hypernetworks.settings import AnyRecipe
 from portraitist.hypernetworks.sight import Sight, first_embedding
+from portraitist.locks import held
 from portraitist.training.blank_adapters import base_metadata
 from portraitist.training.loop.loop import Callback, Loop
 from portraitist.training.networks.machine import Machine
 from portraitist.training.networks.reports import REPORT
 
-FEATURES = "features"
+FEATURES, LORAS = "features", "loras"
 # Photos from which each channel's mean and deviation are taken, and what kinds look like.
 STANDARD = 2000
 
@@ -59,19 +60,27 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
     callbacks: Sequence[Callback] = ()
     stage: str = ""
 
-    @abstractmethod
     def train(self) -> Description | None:
         """Train to the end and write the folder; return what it says of itself, None if a later stage is to do so.
 
         Raises:
             BadConfig: If the folder holds something else, or something needed is missing.
+            InUse: If another process trains in the folder.
             TrainingInterrupted: On Ctrl-C or a termination signal, after a checkpoint was written.
         """
+        self._check_folder()
+        with held(self.folder, "the training of a hypernetwork"):
+            self._check_folder()  # again, as another training may have ended since
+            return self._train()
+
+    @abstractmethod
+    def _train(self) -> Description | None:
+        """Do what `train` says, in a folder that is this process' own."""
 
     def _attend(self) -> Callable[[str, Loop], Sequence[Callback]]:
         return lambda stage, loop: self.callbacks
 
-    def _prepare_folder(self) -> None:
+    def _check_folder(self) -> None:
         """Refuse a stage there is not, a folder of other things, or of another hypernetwork."""
         if self.stage not in ("", *self.stages):
             raise BadConfig(f"{self.method} is trained in these stages: {', '.join(self.stages)}; not {self.stage!r}")
@@ -86,8 +95,9 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
             raise BadConfig(f"{self.folder} holds other things ({strange[0]}); choose another folder with -o")
 
     def _strange_files(self) -> list[str]:
-        own = {*self.stages, FEATURES, REPORT}
-        return sorted(path.name for path in self.folder.iterdir() if path.name not in own)
+        own = {*self.stages, FEATURES, LORAS, REPORT}
+        names = (path.name for path in self.folder.iterdir())
+        return sorted(name for name in names if name not in own and not name.startswith("."))
 
     def _describe(
         self, sight: Sight, material: Material, layers: Sequence[LayerSpec], token_ids: tuple[int, ...] = ()

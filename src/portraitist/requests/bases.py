@@ -16,7 +16,7 @@ def check_base(choice: BaseChoice) -> None:
     """Refuse a base that is not here, and ways to hold it that there are not.
 
     Raises:
-        BadConfig: If there is no such base, device, precision or number of bits, or no picture of such a side.
+        BadConfig: If there is no such base, device, precision or number of bits, or resolution.
         MissingExtra: If fewer bits need a library that is not installed.
     """
     check_precision(choice.precision)
@@ -24,7 +24,7 @@ def check_base(choice: BaseChoice) -> None:
     source = None if choice.name is None or is_fetchable(choice.name) else find_source(choice.name)
     _check_bits(choice.bits)
     if choice.resolution is not None:
-        _check_side(choice.resolution, source)
+        _check_resolution(choice.resolution, source)
 
 
 def _check_bits(bits: int | None) -> None:
@@ -36,14 +36,14 @@ def _check_bits(bits: int | None) -> None:
         raise MissingExtra("bitsandbytes", "bitsandbytes")
 
 
-def _check_side(side: int, source: Source | None) -> None:
-    """Refuse a side that an autoencoder cannot divide into latents; a family may ask for more."""
+def _check_resolution(resolution: int, source: Source | None) -> None:
+    """Refuse a resolution that an autoencoder cannot divide into latents; a family may ask for more."""
     # An adapter's own base is not known yet; no base here has finer latents than this.
     step = _LEAST_STEP if source is None else _scale(source)
-    if side % step or side < _FEWEST_STEPS * step:
+    if resolution % step or resolution < _FEWEST_STEPS * step:
         raise BadConfig(
-            f"the side of the pictures must be a multiple of {step}, at least {_FEWEST_STEPS * step}, not {side};"
-            f" the nearest is --resolution {max(_FEWEST_STEPS, round(side / step)) * step}"
+            f"the resolution must be a multiple of {step} and at least {_FEWEST_STEPS * step}, not {resolution};"
+            f" the nearest is --resolution {max(_FEWEST_STEPS, round(resolution / step)) * step}"
         )
 
 

@@ -63,8 +63,8 @@ class RegionChoice(Value):
         place: ``left``, ``right``, ``top``, ``bottom``, a box ``x0,y0,x1,y1``, or a picture that is white inside.
         prompt: What is to be seen there.
         adapter: What acts there only.
-        base_ratio: How much of the whole picture's prompt is heard there; None for what is usual.
-        start: From which share of the way on the region is heard; None for what is usual.
+        base_ratio: How strongly the main prompt counts there; None for the default.
+        start: Fraction of the sampling after which the region counts; None for the default.
     """
 
     place: str

@@ -34,7 +34,7 @@ class EditRequest(Request):
         strength: How much structure may change, 0 to 1; None for what is usual.
         eta: Fresh noise in every sampling step, 0 to 1.
         guidance: Weight of classifier-free guidance; None for what is usual.
-        negative: What to keep away from.
+        negative: Negative prompt: what pictures should not show.
         sampling_steps: DDIM steps; None for what is usual.
         refinements: Fixed-point evaluations of an inversion step at most; None for what is usual.
         count: Results.

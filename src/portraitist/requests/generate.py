@@ -28,9 +28,9 @@ class GenerateRequest(Request):
         count: Pictures of each prompt.
         seed: Seed of the first picture; the next ones count up.
         plain_seed: Draw the starting noise from the seed as other programs do.
-        steps: Denoiser steps; None for what is usual.
+        steps: Sampling steps; None for the default.
         guidance: Weight of classifier-free guidance; None for what is usual.
-        negative: What to keep away from.
+        negative: Negative prompt: what pictures should not show.
         scheduler: ``dpm``, ``ddim`` or ``euler``; None for the base's usual one.
         output: Folder of the pictures.
         force: Use adapters that were made for another base.

@@ -37,7 +37,8 @@ class IdentitiesRequest(Request):
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Begin nothing more after so many; None for as long as it takes.
         vary: Variations that the base draws of each of a folder's identities.
-        vary_strength: How far from the photo they start, 0 to 1.
+        vary_with: An IP-Adapter to draw them with; None draws them from the photo's pixels.
+        vary_strength: How far from the photo they may go, 0 to 1.
         vary_likeness: Least likeness to the photo, by the first of the encoders.
         detector: A face detector, and
         face_encoder: a face network: variations then show exactly one face, the photo's.
@@ -63,6 +64,7 @@ class IdentitiesRequest(Request):
     executor: str = "local"
     minutes: float | None = Field(None, gt=0)
     vary: int = Field(0, ge=0)
+    vary_with: str | None = None
     vary_strength: FiniteFloat = Field(0.6, gt=0, le=1)
     vary_likeness: FiniteFloat = Field(0.5, ge=-1, le=1)
     detector: str | None = None
@@ -90,7 +92,7 @@ class IdentitiesRequest(Request):
         """Say what a network cannot learn from."""
         if self.photos > 1:
             return []
-        return [Advice.of("with one photo of each there are no pairs of two different ones; use --photos 2 or more")]
+        return [Advice.of("with one photo per identity there are no pairs of different photos; use --photos 2 or more")]
 
     def _check_source(self) -> None:
         from portraitist.hypernetworks.identities.sources.opening import check_source
@@ -105,13 +107,19 @@ class IdentitiesRequest(Request):
         if not self.vary:
             if self.detector is not None:
                 raise BadConfig("the face networks judge variations; add --vary N, or leave them out")
+            if self.vary_with is not None:
+                raise BadConfig("--vary-with says how variations are drawn; add --vary N, or leave it out")
             return
         if is_drawn(self.source):
             raise BadConfig(
-                "--vary is for folders of photos; of toyland's identities as many are drawn as --photos asks"
+                "--vary is for folders of photos; for toyland's identities, --photos says how many are drawn"
             )
         if not self.encoders:
             raise BadConfig("--vary needs an encoder that judges likeness to the photo; name one with --encoders")
+        if self.vary_with is not None:
+            from portraitist.hypernetworks.identities.sources.painters import find_ip_adapter
+
+            find_ip_adapter(self.vary_with)
 
     def _check_targets(self) -> None:
         from portraitist.hypernetworks.identities.executors import EXECUTORS

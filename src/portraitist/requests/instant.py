@@ -28,7 +28,7 @@ class InstantRequest(Request):
         guidance: How far to lead away from the adapter of nobody in particular; 1 not at all.
         seed: Which of the adapters of a photo, where the hypernetwork draws them; None for the first.
         sampling_steps: In how many steps they are drawn; None for as many as is usual.
-        rank: Highest rank of a LoRA; None loses nothing.
+        rank: Maximum rank of the LoRA; None keeps it exact.
         refine: Steps of training on from the prediction.
         least_rank: Rank that its noisiest samples teach; None leaves it to the hypernetwork.
         detector: Finds faces, to say of photos that they show none or several; None does not look for them.
@@ -76,7 +76,7 @@ class InstantRequest(Request):
         if self.guidance > _STRONG_GUIDANCE:
             lines.append(f"guidance {self.guidance:g} distorts pictures; values from 1 to 3 are usual")
         if self.least_rank is not None and not self.refine:
-            lines.append("--least-rank is of training on from the prediction, which --refine asks for; it is not used")
+            lines.append("--least-rank has no effect without --refine; add --refine 40, or leave it out")
         return [Advice.of(line) for line in lines]
 
     def _check_photos(self) -> None:

@@ -1,6 +1,7 @@
 """Making toyland: stages, each resumable and each in its folder, up to one pipeline folder."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from portraitist.errors import BadFile
 from portraitist.evaluation.encoders import PictureNetwork
+from portraitist.locks import held
 from portraitist.toyland.autoencoder import AutoencoderTask, build_autoencoder, reconstruction_error
 from portraitist.toyland.budgets import Budget
 from portraitist.toyland.config import ToylandConfig
@@ -65,7 +67,11 @@ class Workshop:
     _data: dict[str, Dataset] = field(default_factory=dict, init=False, repr=False)
 
     def make(self, stages: tuple[str, ...] = STAGES) -> None:
-        """Run the given stages in order; a finished stage is passed over."""
+        """Run the given stages in order; a finished stage is passed over. Each is one process' work at a time.
+
+        Raises:
+            InUse: If another process is at a stage.
+        """
         steps: dict[str, Callable[[], None]] = {
             "pictures": self.draw_pictures,
             "autoencoder": self.train_autoencoder,
@@ -76,7 +82,8 @@ class Workshop:
             "pipeline": self.join_pipeline,
         }
         for stage in stages:
-            steps[stage]()
+            with held(self.folder, f"the stage {stage}", stage) if self._is_first else nullcontext():
+                steps[stage]()
             Processes.current().wait()
 
     def draw_pictures(self) -> None:

@@ -28,7 +28,8 @@ def samples_a_second(stage: str, config: ToylandConfig, resolution: int, machine
         settings = config.denoiser.model_copy(update=change)
         config = config.model_copy(update={"denoiser": settings})
         task = _denoiser(config, resolution, machine)
-    return measure(task, loop_config(settings, machine), batch_size)
+    with machine.at_speed():
+        return measure(task, loop_config(settings, machine), batch_size)
 
 
 def _autoencoder(config: ToylandConfig, resolution: int, machine: Machine) -> Task:

@@ -15,7 +15,8 @@ from portraitist.training.inputs.priors import prior_images
 from portraitist.training.inputs.views import crop_views, make_views, photo_prompt
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject, read_photo
-from portraitist.training.watching.judging import Awake, Encoders, ScoredPictures, ValidationLoss
+from portraitist.training.watching.fixed_noise import FixedNoiseLoss
+from portraitist.training.watching.judging import Awake, Encoders, ScoredPictures
 from portraitist.training.watching.watching import Budget, SubjectWatch, rows_of
 
 # With fewer photos every one is needed; a crop is then kept from training instead.
@@ -62,9 +63,9 @@ def subject_watch(
     else:
         prompts = [photo_prompt(subject, recipe, index, task.prompt) for index in range(len(subject.photos))]
         views = crop_views(subject.photos, recipe.photos.smallest_crop, recipe.seed, prompts)
-    (pictures,) = encode_views(base, views, recipe.photos.mask_floor)
+    pictures = encode_views(base, views, recipe.photos.mask_floor)
     budget = Budget.of(recipe, rows_of(recipe), scores=bool(encoders))
-    validate = ValidationLoss(base, recipe, task.prompts, pictures, budget.samples)
+    validate = FixedNoiseLoss(base, recipe, task.prompts, pictures, budget.samples, "validation")
     if not budget.scored:
         return SubjectWatch(recipe, budget, validate, folder=folder)
     scored = recipe.watch.prompts[: budget.prompts]

@@ -7,6 +7,7 @@ from typing import Any
 from portraitist import __version__
 from portraitist.adapters import Adapter, find_layers, get_method
 from portraitist.bases import Base
+from portraitist.bases.layers import LayerSets
 from portraitist.errors import BadConfig
 from portraitist.exchange.compatibility import base_facts
 from portraitist.randomness import torch_generator
@@ -40,7 +41,7 @@ def blank_adapter(base: Base, recipe: Recipe, config: Mapping[str, Any]) -> Adap
         # A named set is for all methods: LoRA passes over its norms. Patterns must fit the method exactly.
         specs = [spec for spec in specs if spec.kind in get_method(recipe.method).layers]
     adapter = Adapter.create(recipe.method, config, specs, torch_generator(recipe.seed, "adapter"))
-    adapter.provenance.facts.update(adapter_metadata(base, recipe, base.fingerprint))
+    adapter.provenance.facts.update(adapter_metadata(base_metadata(base), recipe))
     return adapter.to(base.device)
 
 
@@ -52,32 +53,36 @@ def fill_placeholders(settings: Any, words: Mapping[str, tuple[int, ...]]) -> An
 
 
 def resolve_layers(base: Base, layers: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Turn names of layer sets into patterns; patterns stay as they are.
+    """Turn names of a base's layer sets into patterns; patterns stay as they are.
 
     Raises:
         BadConfig: If the family has no such set.
     """
-    sets = base.family.layer_sets
+    return layer_patterns(base.name, base.family.layer_sets, layers)
+
+
+def layer_patterns(name: str, sets: LayerSets, layers: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Turn names of layer sets into patterns; patterns stay as they are.
+
+    Raises:
+        BadConfig: If the base of this name has no such set.
+    """
     patterns: list[str] = []
-    for name in [layers] if isinstance(layers, str) else layers:
-        if name not in sets and not ("." in name or "*" in name):
-            raise BadConfig(f"{base.name} has no layer set named {name!r}; it has {', '.join(sets)}")
-        patterns += sets.get(name, (name,))
+    for each in [layers] if isinstance(layers, str) else layers:
+        if each not in sets and not ("." in each or "*" in each):
+            raise BadConfig(f"{name} has no layer set named {each!r}; it has {', '.join(sets)}")
+        patterns += sets.get(each, (each,))
     return tuple(patterns)
 
 
-def adapter_metadata(base: Base, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
+def adapter_metadata(base: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Return what an adapter's file tells about its base and its recipe."""
-    return {
-        "base": base_metadata(base, fingerprint),
-        "recipe": recipe.model_dump(mode="json"),
-        "portraitist_version": __version__,
-    }
+    return {"base": dict(base), "recipe": recipe.model_dump(mode="json"), "portraitist_version": __version__}
 
 
-def base_metadata(base: Base, fingerprint: str | None = None) -> dict[str, Any]:
+def base_metadata(base: Base) -> dict[str, Any]:
     """Return what a file tells about the base it is for; `portraitist.adapters.BaseFacts` reads it."""
-    facts = asdict(base_facts(base, fingerprint))
+    facts = asdict(base_facts(base))
     if base.revision is None:
         del facts["revision"]
     return {**facts, **({"bits": base.bits} if base.bits else {})}

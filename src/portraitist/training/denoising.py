@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from portraitist.adapters import Adapter, Kind
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing
+from portraitist.bases.transfers import sent
 from portraitist.generation.latents import predict
 from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
@@ -92,7 +93,7 @@ def denoising_errors(
     Args:
         base: The base, with the adapter attached.
         settings: Loss weighting and noise offset.
-        latents: Clean latents ``[n, c, h, w]`` on the CPU.
+        latents: Clean latents ``[n, c, h, w]``, on the CPU or on the base's device.
         framings: How each picture was cut, those of `rows`.
         conditions: Of the prompts, one row a sample, those of `rows`.
         generator: Source of noise and timesteps.
@@ -102,14 +103,16 @@ def denoising_errors(
     """
     noise, timesteps = draw_noise(base, settings, latents, generator)
     if rows is not None:
-        latents, noise, timesteps = latents[rows], noise[rows], timesteps[rows]
-        weights = None if weights is None else weights[rows]
+        noise, timesteps = noise[rows], timesteps[rows]
+        there = sent(rows, latents.device)
+        latents, weights = latents[there], None if weights is None else weights[there]
     if prepare is not None:
         prepare(timesteps)
+    noise, timesteps = sent(noise, latents.device), sent(timesteps, latents.device)
     prediction = predict_noised(base, latents, noise, timesteps, framings, conditions)
-    errors = (prediction - base.family.target(latents, noise, timesteps).to(base.device)).square()
+    errors = (prediction - sent(base.family.target(latents, noise, timesteps), base.device)).square()
     if weights is not None:
-        errors = errors * weights.to(base.device)
+        errors = errors * sent(weights, base.device)
     return errors.mean(dim=tuple(range(1, errors.ndim))) * loss_weights(base, settings, timesteps)
 
 
@@ -141,6 +144,7 @@ def predict_noised(
         The prediction ``[n, c, h, w]`` in float32.
     """
     family = base.family
+    noise, timesteps = sent(noise, latents.device), sent(timesteps, latents.device)
     noised = family.add_noise(latents, noise, timesteps)
     return predict(base, noised, timesteps, {**conditions, **family.encode_framings(framings)})
 
@@ -149,4 +153,4 @@ def loss_weights(base: Base, settings: NoiseSettings, timesteps: Tensor) -> Tens
     """Return how much each sample's error counts, ``[n]``."""
     if settings.min_snr_gamma is None:
         return torch.ones(len(timesteps), device=base.device)
-    return base.family.min_snr_weights(timesteps, settings.min_snr_gamma).to(base.device)
+    return sent(base.family.min_snr_weights(timesteps, settings.min_snr_gamma), base.device)

@@ -5,6 +5,7 @@ and class images share one forward pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions, Framing
+from portraitist.bases.transfers import sent
 from portraitist.cache import content_key
 from portraitist.errors import BadConfig
 from portraitist.randomness import epoch_order, torch_generator
@@ -27,10 +29,11 @@ from portraitist.training.denoising import (
     trains_text,
 )
 from portraitist.training.inputs.conditions import PromptBook
-from portraitist.training.inputs.latents import Latents
+from portraitist.training.inputs.latents import Latents, near
 from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe
+from portraitist.training.watching.fixed_noise import FIXED_NOISE, FixedNoiseLoss
 
 
 class DreamBoothTask:
@@ -88,14 +91,22 @@ class DreamBoothTask:
         }
 
     def attached(self, attachment: Attachment) -> None:
-        """Remember how to switch the adapter off, and encode every prompt, so that text encoders may be put away."""
+        """Remember how to switch the adapter off; bring latents to the device; encode every prompt, for good."""
         self.attachment = attachment
+        self.photos = tuple(near(self.photos, self.base.device))
+        if self.prior is not None:
+            (self.prior,) = near([self.prior], self.base.device)
         if self.trains_text:
             return
         prompts = {self.prompt, *(prompt for bucket in self.photos for prompt in bucket.prompts)}
         if self.recipe.prior != "none":
             prompts.add(self.class_prompt)
         self.prompts.encode(sorted(prompts))
+
+    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
+        """Return the loss on the photos, without the prior, on fixed noise."""
+        own = [replace(bucket, prompts=bucket.prompts or (self.prompt,) * len(bucket)) for bucket in self.photos]
+        return FixedNoiseLoss(self.base, self.recipe, self.prompts, own, samples, FIXED_NOISE)
 
     def after_step(self) -> None:
         """Nothing to restore."""
@@ -109,7 +120,7 @@ class DreamBoothTask:
         generator = torch_generator(recipe.seed, "noise", index)
         bucket, indices = self._draw_photos(index, total)
         latents = bucket.draw(indices, generator)
-        weights = None if bucket.weights is None else bucket.weights[torch.from_numpy(indices)]
+        weights = bucket.chosen_weights(indices)
         framings = [bucket.framings[indices[row]] for row in mine]
         prompts = [bucket.prompts[indices[row]] if bucket.prompts else self.prompt for row in mine]
         if self.prior is None:
@@ -201,7 +212,7 @@ class DreamBoothTask:
             raise BadConfig("prior=base compares with the adapter switched off; call attached() before the first step")
         base, generator = self.base, torch_generator(self.recipe.seed, "prior noise", index)
         noise, timesteps = (drawn[rows] for drawn in draw_noise(base, self.recipe, latents, generator))
-        latents, prompts = latents[rows], [self.class_prompt] * len(rows)
+        latents, prompts = latents[sent(rows, latents.device)], [self.class_prompt] * len(rows)
         with torch.no_grad(), self.attachment.disabled():
             if self._frozen_class is None:
                 book = PromptBook(base, fixed=True) if self.trains_text else self.prompts

@@ -18,6 +18,7 @@ from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe
 from portraitist.training.tasks import AdapterTask
+from portraitist.training.watching.fixed_noise import FixedNoiseLoss
 
 
 class WithDropout:
@@ -48,6 +49,10 @@ class WithDropout:
         """Remember where the adapter is."""
         self.attachment = attachment
         self.task.attached(attachment)
+
+    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
+        """Return the task's loss on fixed noise, measured between steps, when all of the adapter acts."""
+        return self.task.fixed_noise(samples)
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Do the task's step with a part of the adapter."""

@@ -20,25 +20,29 @@ _NOISE_SHARE = 0.1  # of all timesteps: little noise, so that strange details sh
 _STRANGE = 1.13
 
 
-def familiarity_warnings(base: Base, subject: Subject) -> list[str]:
-    """Say what of a subject is foreign to a base that ships with the package; nothing of other bases.
+def familiarity_warnings(base: Base, subjects: Sequence[Subject]) -> list[str]:
+    """Say what of subjects is foreign to a base that ships with the package; nothing of other bases.
 
-    Its class noun is, if the vocabulary has no word for it; its photos are, if the denoiser takes their noise away
-    clearly worse than that of the examples in the package.
+    A class noun is, if the vocabulary has no word for it; photos are, if the denoiser takes their noise away clearly
+    worse than that of the examples in the package.
     """
     if not base.is_builtin:
         return []
     lines = []
-    unknown = [word for word in subject.class_noun.split() if count_tokens(base.pipeline.tokenizer, word) > 1]
-    if unknown:
-        known = ", ".join(sorted({example.class_noun for example in list_examples()}))
-        lines.append(f"the base {base.name} knows no {' '.join(unknown)}, only {known}; {_REMEDY}")
+    known = ", ".join(sorted({example.class_noun for example in list_examples()}))
+    for noun in dict.fromkeys(subject.class_noun for subject in subjects):
+        unknown = [word for word in noun.split() if count_tokens(base.pipeline.tokenizer, word) > 1]
+        if unknown:
+            lines.append(f"the base {base.name} knows no {' '.join(unknown)}, only {known}; {_REMEDY}")
     if base.bits is not None:  # whose passes take a CPU fifty times as long
         return lines
     examples = [read_photo(example.photos[0], base.family.resolution) for example in list_examples()]
-    if denoising_error(base, subject.photos) > _STRANGE * denoising_error(base, examples):
+    limit = _STRANGE * denoising_error(base, examples)
+    strange = [subject.name for subject in subjects if denoising_error(base, subject.photos) > limit]
+    if strange:
+        whose = "these photos" if len(strange) == len(subjects) else f"the photos of {' and '.join(strange)}"
         lines.append(
-            f"the base {base.name} knows drawn figures, and these photos look like nothing it has seen, so its"
+            f"the base {base.name} knows drawn figures, and {whose} look like nothing it has seen, so its"
             f" pictures of them will be poor; {_REMEDY}"
         )
     return lines

@@ -10,12 +10,13 @@ import torch
 from portraitist.adapters import Adapter, Attachment, load_adapter, save_adapter
 from portraitist.adapters.files import is_usable
 from portraitist.bases import Base
+from portraitist.bases.precision import quick_float32
 from portraitist.errors import BadFile, TrainingDiverged, UnwritableFolder
 from portraitist.files import require_writable
 from portraitist.training.along_the_way import AlongTheWay
 from portraitist.training.denoising import trains_text
 from portraitist.training.dropout import WithDropout
-from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome, Watch
+from portraitist.training.loop.contracts import Callback, LoopConfig, Outcome
 from portraitist.training.loop.interrupts import Stop
 from portraitist.training.loop.journal import Journal
 from portraitist.training.loop.loop import Loop
@@ -25,7 +26,9 @@ from portraitist.training.outputs import check_output, is_finished, locked, remo
 from portraitist.training.recipes import Recipe
 from portraitist.training.starting import start_from
 from portraitist.training.tasks import AdapterTask
+from portraitist.training.watching.fixed_noise import affordable_samples, before_and_after
 from portraitist.training.watching.judging import SampleSheets
+from portraitist.training.watching.watching import Measure, SubjectWatch
 
 _FLOAT32 = 4
 _LOG_EVERY = 10  # steps
@@ -83,7 +86,7 @@ class Run:
         self.offload = Offload(base, recipe.memory, trains_text(base, self.adapter))
 
     def fit(
-        self, task: AdapterTask, description: str, *, prompts: Sequence[str] = (), watch: Watch | None = None
+        self, task: AdapterTask, description: str, *, prompts: Sequence[str] = (), watch: SubjectWatch | None = None
     ) -> Adapter:
         """Train a task, note it in the adapter and write its file; the base is left as found.
 
@@ -104,7 +107,7 @@ class Run:
         Processes.current().wait()
         return load_adapter(self.output) if self.output is not None and self._is_finished else self.adapter
 
-    def _train(self, task: AdapterTask, description: str, prompts: Sequence[str], watch: Watch | None) -> None:
+    def _train(self, task: AdapterTask, description: str, prompts: Sequence[str], watch: SubjectWatch | None) -> None:
         base, recipe, adapter = self.base, self.recipe, self.adapter
         attachment = Attachment(base.components).attach(adapter)
         if recipe.dropout.is_on:
@@ -129,16 +132,25 @@ class Run:
                     *loop.callbacks,
                     AlongTheWay(adapter, recipe.log, self.pictures, loop.averaged),
                 ]
-            with checkpointed(base, recipe.memory), self.offload.away():
+            samples = affordable_samples(recipe)
+            fixed_noise = [task.fixed_noise(samples)] if samples else []
+            with checkpointed(base, recipe.memory), self.offload.away(), quick_float32(base.device):
+                # Resumed or not: the checkpoint is not read yet, and the adapter is as it was first.
+                before = _measure(loop, [*fixed_noise, *([watch.validate] if watch else [])])
                 outcome = loop.run(resume=self.resume)
+                loop.keep()
+                after = _measure(loop, [*fixed_noise, *([watch.kept_validation] if watch else [])])
         except TrainingDiverged as error:
             raise self._rescued(error, loop) from error
         finally:
             attachment.detach()
-        loop.keep()
+        losses = before_and_after(before, after)
+        if losses:
+            self._journal.write({"step": outcome.steps, **losses})
+        self._journal.close()
         for parameter in adapter.named_parameters().values():
             parameter.requires_grad_(False)
-        adapter.provenance.facts["training"] = _summary(outcome, watch)
+        adapter.provenance.facts["training"] = _summary(outcome, watch) | losses
 
     def _write(self, output: Path | None) -> None:
         """Write the adapter's file, if there is to be one; where that fails, the checkpoints wait for another try."""
@@ -167,7 +179,13 @@ class Run:
         return TrainingDiverged(error.step, error.what, f"the adapter from step {step} is in {file}")
 
 
-def _summary(outcome: Outcome, watch: Watch | None) -> dict[str, Any]:
+def _measure(loop: Loop, measures: Sequence[Measure]) -> dict[str, float]:
+    """Measure the adapter as it is."""
+    with torch.no_grad(), loop.autocast():
+        return {name: value for measure in measures for name, value in measure().items()}
+
+
+def _summary(outcome: Outcome, watch: SubjectWatch | None) -> dict[str, Any]:
     """Return what an adapter's file tells about its training."""
     summary: dict[str, Any] = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1)}
     if outcome.kept is not None and watch is not None:
@@ -211,6 +229,4 @@ def loop_config(recipe: Recipe, base: Base) -> LoopConfig:
         average_decay=recipe.average_decay,
         precision=recipe.precision,
         log_every=_LOG_EVERY,
-        # Reading a loss makes the CPU wait for another device: there it is done as often as it is written down.
-        read_every=1 if base.device.type == "cpu" else _LOG_EVERY,
     )

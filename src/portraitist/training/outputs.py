@@ -4,22 +4,20 @@ Needs no torch.
 """
 
 import json
+import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from portraitist.adapters.description import read_header
 from portraitist.adapters.outline import read_outline
-from portraitist.errors import BadConfig, BadFile, UnwritableFolder
-from portraitist.files import remove_leftovers, require_name, require_writable
+from portraitist.errors import BadConfig, BadFile
+from portraitist.files import remove_folder, remove_leftovers, require_name, require_writable
+from portraitist.locks import held, lock_file
 from portraitist.training.loop.files import BEST, LAST, LOG
 
 SUFFIX = ".safetensors"
-_LOCK = ".lock"
 
 
 def run_folder(output: Path) -> Path:
@@ -72,7 +70,7 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
     require_name(run_folder(output))
     if output.is_dir():
         raise BadFile(f"{output} is a folder; name a file with -o")
-    if output.exists() and not overwrite and not (resume and is_finished(output)):
+    if os.path.lexists(output) and not overwrite and not (resume and is_finished(output)):  # also a link to nothing
         raise BadFile(f"{output} exists already; choose another file with -o, or use --overwrite")
     if is_interrupted(output) and not (resume or overwrite):
         raise BadFile(
@@ -84,28 +82,13 @@ def check_output(output: str | Path | None, resume: bool = False, overwrite: boo
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold a file that is being trained against other runs; the lock of a run that was killed is none.
-
-    Raises:
-        BadFile: If another run trains it.
-        UnwritableFolder: If the folder of the run cannot be made.
-    """
+    """Hold a file that is being trained against other runs; see `portraitist.locks.held`."""
     folder = run_folder(output)
-    lock = FileLock(folder / _LOCK, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise BadFile(f"another run is training {output}; wait for it, or choose another file with -o") from error
-    except OSError as error:
-        raise UnwritableFolder(f"cannot write {folder}: {error.strerror}; choose another place with -o") from error
-    try:
-        yield
+        with held(folder, "a training", shown=output, instead="choose another file with -o"):
+            yield
     finally:
-        with suppress(OSError):
-            (folder / _LOCK).unlink(missing_ok=True)
-        lock.release()
-        with suppress(OSError):  # there is more in it, or another run has just begun
+        with suppress(OSError):  # there is something to look at in it, or another run has just begun
             folder.rmdir()
 
 
@@ -119,10 +102,10 @@ def remove_run(output: Path, keep_log: bool = False) -> None:
         keep_log: The log alone is something to look at.
     """
     folder = run_folder(output)
-    remove_leftovers(folder)
-    passing = (LAST, BEST, _LOCK) if keep_log else (LAST, BEST, LOG, _LOCK)
-    kept = [path for path in folder.glob("*") if path.name not in passing]
-    if not kept:
-        shutil.rmtree(folder, ignore_errors=True)
-    for name in (LAST, BEST):
+    for place in (output.parent, folder):  # by this run, when it was killed
+        remove_leftovers(place)
+    passing = {LAST, BEST, lock_file(folder).name} | (set() if keep_log else {LOG})
+    if all(path.name in passing for path in folder.glob("*")):
+        remove_folder(folder)
+    for name in (BEST, LAST):  # which tells that the run is to be finished, until nothing else is left to do
         (folder / name).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from portraitist.adapters import Attachment
 from portraitist.training.loop.contracts import Task
+from portraitist.training.watching.fixed_noise import FixedNoiseLoss
 
 
 class AdapterTask(Task, Protocol):
@@ -11,3 +12,6 @@ class AdapterTask(Task, Protocol):
 
     def attached(self, attachment: Attachment) -> None:
         """Called once the adapter is attached, while all parts of the base are still at hand."""
+
+    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
+        """Return the loss on so many noised training pictures, always noised in the same way; called after that."""

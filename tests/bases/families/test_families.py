@@ -57,7 +57,7 @@ def test_pictures_of_another_side_are_trained_on_and_made(base: Base) -> None:
     own = family.resolution
     try:
         for wrong in (own + 1, own + step // 2, 0, -step, 4 * step):
-            with pytest.raises(BadConfig, match=rf"multiple of {step}, at least {8 * step}, not {wrong}"):
+            with pytest.raises(BadConfig, match=rf"multiple of {step} and at least {8 * step}, not {wrong}"):
                 family.choose_resolution(wrong)
         assert family.resolution == own
         family.choose_resolution(own + 4 * step)
@@ -65,7 +65,7 @@ def test_pictures_of_another_side_are_trained_on_and_made(base: Base) -> None:
         (made,) = generate(base, ["a cat"], config=SamplingConfig(steps=1), show_progress=False)
         assert made.image.size == (family.resolution, family.resolution)
     finally:
-        family._side = None
+        family._resolution = None
 
 
 def test_prompts_are_read_as_the_pipeline_reads_them(base: Base) -> None:

@@ -168,7 +168,7 @@ def test_a_folder_is_there_whole_or_not_at_all(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("alpha", ["", [], {}, True])
+@pytest.mark.parametrize("alpha", ["", [], {}, True, pytest.param(10**400, id="endless")])
 def test_strengths_that_are_no_numbers(tiny: TinyPipeline, tmp_path: Path, alpha: object) -> None:
     export(tiny.draw("lora", ("unet.*to_q",), rank=2), tmp_path, "peft")
     path = tmp_path / "adapter_config.json"

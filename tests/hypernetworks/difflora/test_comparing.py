@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraitist.hypernetworks.difflora.comparing import between, mean_loras, nearest_by_photo, nearest_known, variety
+from portraitist.hypernetworks.difflora.comparing import mean_loras, nearest_by_photo, nearest_known, variety
 from portraitist.hypernetworks.difflora.predictor import WeightGenerator
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.saved import load_hypernetwork
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def photos(network: WeightGenerator, count: int, seed: int) -> dict[str, Tensor]
 
 def test_a_replica_is_found_out(network: WeightGenerator) -> None:
     known = network.predict(photos(network, 5, 0), Wish())
-    found = nearest_known(network, known[[3, 1]], known)
+    found = nearest_known(network, known[[3, 1]], WeightVectors(known), known.mean(0))
     assert found.places.tolist() == [3, 1]
     torch.testing.assert_close(found.cosines, torch.ones(2), atol=1e-4, rtol=0)
 
@@ -45,10 +46,9 @@ def test_the_nearest_photo_brings_its_lora(network: WeightGenerator) -> None:
     assert mean_loras(network, 2).shape == (2, network.numbers)
 
 
-@pytest.mark.parametrize("where", ["features", "latents"])
-def test_the_ends_between_two_are_the_two(network: WeightGenerator, where: str) -> None:
+def test_the_ends_between_two_are_the_two(network: WeightGenerator) -> None:
     first, second = photos(network, 1, 1), photos(network, 1, 2)
-    drawn = between(network, first, second, [0.0, 0.5, 1.0], where=where)  # type: ignore[arg-type]
+    drawn = torch.cat([network.between(first, second, share, Wish()) for share in (0.0, 0.5, 1.0)])
     torch.testing.assert_close(drawn[:1], network.predict(first, Wish()), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(drawn[2:], network.predict(second, Wish()), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(drawn[0], drawn[1])

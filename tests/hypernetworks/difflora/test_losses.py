@@ -1,7 +1,9 @@
 import torch
 from small_weights import layout, loras
 
-from portraitist.hypernetworks.difflora.losses import change_losses, preserving_weights
+from portraitist.hypernetworks.difflora.losses import change_losses, preserving_weights, reconstruction_losses
+from portraitist.hypernetworks.difflora.settings import ConvolutionSettings, TokenSettings
+from portraitist.hypernetworks.weights.statistics import Standard
 
 
 def test_larger_weights_of_a_layer_count_more() -> None:
@@ -41,3 +43,15 @@ def test_the_angle_does_not_see_a_change_of_size_and_the_spectrum_does() -> None
     angle, spectrum = change_losses(layout(), twice, wanted, leading=1)
     assert float(angle) < 1e-5
     torch.testing.assert_close(spectrum, torch.tensor(1.0), atol=1e-4, rtol=0)
+
+
+def test_tokens_can_be_trained_by_the_weight_preserved_loss_alone() -> None:
+    form, wanted, found = layout(), loras(3), loras(3, seed=1)
+    standard = Standard(form)
+    tokens = TokenSettings(
+        kind="tokens", width=8, blocks=1, heads=1, angle=0.0, spectrum=0.0, numbers=1.0, gamma=3.0, power=2.0
+    )
+    convolutions = ConvolutionSettings(kind="convolutions", channels=(1,), gamma=3.0, power=2.0)
+    one, other = (reconstruction_losses(each, form, standard, found, wanted) for each in (tokens, convolutions))
+    torch.testing.assert_close(one["loss"], other["loss"])
+    assert float(other["loss"]) > float(other["plain"])

@@ -2,12 +2,13 @@ import torch
 from small_weights import layout, loras
 
 from portraitist.hypernetworks.weights.statistics import Standard
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 def test_standardised_loras_have_no_mean_and_unit_scatter_in_every_layer() -> None:
     vectors = loras(200)
     standard = Standard(layout())
-    standard.fit(vectors)
+    standard.fit(WeightVectors(vectors))
     found = standard.standardise(vectors)
     assert float(found.mean(0).abs().max()) < 1e-5
     for piece in layout().pieces:
@@ -21,5 +22,5 @@ def test_numbers_that_never_change_are_not_blown_up() -> None:
     first = layout().pieces[0].numbers
     vectors[:, first] = vectors[0, first]
     standard = Standard(layout())
-    standard.fit(vectors)
+    standard.fit(WeightVectors(vectors))
     assert float(standard.standardise(vectors)[:, first].abs().max()) < 1e-5

@@ -22,7 +22,7 @@ def test_a_set_is_planned_made_and_told_of(tiny_base_folder: Path, tmp_path: Pat
     settings = {"method_config": {"a": 8, "b": 4}, "batch_size": 1}
     job = IdentitiesJob(ask(tiny_base_folder, tmp_path / "set", target="lidb", steps=1, settings=settings, bank_size=2))
     assert not list(tmp_path.iterdir()), "nothing is written before it is run"
-    assert (job.plan.identities, job.plan.kinds, job.plan.split, job.plan.side) == (2, ("cat",), "train", 32)
+    assert (job.plan.identities, job.plan.kinds, job.plan.split, job.plan.resolution) == (2, ("cat",), "train", 32)
     assert job.plan.target is not None
     assert (job.plan.target.method, job.plan.target.steps, job.plan.target.prior) == ("lidb", 1, "none")
     assert IdentitiesPlan.from_json(job.plan.to_json()) == job.plan

@@ -46,7 +46,7 @@ def test_a_prediction_is_planned_made_and_told_of(hypernetwork: Path, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"], "nothing is written before it is run"
     made = job.run()
     assert made.file == made.predicted == tmp_path / "robot.safetensors"
-    assert made.numbers == load_adapter(made.file).count()
+    assert made.parameters == load_adapter(made.file).count()
     assert made.prompt == "a photo of a sks robot on the beach"
     assert made.seconds < 5
     assert Instant.from_json(made.to_json()) == made

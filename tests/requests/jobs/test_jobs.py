@@ -47,7 +47,7 @@ def test_a_training_run_is_planned_run_and_told_of(tiny_base_folder: Path, tmp_p
     trained = job.run(Handle(heard.append))
     assert [(each.stage, each.done, each.total) for each in heard] == [("training", step, 3) for step in (1, 2, 3)]
     assert trained.size == trained.file.stat().st_size
-    assert trained.numbers == load_adapter(trained.file).count()
+    assert trained.parameters == load_adapter(trained.file).count()
     assert (trained.steps, trained.prompt) == (3, "a photo of sks cat on the beach")
     assert Trained.from_json(trained.to_json()) == trained
 
@@ -91,7 +91,7 @@ def test_pictures_are_planned_made_and_stopped(tiny_base_folder: Path, tmp_path:
     }
     job = GenerateJob(GenerateRequest.from_json(json.dumps(values)))
     plan = job.plan
-    assert (plan.pictures, plan.side, plan.steps, plan.scheduler, plan.adapters) == (2, 32, 1, "dpm", {})
+    assert (plan.pictures, plan.resolution, plan.steps, plan.scheduler, plan.adapters) == (2, 32, 1, "dpm", {})
     assert GeneratePlan.from_json(plan.to_json()) == plan
     handle = Handle()
     generated = job.run(handle)

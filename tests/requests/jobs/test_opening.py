@@ -22,7 +22,8 @@ def test_elsewhere_it_is_held_as_is_usual_and_that_is_said(
     monkeypatch.setattr(opening, "usual_precision", lambda device: dtype)
     base, (note,) = open_base(BaseChoice(name=str(tiny_base_folder), device="cpu"))
     assert (base.precision, note.severity) == (name, "note")
-    assert note.line == f"the base is held in {name}, the default on a GPU; use --base-dtype fp32 for full precision"
+    assert note.text.startswith(f"the base is held in {name} and computes in it")
+    assert note.remedy == "use --base-dtype fp32 for full precision"
 
 
 def test_what_was_chosen_is_not_said(tiny_base_folder: Path) -> None:

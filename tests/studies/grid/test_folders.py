@@ -78,3 +78,17 @@ def test_the_study_of_hyperdreambooth_runs_with_what_there_is() -> None:
     assert supplied.study.grids[0].methods == whole.grids[0].methods
     assert supplied.study.grids[0].against == "DreamBooth LoRA"
     assert len(whole.shrunk().prompts) == 3
+
+
+def test_the_study_of_difflora_has_the_papers_protocol_and_runs_with_what_there_is(tmp_path: Path) -> None:
+    whole = load_study("difflora")
+    assert (len(whole.prompts), whole.pictures) == (30, 4)
+    supplied = supply(whole, {})
+    assert [grid.name for grid in supplied.study.grids] == ["One photo", "Pictures"]
+    assert supplied.study.grids[0].methods == ("DreamBooth LoRA", "textual inversion")
+    quick = whole.shrunk()
+    assert [prompt.split("{}")[1].split(" ")[1:2] for prompt in quick.prompts[2:]] == [
+        ["wearing"],
+        ["wearing"],
+        ["holding"],
+    ]

@@ -11,6 +11,7 @@ from painted_set import paint
 from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
+from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.studies.grid.drawing import DrawnSubjects
 from portraitist.studies.grid.folders import supply
 from portraitist.studies.grid.planning import plan, unique_specs
@@ -52,7 +53,7 @@ def test_the_most_similar_identity_is_the_one_of_the_same_photo(
     )
     gallery = gallery_of(settings, tiny_base)
     assert gallery.class_nouns == ("cat", "robot", "cat", "robot")
-    picture = gallery.identities.picture(gallery.photos[2])
+    picture = gallery.picture(2)
     subject = Subject("known", "cat", "sks", (picture,), (Path("known.png"),))
     maker = find_maker("instant")
     given = {"hypernetwork": str(network), "identities": str(painted_folder), "seed": 0}
@@ -64,6 +65,36 @@ def test_the_most_similar_identity_is_the_one_of_the_same_photo(
     assert own.measures["nearest_adapter"] == pytest.approx(1.0, abs=1e-3)
     mean = gallery.numbers[[0, 2]].mean(0)
     torch.testing.assert_close(gallery.mean("cat"), mean)
+
+
+def test_a_drawn_lora_is_held_against_those_that_were_learnt_from(
+    tiny_base: Base, drawing_network: Path, lora_folder: Path
+) -> None:
+    given = {"hypernetwork": str(drawing_network), "identities": str(lora_folder)}
+    loras = IdentitySet.open(lora_folder)
+    cats = loras.targets([loras[0], loras[2]])
+    mean = make(tiny_base, "instant", seen="mean", **given).adapter
+    for layer, params in mean.values.items():
+        torch.testing.assert_close(params["up"], cats.values[layer]["up"].mean(0), atol=1e-3, rtol=0)
+    subject = Subject("known", "cat", "sks", (loras.picture(loras[2].first),), (Path("known.png"),))
+    maker = find_maker("instant")
+    resolved = maker.resolve("instant", tiny_base, {"seed": 0, "seen": "neighbour", **given})
+    lent = maker.make(tiny_base, subject, resolved, []).adapter
+    for layer, params in lent.values.items():
+        torch.testing.assert_close(params["up"], cats.values[layer]["up"][1], atol=1e-3, rtol=0)
+    own = make(tiny_base, "instant", **given)
+    assert -1 <= own.measures["nearest_adapter"] <= 1
+    assert own.measures["seed_variety"] > 0
+    assert not torch.equal(values(own.adapter), values(make(tiny_base, "instant", sampling_steps=1, **given).adapter))
+
+
+def test_adapters_lie_on_the_way_to_another_photo(tiny_base: Base, network: Path, painted_folder: Path) -> None:
+    given = {"hypernetwork": str(network), "identities": str(painted_folder), "seen": "another"}
+    own = make(tiny_base, "instant", hypernetwork=str(network))
+    start, half, end = (values(make(tiny_base, "instant", share=s, **given).adapter) for s in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(start, values(own.adapter))
+    assert not torch.allclose(half, start)
+    torch.testing.assert_close(end, values(make(tiny_base, "instant", **given).adapter))
 
 
 def test_a_prediction_is_trained_on_and_seen_before_its_first_step(tiny_base: Base, network: Path) -> None:
@@ -101,6 +132,7 @@ def test_training_starts_from_a_prediction(tiny_base: Base, network: Path) -> No
         ({"hypernetwork": "nowhere"}, "there is no hypernetwork 'nowhere'"),
         ({"speed": 3}, "instant: speed: no setting has this name"),
         ({"hypernetwork": "NETWORK", "seen": "nearest"}, "needs `identities`"),
+        ({"hypernetwork": "NETWORK", "share": 0.5}, "seen: own has none"),
         ({"hypernetwork": "NETWORK", "steps": 2, "refinement": {"rank": 1}}, "rank"),
     ],
 )
@@ -134,3 +166,21 @@ def test_the_study_of_hyperdreambooth_can_be_planned(
     assert {(spec.judged_by, spec.photo_count) for spec in planned} == {("others", 1)}
     assert {spec.prompts[-1] for spec in planned} == {"a photo of a {} wearing a red scarf"}
     assert len({spec.key for spec in planned}) == len(planned) < 30
+
+
+def test_the_study_of_difflora_can_be_planned(
+    tiny_base: Base, drawing_network: Path, network: Path, lora_folder: Path, tmp_path: Path
+) -> None:
+    toyland = replace(tiny_base, name="toyland")
+    names = ("gate", "mean", "face", "image", "flow", "regression", "paper", "paper-gamma-0", "tokens", "loras-100")
+    (tmp_path / "nets").mkdir()
+    for name in names:
+        (tmp_path / "nets" / name).symlink_to(drawing_network)
+    folders = {"network": drawing_network, "identities": lora_folder, "networks": tmp_path / "nets"}
+    supplied = supply(load_study("difflora"), {**folders, "hyperdreambooth": network})
+    assert supplied.left_out == ("300 (networks/loras-300)", "1,000 (networks/loras-1000)")
+    people = DrawnSubjects(each=0, counts={"person": 1}, photos=2).paint(tmp_path / "subjects", 32)
+    planned = unique_specs(plan(supplied.study.model_copy(update={"subjects": people}), toyland, {"scorer": "made up"}))
+    assert {spec.recipe.get("seen") for spec in planned} >= {"own", "another", "nearest", "neighbour", "mean"}
+    assert {spec.recipe.get("share") for spec in planned} >= {0.25, 0.5, 0.75, 1.0}
+    assert {len(spec.prompts) for spec in planned} == {30}

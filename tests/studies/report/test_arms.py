@@ -33,8 +33,8 @@ def test_differences_and_the_way_are_told(result: StudyResult) -> None:
     heads = [column.label for column in section.columns]
     whole, small = (line.entries for line in section.lines[:2])
     assert [entries[heads.index("Steps")].text for entries in (whole, small)] == ["90", "45"]
-    assert small[heads.index("Way to whole")].text == "never"
-    assert whole[heads.index("Way to whole")].text == "step 90"
+    assert small[heads.index("As good as whole")].text == "never"
+    assert whole[heads.index("As good as whole")].text == "step 90"
     assert section.effects is not None
     assert section.effects.title == "Difference from whole"
     assert [name for name, _ in section.effects.rows] == ["small"]
@@ -55,4 +55,4 @@ def test_the_sheet_is_on_both_pages(result: StudyResult) -> None:
     folder: Path = result.prepared.table.folder
     assert "figures/1-sheet.webp" in (folder / "report.md").read_text()
     assert (folder / "figures" / "1-sheet.webp").exists()
-    assert "A row a subject" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "One row per subject" in (folder / "report.html").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from PIL import Image
 from portraitist.bases import Base
 from portraitist.studies.report import writing
 from portraitist.studies.report.analysis import GridResult, StudyResult, analyse
-from portraitist.studies.report.findings import answer, caveats
+from portraitist.studies.report.findings import answer, caveats, grid_findings, terms
 from portraitist.studies.report.picture_grids import shown_variants
 from portraitist.studies.report.sections import build_sections
 from portraitist.studies.report.writing import FIGURES, write_report
@@ -75,6 +75,12 @@ def test_the_smaller_one_is_named_with_what_it_loses(tiny_base: Base, tmp_path: 
     assert re.search(r"but on CLIP-T it is behind: 0\.\d+ against 0\.\d+\.", text)
 
 
+def test_the_scores_that_findings_name_are_explained(result: StudyResult) -> None:
+    explained = dict(terms(result.grids[0]))
+    assert explained["DINO"] == "Likeness to the photos."
+    assert set(explained) == {"DINO", "CLIP-T", "PRES", "Within noise"}
+
+
 def test_a_value_may_be_a_list(tiny_base: Base, tmp_path: Path) -> None:
     betas = [[0.9, 0.999], [0.8, 0.99]]
     added = {"name": "Betas", "methods": ["lora"], "settings": {"optimizer.betas": betas}}
@@ -100,6 +106,9 @@ def test_of_two_values_the_report_says_what_the_second_changes(tiny_base: Base, 
     assert effects["svdiff"].low < 0 < effects["svdiff"].high
     said = next(line for line in answer(found) if line.startswith("Two rates: "))
     assert "Learning rate 0.1 instead of 0.01: DINO " in said
+    first, second = grid_findings(rates)[:2]
+    assert first.startswith("Learning rate 0.1 instead of 0.01: ")
+    assert not second.startswith("Learning rate")  # said once
     by = [f"{effects[name].mean:+.3f} with {name}" for name in ("lora", "svdiff")]
     assert " and ".join(by) in said or " and ".join(by).replace("-", "") in said
     assert said.endswith("(higher is better). With svdiff this is within noise.")
@@ -115,7 +124,9 @@ def test_of_two_values_the_report_says_what_the_second_changes(tiny_base: Base, 
 
 def test_the_best_is_placed_between_the_base_and_the_photos(result: StudyResult, page: str) -> None:
     text = " ".join(answer(result))
-    numbers = r"(0\.\d+) for the untrained base and (0\.\d+) between the real photos; (full|lora) gets (\d+) %"
+    numbers = (
+        r"(0\.\d+) for the untrained base and (0\.\d+) between the subject's real photos; (full|lora) closes (\d+) %"
+    )
     said = re.search(numbers, text)
     assert said is not None
     base, photos, _, share = said.groups()
@@ -140,7 +151,7 @@ def test_robustness_names_the_method_that_moves_least(result: StudyResult) -> No
     assert lora.best_value in (1e-4, 1e-3)
     text = next(line for line in answer(result) if line.startswith("Learning rates: "))
     assert "varies least with svdiff: " in text
-    assert re.search(r"svdiff scores .*, its best at \S+, at least 90 % of it from 0\.0001 to 0\.1[.;]", text)
+    assert re.search(r"svdiff scores .*, the best at \S+ and at least 90 % of that from 0\.0001 to 0\.1[.;]", text)
 
 
 def test_win_rates_and_front(result: StudyResult) -> None:
@@ -233,7 +244,7 @@ def test_the_first_hypothesis_stays(made_up: Prepared, result: StudyResult) -> N
 
 
 def test_what_failed_and_what_is_missing_is_said(result: StudyResult, tiny_base: Base, tmp_path: Path) -> None:
-    assert "1 of 100 runs failed; the report says why." in caveats(result, result.grids[0])
+    assert "1 of 100 runs failed; the end of the report says why." in caveats(result, result.grids[0])
     few = make_up(tmp_path, tiny_base, {**STUDY, "subjects": STUDY["subjects"][:2]})
     with sqlite3.connect(tmp_path / "runs.sqlite") as connection:
         connection.execute("DELETE FROM runs WHERE key IN (SELECT key FROM runs WHERE status = 'done' LIMIT 3)")

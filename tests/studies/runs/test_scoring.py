@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import PictureNetwork, save_small
-from portraitist.studies.runs.engine import prepare, run_study
+from portraitist.evaluation.metrics import frechet_distance
+from portraitist.studies.report.analysis import analyse
+from portraitist.studies.report.writing import write_report
+from portraitist.studies.runs.engine import prepare, run_study, take_over
+from portraitist.studies.runs.running import FEATURES
 from portraitist.studies.runs.scoring import ColourScorer, EncoderScorer, Evidence, make_scorer
 from portraitist.studies.runs.table import RunTable
 
@@ -83,6 +88,41 @@ def test_a_run_is_scored_by_the_encoders_and_their_identity_is_kept(
         small_study(**{**settings, "encoders": {**encoders, "dino": encoders["dino"][:-1] + "1"}}), tmp_path
     )
     assert len(other.missing()) == 1
+
+
+def test_pictures_of_all_subjects_are_judged_together(
+    encoders: dict[str, str], tiny_base: Base, tmp_path: Path
+) -> None:
+    settings = {
+        "base": tiny_base.name,
+        "scorer": "toyland",
+        "encoders": {**encoders, "inception": encoders["dino"]},
+        "metrics": ["clip_i", "fid"],
+        "subjects": ["cat-1b7ecd", "robot-6f3f5f"],
+        "prompts": ["a photo of a {}", "a poster of a {}"],
+        "checkpoints": 0,
+        "fixed": {"steps": 1, "batch_size": 1, "prior": "none", "photos": 1},
+        "judged_by": "others",
+        "grids": [{"name": "Methods", "methods": ["lora"]}],
+    }
+    prepared = prepare(small_study(**settings), tmp_path / "study")
+    run_study(prepared)
+    result = analyse(prepared)
+    (grid,) = result.grids
+    assert [metric.name for metric in grid.metrics] == ["clip_i", "fid"]
+    files = [prepared.table.picture_path(run.key, FEATURES) for run in grid.variants[0].runs.values()]
+    features = [load_file(file) for file in files]
+    assert [len(each["pictures"]) for each in features] == [2, 2]
+    pictures, photos = (torch.cat([each[name].float() for each in features]) for name in ("pictures", "photos"))
+    found = grid.variants[0].interval("fid")
+    assert found is not None
+    assert found.mean == pytest.approx(frechet_distance(pictures, photos), abs=1e-4)
+    untrained = next(each for each in grid.references if each.method == "base")
+    assert untrained.interval("fid") is not None
+    again = prepare(small_study(**settings), tmp_path / "again")
+    write_report(prepared)
+    take_over(again, tmp_path / "study")
+    assert analyse(again).grids[0].variants[0].of_set == grid.variants[0].of_set
 
 
 def test_fid_needs_more_pictures_than_a_run_makes(encoders: dict[str, str]) -> None:

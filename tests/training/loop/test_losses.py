@@ -8,7 +8,7 @@ from portraitist.training.loop.processes import Processes
 
 
 def shown(values: list[float]) -> list[float]:
-    losses, means = Losses(Processes.current(), every=1), []
+    losses, means = Losses(Processes.current(), "cpu"), []
     for step, value in enumerate(values):
         losses.add(step, {"loss": torch.tensor(value)}, 1.0)
         losses.finish(step)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from portraitist.bases.cards import Card
 from portraitist.errors import BadConfig, BadFile
 from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.loop import Loop
@@ -160,3 +161,17 @@ def test_a_precision_that_is_not_known_is_refused() -> None:
         Machine.choose("cpu", "fp8")
     assert Machine.choose("cpu").precision in ("no", "bf16")
     assert Machine.choose("cpu", "no").precision == "no"
+
+
+def test_a_machine_is_at_speed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Card, "of", lambda device: Card("a card", 2**33) if device == "cuda" else None)
+
+    def flags() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+
+    before = flags()
+    with Machine("cuda").at_speed():
+        assert flags() == ("high", True)
+    assert flags() == before
+    with Machine("cpu").at_speed():
+        assert flags() == before

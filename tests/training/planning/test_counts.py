@@ -17,19 +17,19 @@ def count(name: str, method: str, config: dict[str, Any], layers: str | None = N
 
 
 def test_the_papers_sets_are_counted_without_naming_them() -> None:
-    assert count("sd15", "svdiff", {}).numbers == 322_856
-    assert count("sdxl", "krona", {"out_factor": 4, "in_factor": 64}).numbers == 3_874_560
+    assert count("sd15", "svdiff", {}).parameters == 322_856
+    assert count("sdxl", "krona", {"out_factor": 4, "in_factor": 64}).parameters == 3_874_560
     lora = count("sdxl", "lora", {"rank": 4})
-    assert (lora.layers, lora.numbers, lora.lora) == (560, 5_806_080, 5_806_080)
-    assert count("sd15", "lidb", {}).numbers == 28_800
-    assert count("sd15", "textual-inversion", {}).numbers == 768
-    assert count("sdxl", "textual-inversion", {"token_ids": (1, 2)}).numbers == 2 * (768 + 1280)
-    assert count("sdxl", "krona", {"preset": "paper-16"}).numbers == 1_506_240
+    assert (lora.layers, lora.parameters, lora.lora) == (560, 5_806_080, 5_806_080)
+    assert count("sd15", "lidb", {}).parameters == 28_800
+    assert count("sd15", "textual-inversion", {}).parameters == 768
+    assert count("sdxl", "textual-inversion", {"token_ids": (1, 2)}).parameters == 2 * (768 + 1280)
+    assert count("sdxl", "krona", {"preset": "paper-16"}).parameters == 1_506_240
 
 
 def test_ratios_and_bytes() -> None:
     found = count("sd15", "lidb", {}, "lidb-paper")
-    assert (found.layers, found.numbers, found.full) == (192, 28_800, 982_581_444)
+    assert (found.layers, found.parameters, found.full) == (192, 28_800, 982_581_444)
     assert found.bytes() == {"float32": 115_200, "float16": 57_600}
 
 

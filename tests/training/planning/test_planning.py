@@ -18,10 +18,9 @@ from portraitist.training.blank_adapters import new_adapter
 from portraitist.training.dreambooth import DreamBoothTask
 from portraitist.training.fitting import loop_config
 from portraitist.training.loop.loop import Loop
-from portraitist.training.loop.optimizers import OptimizerChoice
 from portraitist.training.memory import checkpointed
 from portraitist.training.personalise import train
-from portraitist.training.planning.planning import make_plan, state_bytes
+from portraitist.training.planning.planning import make_plan
 from portraitist.training.planning.tensor_memory import TensorMemory
 from portraitist.training.recipes import load_recipe
 from portraitist.training.subjects import Subject
@@ -45,7 +44,7 @@ def test_numbers_and_file_are_those_of_the_run(method: str, base: Base, tmp_path
     output = tmp_path / "cat.safetensors"
     train(base, subject, load_recipe(method, base.name, "sd", overrides=overrides), output=output)
     adapter = load_adapter(output)
-    assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
+    assert (plan.parameters, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.file == pytest.approx(output.stat().st_size, rel=0.01)
 
 
@@ -110,15 +109,6 @@ def test_checkpoints_bits_and_offload_save_memory(tiny_base_folder: Path) -> Non
     assert memory(average_decay=0.9).adapter == 1.25 * plain.adapter
 
 
-def test_every_optimiser_has_its_state_measured() -> None:
-    choices = [OptimizerChoice("adamw"), OptimizerChoice("adamw8bit"), OptimizerChoice("prodigy")]
-    bytes_of = {choice.name: state_bytes(choice, (512, 512)) / 512**2 for choice in choices}
-    assert bytes_of["adamw"] == 8
-    assert 2 <= bytes_of["adamw8bit"] < 2.1
-    assert bytes_of["prodigy"] == 16
-    assert state_bytes(OptimizerChoice("adamw8bit"), (8, 8)) == state_bytes(OptimizerChoice("adamw"), (8, 8))
-
-
 def test_photos_are_seen_as_often_as_steps_say(tiny_base_folder: Path) -> None:
     watched = {**SETTINGS, "steps": 50, "watch": {"every": 10}}
     assert make_plan(str(tiny_base_folder), "lora", watched, 5).passes == 25
@@ -141,7 +131,7 @@ def test_bases_of_every_family_are_planned(kind: str, clip_tokenizer: CLIPTokeni
     loaded = load_base(folder)
     subject = Subject.from_folder(get_example("cat-1b7ecd").folder, "cat", size=loaded.family.resolution)
     adapter = new_adapter(loaded, [subject], plan.recipe)
-    assert (plan.numbers, plan.layers) == (adapter.count(), len(adapter.layers))
+    assert (plan.parameters, plan.layers) == (adapter.count(), len(adapter.layers))
     assert plan.memory.peak > plan.memory.base > 0
 
 

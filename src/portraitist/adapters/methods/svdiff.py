@@ -41,7 +41,7 @@ from portraitist.adapters.layouts.svdiff import SVDIFF as SVDIFF_LAYOUT
 from portraitist.adapters.layouts.svdiff import SvdiffConfig, norm_shapes, shift_shapes
 from portraitist.adapters.method import Method
 from portraitist.adapters.spec import Kind, LayerSpec
-from portraitist.adapters.spectrum import Spectrum, spectrum_of
+from portraitist.adapters.spectrum import Spectrum, spectra_of, spectrum_of
 from portraitist.errors import MissingBase
 
 
@@ -95,6 +95,11 @@ class SpectralLayer(AdapterLayer):
                 for shift, size in zip(shifts, sizes, strict=True)
             ]
         return {"delta": torch.stack(shifts).sum(0)}
+
+    @classmethod
+    def foresee(cls, weights: Sequence[Tensor]) -> None:
+        """Decompose weights of one shape together."""
+        spectra_of([weight for weight in weights if weight.is_floating_point()])
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Look the weight's decomposition up, or compute it once, and see which way it opens."""

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from portraitist.bases.pipelines import Autoencoder, Pipeline, Schedule, Tokenizer
@@ -15,7 +17,7 @@ from portraitist.errors import BadConfig
 Conditions = dict[str, Tensor]
 
 # Fewer than so many latents across are no picture.
-_LEAST_LATENTS = 8
+LEAST_LATENTS = 8
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Family(ABC):
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self._side: int | None = None
+        self._resolution: int | None = None
 
     @property
     def denoiser(self) -> nn.Module:
@@ -85,36 +87,41 @@ class Family(ABC):
 
     @property
     def resolution(self) -> int:
-        """Return the side of the pictures that are trained on and made, in pixels."""
-        return self._side or self.own_resolution
+        """Return the resolution of the pictures that are trained on and made, in pixels."""
+        return self._resolution or self.own_resolution
 
     @property
     @abstractmethod
     def own_resolution(self) -> int:
-        """Return the side of the pictures the base was trained on, in pixels."""
+        """Return the resolution the base was trained on, in pixels."""
 
     @property
     def is_resized(self) -> bool:
-        """Say whether pictures have another side than those the base was trained on."""
+        """Say whether pictures have another resolution than those the base was trained on."""
         return self.resolution != self.own_resolution
 
     @property
-    def side_step(self) -> int:
-        """Return what the sides of pictures are multiples of."""
+    def resolution_step(self) -> int:
+        """Return what resolutions are multiples of."""
         return int(self.pipeline.vae_scale_factor)
 
-    def choose_resolution(self, side: int) -> None:
-        """Work with pictures of another side than the base's own from here on.
+    def choose_resolution(self, resolution: int) -> None:
+        """Work at another resolution than the base's own from here on.
 
         Raises:
             BadConfig: If the base cannot make such pictures.
         """
-        step, least = self.side_step, _LEAST_LATENTS * self.side_step
-        if side < least or side % step:
+        step, least = self.resolution_step, LEAST_LATENTS * self.resolution_step
+        if resolution < least or resolution % step:
             raise BadConfig(
-                f"{self.title} makes pictures whose side is a multiple of {step}, at least {least}, not {side}"
+                f"{self.title} needs a resolution that is a multiple of {step} and at least {least}, not {resolution}"
             )
-        self._side = side
+        self._resolution = resolution
+
+    @property
+    def text_positions(self) -> int:
+        """Return how many tokens of the text pass through the denoiser's blocks as the picture's places do."""
+        return 0
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
@@ -136,6 +143,12 @@ class Family(ABC):
     @abstractmethod
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures ``[n, 3, h, w]`` in [-1, 1] to scaled latent means and standard deviations."""
+
+    @torch.no_grad()
+    def encode_images(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Encode pictures of one size as `encode_pictures` does, on the device of the autoencoder."""
+        pixels = torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+        return self.encode_pictures(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)
 
     @abstractmethod
     def draw_timesteps(self, count: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:

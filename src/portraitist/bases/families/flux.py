@@ -11,6 +11,7 @@ from torch import Tensor
 from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
 from portraitist.bases.layers import LAYER_SETS, LayerSets
 from portraitist.bases.pipelines import Network, Pipeline, Tokenizer
+from portraitist.bases.transfers import sent
 from portraitist.errors import BadConfig
 
 _TIMESTEPS = 1000
@@ -50,7 +51,7 @@ class Flux(Family):
         return self.pipeline.vae.config.sample_size
 
     @property
-    def side_step(self) -> int:
+    def resolution_step(self) -> int:
         """Return the pixels of a patch of latents."""
         return _PATCH * int(self.pipeline.vae_scale_factor)
 
@@ -60,11 +61,16 @@ class Flux(Family):
         longest = _GUIDED_TOKENS if self._is_guided else _UNGUIDED_TOKENS
         return min(longest, self.pipeline.tokenizer_2.model_max_length)
 
+    @property
+    def text_positions(self) -> int:
+        """Return the tokens of a prompt: text and picture are one sequence."""
+        return self.prompt_tokens
+
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
         """Return T5's hidden states ``[n, tokens, width]`` and CLIP's pooled state ``[n, width]``."""
         clip, t5 = self.pipeline.text_encoder, self.pipeline.text_encoder_2
-        short = tokenize(self.pipeline.tokenizer, prompts).to(clip.device)
-        long = tokenize(self.pipeline.tokenizer_2, prompts, self.prompt_tokens).to(t5.device)
+        short = sent(tokenize(self.pipeline.tokenizer, prompts), clip.device)
+        long = sent(tokenize(self.pipeline.tokenizer_2, prompts, self.prompt_tokens), t5.device)
         return {"encoder_hidden_states": t5(long)[0], "pooled_projections": clip(short).pooler_output}
 
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,12 +115,12 @@ class Flux(Family):
         guidance = torch.full((len(noised),), _TRAINING_GUIDANCE, device=noised.device) if self._is_guided else None
         prediction = self.pipeline.transformer(
             hidden_states=pack(noised),
-            timestep=timesteps.to(noised.device) / _TIMESTEPS,
+            timestep=sent(timesteps, noised.device) / _TIMESTEPS,
             guidance=guidance,
             pooled_projections=conditions["pooled_projections"],
             encoder_hidden_states=states,
             txt_ids=torch.zeros(states.shape[1], 3, device=noised.device, dtype=states.dtype),
-            img_ids=positions(height // _PATCH, width // _PATCH).to(noised),
+            img_ids=sent(positions(height // _PATCH, width // _PATCH), noised.device, noised.dtype),
         ).sample
         return unpack(prediction, height, width)
 

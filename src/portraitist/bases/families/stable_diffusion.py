@@ -11,6 +11,7 @@ from torch import Tensor
 from portraitist.bases.families.family import Conditions, Family, encode_latents, tokenize
 from portraitist.bases.layers import LAYER_SETS, LayerSets
 from portraitist.bases.pipelines import Network, Pipeline
+from portraitist.bases.transfers import sent
 from portraitist.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class StableDiffusion(Family):
     def encode_prompts(self, prompts: Sequence[str]) -> Conditions:
         """Return the text encoder's last hidden states ``[n, tokens, width]``."""
         encoder = self.pipeline.text_encoder
-        ids = tokenize(self.pipeline.tokenizer, prompts).to(encoder.device)
+        ids = sent(tokenize(self.pipeline.tokenizer, prompts), encoder.device)
         return {"encoder_hidden_states": encoder(ids).last_hidden_state}
 
     def encode_pictures(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

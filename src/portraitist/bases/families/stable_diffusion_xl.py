@@ -10,6 +10,7 @@ from portraitist.bases.families.family import Conditions, Framing, tokenize
 from portraitist.bases.families.stable_diffusion import StableDiffusion, UNetPipeline
 from portraitist.bases.layers import LAYER_SETS, LayerSets
 from portraitist.bases.pipelines import Network, Tokenizer
+from portraitist.bases.transfers import sent
 
 
 class TwoEncodersPipeline(UNetPipeline, Protocol):
@@ -37,7 +38,7 @@ class StableDiffusionXL(StableDiffusion):
             (self.pipeline.text_encoder, self.pipeline.tokenizer),
             (self.pipeline.text_encoder_2, self.pipeline.tokenizer_2),
         ):
-            output = encoder(tokenize(tokenizer, prompts).to(encoder.device), output_hidden_states=True)
+            output = encoder(sent(tokenize(tokenizer, prompts), encoder.device), output_hidden_states=True)
             states.append(output.hidden_states[-2])
             pooled = output[0]
         assert pooled is not None
@@ -49,6 +50,6 @@ class StableDiffusionXL(StableDiffusion):
 
     def predict(self, noised: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """Run the UNet with its added conditions."""
-        added = {name: conditions[name].to(noised.device) for name in ("text_embeds", "time_ids")}
+        added = {name: sent(conditions[name], noised.device) for name in ("text_embeds", "time_ids")}
         states = conditions["encoder_hidden_states"]
         return self.pipeline.unet(noised, timesteps, states, added_cond_kwargs=added).sample

@@ -64,10 +64,16 @@ class Embeddings:
         return self._made[role, part]
 
     def of_prompts(self) -> Tensor:
-        """Return the embeddings ``[n, d]`` of the pictures' prompts, each different text encoded once."""
+        """Return the embeddings ``[n, d]`` of the pictures' prompts."""
+        different, own = self.different_prompts
+        return different[own]
+
+    @cached_property
+    def different_prompts(self) -> tuple[Tensor, Tensor]:
+        """Return the embeddings ``[k, d]`` of the different prompts, and which of them each picture has, ``[n]``."""
         different = sorted(set(self.material.prompts))
-        encoded = embed_captions(self.tools["clip"], different)
-        return encoded[torch.tensor([different.index(prompt) for prompt in self.material.prompts])]
+        own = torch.tensor([different.index(prompt) for prompt in self.material.prompts])
+        return embed_captions(self.tools["clip"], different), own
 
     @cached_property
     def faces(self) -> dict[str, list[Image.Image | None]]:

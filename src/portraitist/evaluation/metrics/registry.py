@@ -10,7 +10,7 @@ from portraitist.errors import BadConfig
 from portraitist.evaluation.encoders import EmbedsTexts, embed_images
 from portraitist.evaluation.metrics.metric import ROLES, Embeddings, Metric, Scores
 from portraitist.evaluation.metrics.perceptual import diversity
-from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_cosine, with_misses
+from portraitist.evaluation.metrics.similarity import cosine_to_each, paired_cosine, pairwise_cosine, with_misses
 
 FID = "fid"
 _LOWER_IS_BETTER = {FID, "face_misses"}
@@ -35,11 +35,28 @@ def _clip_i(made: Embeddings) -> Scores:
 
 
 def _clip_t(made: Embeddings) -> Scores:
-    if not made.material.prompts:
-        return Scores(None, missing=_NO_PROMPTS)
-    if not isinstance(made.encoder("clip"), EmbedsTexts):
-        return Scores(None, missing=f"{made.encoder('clip').name} does not read text")
+    if missing := _unread(made):
+        return Scores(None, missing=missing)
     return _mean(paired_cosine(made.of("clip", "pictures"), made.of_prompts()))
+
+
+def _r_precision(made: Embeddings) -> Scores:
+    """Count the pictures that are nearer to their own prompt than to all others' (AttnGAN, arXiv 1711.10485)."""
+    if missing := _unread(made):
+        return Scores(None, missing=missing)
+    prompts, own = made.different_prompts
+    if len(prompts) < 2:
+        return Scores(None, missing="all pictures have the same prompt")
+    cosines = cosine_to_each(made.of("clip", "pictures"), prompts)
+    return _mean((cosines.argmax(1) == own.to(cosines.device)).double())
+
+
+def _unread(made: Embeddings) -> str:
+    """Say why prompts cannot be compared with pictures; empty if they can."""
+    if not made.material.prompts:
+        return _NO_PROMPTS
+    reads = isinstance(made.encoder("clip"), EmbedsTexts)
+    return "" if reads else f"{made.encoder('clip').name} does not read text"
 
 
 def _pres(made: Embeddings) -> Scores:
@@ -90,6 +107,10 @@ METRICS: dict[str, Metric] = {
         Metric("dino", "DINO", "dino", True, "Likeness to the subject, by self-supervised features.", _dino),
         Metric("clip_i", "CLIP-I", "clip", True, "Likeness to the subject, by CLIP's picture embeddings.", _clip_i),
         Metric("clip_t", "CLIP-T", "clip", True, "How well pictures follow their prompts, by CLIP.", _clip_t),
+        Metric(
+            "r_precision", "R-Precision", "clip", True,
+            "Share of pictures that are nearer to their own prompt than to the others', by CLIP.", _r_precision,
+        ),
         Metric(
             "face_sim", "Face Sim", "identity", True, "Likeness of faces, by a recognition network.", _face_sim,
             optional=("detector",),

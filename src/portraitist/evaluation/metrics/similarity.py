@@ -14,7 +14,12 @@ def pairwise_cosine(generated: Tensor, real: Tensor) -> Tensor:
         generated: Embeddings ``[m, d]``.
         real: Embeddings ``[n, d]``.
     """
-    return (F.normalize(generated.double(), dim=-1) @ F.normalize(real.double(), dim=-1).T).mean(1)
+    return cosine_to_each(generated, real).mean(1)
+
+
+def cosine_to_each(one: Tensor, other: Tensor) -> Tensor:
+    """Return the cosines of all embeddings ``[m, d]`` to all others ``[n, d]``, ``[m, n]``."""
+    return F.normalize(one.double(), dim=-1) @ F.normalize(other.double(), dim=-1).T
 
 
 def paired_cosine(generated: Tensor, texts: Tensor) -> Tensor:

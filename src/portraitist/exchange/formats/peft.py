@@ -8,6 +8,7 @@ A folder holds one component. Adapters of several become a folder with one such 
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -108,7 +109,8 @@ def _names(pattern: str, module: str) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max  # whole numbers in JSON may be larger
 
 
 def _folders(path: Path) -> list[Path]:

@@ -1,21 +1,19 @@
-"""What drawn LoRAs are held against: the mean one, the nearest known ones, those between two persons, each other.
+"""What drawn LoRAs are held against: the mean one, the nearest known ones, each other.
 
 Networks that draw weights tend to repeat or to average what they were trained on (arXiv 2506.07998): every figure of
 theirs belongs beside these.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.hypernetworks.difflora.predictor import WeightGenerator
-from portraitist.hypernetworks.networks.contract import Wish
+from portraitist.hypernetworks.networks.contract import PhotoToAdapter
 from portraitist.hypernetworks.networks.memory import Features
-from portraitist.hypernetworks.weights.changes import cosines
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,17 @@ class Nearest:
     cosines: Tensor
 
 
-def nearest_known(network: WeightGenerator, vectors: Tensor, known: Tensor) -> Nearest:
-    """Find the known LoRA ``[N, P]`` whose change is most similar to that of each of some ``[n, P]``: memorisation."""
-    found = cosines(network.layout, vectors, known, network.standard.mean).max(1)
+def nearest_known(network: PhotoToAdapter, numbers: Tensor, known: WeightVectors, centre: Tensor) -> Nearest:
+    """Find the known adapter whose change is most similar to that of each of some ``[n, P]``: memorisation.
+
+    Args:
+        network: Says how similar its adapters are.
+        numbers: Of those that are asked about.
+        known: Of those that it was trained on.
+        centre: The mean of these, ``[P]``, which is taken off all.
+    """
+    parts = [network.likeness(numbers, rows.to(numbers), centre) for _, rows in known.parts()]
+    found = torch.cat(parts, 1).max(1)
     return Nearest(found.indices, found.values)
 
 
@@ -57,44 +63,12 @@ def nearest_by_photo(network: WeightGenerator, features: Features, known: Featur
     return loras[likeness.argmax(1)]
 
 
-@torch.no_grad()
-def between(
-    network: WeightGenerator,
-    first: Features,
-    second: Features,
-    shares: Sequence[float],
-    wish: Wish | None = None,
-    where: Literal["features", "latents"] = "features",
-) -> Tensor:
-    """Draw LoRAs on the way from one person to another, ``[shares, P]``, all from one noise.
+def variety(network: PhotoToAdapter, numbers: Tensor) -> float:
+    """Return how different adapters of one person are that several seeds drew, ``[seeds, P]``: 0 all the same.
 
-    Args:
-        network: Draws them.
-        first: Features of the one's photos, ``[1, ...]``.
-        second: Features of the other's.
-        shares: Of the other, 0 to 1.
-        wish: How they are drawn.
-        where: Mixed are what the photos say, or the latents that are drawn of them.
+    One less the mean cosine of their changes, pair by pair; the mean adapter is not taken off.
     """
-    wish = wish or Wish()
-    generator, noise = network.generator, network.noise(1, wish.seed)
-    ways = torch.tensor(list(shares)).unsqueeze(1).to(noise)
-    one, other = (generator.features(each) for each in (first, second))
-    if where == "features":
-        photos = one + ways * (other - one)
-        latents = generator.steered(photos, noise.expand(len(ways), -1), wish.sampling_steps, wish.guidance)
-    else:
-        one, other = (generator.steered(end, noise, wish.sampling_steps, wish.guidance) for end in (one, other))
-        latents = one + ways * (other - one)
-    return network.decode(latents)
-
-
-def variety(network: WeightGenerator, vectors: Tensor) -> float:
-    """Return how different LoRAs of one person are that several seeds drew, ``[seeds, P]``: 0 all the same.
-
-    One less the mean cosine of their changes, pair by pair; the mean LoRA is not taken off.
-    """
-    found, count = cosines(network.layout, vectors, vectors), len(vectors)
+    found, count = network.likeness(numbers, numbers), len(numbers)
     return float(1 - (found.sum() - found.diagonal().sum()) / (count * (count - 1)))
 
 

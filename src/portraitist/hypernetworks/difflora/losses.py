@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.hypernetworks.difflora.settings import CodecSettings, ConvolutionSettings, TokenSettings
+from portraitist.hypernetworks.difflora.settings import CodecSettings, ConvolutionSettings, PrincipalSettings
 from portraitist.hypernetworks.weights.canonical import singular
 from portraitist.hypernetworks.weights.changes import inner
 from portraitist.hypernetworks.weights.layout import WeightLayout
@@ -25,14 +25,14 @@ def reconstruction_losses(
         found: Standardised, as they were restored, ``[n, P]``.
         wanted: Standardised, as they are, ``[n, P]``.
     """
+    if isinstance(settings, PrincipalSettings):
+        return {"loss": F.mse_loss(found, wanted)}
+    weights = preserving_weights(layout, standard.restore(wanted), settings.gamma, settings.power)
+    numbers = (weights * (found - wanted).square()).mean()
     if isinstance(settings, ConvolutionSettings):
-        weights = preserving_weights(layout, standard.restore(wanted), settings.gamma, settings.power)
-        return {"loss": (weights * (found - wanted).square()).mean(), "plain": F.mse_loss(found, wanted).detach()}
-    numbers = F.mse_loss(found, wanted)
-    if not isinstance(settings, TokenSettings):
-        return {"loss": numbers}
+        return {"loss": numbers, "plain": F.mse_loss(found, wanted).detach()}
     angle, spectrum = change_losses(layout, standard.restore(found), standard.restore(wanted), settings.leading)
-    total = angle + settings.spectrum * spectrum + settings.numbers * numbers
+    total = settings.angle * angle + settings.spectrum * spectrum + settings.numbers * numbers
     return {"loss": total, "angle": angle, "spectrum": spectrum, "numbers": numbers}
 
 

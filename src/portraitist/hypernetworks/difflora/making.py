@@ -20,7 +20,8 @@ from portraitist.hypernetworks.saving import save_hypernetwork
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.weights.changes import compare
 from portraitist.hypernetworks.weights.layout import shared_factor
-from portraitist.hypernetworks.workshop import FEATURES, STANDARD, AnyWorkshop
+from portraitist.hypernetworks.weights.vectors import WeightVectors
+from portraitist.hypernetworks.workshop import FEATURES, LORAS, STANDARD, AnyWorkshop
 from portraitist.training.networks.reports import add_facts, read_report
 from portraitist.training.networks.training import has_weights, train_network, trained_weights
 
@@ -36,17 +37,33 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
     method: ClassVar[str] = METHOD
     stages: ClassVar[tuple[str, ...]] = (AUTOENCODER, GENERATOR)
 
-    def train(self) -> Description | None:
-        """Train what was asked for, and after the generator write the folder; see `AnyWorkshop.train`."""
-        self._prepare_folder()
-        bank = _bank(self.identities)
-        workshop = replace(self, recipe=settled(self.recipe, self.identities, bank))
-        return workshop._train(bank)
+    def _train(self) -> Description | None:
+        return self._settled()._train_stages()
 
-    def _train(self, bank: Adapter) -> Description | None:
+    def autoencoder(self) -> WeightGenerator:
+        """Return the network with the autoencoder that was trained before, its generator untrained.
+
+        Raises:
+            BadConfig: If there is none.
+        """
+        workshop = self._settled()
+        network, *_ = workshop._network(*workshop._seen())
+        if network.codec.is_trained:
+            workshop._take_autoencoder(network)
+        return network.eval().requires_grad_(False)
+
+    def _settled(self) -> "WeightWorkshop":
+        """Return this workshop with a recipe that says what the set's LoRAs are."""
+        return replace(self, recipe=settled(self.recipe, self.identities, _first(self.identities)))
+
+    def _seen(self) -> tuple[Sight, Material]:
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
-        material = Material.gather(self.identities, sight, self.folder / FEATURES)
-        network, description, vectors = self._network(sight, material, bank)
+        return sight, Material.gather(self.identities, sight, self.folder / FEATURES)
+
+    def _train_stages(self) -> Description | None:
+        """Train what was asked for, and after the generator write the folder."""
+        sight, material = self._seen()
+        network, description, vectors = self._network(sight, material)
         if self.stage != GENERATOR and network.codec.is_trained:
             self._train_autoencoder(network, vectors)
         elif network.codec.is_trained:
@@ -56,8 +73,9 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
             return None
         return self._train_generator(network, description, vectors, material)
 
-    def _network(self, sight: Sight, material: Material, bank: Adapter) -> tuple[WeightGenerator, Description, Tensor]:
-        """Return the untrained network, what it will say of itself, and the LoRAs ``[N, P]``."""
+    def _network(self, sight: Sight, material: Material) -> tuple[WeightGenerator, Description, WeightVectors]:
+        """Return the untrained network, what it will say of itself, and the LoRAs."""
+        bank = _first(self.identities)
         description = self._describe(sight, material, list(bank.space.specs.values()))
         description = description.model_copy(update={"latent": len(self.identities) - 1})
         torch.manual_seed(self.recipe.generator_training.seed)
@@ -65,14 +83,14 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
         description = description.model_copy(update={"latent": network.codec.size})
         if network.layout.common is not None:
             network.share(shared_factor(bank))
-        vectors = network.layout.vectors(bank)
+        vectors = network.targets(self.identities, self.folder / LORAS)
         network.standard.fit(vectors)
-        network.codec.fit(network.standard.standardise(vectors))
+        network.codec.fit(vectors.changed(network.standard.standardise))
         photos = [number for entry in self.identities for number in entry.different][:STANDARD]
         network.generator.features.fit(material.features([photos]))
         return network.to(self.machine.device), description, vectors
 
-    def _train_autoencoder(self, network: WeightGenerator, vectors: Tensor) -> None:
+    def _train_autoencoder(self, network: WeightGenerator, vectors: WeightVectors) -> None:
         task = AutoencoderTask(network, vectors, self.recipe, self._identity())
         settings, minutes = self.recipe.autoencoder_training, self._minutes(network)
         assert settings is not None
@@ -95,7 +113,7 @@ class WeightWorkshop(AnyWorkshop[DiffloraRecipe]):
                 parameter.copy_(weights[name])
 
     def _train_generator(
-        self, network: WeightGenerator, description: Description, vectors: Tensor, material: Material
+        self, network: WeightGenerator, description: Description, vectors: WeightVectors, material: Material
     ) -> Description:
         latents = _encoded(network, vectors)
         network.generator.fit(latents)
@@ -144,8 +162,8 @@ def settled(recipe: DiffloraRecipe, identities: IdentitySet, bank: Adapter) -> D
     return recipe.model_copy(update={"weights": recipe.weights.model_copy(update=there)})
 
 
-def _bank(identities: IdentitySet) -> Adapter:
-    """Return the target adapters of identities.
+def _first(identities: IdentitySet) -> Adapter:
+    """Return the first identity's target adapter, as a bank: what all are like.
 
     Raises:
         BadConfig: If somebody has none, or there are too few.
@@ -157,19 +175,23 @@ def _bank(identities: IdentitySet) -> Adapter:
         )
     if len(identities) < 3:
         raise BadConfig(f"{len(identities)} LoRAs are too few to learn what they have in common")
-    return identities.targets(list(identities))
+    return identities.targets(identities[:1])
 
 
 @torch.no_grad()
-def _encoded(network: WeightGenerator, vectors: Tensor) -> Tensor:
+def _encoded(network: WeightGenerator, vectors: WeightVectors) -> Tensor:
     """Return the latents of LoRAs ``[N, size]``, on the network's device."""
     device = network.standard.mean.device
-    return torch.cat([network.encode(part.to(device)) for part in vectors.split(_AT_ONCE)])
+    parts = (chosen for _, rows in vectors.parts() for chosen in rows.split(_AT_ONCE))
+    return torch.cat([network.encode(part.to(device)) for part in parts])
 
 
 @torch.no_grad()
-def _measured(network: WeightGenerator, vectors: Tensor) -> dict[str, float]:
+def _measured(network: WeightGenerator, vectors: WeightVectors) -> dict[str, float]:
     """Return how far LoRAs are squeezed, and how well the training ones are restored."""
-    restored = network.decode(_encoded(network, vectors)).cpu()
-    errors = compare(network.layout, restored, vectors).means
+    latents, errors = _encoded(network, vectors), dict.fromkeys(("error", "cosine", "largest"), 0.0)
+    for rows, wanted in vectors.parts():
+        restored = torch.cat([network.decode(part).cpu() for part in latents[rows].split(_AT_ONCE)])
+        for name, mean in compare(network.layout, restored, wanted).means.items():
+            errors[name] += mean * len(wanted) / len(vectors)
     return {"numbers": network.numbers, "latent": network.codec.size, "ratio": round(network.codec.ratio, 2), **errors}

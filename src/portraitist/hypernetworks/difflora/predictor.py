@@ -1,21 +1,27 @@
 """DiffLoRA as a whole: features of photos to latents to the numbers of a LoRA."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from portraitist.adapters import Adapter, LayerSpec, to_lora
 from portraitist.adapters.provenance import Provenance
+from portraitist.cache import content_key
 from portraitist.hypernetworks.description import Description
 from portraitist.hypernetworks.difflora.codecs import build_codec
 from portraitist.hypernetworks.difflora.generator import LatentGenerator
 from portraitist.hypernetworks.difflora.settings import DiffloraRecipe
+from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.networks.contract import PhotoToAdapter, Predicted, Wish
 from portraitist.hypernetworks.networks.memory import Features, Shapes
+from portraitist.hypernetworks.weights.changes import cosines
 from portraitist.hypernetworks.weights.layout import WeightLayout
 from portraitist.hypernetworks.weights.statistics import Standard
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 from portraitist.randomness import torch_generator
 
 _COMMON = "common"
@@ -76,12 +82,44 @@ class WeightGenerator(PhotoToAdapter):
         """Return LoRAs ``[n, P]`` of latents ``[n, size]``."""
         return self.standard.restore(self.codec.decode(latents))
 
+    def targets(self, identities: IdentitySet, folder: Path) -> WeightVectors:
+        """Return the LoRAs that identities have, a row each.
+
+        Args:
+            identities: All have targets.
+            folder: Where LoRAs go that are too many for memory.
+
+        Raises:
+            BadConfig: If they are not of this network's kind.
+        """
+        table = [(piece.layer, piece.factor, piece.rank, piece.width) for piece in self.layout.pieces]
+        keys = [entry.key for entry in identities]
+        key = content_key(identities.settings.model_dump_json(), json.dumps([table, keys]))
+        return WeightVectors.gather(
+            self.layout,
+            len(identities),
+            lambda part: identities.targets(identities[part.start : part.stop]),
+            folder / key,
+        )
+
     def predict(self, features: Features, wish: Wish) -> Tensor:
         """Draw the numbers of a LoRA for each of n persons, ``[n, P]``."""
         count = len(next(iter(features.values())))
         latents = self.generator.make(features, self.noise(count, wish.seed), wish.sampling_steps, wish.guidance)
         with torch.no_grad():
             return self.decode(latents)
+
+    @torch.no_grad()
+    def between(self, first: Features, second: Features, share: float, wish: Wish) -> Tensor:
+        """Draw a LoRA of what the photos of two persons say, mixed, from one noise; see `PhotoToAdapter.between`."""
+        one, other = (self.generator.features(each) for each in (first, second))
+        noise = self.noise(1, wish.seed)
+        mixed = torch.lerp(one, other, share)
+        return self.decode(self.generator.steered(mixed, noise, wish.sampling_steps, wish.guidance))
+
+    def likeness(self, first: Tensor, second: Tensor, centre: Tensor | None = None) -> Tensor:
+        """Return the cosines of the changes that LoRAs make, all layers together; see `PhotoToAdapter.likeness`."""
+        return cosines(self.layout, first, second, centre)
 
     def noise(self, count: int, seed: int) -> Tensor:
         """Return the noise that a seed means, the same for each of n persons, ``[n, size]``."""

@@ -1,5 +1,6 @@
 """Settings of DiffLoRA and of its rivals: how weights are squeezed, and how latents are made of photos."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -65,8 +66,11 @@ class TokenSettings(Section):
         width: Of its tokens.
         blocks: Layers of either transformer.
         heads: Attention heads.
-        spectrum: Weight of the leading singular values beside the angle of changes.
+        angle: Weight of the angle between changes.
+        spectrum: Weight of their leading singular values.
         numbers: Weight of the standardised numbers' mean squared error.
+        gamma: In that, how much more the largest weights of a layer count, as in `ConvolutionSettings`,
+        power: and how that rises with a weight's size.
         leading: Singular values that lead.
         latent_noise: Deviation of noise on latents in training, as a share of theirs.
     """
@@ -77,8 +81,11 @@ class TokenSettings(Section):
     width: int = Field(gt=0)
     blocks: int = Field(gt=0)
     heads: int = Field(gt=0)
+    angle: float = Field(1.0, ge=0)
     spectrum: float = Field(1.0, ge=0)
     numbers: float = Field(0.1, ge=0)
+    gamma: float = Field(0.0, ge=0)
+    power: float = Field(1.0, gt=0)
     leading: int = Field(2, gt=0)
     latent_noise: float = Field(0.0, ge=0)
 
@@ -146,6 +153,22 @@ class DiffloraRecipe(CommonRecipe):
         """Say in a few words what is predicted on so many linear layers."""
         shared = ", with one factor A for all" if self.weights.shared_a else ""
         return f"LoRAs of rank {self.weights.rank} on {layers} layers{shared}, by {self.generator.process}"
+
+    def details(self, sides: Sequence[tuple[int, int]], latent: int | None) -> dict[str, str]:
+        """Say how far LoRAs are squeezed, what is seen of photos, and how LoRAs are drawn."""
+        rank, shared = self.weights.rank or 0, self.weights.shared_a
+        numbers = rank * sum(outputs if shared else inputs + outputs for inputs, outputs in sides)
+        face, image = self.sight.encoders
+        mixed = {"gate": "weighed by a gate", "mean": "both alike"}.get(
+            self.features.mixing, f"{self.features.mixing} alone"
+        )
+        steps = self.generator.sampling_steps
+        draws = self.generator.process != "regression"
+        return {
+            "squeezed": f"by {self.autoencoder.kind}, {numbers:,} numbers to {latent or 0:,}",
+            "features": f"{face} for faces, {image} for pictures, {mixed}",
+            "draws": f"in {steps} steps; another --seed, another LoRA" if draws else "nothing: one LoRA for a photo",
+        }
 
     def structure(self) -> dict[str, Any]:
         """Return the settings in which a network that is trained on must not differ."""

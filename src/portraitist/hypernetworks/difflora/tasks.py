@@ -11,6 +11,7 @@ from portraitist.hypernetworks.difflora.losses import reconstruction_losses
 from portraitist.hypernetworks.difflora.predictor import WeightGenerator
 from portraitist.hypernetworks.difflora.settings import DiffloraRecipe
 from portraitist.hypernetworks.material import Material
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 from portraitist.randomness import epoch_order, numpy_generator, torch_generator
 from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.networks.parameters import parameter_groups
@@ -24,13 +25,13 @@ class AutoencoderTask:
 
     Args:
         network: The whole network; its codec is trained.
-        vectors: The training LoRAs ``[N, P]``.
+        vectors: The training LoRAs.
         recipe: How.
         identity: What two runs must share for one to resume the other.
     """
 
     def __init__(
-        self, network: WeightGenerator, vectors: Tensor, recipe: DiffloraRecipe, identity: Mapping[str, Any]
+        self, network: WeightGenerator, vectors: WeightVectors, recipe: DiffloraRecipe, identity: Mapping[str, Any]
     ) -> None:
         assert recipe.autoencoder_training is not None
         self.network, self.vectors, self.recipe, self._identity = network, vectors, recipe, identity

@@ -39,7 +39,7 @@ def write_index(folder: Path, entries: Sequence[Entry], facts: dict[str, str]) -
     pyarrow, parquet = require_parquet()
     table = pyarrow.Table.from_pylist([_pack(entry) for entry in entries], _schema(pyarrow).with_metadata(facts))
     with write_aside(folder / FILE) as temporary:
-        parquet.write_table(table, temporary)
+        parquet.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_index(folder: Path) -> list[Entry]:
@@ -54,9 +54,11 @@ def read_index(folder: Path) -> list[Entry]:
     if not path.exists():
         raise BadFile(f"{folder} has no {FILE} yet; finish it with the `portraitist identities` it was begun with")
     try:
-        return [_unpack(row) for row in parquet.read_table(path, schema=_schema(pyarrow)).to_pylist()]
-    except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{path} is damaged ({error}); run `portraitist identities` again to write it anew") from error
+        table = parquet.read_table(path, schema=_schema(pyarrow), page_checksum_verification=True)
+        return [_unpack(row) for row in table.to_pylist()]
+    except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise BadFile(f"{path} is damaged ({said}); run `portraitist identities` again to write it anew") from error
 
 
 def _schema(pyarrow: Any) -> Any:

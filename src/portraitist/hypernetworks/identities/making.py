@@ -22,7 +22,7 @@ from portraitist.hypernetworks.identities.card import write_card
 from portraitist.hypernetworks.identities.executors import EXECUTORS
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.index import require_parquet, write_index
-from portraitist.hypernetworks.identities.settings import SetSettings, keep_settings
+from portraitist.hypernetworks.identities.settings import SetSettings, check_settings, keep_settings
 from portraitist.hypernetworks.identities.shards import (
     DEVIATION,
     EMBEDDINGS,
@@ -44,6 +44,7 @@ from portraitist.hypernetworks.identities.sources.source import Identity, Source
 from portraitist.hypernetworks.identities.stock import Stock, read_entries, stages, take_stock
 from portraitist.hypernetworks.identities.targets import BankWork
 from portraitist.hypernetworks.identities.twins import looks
+from portraitist.locks import held
 from portraitist.progress import track
 from portraitist.workers import find_executor
 
@@ -80,7 +81,7 @@ def make_set(
     report: Report | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Made:
-    """Make a set, or go on with one; what is there already is kept. One run at a time may work on a folder.
+    """Make a set, or go on with one; what is there already is kept.
 
     Args:
         folder: Where the set is.
@@ -95,6 +96,7 @@ def make_set(
 
     Raises:
         BadConfig: If the folder holds another set.
+        InUse: If another process makes it.
         MissingExtra: If a package is needed that is not installed.
         Stopped: If `report` raised it, or on Ctrl-C while targets are trained; an index of what is there was written.
     """
@@ -102,18 +104,20 @@ def make_set(
     looks([Image.new("RGB", (1, 1))])  # as does what tells photos apart
     find_executor(executor, EXECUTORS)
     require_writable(folder, _bytes_of(settings))
-    keep_settings(folder, settings)
-    for suffix in _SUFFIXES:
-        for left in folder.rglob(f".*{suffix}"):  # by a run that was killed while it wrote
-            left.unlink()
-    making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report, clock)
-    try:
-        making.make_shards()
-        making.train_targets()
-    except (Stopped, KeyboardInterrupt):
-        making.take_stock()
-        raise
-    return making.take_stock()
+    check_settings(folder, settings)
+    with held(folder, "the making of a set"):
+        keep_settings(folder, settings)
+        for suffix in _SUFFIXES:
+            for left in folder.rglob(f".*{suffix}"):  # by a run that was killed while it wrote
+                left.unlink()
+        making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report, clock)
+        try:
+            making.make_shards()
+            making.train_targets()
+        except (Stopped, KeyboardInterrupt):
+            making.take_stock()
+            raise
+        return making.take_stock()
 
 
 class _Making:

@@ -31,11 +31,12 @@ class TargetSettings(BaseModel):
 
 
 class VariationSettings(BaseModel):
-    """How photos of a folder's identities are varied by the base, and what variations must be.
+    """How photos of a folder's identities are varied, and what variations must be.
 
     Attributes:
         count: Variations drawn of each identity.
-        strength: How far from the photo they start, 0 to 1.
+        strength: How far they may go from the photo, 0 to 1.
+        adapter: The IP-Adapter that they are drawn with, and a hash of it; empty where the base draws them from pixels.
         likeness: Least cosine of the first encoder's features to the photo that was varied.
         sharpness: Least sharpness, as `portraitist prepare` measures it.
         faces: Names of the face detector and the face network that find exactly one face, and whose; None looks for
@@ -46,6 +47,7 @@ class VariationSettings(BaseModel):
 
     count: int = Field(gt=0)
     strength: float = Field(0.6, gt=0, le=1)
+    adapter: str = ""
     likeness: float = Field(0.5, ge=-1, le=1)
     sharpness: float = Field(0.02, ge=0)
     faces: tuple[str, str] | None = None
@@ -122,7 +124,7 @@ def check_folder(folder: Path) -> None:
     """
     if (folder / FILE).exists():
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
         raise BadConfig(f"{folder} already exists and is no set of identities; choose another folder with -o")
 
 

@@ -22,6 +22,7 @@ from portraitist.adapters import Adapter, Attachment
 from portraitist.adapters.banks import save_bank, stack, unstack
 from portraitist.bases import Base
 from portraitist.bases.families import Framing
+from portraitist.bases.precision import quick_float32
 from portraitist.errors import BadConfig, TrainingDiverged
 from portraitist.evaluation.encoders import Encoder, load_encoder
 from portraitist.hypernetworks.likeness import served_likeness
@@ -228,7 +229,8 @@ def train_bank(work: BankWork, base: Base) -> bytes:
         before = task.judge()  # a blank adapter leaves the base as it is
         loop = Loop(task, loop_config(recipe, base), description=f"bank {work.number} of {len(work.keys)} targets")
         try:
-            dropped = set(loop.run().dropped)
+            with quick_float32(base.device):
+                dropped = set(loop.run().dropped)
         except TrainingDiverged:  # the last of them
             dropped = set(range(len(work.keys)))
         loop.keep()

@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from portraitist.adapters import Adapter, LayerSpec
 from portraitist.adapters.provenance import Provenance
@@ -73,8 +75,30 @@ class PhotoToAdapter(nn.Module, ABC):
         Args:
             numbers: Of one prediction.
             provenance: What its file says.
-            rank: Highest rank of a LoRA; None loses nothing.
+            rank: Maximum rank of the LoRA; None keeps it exact.
         """
+
+    def between(self, first: Features, second: Features, share: float, wish: Wish) -> Tensor:
+        """Return the numbers of an adapter on the way from one person to another, ``[1, P]``: on a straight line.
+
+        Args:
+            first: Features of the one's photos, ``[1, ...]``.
+            second: Features of the other's.
+            share: Of the other, 0 to 1.
+            wish: How both are predicted.
+        """
+        return torch.lerp(self.predict(first, wish), self.predict(second, wish), share)
+
+    def likeness(self, first: Tensor, second: Tensor, centre: Tensor | None = None) -> Tensor:
+        """Return the cosines of adapters ``[n, P]`` to others ``[m, P]``, ``[n, m]``.
+
+        Args:
+            first: Numbers of the ones.
+            second: Numbers of the others.
+            centre: What is taken off all of them first, ``[P]``, such as the mean one.
+        """
+        one, other = (first, second) if centre is None else (first - centre, second - centre)
+        return F.normalize(one, dim=-1) @ F.normalize(other, dim=-1).T
 
     def count(self) -> int:
         """Return how many parameters are trained."""

@@ -95,7 +95,7 @@ class Output(nn.Module):
         Args:
             numbers: Of one prediction.
             provenance: What its file says.
-            rank: Highest rank of a LoRA; as many as there are learned changes, which loses nothing, when not given.
+            rank: Maximum rank of the LoRA; when not given, the number of learned changes, which is exact.
         """
         parts = dict(zip(self.spaces, self._parts(numbers.float().cpu()), strict=True))
         adapter = Adapter(self.weights, self.weights.unflatten(parts[_WEIGHTS]), provenance)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.hypernetworks.weights.layout import WeightLayout
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 # Below this share of the largest scatter a layer's counts as none, and stays as it is.
 _SMALLEST = 1e-4
@@ -33,12 +34,14 @@ class Standard(nn.Module):
         self.register_buffer("deviation", torch.ones(len(layout.pieces)))
 
     @torch.no_grad()
-    def fit(self, vectors: Tensor) -> None:
-        """Take mean and deviations from many LoRAs ``[N, P]``."""
-        mean = vectors.mean(0)
-        scatter = [(vectors[:, p.numbers] - mean[p.numbers]).square().mean().sqrt() for p in self.layout.pieces]
-        deviation = torch.stack(scatter)
-        self.mean.copy_(mean)
+    def fit(self, vectors: WeightVectors) -> None:
+        """Take mean and deviations from many LoRAs, which are read twice."""
+        self.mean.copy_(vectors.mean())
+        squares = torch.zeros(len(self.layout.pieces), dtype=torch.float64)
+        for _, rows in vectors.parts():
+            apart = rows - self.mean
+            squares += torch.stack([apart[:, piece.numbers].square().sum() for piece in self.layout.pieces])
+        deviation = (squares / (len(vectors) * self.sizes)).sqrt().float()  # type: ignore[operator]
         self.deviation.copy_(torch.where(deviation > _SMALLEST * deviation.max(), deviation, 1.0))
 
     def standardise(self, vectors: Tensor) -> Tensor:

@@ -27,8 +27,8 @@ class GeneratePlan(Value):
         precision: What it is held in, e.g. ``float32``.
         adapters: Scales of adapters by name.
         pictures: How many pictures.
-        side: Their side, in pixels.
-        steps: Denoiser steps of each.
+        resolution: Of the pictures, in pixels.
+        steps: Sampling steps of each.
         guidance: Weight of classifier-free guidance.
         scheduler: Name of the sampling schedule.
     """
@@ -37,7 +37,7 @@ class GeneratePlan(Value):
     precision: str
     adapters: dict[str, float]
     pictures: int
-    side: int
+    resolution: int
     steps: int
     guidance: float
     scheduler: str
@@ -84,7 +84,7 @@ class GenerateJob(Job[GeneratePlan, Generated]):
             precision=self.base.precision,
             adapters={name: scale for name, (_, scale) in self.adapters.items()},
             pictures=len(request.prompts) * request.count,
-            side=self.base.family.resolution,
+            resolution=self.base.family.resolution,
             steps=config.steps,
             guidance=config.guidance,
             scheduler=config.scheduler,

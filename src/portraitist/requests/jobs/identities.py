@@ -8,6 +8,7 @@ from portraitist.hypernetworks.identities.card import PAPERS_COUNT
 from portraitist.hypernetworks.identities.making import Made, make_set
 from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings, VariationSettings, check_settings
 from portraitist.hypernetworks.identities.sources.opening import open_source
+from portraitist.hypernetworks.identities.sources.painters import Painter, choose_painter
 from portraitist.hypernetworks.identities.sources.source import Words
 from portraitist.hypernetworks.identities.sources.varied import VariedSource
 from portraitist.hypernetworks.identities.targets import target_recipe
@@ -33,7 +34,7 @@ class IdentitiesPlan(Value):
         kinds: Which kinds.
         split: Of which split.
         photos: Photos of each.
-        side: Of the photos, in pixels.
+        resolution: Of the photos, in pixels.
         base: The base's name.
         encoders: Names of the encoders whose features are kept.
         target: How targets are trained; None without any.
@@ -45,7 +46,7 @@ class IdentitiesPlan(Value):
     kinds: tuple[str, ...]
     split: str
     photos: int
-    side: int
+    resolution: int
     base: str
     encoders: tuple[str, ...]
     target: Recipe | None
@@ -112,11 +113,13 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             Words(template, request.token),
             request.seed,
         )
-        variation = self._variation()
-        if variation is not None:
+        variation = None
+        if request.vary:
+            painter = choose_painter(base, request.vary_strength, request.vary_with)
+            variation = self._variation(painter)
             words = Words(template, request.token)
             self.source = VariedSource(
-                self.source, base, variation, self.encoders[0], words, request.seed, _face_finder(variation)
+                self.source, painter, variation, self.encoders[0], words, request.seed, _face_finder(variation)
             )
         target = None
         if recipe is not None:
@@ -148,21 +151,20 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             kinds=self.source.kinds,
             split=split,
             photos=request.photos,
-            side=base.family.resolution,
+            resolution=base.family.resolution,
             base=base.name,
             encoders=request.encoders,
             target=recipe,
             bank_size=request.bank_size,
         )
 
-    def _variation(self) -> VariationSettings | None:
+    def _variation(self, painter: Painter) -> VariationSettings:
         request = self.request
-        if not request.vary:
-            return None
         faces = (request.detector, request.face_encoder)
         return VariationSettings(
             count=request.vary,
             strength=request.vary_strength,
+            adapter=painter.name,
             likeness=request.vary_likeness,
             faces=(faces[0], faces[1]) if faces[0] and faces[1] else None,
         )

@@ -48,7 +48,7 @@ class Instant(Value):
         file: Path of the adapter.
         predicted: Path of the prediction alone; the same without refinement.
         method: The adapter's method.
-        numbers: Numbers in it.
+        parameters: How many it has.
         size: Its bytes.
         energy: Part of the change that was kept in the layer that lost most to a rank.
         seconds: Of the prediction,
@@ -60,7 +60,7 @@ class Instant(Value):
     file: Path
     predicted: Path
     method: str
-    numbers: int
+    parameters: int
     size: int
     energy: float
     seconds: float
@@ -140,7 +140,7 @@ class InstantJob(Job[InstantPlan, Instant]):
             file=request.output,
             predicted=request.predicted_file,
             method=adapter.method.name,
-            numbers=adapter.count(),
+            parameters=adapter.count(),
             size=request.output.stat().st_size,
             energy=prediction.energy,
             seconds=seconds,

@@ -28,5 +28,8 @@ def open_base(choice: BaseChoice, adapters: Sequence[Path] = ()) -> tuple[Base, 
     base = load_base_of(adapters, name, device, precision or usual_precision(device), choice.resolution, choice.bits)
     if precision is not None or base.precision == "float32":
         return base, []
-    line = f"the base is held in {base.precision}, the default on a GPU; use --base-dtype fp32 for full precision"
+    line = (
+        f"the base is held in {base.precision} and computes in it, adapters stay in float32, as is usual on a GPU;"
+        " use --base-dtype fp32 for full precision"
+    )
     return base, [Advice.of(line, "note")]

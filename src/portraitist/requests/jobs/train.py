@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.adapters import Adapter
+from portraitist.generation.notes import is_generated
 from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.jobs.job import Job
@@ -20,8 +21,9 @@ from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.starting import start_from
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import token_warning
-from portraitist.training.watching.reasons import kept_words
+from portraitist.training.watching.outcomes import kept_words, loss_words
 from portraitist.training.watching.watching import scoring_advice
+from portraitist.units import first_few
 
 _SCENE = "on the beach"
 
@@ -57,20 +59,22 @@ class Trained(Value):
     Attributes:
         file: Path of the adapter.
         size: Its bytes.
-        numbers: Numbers in it.
+        parameters: How many it has.
         steps: Optimiser steps taken.
         seconds: Time spent in them.
         prompt: A prompt to try it with.
         kept: Where the run was watched, which step the file holds, and why; None if it is the last.
+        loss: What it was on fixed noise before and after; None if the run was too short to measure it.
     """
 
     file: Path
     size: int
-    numbers: int
+    parameters: int
     steps: int
     seconds: float
     prompt: str
     kept: str | None = None
+    loss: str | None = None
 
 
 class TrainJob(Job[TrainPlan, Trained]):
@@ -96,7 +100,8 @@ class TrainJob(Job[TrainPlan, Trained]):
             for each in request.subjects
         ]
         self.advice += [Advice.of(f"skipped: {line}") for subject in self.subjects for line in subject.skipped]
-        self.advice += [Advice.of(line) for each in self.subjects for line in familiarity_warnings(self.base, each)]
+        self.advice += [Advice.of(line) for line in familiarity_warnings(self.base, self.subjects)]
+        self.advice += [Advice.of(line) for each in self.subjects for line in _generated_warnings(each)]
         if len(self.subjects) == 1:
             self.advice += self._advise(self.subjects[0], recipe)
         self.plan = TrainPlan(
@@ -148,13 +153,25 @@ class TrainJob(Job[TrainPlan, Trained]):
         return Trained(
             file=self.file,
             size=self.file.stat().st_size,
-            numbers=adapter.count(),
+            parameters=adapter.count(),
             steps=training["steps"],
             seconds=training["seconds"],
             prompt=f"{shown} {_SCENE}",
-            kept=kept_words(training.get("kept_step"), training.get("kept_by")),
+            kept=kept_words(training),
+            loss=loss_words(training),
         )
 
 
 def _words(subject: Subject) -> str:
     return f"{subject.token} {subject.class_noun}"
+
+
+def _generated_warnings(subject: Subject) -> list[str]:
+    """Say that pictures were generated that should be photos, as when both lie in one folder."""
+    made = [path.name for path in subject.paths if is_generated(path)]
+    if not made:
+        return []
+    return [
+        f"generated pictures are among the photos of {subject.name} ({first_few(made)}), and what is wrong with them is"
+        " learnt too; keep photos and pictures in folders of their own"
+    ]

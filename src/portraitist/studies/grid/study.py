@@ -39,7 +39,7 @@ class Sampling(Section):
 
 
 class Sheet(Section):
-    """A sheet of pictures: a row a subject, its photo, then the same prompts of some variants."""
+    """A sheet of pictures: one row per subject, its photo, then the same prompts of some variants."""
 
     subjects: int = Field(12, gt=0, description="subjects at most")
     class_noun: str | None = Field(None, alias="class", description="only subjects of this class")
@@ -57,7 +57,7 @@ class Grid(Section):
         default_factory=dict, description="instead of methods: by name a method with dotted settings of its own"
     )
     against: str | None = Field(None, description="the method or arm that all others are compared with")
-    sheet: Sheet | None = Field(None, description="a sheet of pictures, a row a subject")
+    sheet: Sheet | None = Field(None, description="a sheet of pictures, one row per subject")
     settings: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted settings of the recipe, or `photos`, with the values to try"
     )

@@ -13,7 +13,7 @@ from portraitist.hypernetworks.refining import refine, refinement_recipe
 from portraitist.hypernetworks.saved import locate
 from portraitist.hypernetworks.settings import RefinementSettings
 from portraitist.studies.makers.maker import Made
-from portraitist.studies.makers.predictions import PredictionSettings, look_before, nearest_adapter, parse, predict
+from portraitist.studies.makers.predictions import PredictionSettings, look_before, measured, parse, predict
 from portraitist.training.loop.loop import Callback
 from portraitist.training.personalise import train
 from portraitist.training.subjects import Subject
@@ -49,7 +49,7 @@ class Instant:
         began = time.perf_counter()
         prediction = predict(base, subject, wanted)
         seconds = time.perf_counter() - began
-        measures = nearest_adapter(base, subject, wanted)
+        measures = measured(base, subject, wanted)
         if not wanted.steps:
             return Made(prediction, seconds, measures)
         refinement = RefinementSettings.model_validate(wanted.refinement)

@@ -1,7 +1,7 @@
 """From runs to results: every variant's scores with intervals, who beats whom, how robust a method is to a setting."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import mean, median
 from typing import Any, Literal
@@ -12,10 +12,11 @@ from portraitist.studies.grid.study import Grid
 from portraitist.studies.grid.variants import UNTRAINED_BASE, Variant, references_of, variants_of, with_words
 from portraitist.studies.report.goals import Point, reach
 from portraitist.studies.report.robustness import Robustness
+from portraitist.studies.report.sets import set_scores
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_noise, pareto_front, seconds_to_share
 from portraitist.studies.runs.engine import Prepared
-from portraitist.studies.runs.scoring import OF_ADAPTERS, Aspect, MetricInfo
-from portraitist.studies.runs.table import RunRecord
+from portraitist.studies.runs.scoring import OF_ADAPTERS, OF_SETS, Aspect, MetricInfo
+from portraitist.studies.runs.table import RunRecord, RunTable
 
 _FEWEST_VALUES = 3  # of a setting for which a curve is drawn
 _LEAST_SHARE = 0.5  # of the runs of the variant that has most; variants with fewer are not compared
@@ -35,6 +36,7 @@ class VariantResult:
         done: How many runs are finished.
         planned: How many runs it has when the study is finished.
         compared: Whether it has runs enough to be compared with the others.
+        of_set: What is measured of all its pictures together, by metric.
     """
 
     variant: Variant
@@ -43,6 +45,7 @@ class VariantResult:
     done: int
     planned: int
     compared: bool = True
+    of_set: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -67,7 +70,9 @@ class VariantResult:
         return {subject: mean(each) for subject, each in values.items()}
 
     def interval(self, metric: str) -> Interval | None:
-        """Return a metric's mean over subjects and its interval; None without a run."""
+        """Return a metric's mean over subjects and its interval, or what it is of all together; None without a run."""
+        if metric in self.of_set:
+            return bootstrap_interval([self.of_set[metric]])
         values = list(self.by_subject(metric).values())
         return bootstrap_interval(values) if values else None
 
@@ -320,14 +325,14 @@ def analyse(prepared: Prepared) -> StudyResult:
     runs = prepared.table.records()
     wanted = {spec.key for spec in prepared.specs}
     present = {key: run for key, run in runs.items() if key in wanted}
-    known = {name for run in present.values() for name in run.scores}
+    known = {name for run in present.values() for name in run.scores} | {OF_SETS.name}
     metrics = tuple(metric for metric in (*prepared.scorer.metrics(), *OF_ADAPTERS) if metric.name in known)
     cells: dict[tuple[str, str], list[Cell]] = {}
     for cell in prepared.cells:
         cells.setdefault((cell.variant.grid, cell.variant.label), []).append(cell)
     grids = []
     for grid in prepared.study.grids:
-        variants = _on_shared_runs(
+        variants: Sequence[VariantResult] = _on_shared_runs(
             [
                 _variant_result(variant, cells.get((variant.grid, variant.label), []), present)
                 for variant in variants_of(grid)
@@ -338,9 +343,12 @@ def analyse(prepared: Prepared) -> StudyResult:
             _variant_result(variant, cells[variant.grid, variant.label], present) for variant in wanted_references
         ]
         subjects = {subject for variant in variants if variant.compared for subject, _ in variant.runs}
+        references = [_on_subjects(each, subjects) for each in references]
+        variants, references = ([_as_set(each, prepared.table) for each in some] for some in (variants, references))
         scored = {name for variant in variants for run in variant.runs.values() for name in run.scores}
+        scored |= {name for variant in variants for name in variant.of_set}
         own = tuple(metric for metric in metrics if not scored or metric.name in scored)
-        grids.append(GridResult(grid, variants, own, tuple(_on_subjects(each, subjects) for each in references)))
+        grids.append(GridResult(grid, tuple(variants), own, tuple(references)))
     return StudyResult(prepared, tuple(grids), present)
 
 
@@ -363,6 +371,10 @@ def _on_shared_runs(variants: Sequence[VariantResult]) -> tuple[VariantResult, .
 
 def _on_subjects(reference: VariantResult, subjects: Collection[str]) -> VariantResult:
     return replace(reference, runs={key: run for key, run in reference.runs.items() if key[0] in subjects})
+
+
+def _as_set(variant: VariantResult, table: RunTable) -> VariantResult:
+    return replace(variant, of_set=set_scores(variant.runs.values(), table))
 
 
 def _variant_result(variant: Variant, cells: Sequence[Cell], runs: Mapping[str, RunRecord]) -> VariantResult:

@@ -40,6 +40,16 @@ def answer(result: StudyResult) -> list[str]:
     return lines + [f"{grid.grid.name}: {lead}" for grid, lead in leads]
 
 
+def terms(grid: GridResult | None) -> list[tuple[str, str]]:
+    """Explain what findings name: each aspect's first metric, and noise."""
+    if grid is None:
+        return []
+    metrics = [grid.first(aspect) for aspect in (*_COMPARED, *_ASIDE)]
+    found = [(metric.label, metric.meaning) for metric in metrics if metric is not None and metric.meaning]
+    noise = "The 95 % interval of the difference, subject by subject, includes zero."
+    return [*found, ("Within noise", noise)] if grid.can_decide else found
+
+
 def grid_findings(grid: GridResult) -> list[str]:
     """Return what a grid shows, one sentence each, the most wanted first."""
     if len(grid.compared) < 2:
@@ -62,7 +72,7 @@ def caveats(result: StudyResult, grid: GridResult | None) -> list[str]:
     if missing:
         lines.append(f"The study is not finished: {missing} of {result.planned} runs are still to be made.")
     if result.failures:
-        lines.append(f"{len(result.failures)} of {result.planned} runs failed; the report says why.")
+        lines.append(f"{len(result.failures)} of {result.planned} runs failed; the end of the report says why.")
     for variant in [
         variant for grid in result.grids for variant in grid.finished if not variant.compared and len(grid.finished) > 1
     ]:
@@ -90,11 +100,15 @@ def _prejudiced(result: StudyResult) -> list[str]:
 
 
 def _effects(grid: GridResult) -> list[str]:
-    """Say what the second of two values does to each aspect's first metric, the clearest effect first."""
+    """Say what the second of two values does to each aspect's first metric, the clearest effect first.
+
+    Only the first sentence names the two values; the others go on from it.
+    """
     metrics = [metric for aspect in (*_COMPARED, *_ASIDE) if (metric := grid.first(aspect)) is not None]
     found = [(metric, effects) for metric in metrics if (effects := grid.effects(metric))]
     ranked = sorted(found, key=lambda pair: -max(map(_clearness, pair[1].values())))
-    return [_effect_words(grid, metric, effects) for metric, effects in ranked]
+    words = [_effect_words(metric, effects) for metric, effects in ranked]
+    return [f"{_capital(choice_words(grid))}: {line}" for line in words[:1]] + words[1:]
 
 
 def _against(grid: GridResult) -> list[str]:
@@ -121,21 +135,21 @@ def _clearness(effect: Interval) -> float:
     return abs(effect.mean) / ((effect.high - effect.low) or 1.0)
 
 
-def _effect_words(grid: GridResult, metric: MetricInfo, effects: Mapping[str, Interval]) -> str:
+def _effect_words(metric: MetricInfo, effects: Mapping[str, Interval]) -> str:
     """Say what a choice does to a metric, method by method, the largest effect first."""
     ranked = sorted(effects.items(), key=lambda pair: -abs(pair[1].mean))
     ups = {effect.mean > 0 for effect in effects.values()}
     verb = "changes by" if len(ups) > 1 else "rises by" if True in ups else "falls by"
     sizes = [f"{e.mean:+.3f}" if len(ups) > 1 else f"{abs(e.mean):.3f}" for _, e in ranked]
     amounts = _list([f"{size} with {method}" for size, (method, _) in zip(sizes, ranked, strict=True)])
-    line = f"{_capital(choice_words(grid))}: {metric.label} {verb} {amounts} ({_direction(metric)})"
+    line = f"{metric.label} {verb} {amounts} ({_direction(metric)})"
     if not all(can_decide(effect) for effect in effects.values()):
         return f"{line}."
     noise = [method for method, effect in ranked if is_noise(effect)]
     if noise and len(noise) < len(ranked):
         return f"{line}. With {_list(noise)} this is within noise."
     whole = "All of these are" if len(ranked) > 1 else "This is"
-    return f"{line}. {whole} {'within' if noise else 'more than'} noise."
+    return f"{line}. {whole} {'within' if noise else 'larger than'} noise."
 
 
 def choice_words(grid: GridResult) -> str:
@@ -182,13 +196,13 @@ def _span(grid: GridResult) -> list[str]:
     if photos is None or base is None or reached is None:
         return []
     line = f"{_capital(_lower(metric.label))} is {in_figures(base.mean)} for the untrained base"
-    line += f" and {in_figures(photos.mean)} between the real photos"
+    line += f" and {in_figures(photos.mean)} between the subject's real photos"
     if photos.mean <= base.mean:
         return [f"{line}."]
     share = (reached.mean - base.mean) / (photos.mean - base.mean)
     if round(100 * share) < 1:
-        return [f"{line}; no variant gets closer to the photos than the base."]
-    return [f"{line}; {best.label} gets {100 * share:.0f} % of the way from the one to the other."]
+        return [f"{line}; no variant comes closer to the photos than the base."]
+    return [f"{line}; {best.label} closes {100 * share:.0f} % of that gap."]
 
 
 def _smallest(grid: GridResult) -> list[str]:
@@ -241,7 +255,7 @@ def _aside(grid: GridResult, metric: MetricInfo | None) -> list[str]:
     top = best.interval(metric.name)
     assert top is not None
     if worst is best or all(grid.within_noise(variant, best, metric) for variant, _ in known if variant is not best):
-        return [] if worst is best else [f"{metric.label}: no difference is more than noise."]
+        return [] if worst is best else [f"{metric.label}: no difference is larger than noise."]
     ends = f"from {in_words(top)} with {best.label} to {in_words(interval)} with {worst.label}"
     return [f"{metric.label} ({_direction(metric)}) ranges {ends}."]
 
@@ -270,11 +284,11 @@ def _over_axis(grid: GridResult) -> list[str]:
 
 def _robustness_words(each: Robustness, same: bool) -> str:
     over = "" if same else f" over {_count(len(each.scores), 'value')}"
-    kept = f", at least {100 * KEPT:.0f} % of it {_between(*each.kept)}" if each.kept else ""
+    kept = f" and at least {100 * KEPT:.0f} % of that {_between(*each.kept)}" if each.kept else ""
     failed = f", but runs failed at {_list([value_words(value) for value in each.failed])}" if each.failed else ""
     return (
         f"{each.method} scores {in_figures(each.lowest)} to {in_figures(each.highest)}{over}"
-        f" (standard deviation {in_figures(each.deviation)}), its best at {value_words(each.best_value)}{kept}{failed}"
+        f" (standard deviation {in_figures(each.deviation)}), the best at {value_words(each.best_value)}{kept}{failed}"
     )
 
 

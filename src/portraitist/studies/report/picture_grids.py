@@ -14,7 +14,7 @@ from portraitist.studies.report.analysis import GridResult, VariantResult
 from portraitist.studies.runs.running import picture_name
 from portraitist.studies.runs.table import RunRecord, RunTable
 
-_COLUMNS, _PROMPTS, _CLASS_PROMPTS, _SUBJECTS, _PHOTOS = 6, 6, 2, 3, 5  # at most
+_COLUMNS, _PROMPTS, _CLASS_PROMPTS, _SUBJECTS, _PHOTOS = 8, 6, 2, 3, 5  # at most
 _SIDE = 256  # pixels of a picture on the page, at most
 
 

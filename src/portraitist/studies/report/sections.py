@@ -116,18 +116,18 @@ def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) ->
 def _columns(result: GridResult) -> tuple[Column, ...]:
     scores = [Column(_head(metric), metric.meaning) for metric in result.metrics]
     subject = result.first("subject")
-    share = f"Training time until a run has covered 95 % of the way to its own best {subject.label}" if subject else ""
-    share += ", starting from the untrained base." if subject and result.starts(subject) else "."
+    share = f"Training time until a run has made 95 % of its gain in {subject.label}" if subject else ""
+    share += ", measured from the untrained base." if subject and result.starts(subject) else "."
     rival = result.grid.against
-    way = f"At which step the curve comes to where that of {rival} ends, and after which time."
+    way = f"Step at which the run scores as {rival} does at its end, and the training time until then."
     return (
         *scores,
-        Column("Parameters", "How many numbers the adapter holds."),
+        Column("Parameters", "How many the adapter has."),
         Column("File", "Size of the adapter file."),
         *([Column("Steps", "Optimiser steps.")] if _shows_steps(result) else []),
         Column("Training time", "Time spent in training steps."),
         *([Column("Time to 95 %", share)] if _has_curves(result) else []),
-        *([Column(f"Way to {rival}", way)] if _has_way(result) else []),
+        *([Column(f"As good as {rival}", way)] if _has_way(result) else []),
         Column("Runs", "Finished runs, of those planned."),
     )
 

@@ -1,4 +1,4 @@
-"""A sheet of pictures: a row a subject, its photo and then the same prompts of some variants."""
+"""A sheet of pictures: one row per subject, its photo and then the same prompts of some variants."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ from portraitist.studies.grid.words import value_words
 from portraitist.studies.pages.rendering import template_environment
 from portraitist.studies.report.analysis import StudyResult, analyse
 from portraitist.studies.report.charts import Chart
-from portraitist.studies.report.findings import answer, caveats
+from portraitist.studies.report.findings import answer, caveats, terms
 from portraitist.studies.report.picture_grids import PictureGrid
 from portraitist.studies.report.sections import Entry, Section, build_sections
 from portraitist.studies.runs.engine import Prepared
@@ -30,6 +30,8 @@ PAGE, TEXT, SUMMARY = "report.html", "report.md", "summary.csv"
 FIGURES = "figures"
 _GREY = (212, 208, 200)  # where a run is missing on a sheet
 _SHORT = 240  # characters of a list in the settings
+_SAID_ELSEWHERE = ("title", "hypothesis", "grids", "quick")
+_JUDGES = {"used": "the photos that were trained on", "others": "the subject's other photos"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def _content(result: StudyResult, sections: Sequence[Section]) -> dict[str, Any]
         "title": study.title,
         "answer": answer(result),
         "caveats": caveats(result, first),
+        "terms": terms(first),
         "hypothesis": first_hypothesis,
         "later_hypothesis": study.hypothesis if study.hypothesis != first_hypothesis else "",
         "sections": sections,
@@ -125,7 +128,8 @@ def _failures(result: StudyResult) -> list[tuple[str, str]]:
 def _settings(result: StudyResult) -> list[tuple[str, dict[str, str]]]:
     """Return tables of settings: the study's, the scorer's, one recipe a method, machine and versions."""
     facts = result.prepared.table.facts()
-    study = {name: value for name, value in facts["study"].items() if name not in ("title", "hypothesis", "grids")}
+    study = {name: value for name, value in facts["study"].items() if name not in _SAID_ELSEWHERE}
+    study["judged by"] = _JUDGES.get(study.pop("judged_by", None))
     study["runs"] = f"{result.done} finished of {result.planned}"
     times = [run.total_seconds for run in result.runs.values() if run.total_seconds is not None]
     study["time of all runs together"] = in_time(sum(times)) if times else "none yet"
@@ -199,7 +203,7 @@ def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
             file = f"{number}-{file_name(gallery.subject, 'subject')}{PAGE_SUFFIX}"
             drawn.append(_Figure(file, description, _sheet(gallery)))
         if section.sheet is not None:
-            description = "a row a subject: a photo, then the same prompts of each variant"
+            description = "one row per subject: a photo, then pictures of the same prompts by each variant"
             drawn.append(_Figure(f"{number}-sheet{PAGE_SUFFIX}", description, encode_for_page(section.sheet)))
     return figures
 

@@ -105,7 +105,7 @@ def read_runs(source: Path, wanted: Iterable[RunSpec]) -> Iterator[tuple[RunOutc
     path = find_runs(source)
     specs = {spec.key: spec for spec in wanted}
     for key, run in [(key, run) for key, run in _read(path) if key in specs]:
-        pictures = sorted((path.parent / PICTURES / key).glob("*.png"))
+        pictures = sorted((path.parent / PICTURES / key).glob("*.*"))
         outcome = RunOutcome(
             specs[key],
             "done",
@@ -127,7 +127,7 @@ def _read(path: Path) -> Iterator[tuple[str, _KeptRun]]:
             for line in csv.DictReader(file, strict=True):
                 if line["status"] == "done":
                     yield line["key"], _kept_run(line)
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+    except (KeyError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise BadFile(f"{path} is not the {RUNS} of a study: {_reason(error)}") from error
     except ValidationError as error:
         first = error.errors()[0]

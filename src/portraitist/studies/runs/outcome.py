@@ -38,7 +38,7 @@ class RunOutcome:
         file_bytes: Size of its file.
         training_seconds: Time spent in training steps, or on what makes adapters otherwise.
         total_seconds: Time of the whole run, pictures and scores included.
-        pictures: PNG files by name.
+        pictures: PNG files by name; their features may be beside them.
     """
 
     spec: RunSpec

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from PIL import Image
+from safetensors.torch import save
 
 from portraitist.adapters import Adapter, save_adapter
 from portraitist.bases import Base
@@ -24,6 +25,8 @@ from portraitist.studies.runs.processes import base_of_process
 from portraitist.studies.runs.scoring import Evidence, Scorer, make_scorer
 from portraitist.training.subjects import Subject
 
+# Beside a run's pictures: features of these and of the photos that they are compared with.
+FEATURES, OF_PICTURES, OF_PHOTOS = "features.safetensors", "pictures", "photos"
 # Prompts of a point of a training curve, one picture each; more would cost more than the finished run does.
 _CURVE_PROMPTS = 4
 
@@ -171,7 +174,12 @@ def _examine(
     class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
     evidence = _evidence(spec, judged, spec.prompts, pictures, class_pictures)
     scores = {name: float(value) for name, value in scorer.score(evidence).items()}
-    return scores, {**_named("subject", pictures, spec.pictures), **_named("class", class_pictures, spec.pictures)}
+    files = {**_named("subject", pictures, spec.pictures), **_named("class", class_pictures, spec.pictures)}
+    if (features := scorer.features(pictures)) is not None:
+        photos = scorer.features(judged)
+        assert photos is not None
+        files[FEATURES] = save({OF_PICTURES: features.half().contiguous(), OF_PHOTOS: photos.half().contiguous()})
+    return scores, files
 
 
 def _make(

@@ -6,9 +6,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from portraitist.errors import BadConfig, MissingExtra
 from portraitist.evaluation import Material, flatten, load_protocol, load_tools, score_subject, tool_facts
+from portraitist.evaluation.encoders import raw_embeddings
 from portraitist.evaluation.metrics import FID, get_metrics
 
 COLOURS = "colours"
@@ -43,9 +45,28 @@ OF_ADAPTERS = (
         "adapter",
         higher_is_better=False,
         meaning=(
-            "Cosine of a prediction to the most similar one of a training identity, both less the mean of their kind;"
-            " 1 is a copy."
+            "Cosine of a prediction to the most similar one of a training identity, or to its adapter where the network"
+            " learnt from adapters, both less the mean of their kind; 1 is a copy."
         ),
+    ),
+    MetricInfo(
+        "seed_variety",
+        "Variety of seeds",
+        "adapter",
+        meaning="One less the cosine of adapters that four seeds draw of one photo; 0 is always the same.",
+    ),
+)
+
+
+# What is measured of all pictures of a variant together, against the photos of all subjects.
+OF_SETS = MetricInfo(
+    FID,
+    "Fréchet distance",
+    "quality",
+    higher_is_better=False,
+    meaning=(
+        "Between the features of all pictures and of all subjects' photos; only to be compared within a table, whose"
+        " variants have equally many pictures."
     ),
 )
 
@@ -80,6 +101,9 @@ class Scorer(Protocol):
 
     def score(self, evidence: Evidence) -> Mapping[str, float]:
         """Return scores by name; those that the evidence does not allow are left out."""
+
+    def features(self, images: Sequence[Image.Image]) -> Tensor | None:
+        """Return features ``[n, d]`` by which the pictures of all runs together are judged; None if they are not."""
 
 
 class ColourScorer:
@@ -119,6 +143,9 @@ class ColourScorer:
         spread = _spread(evidence.prompts, evidence.pictures)
         return scores if spread is None else {**scores, "spread": spread}
 
+    def features(self, images: Sequence[Image.Image]) -> None:
+        """Return nothing: pictures are judged run by run."""
+
     def _match(self, photos: Sequence[np.ndarray], pictures: Sequence[Image.Image]) -> float:
         histograms = [self._histogram(picture) for picture in pictures]
         return float(np.mean([np.minimum(a, b).sum() for a in photos for b in histograms]))
@@ -147,7 +174,8 @@ class EncoderScorer:
 
     def __init__(self, encoders: Mapping[str, str], metrics: Sequence[str], device: str) -> None:
         self.names = tuple(name for name in metrics if name != FID)  # which needs more pictures than a run makes
-        self.tools = load_tools(encoders, self.names, device)
+        self.judges_sets = FID in metrics and "inception" in encoders
+        self.tools = load_tools(encoders, (*self.names, FID) if self.judges_sets else self.names, device)
 
     def identity(self) -> Mapping[str, Any]:
         """Return the metrics, and name, weights and preprocessing of every encoder."""
@@ -156,7 +184,8 @@ class EncoderScorer:
     def metrics(self) -> Sequence[MetricInfo]:
         """Return the metrics, the first of an aspect being its headline."""
         metrics = get_metrics(self.names)
-        return [MetricInfo(m.name, m.label, _ASPECTS[m.name], m.higher_is_better, m.meaning) for m in metrics]
+        found = [MetricInfo(m.name, m.label, _ASPECTS[m.name], m.higher_is_better, m.meaning) for m in metrics]
+        return [*found, OF_SETS] if self.judges_sets else found
 
     def score(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the scores that the evidence allows."""
@@ -165,6 +194,10 @@ class EncoderScorer:
         )
         return flatten(score_subject(material, self.tools, self.names))
 
+    def features(self, images: Sequence[Image.Image]) -> Tensor | None:
+        """Return what the encoder in the role `inception` says of pictures, where all runs' together are judged."""
+        return raw_embeddings(self.tools["inception"], images) if self.judges_sets else None
+
 
 _ASPECTS: dict[str, Aspect] = {
     "feature_sim": "subject",
@@ -172,6 +205,7 @@ _ASPECTS: dict[str, Aspect] = {
     "clip_i": "subject",
     "face_sim": "subject",
     "clip_t": "prompt",
+    "r_precision": "prompt",
     "pres": "drift",
     "div": "diversity",
     "face_div": "diversity",

@@ -102,7 +102,7 @@ class RunTable:
         """Return all runs by key."""
         with self._open() as connection:
             found = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs").fetchall()
-        return {record.key: record for record in map(_record, found)}
+            return {record.key: record for record in map(_record, found)}
 
     def statuses(self) -> dict[str, str]:
         """Return what became of each run, by key."""
@@ -135,9 +135,10 @@ class RunTable:
                     yield connection
             finally:
                 connection.close()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:  # of the file, or of what stands in it
+            said = " ".join(str(error).split())[:200]
             raise BadFile(
-                f"{path} cannot be used as a study's table ({error}); choose another folder with -o, and take finished"
+                f"{path} cannot be used as a study's table ({said}); choose another folder with -o, and take finished"
                 f" runs over with --from {self.folder}"
             ) from error
 

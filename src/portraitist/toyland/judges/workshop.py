@@ -10,6 +10,7 @@ from torch import Tensor
 
 from portraitist.bases import Base
 from portraitist.evaluation.encoders import PictureNetwork, save_small
+from portraitist.locks import held
 from portraitist.randomness import numpy_generator
 from portraitist.toyland.judges.config import IdentityConfig, JudgeConfig, JudgesConfig
 from portraitist.toyland.judges.exam import grade
@@ -53,7 +54,11 @@ class JudgesWorkshop:
     precision: str = "no"
 
     def make(self, stages: Sequence[str] = STAGES) -> None:
-        """Run the given stages in order; a finished stage is passed over."""
+        """Run the given stages in order; a finished stage is passed over. Each is one process' work at a time.
+
+        Raises:
+            InUse: If another process is at a stage.
+        """
         steps = {
             "examiner": self.train_examiner,
             "clip": self.train_clip,
@@ -62,8 +67,9 @@ class JudgesWorkshop:
             "second-identity": self.train_second_identity,
         }
         for stage in stages:
-            if not (self.folder / _judge(stage) / CONFIG).exists():
-                steps[stage]()
+            with held(self.folder, f"the stage {stage}", stage):
+                if not (self.folder / _judge(stage) / CONFIG).exists():
+                    steps[stage]()
 
     def train_examiner(self) -> None:
         """Train who reads pictures; note how many validation pictures are read rightly."""

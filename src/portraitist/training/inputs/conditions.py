@@ -6,6 +6,7 @@ import torch
 
 from portraitist.bases import Base
 from portraitist.bases.families import Conditions
+from portraitist.bases.transfers import sent
 from portraitist.cache import cached, content_key
 
 
@@ -37,7 +38,7 @@ class PromptBook:
             encoded = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         else:
             encoded = self.base.family.encode_prompts(padded)
-        rows = torch.tensor(places, device=self.base.device)
+        rows = sent(torch.tensor(places), self.base.device)
         return {name: value[rows] for name, value in encoded.items()}
 
     def _encode_fixed(self, prompt: str) -> Conditions:

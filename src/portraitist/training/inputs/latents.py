@@ -10,10 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from portraitist.bases import Base
+from portraitist.bases.cards import Card
 from portraitist.bases.families import Framing
 from portraitist.bases.fingerprint import fingerprint
+from portraitist.bases.transfers import sent
 from portraitist.cache import cached, content_key
 from portraitist.training.inputs.views import View
+
+# Share of the free memory of a GPU that latents may take there. Our choice; a hundred at 1024 x 1024 are 50 MB.
+_NEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,40 @@ class Latents:
 
     def draw(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
         """Sample the latents of some pictures."""
-        rows = torch.from_numpy(indices)
+        rows = sent(torch.from_numpy(indices), self.mean.device)
         mean, deviation = self.mean[rows], self.deviation[rows]
-        return mean + deviation * torch.randn(mean.shape, generator=generator)
+        return mean + deviation * sent(torch.randn(mean.shape, generator=generator), mean.device)
+
+    def chosen_weights(self, indices: np.ndarray) -> Tensor | None:
+        """Return how much each place of some pictures counts; None: all the same."""
+        return None if self.weights is None else self.weights[sent(torch.from_numpy(indices), self.weights.device)]
+
+    def to(self, device: torch.device) -> "Latents":
+        """Return them on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return replace(self, mean=self.mean.to(device), deviation=self.deviation.to(device), weights=weights)
+
+    @property
+    def size(self) -> int:
+        """Return their bytes."""
+        tensors = [self.mean, self.deviation, *([] if self.weights is None else [self.weights])]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def digest(self) -> str:
         """Return a hash of everything a run takes from them."""
         tensors = [self.mean, self.deviation, *([] if self.weights is None else [self.weights])]
-        return content_key(repr((self.framings, self.prompts)), *(tensor.numpy().tobytes() for tensor in tensors))
+        return content_key(repr((self.framings, self.prompts)), *(tensor.cpu().numpy().tobytes() for tensor in tensors))
 
     def __len__(self) -> int:
         return len(self.mean)
+
+
+def near(buckets: Sequence[Latents], device: torch.device) -> list[Latents]:
+    """Return latents on a GPU that has room for all of them beside what a step takes; otherwise as they are."""
+    buckets = list(buckets)
+    if Card.of(device) is None or sum(bucket.size for bucket in buckets) > _NEAR * torch.cuda.mem_get_info(device)[0]:
+        return buckets
+    return [bucket.to(device) for bucket in buckets]
 
 
 def encode(
@@ -101,8 +129,7 @@ def autoencoder_key(base: Base) -> str:
 
 def _encode_one(base: Base, autoencoder: str, image: Image.Image) -> dict[str, Tensor]:
     def make() -> dict[str, Tensor]:
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        mean, deviation = base.family.encode_pictures(pixels)
+        mean, deviation = base.family.encode_images([image])
         return {"mean": mean, "deviation": deviation}
 
     return cached("latents", content_key(autoencoder, image), make)

@@ -81,7 +81,7 @@ def _read(path: Path) -> Image.Image:
     """Return a class image that this run has made, or another of its processes."""
     image = _recall(path)
     if image is None:
-        raise BadFile(f"{path} was written a moment ago and cannot be read; look at the disk")
+        raise BadFile(f"{path} was written a moment ago and cannot be read; check the disk")
     return image
 
 

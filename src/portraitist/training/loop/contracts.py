@@ -82,7 +82,7 @@ Verdict = Literal["worse", "best", "stop"]
 
 
 class Watch(Protocol):
-    """What looks at a task's parameters now and then, and says which were best.
+    """What evaluates a task's parameters now and then, and says which were best.
 
     Attributes:
         rule: Name of the measured number that says which were best.
@@ -91,10 +91,10 @@ class Watch(Protocol):
     rule: str
 
     def is_due(self, step: int) -> bool:
-        """Say whether it wants to look after so many steps."""
+        """Say whether it wants to evaluate after so many steps."""
 
-    def look(self, step: int) -> tuple[Verdict, dict[str, float]]:
-        """Look; say whether this is the best so far or time to stop, and return what was measured."""
+    def evaluate(self, step: int) -> tuple[Verdict, dict[str, float]]:
+        """Measure; say whether this is the best so far or time to stop, and return what was measured."""
 
     def state(self) -> dict[str, Any]:
         """Return what it remembers, JSON-able."""
@@ -127,7 +127,8 @@ class LoopConfig:
         scale_gradients: Scale the loss so that gradients do not vanish in float16; always done with ``fp16``.
         checkpoint_seconds: A checkpoint is written when the last one is older.
         log_every: Steps between two lines of the log.
-        read_every: Steps whose losses are read together; reading waits for the device.
+        read_every: Steps whose losses are read together; None reads each on a CPU, and ten together on devices that
+            work ahead of the program, which waits for them when it reads.
     """
 
     steps: int | None
@@ -147,7 +148,7 @@ class LoopConfig:
     scale_gradients: bool = False
     checkpoint_seconds: float = 180.0
     log_every: int = 50
-    read_every: int = 1
+    read_every: int | None = None
 
     def __post_init__(self) -> None:
         if self.steps is None and self.seconds is None:
@@ -171,7 +172,7 @@ class Progress:
         rate: Steps a second in this sitting.
         remaining: Seconds left, as far as one can tell.
         losses: Smoothed losses.
-        seen: What the last look of a watch measured.
+        seen: What the last evaluation measured.
     """
 
     step: int
@@ -193,7 +194,7 @@ class Outcome:
         losses: Smoothed losses at the end.
         history: Lines of the log.
         kept: The step whose parameters a watch found best; None without a watch.
-        watch_seconds: Time spent on looking.
+        watch_seconds: Time spent on evaluations.
         elapsed: Time it took altogether.
         dropped: Adapters of a bank that diverged, and stayed what they were before.
     """

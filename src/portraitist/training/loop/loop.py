@@ -59,8 +59,8 @@ class Loop:
         folder: Where checkpoints and the log go; None trains in memory only.
         callbacks: Called with the number of completed steps after each optimiser step.
         description: What the progress bar says.
-        journal: Where numbers go; into the folder when not given.
-        watch: What looks at the parameters, averaged if an average is kept, and says which are best.
+        journal: Where numbers go, left open; into the folder when not given.
+        watch: What evaluates the parameters, averaged if an average is kept, and says which are best.
         observers: Told after each step where the run is.
         stop: Set from elsewhere, it ends the run after the step in hand, as Ctrl-C does.
         clock: Seconds that pass; for tests.
@@ -98,7 +98,7 @@ class Loop:
         self.bank = BankRows.of(task, config, list(self.parameters.values()), self._averages, self.processes.count)
         self.completed = 0
         self.seconds = self.watch_seconds = self.elapsed = 0.0
-        self.losses = Losses(self.processes, config.read_every)
+        self.losses = Losses(self.processes, self._device, config.read_every)
         self.best: dict[str, Tensor] = {}
         self.kept: int | None = None
         self._seen: dict[str, float] = {}
@@ -113,7 +113,7 @@ class Loop:
         return self.journal.lines
 
     def run(self, resume: bool = False) -> Outcome:
-        """Train to the last step, or until the watch has seen enough, and return what happened.
+        """Train to the last step, or until the watch says stop, and return what happened.
 
         Raises:
             TrainingInterrupted: On Ctrl-C or a termination signal, after a checkpoint was written.
@@ -150,7 +150,7 @@ class Loop:
                     observer(progress)
                 for callback in self.callbacks:
                     callback(self.completed)
-                enough = self._look()
+                enough = self._evaluate()
                 stopping = self.processes.any(stop.is_set)
                 if stopping or time.monotonic() - saved_at > self.config.checkpoint_seconds:
                     self.save()
@@ -160,7 +160,6 @@ class Loop:
                     raise TrainingInterrupted(f"step {self.completed}{of}", self.folder)
         self.save()
         set_training(self.optimizer, False)
-        self.journal.close()
         return Outcome(
             steps=self.completed,
             seconds=self.seconds,
@@ -206,7 +205,7 @@ class Loop:
 
     def _optimise(self) -> None:
         for micro_step in range(self.config.accumulate):
-            with self._autocast():
+            with self.autocast():
                 losses = self.task.step(self.completed, micro_step)
             objective = losses["loss"]
             if self.bank is not None:
@@ -239,18 +238,19 @@ class Loop:
             return self.bank.clip(self.config.max_gradient_norm, drop=not self._scaler.is_enabled())
         return torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """Compute in the run's precision for a while."""
         precision = self.config.precision
         return torch.autocast(self._device, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST)
 
-    def _look(self) -> bool:
-        """Let the watch look, if it wants to; keep what it finds best, and say whether it has seen enough."""
+    def _evaluate(self) -> bool:
+        """Let the watch evaluate, if it is time; keep what it finds best, and say whether that is enough."""
         if self.watch is None or not self.watch.is_due(self.completed):
             return False
         started = time.monotonic()
         set_training(self.optimizer, False)
-        with self.averaged(), torch.no_grad(), self._autocast():
-            verdict, measured = self.watch.look(self.completed)
+        with self.averaged(), torch.no_grad(), self.autocast():
+            verdict, measured = self.watch.evaluate(self.completed)
             if verdict == "best":
                 self.best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
                 self.kept = self.completed
@@ -345,7 +345,7 @@ class Loop:
             if {**checkpoint.identity, "loop": settings} != self._identity():
                 changed = difference({**checkpoint.identity, "loop": settings}, self._identity())
                 raise BadConfig(
-                    f"{self.folder} holds another run: {changed}; resume it as it was started, or start anew"
+                    f"{self.folder} holds another run: {changed}; resume it with the same settings, or start over"
                 )
             self._take_up(checkpoint)
         if self.kept is not None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from portraitist.training.loop.processes import Processes
 
 _GRADIENT = "gradient norm"
+_READ_TOGETHER = 10  # steps, where the program works ahead of the device
 _WEIGHT = 0.02  # of the newest value in a smoothed one, once there are many
 
 
@@ -25,7 +26,8 @@ class Losses:
 
     Args:
         processes: Losses are means over them.
-        every: Steps that are read together; with 1 each is checked before it is stepped.
+        device: Type of the device they are computed on.
+        every: Steps that are read together; with 1 each is checked before it is stepped. None goes by the device.
 
     Attributes:
         means: Exponential means of the losses by name, as far as they were read. At first they are plain means: the
@@ -33,10 +35,10 @@ class Losses:
             more than others.
     """
 
-    def __init__(self, processes: Processes, every: int) -> None:
+    def __init__(self, processes: Processes, device: str, every: int | None = None) -> None:
         self.means: dict[str, float] = {}
         self._weights: dict[str, float] = {}
-        self._processes, self._every = processes, every
+        self._processes, self._every = processes, every or (1 if device == "cpu" else _READ_TOGETHER)
         self._totals: dict[str, Tensor] = {}
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
 

@@ -12,7 +12,7 @@ from portraitist.training.recipes.groups import OptimizerName
 ParameterDicts = Sequence[dict[str, Any]]
 
 # Below so many numbers bitsandbytes keeps a tensor's moments in 32 bits: their 8-bit blocks would not pay.
-_SMALLEST_8BIT = 4096
+SMALLEST_8BIT = 4096
 _USUAL_PRODIGY_RATES = (0.1, 10.0)
 
 
@@ -51,7 +51,7 @@ def _adamw8bit(groups: ParameterDicts, choice: OptimizerChoice) -> torch.optim.O
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
         raise MissingExtra("bitsandbytes", "bitsandbytes") from error
-    return AdamW8bit(list(groups), betas=choice.betas, eps=choice.epsilon, min_8bit_size=_SMALLEST_8BIT)
+    return AdamW8bit(list(groups), betas=choice.betas, eps=choice.epsilon, min_8bit_size=SMALLEST_8BIT)
 
 
 def _prodigy(groups: ParameterDicts, choice: OptimizerChoice) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -34,6 +34,7 @@ from portraitist.training.multi_subject.unmix import MixedSample, UnmixLoss
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
 from portraitist.training.tokens import phrase_positions
+from portraitist.training.watching.fixed_noise import FIXED_NOISE, FixedNoiseLoss
 from portraitist.training.watching.judging import Awake
 
 # Collages whose latents are kept; beyond, the oldest are encoded again. 130 KB each at 512 x 512.
@@ -117,6 +118,14 @@ class MultiSubjectTask:
         if self.recipe.prior != "none":
             prompts |= {self.class_prompt(sample) for sample in samples}
         self.prompts.encode(sorted(prompts))
+
+    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
+        """Return the loss on the photos of all subjects, each alone, on fixed noise."""
+        own = [
+            replace(taught.latents, prompts=(self.recipe.prompt.replace("{}", taught.name),) * len(taught.latents))
+            for taught in self.inputs
+        ]
+        return FixedNoiseLoss(self.base, self.recipe, self.prompts, own, samples, FIXED_NOISE)
 
     def groups(self) -> Sequence[ParameterGroup]:
         """Return the adapter's parameters, in groups of one learning rate each."""

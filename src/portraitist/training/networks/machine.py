@@ -1,14 +1,16 @@
-"""What networks are trained on, and what that allows: precision, compilation, how often losses are read."""
+"""What networks are trained on, and what that allows: precision, compilation, layout."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from portraitist.bases.precision import quick_float32
 from portraitist.errors import BadConfig
 
 PRECISIONS = ("auto", "no", "bf16")
-_READ_EVERY = 20  # steps, on devices that work ahead of the program
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,7 @@ class Machine:
             raise BadConfig(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         if precision == "auto":
             precision = "bf16" if _computes_bf16(device) else "no"
-        if device.startswith("cuda"):
-            torch.set_float32_matmul_precision("high")  # TF32
-            torch.backends.cudnn.allow_tf32 = True
-            torch.backends.cudnn.benchmark = True
         return cls(device, precision, compiled)
-
-    @property
-    def read_every(self) -> int:
-        """Return how many steps' losses are read together: one where reading costs nothing."""
-        return 1 if self.device == "cpu" else _READ_EVERY
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -61,6 +54,17 @@ class Machine:
     def fuses_attention(self) -> bool:
         """Say whether fused attention pays in training; on a CPU its backward pass takes several times as long."""
         return self.device != "cpu"
+
+    @contextmanager
+    def at_speed(self) -> Iterator[None]:
+        """Let the device compute as fast as it can for a while: TF32, and kernels chosen by trying them."""
+        tried = torch.backends.cudnn.benchmark
+        with quick_float32(self.device):
+            torch.backends.cudnn.benchmark = tried or self.device.startswith("cuda")
+            try:
+                yield
+            finally:
+                torch.backends.cudnn.benchmark = tried
 
     def prepare(self, network: nn.Module) -> None:
         """Lay a network's weights out for this machine and compile it, in place."""

@@ -57,5 +57,4 @@ def loop_config(settings: NetworkSettings, machine: Machine, seconds: float | No
         precision=machine.precision,
         checkpoint_seconds=machine.checkpoint_seconds,
         log_every=100,
-        read_every=machine.read_every,
     )

@@ -57,7 +57,8 @@ def train_network(
         loop.restart_average()
     loop.callbacks = attend(stage, loop) if attend is not None else ()
     try:
-        outcome = loop.run(resume=True)
+        with machine.at_speed():
+            outcome = loop.run(resume=True)
     except TrainingInterrupted as error:
         raise TrainingInterrupted(error.place, error.folder, "run the same command to continue") from None
     loop.keep()

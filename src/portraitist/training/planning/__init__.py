@@ -1,1 +1,1 @@
-"""What a run will need, before anything is downloaded: memory, sizes, numbers."""
+"""What a run will need, before anything is downloaded: memory, sizes, parameters."""

@@ -22,13 +22,13 @@ class Architecture:
 
     Attributes:
         family: Its family's name.
-        numbers: Parameters of each component.
+        parameters: How many each component has.
         layers: The layers that can be adapted.
         shared: By the name of a layer whose weight is another's too, the name of the first layer that has it.
     """
 
     family: str
-    numbers: Mapping[str, int]
+    parameters: Mapping[str, int]
     layers: tuple[LayerSpec, ...]
     shared: Mapping[str, str]
 
@@ -41,7 +41,7 @@ class Architecture:
         """Return it as it stands in a file."""
         content = {
             "family": self.family,
-            "numbers": self.numbers,
+            "numbers": self.parameters,
             "names": [spec.name for spec in self.layers],
             **pack_specs(self.layers),
             "shared": self.shared,

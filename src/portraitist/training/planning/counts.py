@@ -1,4 +1,4 @@
-"""Counting an adapter's numbers before anything is trained or downloaded. Needs no torch."""
+"""Counting an adapter's parameters before anything is trained or downloaded. Needs no torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,23 +26,23 @@ _USUAL_SETS = {
 
 @dataclass(frozen=True)
 class Count:
-    """An adapter in numbers.
+    """What an adapter comes to.
 
     Attributes:
         layers: Adapted layers.
-        numbers: Parameters of the adapter.
+        parameters: How many the adapter has.
         full: Parameters of the components it touches, as DreamBooth would train them.
         lora: Parameters of a LoRA of rank 4 on the same set of layers, as far as LoRA adapts them.
     """
 
     layers: int
-    numbers: int
+    parameters: int
     full: int
     lora: int
 
     def bytes(self) -> dict[str, int]:
-        """Return the size of the numbers alone, by precision."""
-        return {dtype: size * self.numbers for dtype, size in _BYTES.items()}
+        """Return the size of the parameters alone, by precision."""
+        return {dtype: size * self.parameters for dtype, size in _BYTES.items()}
 
 
 def count_adapter(
@@ -71,7 +71,7 @@ def count_adapter(
     patterns = sets.get(wanted, (wanted,))
     found = select_layers(architecture.described, patterns)
     if not found:
-        raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(architecture.numbers)}")
+        raise BadConfig(f"no adaptable layer matches {', '.join(patterns)} in {', '.join(architecture.parameters)}")
     layout, lora = get_layout(method), get_layout("lora")
     specs = [spec for spec in found if spec.kind in layout.shapes]
     if not specs:
@@ -80,8 +80,8 @@ def count_adapter(
     touched = {spec.name.partition(".")[0] for spec in specs}
     return Count(
         layers=len(specs),
-        numbers=_count(layout, config, specs),
-        full=sum(architecture.numbers[component] for component in touched),
+        parameters=_count(layout, config, specs),
+        full=sum(architecture.parameters[component] for component in touched),
         lora=_count(
             lora, {"rank": _LORA_RANK}, [spec for spec in found if spec.kind in lora.shapes and spec.groups == 1]
         ),
@@ -89,6 +89,6 @@ def count_adapter(
 
 
 def _count(layout: Layout, config: Mapping[str, Any], specs: Sequence[LayerSpec]) -> int:
-    """Return how many numbers an adapter has on some layers."""
+    """Return how many parameters an adapter has on some layers."""
     settings = layout.parse_config(config)
     return sum(math.prod(shape) for spec in specs for shape in layout.layer_shapes(spec, settings).values())

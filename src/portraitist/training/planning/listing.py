@@ -1,10 +1,14 @@
-"""Listing the layers of an architecture by building it without weights."""
+"""Listing the layers of architectures, and the footprints of recipes on them, by building them without weights."""
 
+import json
 from pathlib import Path
 
+from portraitist.adapters import list_methods
 from portraitist.adapters.finding import adaptable_modules
 from portraitist.bases.architectures import architecture_family, build_architecture, list_architectures
 from portraitist.training.planning.architectures import Architecture
+from portraitist.training.planning.planning import count_run
+from portraitist.training.planning.published import ARCHITECTURES, PRECISION, footprint_entry
 
 
 def list_layers(name: str) -> Architecture:
@@ -33,3 +37,13 @@ def write_listings(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in list_architectures():
         (folder / f"{name}.json.gz").write_bytes(list_layers(name).pack())
+
+
+def write_footprints(file: Path) -> None:
+    """Write the footprints of all methods' recipes on the architectures that people train; takes minutes."""
+    entries = []
+    for name in ARCHITECTURES:
+        for method in list_methods():
+            recipe, _, footprint = count_run(name, method.name, {}, PRECISION)
+            entries.append(footprint_entry(name, recipe, footprint))
+    file.write_text(json.dumps(entries, indent=1) + "\n")

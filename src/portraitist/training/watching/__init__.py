@@ -1,1 +1,1 @@
-"""Knowing when it is good: what a watch looks at while an adapter is trained, and what it keeps."""
+"""Knowing when it is good: what a watch measures while an adapter is trained, and what it keeps."""

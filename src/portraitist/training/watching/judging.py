@@ -1,4 +1,4 @@
-"""What a watch measures of a subject's adapter: the loss on pictures kept from training, and sampled pictures."""
+"""What is sampled while an adapter is trained: pictures that encoders judge, and sheets of them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -15,10 +15,6 @@ from portraitist.evaluation.metrics.similarity import paired_cosine, pairwise_co
 from portraitist.files import write_aside
 from portraitist.generation import SamplingConfig, generate
 from portraitist.generation.sheets import caption_sheet
-from portraitist.randomness import torch_generator
-from portraitist.training.denoising import denoising_errors
-from portraitist.training.inputs.conditions import PromptBook
-from portraitist.training.inputs.latents import Latents
 from portraitist.training.memory import decoding_singly, pictures_at_once
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject
@@ -62,40 +58,6 @@ class Encoders:
     def are_both(self) -> bool:
         """Say whether pictures get a score: likeness and faithfulness."""
         return self.subject is not None and self.prompt is not None
-
-
-class ValidationLoss:
-    """The loss on pictures kept from training, always with the same noise and timesteps.
-
-    Args:
-        base: The base, with the adapter attached.
-        recipe: Whose loss weighting is used.
-        prompts: Encodes prompts as the adapter has them.
-        pictures: The encoded pictures, of one size, with their prompts.
-        samples: How many noised pictures are measured; the pictures take turns.
-    """
-
-    def __init__(self, base: Base, recipe: Recipe, prompts: PromptBook, pictures: Latents, samples: int) -> None:
-        self.base, self.recipe, self.prompts = base, recipe, prompts
-        self.pictures, self.samples = pictures, samples
-        if prompts.fixed:
-            prompts.encode(pictures.prompts)  # while the text encoders are at hand
-
-    def __call__(self) -> dict[str, float]:
-        """Measure it; no gradients are kept."""
-        size, total = self.recipe.batch_size, 0.0
-        for start in range(0, self.samples, size):
-            positions = [position % len(self.pictures) for position in range(start, min(start + size, self.samples))]
-            errors = denoising_errors(
-                self.base,
-                self.recipe,
-                self.pictures.mean[positions],
-                [self.pictures.framings[position] for position in positions],
-                self.prompts.encode([self.pictures.prompts[position] for position in positions]),
-                torch_generator(self.recipe.seed, "validation", start),
-            )
-            total += float(errors.sum())
-        return {"validation": total / self.samples}
 
 
 class ScoredPictures:

@@ -1,16 +1,17 @@
-"""Knowing when it is good: looks at an adapter while it is trained, keeps the best, and says when to stop.
+"""Knowing when it is good: evaluates an adapter while it is trained, keeps the best, and says when to stop.
 
-Every look measures the loss on pictures it was not trained on, always with the same noise and timesteps, so that two
-looks differ only by what was learnt. With an encoder of pictures and texts at hand, some looks also sample a few
+Every evaluation measures the loss on pictures it was not trained on, always with the same noise and timesteps, so that
+two differ only by what was learnt. With an encoder of pictures and texts at hand, some evaluations also sample a few
 fixed prompts with fixed seeds and measure likeness to the subject and faithfulness to the prompts.
 
-The rule is settled before training. Where the time allows enough scored looks, kept is the scored look with the largest
-product of likeness and faithfulness: relative gains of one pay for relative losses of the other. Otherwise nothing is
-sampled, and it is the look with the smallest validation loss. A curve has turned when its best value is `patience` of
-its points old; training stops when the loss, and the score where it decides, have turned.
+The rule is settled before training. Where the time allows enough scored evaluations, the step with the largest product
+of likeness and faithfulness is kept: relative gains of one pay for relative losses of the other. Otherwise nothing is
+sampled, and the step with the smallest validation loss is kept. A curve has turned when its best value is `patience`
+points old; training stops when the loss, and the score where it decides, have turned.
 
-The cost. Work is counted in passes through the denoiser, not by a clock, so that a resumed run looks at the same steps:
-a training step costs two passes a row at least (forward, and backward to the adapter). Looks get a share of that.
+The cost. Work is counted in passes through the denoiser, not by a clock, so that a resumed run evaluates the same
+steps: a training step costs at least two passes per row (forward, and backward to the adapter). Evaluations get a share
+of that.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ _PASSES_A_ROW = 2
 # Decoding a picture: the autoencoder's decoder does about the work of three passes (Stable Diffusion at 512).
 _PASSES_TO_DECODE = 3
 _WITH_GUIDANCE = 2
-# With fewer scores the best of them is chance; worse pictures, or fewer, do not tell two looks apart.
+# With fewer scores the best of them is chance; worse pictures, or fewer, do not tell two steps apart.
 _FEWEST_SCORES = 4
 _FEWEST_PROMPTS = 2
 _FEWEST_SAMPLING_STEPS = 8
@@ -40,17 +41,18 @@ Rule = Literal["validation", "score"]
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run is looked at, and what a look may cost.
+    """When a run is evaluated, and what an evaluation may cost.
 
     Attributes:
-        looks: Optimiser steps after which it is looked at, the last among them.
+        evaluations: Optimiser steps after which it is evaluated, the last among them.
         samples: Noised pictures in a validation loss.
-        scored: Those of the looks that score pictures as well; none where there would be fewer than `_FEWEST_SCORES`.
+        scored: Those of them after which pictures are scored as well; none where that would be fewer than
+            `_FEWEST_SCORES`.
         prompts: How many of the recipe's prompts they sample.
-        sampling_steps: Denoiser evaluations a picture.
+        sampling_steps: Sampling steps of a picture.
     """
 
-    looks: tuple[int, ...]
+    evaluations: tuple[int, ...]
     samples: int
     scored: tuple[int, ...] = ()
     prompts: int = 0
@@ -60,7 +62,7 @@ class Budget:
     def of(cls, recipe: Recipe, rows: int, scores: bool) -> "Budget":
         """Share the work out: at most half of it to scoring pictures, the rest to the validation loss.
 
-        Looks are further apart than the recipe wants where it would leave each fewer than `_FEWEST_SAMPLES`.
+        Evaluations are further apart than the recipe says where each would otherwise have fewer than `_FEWEST_SAMPLES`.
 
         Args:
             recipe: The recipe.
@@ -69,15 +71,15 @@ class Budget:
         """
         watch = recipe.watch
         work = int(watch.time_share * recipe.steps * rows * _PASSES_A_ROW)
-        looks = _spread(recipe, max(1, work // 2 // _FEWEST_SAMPLES))
-        scoring = _scoring(recipe, looks, work // 2) if scores else cls(looks, 0)
-        samples = (work - scoring.work) // len(looks)
+        evaluations = _spread(recipe, max(1, work // 2 // _FEWEST_SAMPLES))
+        scoring = _scoring(recipe, evaluations, work // 2) if scores else cls(evaluations, 0)
+        samples = (work - scoring.work) // len(evaluations)
         return replace(scoring, samples=max(1, min(watch.samples, samples)))
 
     @property
     def work(self) -> int:
-        """Return the passes through the denoiser that all looks take together."""
-        return len(self.looks) * self.samples + len(self.scored) * _cost(self.prompts, self.sampling_steps)
+        """Return the passes through the denoiser that all evaluations take together."""
+        return len(self.evaluations) * self.samples + len(self.scored) * _cost(self.prompts, self.sampling_steps)
 
 
 def rows_of(recipe: Recipe) -> int:
@@ -99,23 +101,23 @@ def scoring_advice(recipe: Recipe) -> str | None:
 
 
 def _spread(recipe: Recipe, most: int) -> tuple[int, ...]:
-    """Return the steps to look at: every so many as the recipe says, or a multiple of that, and the last."""
+    """Return the steps to evaluate: every so many as the recipe says, or a multiple of that, and the last."""
     every, steps = recipe.watch.every, recipe.steps
     while -(-steps // every) > most:
         every += recipe.watch.every
     return (*range(every, steps, every), steps)
 
 
-def _scoring(recipe: Recipe, looks: tuple[int, ...], work: int) -> Budget:
+def _scoring(recipe: Recipe, evaluations: tuple[int, ...], work: int) -> Budget:
     """Return how often and how much is scored: as many prompts as possible, as well as possible, seldom enough."""
-    watch, total = recipe.watch, len(looks)
+    watch, total = recipe.watch, len(evaluations)
     for prompts in range(len(watch.prompts), min(len(watch.prompts), _FEWEST_PROMPTS) - 1, -1):
         for steps in range(watch.sampling_steps, min(watch.sampling_steps, _FEWEST_SAMPLING_STEPS) - 1, -1):
             count = min(total, work // _cost(prompts, steps))
             if count >= _FEWEST_SCORES:
-                scored = tuple(looks[(position + 1) * total // count - 1] for position in range(count))
-                return Budget(looks, 0, scored, prompts, steps)
-    return Budget(looks, 0)
+                scored = tuple(evaluations[(position + 1) * total // count - 1] for position in range(count))
+                return Budget(evaluations, 0, scored, prompts, steps)
+    return Budget(evaluations, 0)
 
 
 def _cost(pictures: int, steps: int) -> int:
@@ -136,16 +138,16 @@ class Curve:
         return values.index(max(values))
 
     def has_turned(self, patience: int) -> bool:
-        """Say whether the best point is so many looks old."""
+        """Say whether the best point is so many evaluations old."""
         return bool(self.points) and len(self.points) - 1 - self.best >= patience
 
 
 class SubjectWatch:
-    """Looks at a subject's adapter.
+    """Evaluates a subject's adapter while it is trained.
 
     Args:
         recipe: Says when to stop.
-        budget: When to look, and what a look may cost.
+        budget: When to evaluate, and what that may cost.
         validate: Returns ``validation``, the loss on pictures kept from training.
         judge: Returns ``likeness`` and ``faithfulness`` of sampled pictures; either may be missing. None samples none.
         rule: The curve that decides which step is kept.
@@ -169,10 +171,10 @@ class SubjectWatch:
         self.kept: int | None = None
 
     def is_due(self, step: int) -> bool:
-        """Say whether to look after a step; the last one is always looked at."""
-        return step in self.budget.looks
+        """Say whether to evaluate after a step; the last one always is."""
+        return step in self.budget.evaluations
 
-    def look(self, step: int) -> tuple[Verdict, dict[str, float]]:
+    def evaluate(self, step: int) -> tuple[Verdict, dict[str, float]]:
         """Measure, and say whether this is the best so far or time to stop."""
         measured = self.validate()
         if self.judge is not None and step in self.budget.scored:
@@ -188,13 +190,18 @@ class SubjectWatch:
         if self.folder is not None:
             points = {name: curve.points for name, curve in self.curves.items() if curve.points}
             draw_curves(points, self.kept, self.folder / "curve.svg")
-        return ("best" if is_best else "stop" if self._has_seen_enough() else "worse"), measured
+        return ("best" if is_best else "stop" if self._is_enough() else "worse"), measured
 
-    def _has_seen_enough(self) -> bool:
+    def _is_enough(self) -> bool:
         """Say whether the loss and, where it decides, the score have turned."""
         watch = self.recipe.watch
         deciding = (self.curves[name] for name in {"validation", self.rule})
         return watch.stop and all(curve.has_turned(watch.patience) for curve in deciding)
+
+    def kept_validation(self) -> dict[str, float]:
+        """Return the validation loss of the kept step, as it was measured."""
+        by_step = dict(self.curves["validation"].points)
+        return {} if self.kept is None else {"validation": by_step[self.kept]}
 
     def state(self) -> dict[str, Any]:
         """Return what was measured so far."""

@@ -14,6 +14,7 @@ from portraitist.hypernetworks.difflora.settings import (
     TokenSettings,
 )
 from portraitist.hypernetworks.weights.statistics import Standard
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 CONVOLUTIONS = ConvolutionSettings(kind="convolutions", strides=(3, 4), channels=(16, 16), gamma=1.0)
 TOKENS = TokenSettings(kind="tokens", ratio=12, latents=3, width=16, blocks=1, heads=2)
@@ -25,7 +26,7 @@ def test_what_is_squeezed_is_restored_after_training(settings: CodecSettings, sh
     torch.manual_seed(0)
     form, vectors = layout(shared_a), loras(32, shared_a=shared_a)
     standard = Standard(form)
-    standard.fit(vectors)
+    standard.fit(WeightVectors(vectors))
     known = standard.standardise(vectors)
     codec = build_codec(settings, form)
     assert codec.encode(known).shape == (32, codec.size)
@@ -54,10 +55,10 @@ def test_the_papers_strides_squeeze_three_hundred_times() -> None:
 def test_principal_components_restore_what_has_few_directions() -> None:
     vectors = loras(30, directions=3)
     standard = Standard(layout())
-    standard.fit(vectors)
+    standard.fit(WeightVectors(vectors))
     known = standard.standardise(vectors)
     codec = PrincipalCodec(PrincipalSettings(kind="principal", ratio=24), layout().count)
-    codec.fit(known)
+    codec.fit(WeightVectors(known))
     assert (codec.size, codec.is_trained) == (3, False)
     torch.testing.assert_close(codec.decode(codec.encode(known)), known, atol=1e-3, rtol=1e-3)
     unseen = standard.standardise(loras(5, seed=7, directions=3))

@@ -1,6 +1,5 @@
 """Variations of photos by the base, filtered; why one was dropped is kept."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from portraitist.bases import Base, load_base
 from portraitist.evaluation.encoders import Encoder, load_encoder
 from portraitist.hypernetworks.identities.settings import VariationSettings
 from portraitist.hypernetworks.identities.sources.folders import FolderSource
+from portraitist.hypernetworks.identities.sources.painters import ImageToImage
 from portraitist.hypernetworks.identities.sources.source import Words
 from portraitist.hypernetworks.identities.sources.varied import VariedSource
 
@@ -31,7 +31,7 @@ def encoder() -> Encoder:
 
 def varied(folder: Path, base: Base, encoder: Encoder, **settings: Any) -> VariedSource:
     known = FolderSource(folder, "dog", None, "all", 6, base.family.resolution, WORDS)
-    return VariedSource(known, base, VariationSettings(**settings), encoder, WORDS, 0)
+    return VariedSource(known, ImageToImage(base, 0.6), VariationSettings(**settings), encoder, WORDS, 0)
 
 
 def test_the_base_varies_photos_and_the_same_ones_again(tmp_path: Path, base: Base, encoder: Encoder) -> None:
@@ -51,11 +51,6 @@ def test_the_base_varies_photos_and_the_same_ones_again(tmp_path: Path, base: Ba
     assert (source.count, source.kinds) == (1, ("dog",))
 
 
-@dataclass
-class _Made:
-    images: list[Image.Image]
-
-
 def test_what_is_not_good_is_dropped_with_the_reason(
     tmp_path: Path, base: Base, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +59,7 @@ def test_what_is_not_good_is_dropped_with_the_reason(
     (photo,) = (Image.fromarray(each.pixels) for each in source.source.identity(0).photos)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*photo.size, 3), np.uint8))
     made = iter([photo, photo.filter(ImageFilter.GaussianBlur(9)), noise, photo.rotate(180)])
-    monkeypatch.setattr(source, "_pipeline", lambda **_: _Made([next(made)]))
+    monkeypatch.setattr(source.painter, "draw", lambda *_: next(made))
     dropped = {each["variation"]: each["why"] for each in source.identity(0).provenance["variations"]["dropped"]}
     assert dropped[0] == "nearly the same as photo-0.png"
     assert dropped[1].startswith("blurred")

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from portraitist.hypernetworks.weights.vectors import WeightVectors
+
 
 class WeightCodec(nn.Module, ABC):
     """Squeezes standardised LoRAs and restores them.
@@ -27,8 +29,8 @@ class WeightCodec(nn.Module, ABC):
         """Say whether there is anything to be trained by gradients."""
         return next(self.parameters(), None) is not None
 
-    def fit(self, standard: Tensor) -> None:
-        """Take from the training LoRAs ``[N, P]`` what is taken at once, before any training."""
+    def fit(self, standard: WeightVectors) -> None:
+        """Take from the standardised training LoRAs what is taken at once, before any training."""
 
     @abstractmethod
     def encode(self, standard: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from portraitist.hypernetworks.difflora.codecs.codec import WeightCodec
 from portraitist.hypernetworks.difflora.settings import PrincipalSettings
+from portraitist.hypernetworks.weights.vectors import WeightVectors
 
 
 class PrincipalCodec(WeightCodec):
@@ -24,11 +25,22 @@ class PrincipalCodec(WeightCodec):
         self.register_buffer("components", torch.zeros(self.size, count))
 
     @torch.no_grad()
-    def fit(self, standard: Tensor) -> None:
-        """Find the components of LoRAs ``[N, P]`` of mean zero, by the N x N matrix of their inner products."""
-        values, vectors = torch.linalg.eigh((standard @ standard.T).double())
+    def fit(self, standard: WeightVectors) -> None:
+        """Find the components of LoRAs of mean zero, by the N x N matrix of their inner products.
+
+        They are as many vectors in memory as a latent has numbers, too many for thousands of LoRAs of SDXL.
+        """
+        products = torch.zeros(len(standard), len(standard), dtype=torch.float64)
+        for rows, part in standard.parts():
+            for columns, other in standard.parts():
+                if columns.start > rows.start:
+                    break  # the lower triangle says all
+                products[rows, columns] = (part @ other.T).double()
+        values, vectors = torch.linalg.eigh(products)
         leading = vectors[:, -self.size :].flip(1) / values[-self.size :].flip(0).clamp(min=1e-12).sqrt()
-        self.components.copy_(leading.T.to(standard) @ standard)
+        self.components.zero_()
+        for rows, part in standard.parts():
+            self.components += leading[rows].T.to(part) @ part
 
     def encode(self, standard: Tensor) -> Tensor:
         """Return coefficients."""

@@ -1,27 +1,23 @@
 """Identities of a folder with more photos of each: the base draws variations, and what is not good of them is dropped.
 
 DiffLoRA collects faces, generates pictures of each, filters them, and trains on what is left (arXiv 2408.06740); it
-generates with PhotoMaker and says little about the filter. Here a base's own image-to-image pipeline varies the photos
-(our choice), and the filter is that of `portraitist.preparation`, with likeness to the photo that was varied.
+generates with PhotoMaker and says little about the filter. Here the base varies the photos, by itself or with an
+IP-Adapter (our choice); the filter is that of `portraitist.preparation`, with likeness to the photo that was varied.
 """
 
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from diffusers import AutoPipelineForImage2Image
 from PIL import Image
 
-from portraitist.bases import Base
 from portraitist.bases.families import Framing
-from portraitist.errors import BadConfig, BadPhoto
+from portraitist.errors import BadPhoto
 from portraitist.evaluation.encoders import Encoder, embed_images
 from portraitist.hypernetworks.identities.settings import VariationSettings
+from portraitist.hypernetworks.identities.sources.painters import Painter
 from portraitist.hypernetworks.identities.sources.source import Identity, Photo, Source, Words
 from portraitist.preparation import Criteria, prepare
 from portraitist.preparation.people import FaceFinder
@@ -57,31 +53,27 @@ class VariedSource:
 
     Args:
         source: The other one.
-        base: Draws the variations.
+        painter: Draws the variations.
         settings: How many, and what they must be.
         encoder: Judges how like the photo a variation is.
         words: How a base is asked for identities.
         seed: Seed of everything drawn.
         finder: Looks for faces, of which a variation then shows exactly one, the photo's; None does not look.
-
-    Raises:
-        BadConfig: If diffusers has no image-to-image pipeline for the base.
     """
 
     def __init__(
         self,
         source: Source,
-        base: Base,
+        painter: Painter,
         settings: VariationSettings,
         encoder: Encoder,
         words: Words,
         seed: int,
         finder: FaceFinder | None = None,
     ) -> None:
-        self.source, self.base, self.settings, self.encoder = source, base, settings, encoder
+        self.source, self.painter, self.settings, self.encoder = source, painter, settings, encoder
         self.words, self.seed, self.finder = words, seed, finder
         self.name, self.kinds, self.count = source.name, source.kinds, source.count
-        _ = self._pipeline
 
     def identity(self, index: int) -> Identity:
         """Return an identity with its photos and the good variations; why others were dropped is in its provenance."""
@@ -96,34 +88,16 @@ class VariedSource:
         facts = {"variations": {"kept": len(kept), "dropped": dropped}}
         return replace(known, photos=(*known.photos, *kept), provenance={**known.provenance, **facts})
 
-    @cached_property
-    def _pipeline(self) -> Any:
-        try:
-            pipeline = AutoPipelineForImage2Image.from_pipe(self.base.pipeline)
-        except ValueError as error:
-            raise BadConfig(
-                f"diffusers has no image-to-image pipeline for {self.base.name}, which would draw variations; leave out"
-                " --vary"
-            ) from error
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
-
-    @torch.no_grad()
     def _draw(self, known: Identity, photos: Sequence[Image.Image], number: int) -> _Drawn:
         origin, scene = number % len(photos), _SCENES[number % len(_SCENES)]
         seed = derive_seed(self.seed, f"variations of {known.key}", number)
-        made = self._pipeline(
-            prompt=f"a photo of a {known.class_noun} {scene}",
-            image=photos[origin],
-            strength=self.settings.strength,
-            guidance_scale=self.base.guidance,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        return _Drawn(made.images[0].convert("RGB").resize(photos[origin].size), origin, scene, seed)
+        photo = photos[origin]
+        drawn = self.painter.draw(photo, f"a photo of a {known.class_noun} {scene}", seed)
+        return _Drawn(drawn.resize(photo.size), origin, scene, seed)
 
     def _judge(self, photos: Sequence[Image.Image], drawn: Sequence[_Drawn]) -> list[str]:
         """Return why each variation is dropped, also for being nearly a photo again; empty for those that are kept."""
-        side = self.base.family.resolution
+        side = photos[0].width
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             pictures = {f"photo-{number}": photo for number, photo in enumerate(photos)}

@@ -98,13 +98,13 @@ class PairStudy:
         ways: Ways to teach two subjects.
         prompts: Prompts, at most the eight there are.
         seeds: Pictures of each prompt.
-        sampling_steps: Denoiser steps of a picture.
+        sampling_steps: Sampling steps of a picture.
         overrides: Settings above every method's recipe, by name.
         strangers: How many of each kind the judge knows, an even number.
         seed: Seed of pairs and photos.
         split: Split of the identities.
-        base_ratio: How much of the whole picture's prompt is heard inside regions.
-        region_start: When regions begin to be heard.
+        base_ratio: How strongly the main prompt counts inside regions.
+        region_start: Fraction of the sampling after which regions count.
         references: Whether the untrained base is judged, too.
     """
 

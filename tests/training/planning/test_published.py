@@ -1,0 +1,53 @@
+"""Footprints that ship are those that are counted, and every method's recipe on a published architecture has one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraitist.adapters import list_methods
+from portraitist.training.planning.architectures import read_architecture
+from portraitist.training.planning.planning import count_run, make_plan
+from portraitist.training.planning.published import ARCHITECTURES, PRECISION, published_footprint
+from portraitist.training.recipes import load_recipe
+
+
+@pytest.mark.parametrize("method", [method.name for method in list_methods()])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_recipe_has_one(name: str, method: str) -> None:
+    """Where a recipe or a layer was changed, ``make listing`` writes the file anew."""
+    architecture = read_architecture(name)
+    assert architecture is not None
+    recipe = load_recipe(method, name, architecture.family)
+    found = published_footprint(name, PRECISION, recipe)
+    assert found is not None
+    assert found.batch_size == recipe.batch_size
+    for component, numbers in architecture.numbers.items():
+        # Beside its parameters a component has a few buffers, such as positions.
+        assert found.weights[component] == pytest.approx(2 * numbers, rel=1e-3)
+    assert 0 < found.checkpointed < found.plain
+
+
+def test_what_ships_is_what_is_counted() -> None:
+    """Where they differ, ``make listing`` writes the file anew."""
+    method = "lora"
+    recipe, adapter, counted = count_run("sd15", method, {}, PRECISION)
+    shipped = published_footprint("sd15", PRECISION, recipe)
+    assert shipped is not None
+    same = {field: getattr(counted, field) for field in ("plain", "checkpointed", "kept", "encoding", "decoding")}
+    for field, value in same.items():
+        assert getattr(shipped, field) == pytest.approx(value, rel=0.02), field
+    rest = {field: 0 for field in same}
+    assert replace(shipped, staying=list(shipped.staying), **rest) == replace(
+        counted, staying=list(counted.staying), weights=dict(counted.weights), **rest
+    )
+    plan = make_plan("sd15", method, {}, 5, dtype=PRECISION)
+    assert (plan.numbers, plan.layers, plan.resolution) == (adapter.count(), len(adapter.layers), 512)
+
+
+def test_other_settings_are_counted() -> None:
+    recipe = load_recipe("lora", "sd15", "sd", overrides={"method_config": {"rank": 16}})
+    assert published_footprint("sd15", PRECISION, recipe) is None
+    recipe = load_recipe("lora", "sd15", "sd", overrides={"steps": 10, "batch_size": 4, "learning_rate": 1.0})
+    assert published_footprint("sd15", PRECISION, recipe) is not None
+    assert published_footprint("sd15", torch.float32, recipe) is None
