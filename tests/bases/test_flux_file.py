@@ -50,7 +50,7 @@ def test_a_transformer_takes_the_rest_from_a_folder(
         assert all(value.equal(found[key]) for key, value in module.state_dict().items()), name
     assert loaded.fingerprint == base.fingerprint
     plans = [make_plan(name, "lora", {"prior": "none"}, 3) for name in (f"{file}@{folder}", str(folder))]
-    assert plans[0].parameters == plans[1].numbers
+    assert plans[0].parameters == plans[1].parameters
 
 
 def test_what_a_whole_file_has_is_taken_from_it(

@@ -22,7 +22,7 @@ def test_every_recipe_has_one(name: str, method: str) -> None:
     found = published_footprint(name, PRECISION, recipe)
     assert found is not None
     assert found.batch_size == recipe.batch_size
-    for component, numbers in architecture.numbers.items():
+    for component, numbers in architecture.parameters.items():
         # Beside its parameters a component has a few buffers, such as positions.
         assert found.weights[component] == pytest.approx(2 * numbers, rel=1e-3)
     assert 0 < found.checkpointed < found.plain
@@ -42,7 +42,7 @@ def test_what_ships_is_what_is_counted() -> None:
         counted, staying=list(counted.staying), weights=dict(counted.weights), **rest
     )
     plan = make_plan("sd15", method, {}, 5, dtype=PRECISION)
-    assert (plan.numbers, plan.layers, plan.resolution) == (adapter.count(), len(adapter.layers), 512)
+    assert (plan.parameters, plan.layers, plan.resolution) == (adapter.count(), len(adapter.layers), 512)
 
 
 def test_other_settings_are_counted() -> None:
