@@ -22,6 +22,8 @@ from portraitist.errors import BadConfig
 Parameters = Mapping[str, Tensor]
 # A strength: of an adapter, or of every adapter of a bank, ``[N]``.
 Scale = float | Tensor
+# Methods that do without the weights of linear layers, in words: for bases in fewer bits.
+WITHOUT_WEIGHTS = "lora, krona, loha or lidb"
 
 
 def describe_layer(name: str, module: nn.Module) -> LayerSpec | None:
@@ -208,8 +210,8 @@ def require_plain(weight: Tensor, what: str) -> None:
     """
     if not weight.is_floating_point():
         raise BadConfig(
-            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or use lora, krona,"
-            " loha or lidb"
+            f"{what} needs the weight, which this base holds in fewer bits; load the base in full, or use"
+            f" {WITHOUT_WEIGHTS}"
         )
 
 

@@ -5,17 +5,15 @@ rank from being taught there, and from acting there when pictures are made. Our 
 rank acts at every timestep; only what is learnt differs. T-LoRA's orthogonal start is not ours.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from portraitist.adapters import Adapter, Attachment
+from portraitist.adapters import Adapter
 from portraitist.bases import Base
 from portraitist.training.dreambooth import DreamBoothTask
-from portraitist.training.loop.contracts import ParameterGroup
-from portraitist.training.watching.fixed_noise import FixedNoiseLoss
+from portraitist.training.tasks import WrappedTask
 
 _DOWN = "down"
 
@@ -26,7 +24,7 @@ def ranks_at(timesteps: Tensor, total: int, rank: int, least: int) -> Tensor:
     return ((rank - least) * share).floor().long().clamp(0, rank - least) + least
 
 
-class RankByTimestep:
+class RankByTimestep(WrappedTask):
     """A DreamBooth task on a LoRA that gives each sample of a step as much rank as its noise allows.
 
     Text encoders, which do not know how noisy a sample is, have all of it.
@@ -39,37 +37,20 @@ class RankByTimestep:
     """
 
     def __init__(self, base: Base, adapter: Adapter, task: DreamBoothTask, least: int) -> None:
-        self.base, self.adapter, self.task, self.least = base, adapter, task, least
+        super().__init__(task)
+        self.base, self.adapter, self.least = base, adapter, least
         self.rank = int(adapter.config.rank)  # type: ignore[attr-defined]
-        self.attachment: Attachment | None = None
         task.prepare = self._limit
-
-    def groups(self) -> Sequence[ParameterGroup]:
-        """Return the LoRA's parameters."""
-        return self.task.groups()
 
     def identity(self) -> dict[str, Any]:
         """Return the task's facts and the least rank."""
-        return {**self.task.identity(), "least_rank": self.least}
-
-    def attached(self, attachment: Attachment) -> None:
-        """Remember where values are fed."""
-        self.attachment = attachment
-        self.task.attached(attachment)
-
-    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
-        """Return the loss of the whole LoRA on fixed noise."""
-        return self.task.fixed_noise(samples)
-
-    def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
-        """Denoise photos."""
-        return self.task.step(step, micro_step)
+        return {**super().identity(), "least_rank": self.least}
 
     def after_step(self) -> None:
         """Give the LoRA all of its rank back."""
         assert self.attachment is not None
         self.attachment.feed(self.attachment.names[0], None)
-        self.task.after_step()
+        super().after_step()
 
     def _limit(self, timesteps: Tensor) -> None:
         """Feed a bank: for each sample the LoRA, its later directions taken away as far as the sample is noisy."""

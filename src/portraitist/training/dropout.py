@@ -5,54 +5,32 @@ do so within a LoRA; here it is one place for every method), ``layers`` leaves t
 (``module_dropout``). Both hold for one step; pictures, judgements and files know nothing of them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from portraitist.adapters import Attachment
 from portraitist.adapters.spec import LayerSpec
 from portraitist.randomness import torch_generator
-from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.recipes import Recipe
-from portraitist.training.tasks import AdapterTask
-from portraitist.training.watching.fixed_noise import FixedNoiseLoss
+from portraitist.training.tasks import AdapterTask, WrappedTask
 
 
-class WithDropout:
+class WithDropout(WrappedTask):
     """A task whose adapter acts in part while it is trained.
 
     What is left out is a function of seed, step and layer: nothing has to be kept for resuming, and activations that
     are computed once more for the backward pass are the same.
 
     Args:
-        task: The task.
+        task: The task, whose identity holds the recipe.
         recipe: Says how much is left out.
     """
 
     def __init__(self, task: AdapterTask, recipe: Recipe) -> None:
-        self.task, self.recipe = task, recipe
-        self.processes = Processes.current()
-        self.attachment: Attachment | None = None
-
-    def groups(self) -> Sequence[ParameterGroup]:
-        """Return the task's parameters."""
-        return self.task.groups()
-
-    def identity(self) -> dict[str, Any]:
-        """Return the task's facts, of which the recipe is one."""
-        return self.task.identity()
-
-    def attached(self, attachment: Attachment) -> None:
-        """Remember where the adapter is."""
-        self.attachment = attachment
-        self.task.attached(attachment)
-
-    def fixed_noise(self, samples: int) -> FixedNoiseLoss:
-        """Return the task's loss on fixed noise, measured between steps, when all of the adapter acts."""
-        return self.task.fixed_noise(samples)
+        super().__init__(task)
+        self.recipe, self.processes = recipe, Processes.current()
 
     def step(self, step: int, micro_step: int) -> Mapping[str, Tensor]:
         """Do the task's step with a part of the adapter."""
@@ -63,13 +41,13 @@ class WithDropout:
             return self._share(index, spec, y)
 
         self.attachment.confine(where, self.attachment.names[0])
-        return self.task.step(step, micro_step)
+        return super().step(step, micro_step)
 
     def after_step(self) -> None:
         """Let all of the adapter act again."""
         assert self.attachment is not None
         self.attachment.confine(None, self.attachment.names[0])
-        self.task.after_step()
+        super().after_step()
 
     def _share(self, index: int, spec: LayerSpec, y: Tensor) -> Tensor | float:
         """Return how much of each number of a layer's change counts."""

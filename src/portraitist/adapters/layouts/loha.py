@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from portraitist.adapters.layouts.layout import Layout, MethodConfig, Shapes
-from portraitist.adapters.layouts.lora import STRENGTH_LIMIT
+from portraitist.adapters.layouts.lora import check_strength
 from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadConfig
 
@@ -21,11 +21,7 @@ class LohaConfig(MethodConfig):
     alpha: float | None = None
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise BadConfig(f"loha: rank must be at least 1, not {self.rank}")
-        if self.alpha is not None and not 0 < self.alpha < STRENGTH_LIMIT * self.rank:
-            most = STRENGTH_LIMIT * self.rank
-            raise BadConfig(f"loha: alpha must be a positive number below {most:,}, not {self.alpha}")
+        check_strength("loha", self.rank, self.alpha)
 
     @property
     def scaling(self) -> float:

@@ -23,16 +23,25 @@ class LoraConfig(MethodConfig):
     alpha: float | None = None
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise BadConfig(f"lora: rank must be at least 1, not {self.rank}")
-        if self.alpha is not None and not 0 < self.alpha < STRENGTH_LIMIT * self.rank:
-            most = STRENGTH_LIMIT * self.rank
-            raise BadConfig(f"lora: alpha must be a positive number below {most:,}, not {self.alpha}")
+        check_strength("lora", self.rank, self.alpha)
 
     @property
     def scaling(self) -> float:
         """Return alpha / rank."""
         return 1.0 if self.alpha is None else self.alpha / self.rank
+
+
+def check_strength(method: str, rank: int, alpha: float | None) -> None:
+    """Refuse a rank and an alpha that no adapter has.
+
+    Raises:
+        BadConfig: If one is out of its range; the method's name stands in the message.
+    """
+    if rank < 1:
+        raise BadConfig(f"{method}: rank must be at least 1, not {rank}")
+    if alpha is not None and not 0 < alpha < STRENGTH_LIMIT * rank:
+        most = STRENGTH_LIMIT * rank
+        raise BadConfig(f"{method}: alpha must be a positive number below {most:,}, not {alpha}")
 
 
 def linear_shapes(spec: LayerSpec, config: LoraConfig) -> Shapes:

@@ -73,24 +73,14 @@ class Choices:
             [none, *([(_SMALL_STATE, {"optimizer": "adamw8bit"})] if asked.optimizer == "adamw" else [])],
             [none, *([] if asked.checkpointed else [(_CHECKPOINTED, {"checkpointed": True})])],
             [none, *((cost, {"bits": bits}) for bits, cost in _BITS.items() if self.bits and asked.bits is None)],
-            [
-                none,
-                *(
-                    (cost, {"resolution": resolution})
-                    for share, cost in _SHRUNK.items()
-                    if (resolution := self._shrunk(share))
-                ),
-            ],
+            [none, *((cost, {"resolution": size}) for share, cost in _SHRUNK.items() if (size := self._shrunk(share)))],
         ]
 
     def _shrunk(self, share: float) -> int | None:
         """Return a smaller resolution, if pictures can have it."""
         resolution = round(share * self.asked.resolution)
-        return (
-            resolution
-            if resolution % self.resolution_step == 0 and resolution >= LEAST_LATENTS * self.resolution_step
-            else None
-        )
+        step = self.resolution_step
+        return resolution if resolution % step == 0 and resolution >= LEAST_LATENTS * step else None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from portraitist.adapters import Adapter, Provenance, Space, file_size, find_layers, get_method
+from portraitist.adapters.layer import WITHOUT_WEIGHTS
 from portraitist.adapters.patterns import select_layers
 from portraitist.adapters.provenance import BaseFacts
 from portraitist.adapters.spec import LayerSpec
@@ -105,7 +106,7 @@ def make_plan(
     if bits is not None and not packable:
         raise BadConfig(
             f"{recipe.method} needs weights that a base in {bits} bits does not have; leave out --base-bits, or use"
-            " lora, krona or lidb"
+            f" {WITHOUT_WEIGHTS}"
         )
     memory = recipe.memory
     setup = Setup(
