@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from safetensors import SafetensorError
 
-from portraitist.errors import UnwritableFolder
+from portraitist.errors import BadFile, UnwritableFolder
 
 _FULL = (ENOSPC, EDQUOT, EFBIG)
 # Bytes of a file's name that its temporary repeats; the whole might be too long with what is added.
@@ -262,6 +262,23 @@ def require_name(path: Path) -> None:
     except OSError as error:
         if error.errno == ENAMETOOLONG:
             raise UnwritableFolder(f"cannot write {path}: {error.strerror}; choose another name with -o") from error
+
+
+def require_unused(path: Path, overwrite: bool | None = None, *, folder: bool = False) -> None:
+    """Check, before work starts, that nothing is replaced unasked.
+
+    Args:
+        path: What will be written.
+        overwrite: Whether it may be replaced; None where that cannot be asked for.
+        folder: It may be an empty folder.
+
+    Raises:
+        BadFile: If something is there, be it a link to nothing.
+    """
+    if overwrite or not os.path.lexists(path) or (folder and path.is_dir() and not any(path.iterdir())):
+        return
+    remedy = "" if overwrite is None else ", or use --overwrite"
+    raise BadFile(f"{path} exists already; choose another place with -o{remedy}")
 
 
 def _nearest_existing(folder: Path) -> Path:
