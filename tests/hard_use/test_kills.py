@@ -28,6 +28,7 @@ from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 
 from .conftest import how_many
+from .counting import times_table
 from .forks import Ending, at_write, die_at_size, in_fork, kill_self
 from .mutating import drawn
 
@@ -100,11 +101,6 @@ def try_all(
     return found
 
 
-def lines(found: Counter[str]) -> str:
-    rows = [f"| {what} | {count:,} |" for what, count in sorted(found.items())]
-    return "\n".join(["| run | times |", "|---|--:|", *rows])
-
-
 def test_kills_before_every_change_of_the_disk(
     base: Base, through: dict[str, torch.Tensor], report: Callable[[str, str], None], tmp_path: Path
 ) -> None:
@@ -119,7 +115,7 @@ def test_kills_before_every_change_of_the_disk(
     points = sorted({*points} if how_many("POINTS", 6) < changes else range(changes))
     kills = [lambda folder, point=point: at_write(point, folder, kill_self) for point in points]
     found = try_all(base, through, kills, [60.0] * len(kills))
-    report(f"Kills at {len(points)} of {changes} changes of the disk", lines(found))
+    report(f"Kills at {len(points)} of {changes} changes of the disk", times_table("run", found))
     assert all(what.startswith("killed") for what in found), found
 
 
@@ -128,7 +124,7 @@ def test_kills_in_the_middle_of_a_file(
 ) -> None:
     sizes = (10_000, 200_000)  # more than what the cache is filled with, less than a checkpoint has
     found = try_all(base, through, [lambda folder, size=size: die_at_size(size) for size in sizes], [60.0] * len(sizes))
-    report(f"Kills in the middle of {len(sizes)} files", lines(found))
+    report(f"Kills in the middle of {len(sizes)} files", times_table("run", found))
     assert found == {"killed before a checkpoint": len(sizes)}
 
 
@@ -141,7 +137,7 @@ def test_kills_at_random(
     rng = random.Random(0)
     kills = how_many("KILLS", 3)
     found = try_all(base, through, [lambda folder: None] * kills, [whole * rng.random() for _ in range(kills)])
-    report(f"Kills at {kills} random moments", lines(found))
+    report(f"Kills at {kills} random moments", times_table("run", found))
     assert all(what.startswith("killed") for what in found), found
 
 
@@ -167,4 +163,4 @@ def test_kills_of_a_conversion(tiny: TinyPipeline, report: Callable[[str, str], 
         assert in_fork(lambda: export(adapter, place / "peft", "peft")).how == "done"  # noqa: B023
         assert load_any(place / "peft").layers.keys() == adapter.layers.keys()
         assert [path.name for path in place.iterdir()] == ["peft"]
-    report(f"Kills at all {changes} changes of the disk by a conversion", lines(found))
+    report(f"Kills at all {changes} changes of the disk by a conversion", times_table("run", found))
