@@ -22,7 +22,6 @@ PRECISION = torch.bfloat16  # what GPUs hold a base in
 _DECISIVE = ("method", "method_config", "layers", "prior", "precision")
 # Footprints of these methods at the ranks that people take ship too.
 RANKS = {"lora": (1, 8, 16, 32, 64, 128)}
-_GROWING = ("kept", "plain", "checkpointed")
 
 
 def published_footprint(architecture: str, dtype: torch.dtype, recipe: Recipe) -> Footprint | None:
@@ -62,8 +61,12 @@ def _between(known: Mapping[int, Footprint], rank: int) -> Footprint | None:
     """Return the footprint at a rank between known ones; None if there are none around it."""
     if not known or not min(known) < rank < max(known):
         return None
-    grown = {name: {each: getattr(known[each], name) for each in known} for name in _GROWING}
-    return replace(known[min(known)], **{name: _value_between(values, rank) for name, values in grown.items()})
+    return replace(
+        known[min(known)],
+        kept=_value_between({each: footprint.kept for each, footprint in known.items()}, rank),
+        plain=_value_between({each: footprint.plain for each, footprint in known.items()}, rank),
+        checkpointed=_value_between({each: footprint.checkpointed for each, footprint in known.items()}, rank),
+    )
 
 
 def _value_between(known: Mapping[int, int], rank: int) -> int:
