@@ -187,7 +187,8 @@ def test_other_commands(
     work: str,
     arguments: tuple[object, ...],
 ) -> None:
-    monkeypatch.setitem(distance.WORLDS, 32, lambda _, indices: [(Image.new("RGB", (32, 32)), "a cat")] * len(indices))
+    monkeypatch.setattr(distance, "RESOLUTION", 32)
+    monkeypatch.setattr(distance, "render_all", lambda specs: [Image.new("RGB", (32, 32))] * len(specs))
     for name in ("a", "b"):
         save_adapter(drawn(tiny, "lora"), place / f"{name}.safetensors")  # type: ignore[arg-type]
     (place / "mine.yaml").write_text(EVALUATION)

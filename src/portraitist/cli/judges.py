@@ -65,7 +65,9 @@ def judges(
 
 def examine(
     base: BaseArgument,
-    examiner: Annotated[Path, typer.Option(help="The folder of the examiner.")] = _FOLDER / "judges" / "examiner",
+    examiner: Annotated[
+        Path | None, typer.Option(help="Folder of an examiner; by default the one that ships with the package.")
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the report.")] = Path("toyland-exam"),
     questions: Annotated[int, typer.Option("-n", "--questions", min=1, help="Number of prompts.")] = 2000,
     steps: StepsOption = 25,
@@ -84,10 +86,10 @@ def examine(
     from portraitist.generation import SamplingConfig
     from portraitist.toyland.judges.exam import choose_guidance
     from portraitist.toyland.judges.exam import examine as hold_exam
-    from portraitist.toyland.judges.examiner import Examiner
+    from portraitist.toyland.judges.examiner import BUILTIN, Examiner
 
     place = choose_device(device)
-    reader, subject = Examiner.load(examiner).to(place), load_base(base, place)
+    reader, subject = Examiner.load(examiner or BUILTIN).to(place), load_base(base, place)
     with held(output, "an exam", instead="choose another folder with -o"):
         if choose and guidance is None:
             guidance, tried = choose_guidance(subject, reader, count=max(1, questions // 10), steps=steps or 25)
