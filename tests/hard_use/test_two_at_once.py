@@ -22,6 +22,7 @@ from portraitist.toyland.judges.config import load_judges_config
 from portraitist.toyland.judges.workshop import JudgesWorkshop
 from portraitist.toyland.making import Workshop
 from portraitist.training.networks.machine import Machine
+from portraitist.training.networks.reports import add_facts, read_report
 
 from .mutating import drawn
 
@@ -113,11 +114,11 @@ def test_a_stage_of_toyland(place: Path) -> None:
 
 
 def test_a_judge_of_toyland(place: Path, base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(JudgesWorkshop, "train_identity", lambda shop: shop.report("identity", {"steps": 3}))
-    workshop = JudgesWorkshop(place, load_judges_config(), base)
+    monkeypatch.setattr(JudgesWorkshop, "train_identity", lambda shop: add_facts(place, "identity", {"steps": 3}))
+    workshop = JudgesWorkshop(place, load_judges_config(), base, Machine())
     said = two_at_once(lambda: workshop.make(("identity",)) or "")
     require_one_refused(said, str(place / "identity"), "the stage identity")
-    assert workshop.read_report() == {"identity": {"steps": 3}}
+    assert read_report(place) == {"identity": {"steps": 3}}
 
 
 def test_a_set_of_identities(place: Path, tiny_base_folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, first_wrong_value
 from portraitist.reading import parse_yaml, read_text
 from portraitist.training.networks.settings import NetworkSettings, Section
 
@@ -187,9 +187,7 @@ def parse_recipe(kind: type[AnyRecipe], sections: Any, name: str) -> AnyRecipe:
     try:
         return kind.model_validate(sections)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{name}: {where}: {first['msg']}") from error
+        raise BadConfig(f"{name}: {first_wrong_value(error)}") from error
 
 
 def read_sections(text: str, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
-from portraitist.errors import BadConfig
+from portraitist.errors import BadConfig, first_wrong_value
 from portraitist.files import sha256
 from portraitist.hypernetworks.description import WEIGHTS, read_description
 from portraitist.hypernetworks.difflora.comparing import variety
@@ -104,10 +104,7 @@ def parse(kind: type[BaseModel], values: Mapping[str, Any]) -> Any:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        wrong = "no setting has this name" if first["type"] == "extra_forbidden" else first["msg"]
-        raise BadConfig(f"{values.get('method')}: {where}: {wrong}") from error
+        raise BadConfig(f"{values.get('method')}: {first_wrong_value(error)}") from error
 
 
 def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Adapter:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, Json, ValidationError
 
-from portraitist.errors import BadConfig, BadFile, MissingExtra
+from portraitist.errors import BadConfig, BadFile, MissingExtra, first_wrong_value
 from portraitist.files import write_aside
 from portraitist.studies.grid.specs import RunSpec, without_places
 from portraitist.studies.grid.study import PHOTOS
@@ -130,9 +130,7 @@ def _read(path: Path) -> Iterator[tuple[str, _KeptRun]]:
     except (KeyError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise BadFile(f"{path} is not the {RUNS} of a study: {_reason(error)}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadFile(f"{path} holds a run that cannot be read: {place}: {first['msg']}") from error
+        raise BadFile(f"{path} holds a run that cannot be read: {first_wrong_value(error)}") from error
 
 
 def _kept_run(line: Mapping[str | None, str]) -> _KeptRun:
