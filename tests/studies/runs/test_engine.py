@@ -22,7 +22,7 @@ from portraitist.studies.makers import training
 from portraitist.studies.runs import executors, running
 from portraitist.studies.runs.engine import Prepared, default_workers, prepare, run_study
 from portraitist.studies.runs.executors import EXECUTORS, run_local
-from portraitist.studies.runs.scoring import Evidence, MetricInfo
+from portraitist.studies.runs.scoring import Evidence, MetricInfo, Scored
 from portraitist.studies.runs.table import FILE, RunRecord, RunTable
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
@@ -230,6 +230,29 @@ def test_the_table_is_plain_sqlite(finished: Prepared) -> None:
     assert rows == [("lora", record_of(finished, "lora").scores["colour_match"])]
 
 
+def test_every_prompt_has_its_own_scores(finished: Prepared) -> None:
+    record = record_of(finished, "lora")
+    (values,) = record.prompt_scores.values()
+    assert len(values) == len(RUNS["prompts"])
+    assert np.mean(values) == pytest.approx(record.scores["colour_match"])
+
+
+def test_a_table_of_an_earlier_version_is_read_and_written(finished: Prepared, tmp_path: Path) -> None:
+    shutil.copy(finished.table.folder / FILE, tmp_path / FILE)
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("ALTER TABLE runs DROP COLUMN prompt_scores")
+    earlier = {key: replace(record, prompt_scores={}) for key, record in finished.table.records().items()}
+    assert RunTable(tmp_path).records() == earlier
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("ALTER TABLE runs DROP COLUMN prompt_scores")
+        connection.execute("ALTER TABLE runs DROP COLUMN curve")
+    with pytest.raises(BadFile, match="cannot be used as a study's table"):
+        RunTable(tmp_path)
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    assert "prompt_scores" not in columns, "what is no table of runs is left as it is"
+
+
 class Counting:
     """A scorer that says which photos it was shown."""
 
@@ -242,9 +265,9 @@ class Counting:
     def metrics(self) -> tuple[MetricInfo, ...]:
         return (MetricInfo("seen", "Seen", "subject"),)
 
-    def score(self, evidence: Evidence) -> dict[str, float]:
+    def score(self, evidence: Evidence) -> Scored:
         self.photos.append(len(evidence.photos))
-        return {"seen": float(len(evidence.photos))}
+        return Scored({"seen": float(len(evidence.photos))})
 
     def features(self, images: object) -> None:
         """Judge no sets."""
