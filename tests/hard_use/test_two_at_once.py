@@ -16,7 +16,7 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.cli.main import app
 from portraitist.errors import PortraitistError
-from portraitist.hypernetworks.making import Workshop as HypernetworkWorkshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.toyland.config import load_config
 from portraitist.toyland.judges.config import load_judges_config
 from portraitist.toyland.judges.workshop import JudgesWorkshop
@@ -130,7 +130,7 @@ def test_a_set_of_identities(place: Path, tiny_base_folder: Path) -> None:
 
 def test_a_hypernetwork(place: Path, base: Base) -> None:
     painted = paint_set(place / "set", base)
-    workshop = HypernetworkWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine())
+    workshop = PredictorWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine())
     said = two_at_once(lambda: "" if workshop.train() else "nothing")
     require_one_refused(said, str(place / "net"), "the training of a hypernetwork")
     assert {path.name for path in (place / "net").iterdir()} >= {"config.json", "model.safetensors"}

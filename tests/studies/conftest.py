@@ -19,7 +19,7 @@ from portraitist.studies.grid.variants import Variant
 from portraitist.studies.runs.engine import Prepared, study_facts
 from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
 from portraitist.studies.runs.running import picture_name
-from portraitist.studies.runs.scoring import Evidence, MetricInfo, Scored
+from portraitist.studies.runs.scoring import Evidence, MetricInfo, RunScores
 from portraitist.studies.runs.table import RunTable
 
 STUDY: dict[str, Any] = {
@@ -70,7 +70,7 @@ class MadeUpScorer:
             MetricInfo("pres", "PRES", "drift", higher_is_better=False, meaning="Likeness of the class."),
         )
 
-    def score(self, evidence: Evidence) -> Scored:
+    def score(self, evidence: Evidence) -> RunScores:
         raise AssertionError("the runs of this study are made up")
 
     def features(self, images: Sequence[Image.Image]) -> None:

@@ -43,7 +43,7 @@ def test_a_file_is_read_with_its_photos_beside_it(tmp_path: Path) -> None:
         (("title:", "titel:"), "titel: no setting has this name"),
         (("methods: [lora]", "methods: [lorra]"), "lora"),
         (("a photo of a {}", "a photo"), "must contain {} exactly once"),
-        (("[1e-4, 2e-3]", "[1e-4, 1e-4]"), "each once"),
+        (("[1e-4, 2e-3]", "[1e-4, 1e-4]"), "none of them twice"),
         (("[1e-4, 2e-3]", "[]"), "needs values"),
         (("Nothing in particular is expected of it.", "None."), "hypothesis"),
         (("class: dog", "kind: dog"), "subjects.1.kind: no setting"),

@@ -22,7 +22,7 @@ from portraitist.studies.makers import training
 from portraitist.studies.runs import executors, running
 from portraitist.studies.runs.engine import Prepared, default_workers, prepare, run_study
 from portraitist.studies.runs.executors import EXECUTORS, run_local
-from portraitist.studies.runs.scoring import Evidence, MetricInfo, Scored
+from portraitist.studies.runs.scoring import Evidence, MetricInfo, RunScores
 from portraitist.studies.runs.table import FILE, RunRecord, RunTable
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe
@@ -174,7 +174,7 @@ def test_another_base_under_the_same_name_is_refused(finished: Prepared) -> None
 def test_photos_can_be_left_out(finished: Prepared, tiny_base: Base, count: int) -> None:
     spec = replace(finished.specs[0], photo_count=count)
     assert len(running.read_subject(spec, tiny_base).photos) == count
-    with pytest.raises(BadConfig, match="has 5 photos, and 9"):
+    with pytest.raises(BadConfig, match="has 5 photos, but 9"):
         running.read_subject(replace(spec, photo_count=9), tiny_base)
 
 
@@ -265,9 +265,9 @@ class Counting:
     def metrics(self) -> tuple[MetricInfo, ...]:
         return (MetricInfo("seen", "Seen", "subject"),)
 
-    def score(self, evidence: Evidence) -> Scored:
+    def score(self, evidence: Evidence) -> RunScores:
         self.photos.append(len(evidence.photos))
-        return Scored({"seen": float(len(evidence.photos))})
+        return RunScores({"seen": float(len(evidence.photos))})
 
     def features(self, images: object) -> None:
         """Judge no sets."""

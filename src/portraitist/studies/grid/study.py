@@ -97,7 +97,7 @@ class Grid(Section):
             if name not in self.methods:
                 raise ValueError(f"no method or arm is called {name!r}; there are: {', '.join(self.methods)}")
         if wanted and self.settings:
-            raise ValueError("against works in a grid without settings")
+            raise ValueError("`against` works only in a grid without settings")
         return self
 
     def method_of(self, name: str) -> str:
@@ -113,7 +113,7 @@ class Grid(Section):
     def _values_differ(cls, settings: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         for name, values in settings.items():
             if not values or len({repr(value) for value in values}) < len(values):
-                raise ValueError(f"{name} needs values, each once")
+                raise ValueError(f"{name} needs values, none of them twice")
         return settings
 
     @field_validator("names", mode="before")

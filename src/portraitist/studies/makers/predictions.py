@@ -84,7 +84,9 @@ class PredictionSettings(BaseModel):
         if self.seen in _KNOWN_ONES and self.identities is None:
             raise BadConfig(f"seen: {self.seen} needs `identities`, the set that the hypernetwork was trained on")
         if self.share < 1 and self.seen not in ("another", "nearest"):
-            raise BadConfig(f"share: {self.share:g} is on the way to another photo; seen: {self.seen} has none")
+            raise BadConfig(
+                f"share: {self.share:g} goes part of the way to another photo; seen: {self.seen} has no other"
+            )
         facts = {
             "hypernetwork": name,
             "weights": _digest(locate(name) / WEIGHTS),

@@ -127,7 +127,7 @@ def read_subject(spec: RunSpec, base: Base) -> Subject:
     if spec.photo_count is None:
         return subject
     if spec.photo_count > len(subject.photos):
-        raise BadConfig(f"{spec.subject} has {len(subject.photos)} photos, and {spec.photo_count} are asked for")
+        raise BadConfig(f"{spec.subject} has {len(subject.photos)} photos, but {spec.photo_count} are asked for")
     chosen = subject.paths[: spec.photo_count]
     return Subject.from_folder(chosen, spec.class_noun, spec.token, base.family.resolution)
 

@@ -45,15 +45,15 @@ OF_ADAPTERS = (
         "adapter",
         higher_is_better=False,
         meaning=(
-            "Cosine of a prediction to the most similar one of a training identity, or to its adapter where the network"
-            " learnt from adapters, both less the mean of their kind; 1 is a copy."
+            "Cosine between a prediction and the most similar one of a training identity, or its adapter where the"
+            " network learnt from adapters, both minus the mean of their kind; 1 is a copy."
         ),
     ),
     MetricInfo(
         "seed_variety",
         "Variety of seeds",
         "adapter",
-        meaning="One less the cosine of adapters that four seeds draw of one photo; 0 is always the same.",
+        meaning="One minus the cosine between adapters that four seeds draw from one photo; 0 means always the same.",
     ),
 )
 
@@ -65,8 +65,8 @@ OF_SETS = MetricInfo(
     "quality",
     higher_is_better=False,
     meaning=(
-        "Between the features of all pictures and of all subjects' photos; only to be compared within a table, whose"
-        " variants have equally many pictures."
+        "Between the features of all pictures and of all subjects' photos; to be compared only within a table, whose"
+        " variants have the same number of pictures."
     ),
 )
 
@@ -91,7 +91,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Scored:
+class RunScores:
     """What a scorer found in a run's pictures.
 
     Attributes:
@@ -112,7 +112,7 @@ class Scorer(Protocol):
     def metrics(self) -> Sequence[MetricInfo]:
         """Return what `score` may return."""
 
-    def score(self, evidence: Evidence) -> Scored:
+    def score(self, evidence: Evidence) -> RunScores:
         """Return the scores that the evidence allows."""
 
     def features(self, images: Sequence[Image.Image]) -> Tensor | None:
@@ -147,7 +147,7 @@ class ColourScorer:
             MetricInfo("spread", "Spread", "diversity", meaning="How much pictures of one prompt differ."),
         )
 
-    def score(self, evidence: Evidence) -> Scored:
+    def score(self, evidence: Evidence) -> RunScores:
         """Return the scores that the evidence allows."""
         photos = [self._histogram(photo) for photo in evidence.photos]
         matches = self._matches(photos, evidence.pictures)
@@ -155,7 +155,7 @@ class ColourScorer:
         if evidence.class_pictures:
             scores["class_colour_match"] = float(np.mean(self._matches(photos, evidence.class_pictures)))
         spread = _spread(evidence.prompts, evidence.pictures)
-        return Scored(scores if spread is None else {**scores, "spread": spread}, {"colour_match": matches})
+        return RunScores(scores if spread is None else {**scores, "spread": spread}, {"colour_match": matches})
 
     def features(self, images: Sequence[Image.Image]) -> None:
         """Return nothing: pictures are judged run by run."""
@@ -202,13 +202,13 @@ class EncoderScorer:
         found = [MetricInfo(m.name, m.label, _ASPECTS[m.name], m.higher_is_better, m.meaning) for m in metrics]
         return [*found, OF_SETS] if self.judges_sets else found
 
-    def score(self, evidence: Evidence) -> Scored:
+    def score(self, evidence: Evidence) -> RunScores:
         """Return the scores that the evidence allows."""
         material = Material(
             evidence.subject, evidence.photos, evidence.pictures, evidence.prompts, evidence.class_pictures
         )
         found = score_subject(material, self.tools, self.names)
-        return Scored(flatten(found), {name: each.per_picture for name, each in found.items() if each.per_picture})
+        return RunScores(flatten(found), {name: each.per_picture for name, each in found.items() if each.per_picture})
 
     def features(self, images: Sequence[Image.Image]) -> Tensor | None:
         """Return what the encoder in the role `inception` says of pictures, where all runs' together are judged."""
