@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from portraitist.errors import BadConfig, first_wrong_value
+from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml, read_text
 from portraitist.training.networks.settings import NetworkSettings, Section
 
@@ -176,18 +176,6 @@ class HypernetworkRecipe(CommonRecipe):
     def structure(self) -> dict[str, Any]:
         """Return the settings in which a network that is trained on must not differ."""
         return self.model_dump(mode="json", include={"sight", "output"})
-
-
-def parse_recipe(kind: type[AnyRecipe], sections: Any, name: str) -> AnyRecipe:
-    """Build a recipe of a kind of hypernetwork from plain values.
-
-    Raises:
-        BadConfig: If a setting is unknown, missing or of the wrong kind, naming it and where it stands.
-    """
-    try:
-        return kind.model_validate(sections)
-    except ValidationError as error:
-        raise BadConfig(f"{name}: {first_wrong_value(error)}") from error
 
 
 def read_sections(text: str, name: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
-from portraitist.errors import BadConfig, first_wrong_value
+from portraitist.errors import BadConfig
 from portraitist.files import sha256
 from portraitist.hypernetworks.description import WEIGHTS, read_description
 from portraitist.hypernetworks.difflora.comparing import variety
@@ -95,18 +95,6 @@ class PredictionSettings(BaseModel):
         if self.identities is not None:
             facts["members"] = _digest(Path(self.identities) / FILE)
         return {**self.model_dump(mode="json"), **facts}
-
-
-def parse(kind: type[BaseModel], values: Mapping[str, Any]) -> Any:
-    """Build a maker's settings from plain values.
-
-    Raises:
-        BadConfig: If a setting is unknown or of the wrong kind.
-    """
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise BadConfig(f"{values.get('method')}: {first_wrong_value(error)}") from error
 
 
 def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Adapter:

@@ -57,7 +57,25 @@ class StagesConfig(Section):
         return {name: section.share for name, section in sections.items() if isinstance(section, NetworkSettings)}
 
 
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
 AnyStagesConfig = TypeVar("AnyStagesConfig", bound=StagesConfig)
+
+
+def build_settings(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
+    """Build settings from plain values.
+
+    Args:
+        kind: Their class.
+        values: The values.
+        where: Where they stand, for what is said of a wrong one.
+
+    Raises:
+        BadConfig: If a setting is unknown, missing or of the wrong kind, naming it and where it stands.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise BadConfig(f"{where}: {first_wrong_value(error)}") from error
 
 
 def read_stages_config(
@@ -80,10 +98,7 @@ def read_stages_config(
     for name, values in (changes or {}).items():
         is_section = isinstance(values, Mapping) and isinstance(sections.get(name), Mapping)
         sections[name] = {**sections[name], **values} if is_section else values
-    try:
-        return kind.model_validate(sections)
-    except ValidationError as error:
-        raise BadConfig(f"{path.name}: {first_wrong_value(error)}") from error
+    return build_settings(kind, sections, path.name)
 
 
 def loop_config(settings: NetworkSettings, machine: Machine, seconds: float | None = None) -> LoopConfig:
