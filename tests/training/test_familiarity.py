@@ -19,7 +19,7 @@ def toyland() -> Base:
 
 
 def read(photos: Path, class_noun: str) -> Subject:
-    return Subject.from_folder(photos, class_noun, size=64)
+    return Subject.from_folder(photos, class_noun, size=128)
 
 
 @pytest.mark.parametrize("name", ["cat-df771e", "monster-a15589", "person-c1ab37", "robot-6f3f5f"])

@@ -230,7 +230,7 @@ def test_class_images_are_drawn_as_many_at_once_as_are_trained(
     predict, decode = unet.forward, vae.decoder.forward
     monkeypatch.setattr(unet, "forward", lambda x, *args, **rest: (drawn.append(len(x)), predict(x, *args, **rest))[1])
     monkeypatch.setattr(vae.decoder, "forward", lambda z, *args: (decoded.append(len(z)), decode(z, *args))[1])
-    prior_images(base, "a photo of a cat", recipe(base, batch_size=2, prior_images=3))
+    prior_images(base, "a photo of a cat", 3, recipe(base, batch_size=2))
     assert set(drawn) == {4, 2}  # with and without the prompt
     assert decoded == [1, 1, 1]
     assert not vae.use_slicing

@@ -1,5 +1,6 @@
 """From a subject and a recipe to what the loop runs: the task, and what watches it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -10,8 +11,8 @@ from portraitist.errors import BadConfig
 from portraitist.photos import list_photos
 from portraitist.randomness import numpy_generator
 from portraitist.training.dreambooth import DreamBoothTask
-from portraitist.training.inputs.latents import encode, encode_views
-from portraitist.training.inputs.priors import prior_images
+from portraitist.training.inputs.latents import Latents, encode, encode_views
+from portraitist.training.inputs.priors import prior_counts, prior_images
 from portraitist.training.inputs.views import crop_views, make_views, photo_prompt
 from portraitist.training.recipes import Recipe
 from portraitist.training.subjects import Subject, read_photo
@@ -46,8 +47,7 @@ def dreambooth_task(base: Base, adapter: Adapter, subject: Subject, recipe: Reci
     trained, _ = split_photos(subject, recipe)
     views = make_views(subject, recipe, trained, prompt)
     photos = encode_views(base, views, recipe.photos.mask_floor)
-    images = _class_images(base, subject, recipe, class_prompt)
-    prior = encode(base, images) if images else None
+    prior = _class_images(base, subject, recipe, class_prompt)
     return DreamBoothTask(base, adapter, recipe, prompt, photos, class_prompt, prior)
 
 
@@ -73,12 +73,21 @@ def subject_watch(
     return SubjectWatch(recipe, budget, validate, judge, "score" if encoders.are_both else "validation", folder)
 
 
-def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: str) -> list[Image.Image]:
-    """Return the class images of a prior: given ones, generated ones, or none."""
-    if recipe.prior == "generated":
-        return prior_images(base, class_prompt, recipe)
-    if recipe.prior != "given":
-        return []
+def _class_images(base: Base, subject: Subject, recipe: Recipe, class_prompt: str) -> Latents | None:
+    """Encode the class images of a prior, given or generated ones, and those without a prompt; None without a prior."""
+    if recipe.prior not in ("given", "generated"):
+        return None
+    given = _given_images(subject, recipe) if recipe.prior == "given" else None
+    prompted, unprompted = prior_counts(recipe, None if given is None else len(given))
+    images = prior_images(base, class_prompt, prompted, recipe) if given is None else given[:prompted]
+    if not unprompted:
+        return encode(base, images)
+    latents = encode(base, images + prior_images(base, "", unprompted, recipe))
+    return replace(latents, prompts=(class_prompt,) * prompted + ("",) * unprompted)
+
+
+def _given_images(subject: Subject, recipe: Recipe) -> list[Image.Image]:
+    """Read the class images of a folder."""
     folder = Path(str(recipe.prior_folder))
     if not folder.is_dir():
         raise BadConfig(f"prior_folder {folder} is not a folder; name one with pictures of a {subject.class_noun}")

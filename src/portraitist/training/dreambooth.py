@@ -45,7 +45,7 @@ class DreamBoothTask:
         recipe: How to train it.
         prompt: The prompt of photos that have none of their own.
         photos: Encoded photos; in buckets, one for each size, where they have several.
-        class_prompt: The prompt of the prior.
+        class_prompt: The prompt of class images that have none of their own.
         prior: Encoded class images; without them, a recipe whose prior is the base holds on to its predictions.
 
     Attributes:
@@ -100,7 +100,7 @@ class DreamBoothTask:
             return
         prompts = {self.prompt, *(prompt for bucket in self.photos for prompt in bucket.prompts)}
         if self.recipe.prior != "none":
-            prompts.add(self.class_prompt)
+            prompts |= {self.class_prompt, *(self.prior.prompts if self.prior is not None else ())}
         self.prompts.encode(sorted(prompts))
 
     def fixed_noise(self, samples: int) -> FixedNoiseLoss:
@@ -176,7 +176,8 @@ class DreamBoothTask:
         indices = epoch_order(len(self.prior), recipe.seed, "prior", index * total, total)
         class_latents = self.prior.draw(indices, generator)
         class_framings = [self.prior.framings[indices[row]] for row in mine]
-        class_prompts = [self.class_prompt] * len(mine)
+        texts = self.prior.prompts
+        class_prompts = [texts[indices[row]] if texts else self.class_prompt for row in mine]
         rows = torch.tensor(mine)
         if class_latents.shape == latents.shape:
             if weights is not None:

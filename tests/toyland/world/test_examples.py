@@ -28,6 +28,11 @@ def test_subjects_are_unseen_and_different() -> None:
         assert len({identity.colour for identity in chosen if identity.kind == kind}) == 3
 
 
+def test_as_many_subjects_are_chosen_as_are_asked_for() -> None:
+    chosen = choose_subjects(seed=5, each=10)  # more than cats have colours
+    assert len(set(chosen)) == len({identity.name for identity in chosen}) == 10 * len(KINDS)
+
+
 def test_folders_hold_photos_and_a_list(tmp_path: Path) -> None:
     identities = write_examples(tmp_path, seed=1, each=1, photos=4)
     entries = json.loads((tmp_path / "subjects.json").read_text())

@@ -20,7 +20,7 @@ from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.processes import Processes
 from portraitist.training.multi_subject.cut_mix import Sample, collage
-from portraitist.training.multi_subject.task import MultiSubjectTask, gather
+from portraitist.training.multi_subject.task import MultiSubjectTask, gather, gather_unprompted
 from portraitist.training.multi_subject.teaching import check_subjects, train_several, with_cut_mix
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
 from portraitist.training.outputs import run_folder
@@ -118,6 +118,21 @@ def test_samples_are_what_their_draw_says(base: Base, pair: list[Subject]) -> No
     robots, cats = made.inputs[1].prior, made.inputs[0].prior
     assert torch.equal(made.class_image(alone).mean, encode(base, [robots[1]]).mean)
     assert torch.equal(made.class_image(mixed).mean, encode(base, [collage(robots[1], cats[0])]).mean)
+
+
+def test_class_images_without_a_prompt_go_with_any_sample(base: Base, pair: list[Subject]) -> None:
+    settings = recipe(base, prior="generated", prior_images=3, prior_unprompted=0.34, cut_mix=0.6)
+    unprompted = gather_unprompted(base, settings)
+    assert unprompted is not None and len(unprompted) == 1
+    inputs = [gather(base, one, settings) for one in pair]
+    made = MultiSubjectTask(base, blank_adapter(base, settings, {}), settings, inputs, unprompted=unprompted)
+    for sample in (Sample((1,), (2,), 2, "list"), Sample((1, 0), (2, 3), 2, "sides")):
+        assert made.class_prompt(sample) == ""
+        assert torch.equal(made.class_image(sample).mean, unprompted.mean)
+    assert made.class_prompt(Sample((1,), (2,), 1, "list")) == "a photo of a robot"
+    with attached(base.components, made.adapter) as attachment:
+        made.attached(attachment)
+        assert torch.isfinite(made.step(0, 0)["loss"])
 
 
 def test_three_subjects_are_mixed_two_at_a_time(base: Base, pair: list[Subject]) -> None:

@@ -16,6 +16,7 @@ _OWN = "drawn by the portraitist project, Apache-2.0"
 # By what a viewer tells two of a kind apart, beside their colour.
 _TELLING = {"person": "hair", "cat": "coat", "robot": "eyes", "monster": "body"}
 _BYTES_PER_PHOTO = 32_768
+_PATIENCE = 300  # identities in a row that are too like those chosen
 
 
 def licences() -> dict[str, str]:
@@ -42,18 +43,27 @@ def _credit(style: str) -> str:
 
 
 def choose_subjects(seed: int, each: int = 3, split: str = "test") -> list[Identity]:
-    """Choose identities of a split, `each` of every kind; two of a kind differ in colour and in a telling part."""
+    """Choose different identities of a split, `each` of every kind.
+
+    Two of a kind differ in colour and in a telling part, as long as there are colours and parts that none has.
+    """
     chosen: list[Identity] = []
     for kind in KINDS:
         rng = numpy_generator(seed, f"example {kind}")
         alike: set[str] = set()
-        found: list[Identity] = []
+        found: dict[Identity, None] = {}
+        refused = 0
         while len(found) < each:
             identity = sample_identity(rng, split, kind)
             marks = {f"colour {identity.colour}", f"part {identity.part(_TELLING[kind])}"}
-            if not marks & alike:
-                found.append(identity)
+            if marks & alike:
+                refused += 1
+                if refused == _PATIENCE:  # everything that tells a kind apart is taken: it may be taken once more
+                    alike, refused = set(), 0
+            elif identity not in found:
+                found[identity] = None
                 alike |= marks
+                refused = 0
         chosen.extend(found)
     return chosen
 

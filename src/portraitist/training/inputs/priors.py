@@ -28,17 +28,30 @@ def prior_folder(base: Base, prompt: str, sampling: SamplingConfig) -> Path:
     return cache_folder() / "priors" / base.fingerprint / f"{readable}-{digest}"
 
 
-def prior_images(base: Base, prompt: str, recipe: Recipe) -> list[Image.Image]:
+def prior_counts(recipe: Recipe, images: int | None = None) -> tuple[int, int]:
+    """Return how many class images have the class prompt, and how many none.
+
+    Args:
+        recipe: Says how many there are, and which share of them has none.
+        images: How many there are, where it is not the recipe that says.
+    """
+    total = recipe.prior_images if images is None else images
+    unprompted = min(round(recipe.prior_unprompted * total), total - 1)
+    return total - unprompted, unprompted
+
+
+def prior_images(base: Base, prompt: str, count: int, recipe: Recipe) -> list[Image.Image]:
     """Return class images, generating those the cache lacks; several processes share them out.
 
     Args:
         base: The frozen base, without adapters.
-        prompt: The class prompt, e.g. ``a photo of a cat``.
-        recipe: Says how many.
+        prompt: The class prompt, e.g. ``a photo of a cat``; empty for what the base draws without one.
+        count: How many.
+        recipe: Says how many fit into memory at once.
     """
     sampling = SamplingConfig(batch_size=pictures_at_once(base, recipe)).for_base(base)
     folder = prior_folder(base, prompt, sampling)
-    paths = [folder / f"{seed:05d}.png" for seed in range(recipe.prior_images)]
+    paths = [folder / f"{seed:05d}.png" for seed in range(count)]
     known = {path: _recall(path) for path in paths}
     processes = Processes.current()
     processes.wait()  # all look before one writes, so that they share out the same ones

@@ -18,7 +18,7 @@ from portraitist.randomness import numpy_generator, torch_generator
 from portraitist.training.denoising import adapter_groups, denoising_errors, run_identity, trains_text
 from portraitist.training.inputs.conditions import PromptBook
 from portraitist.training.inputs.latents import Latents, encode
-from portraitist.training.inputs.priors import prior_images
+from portraitist.training.inputs.priors import prior_counts, prior_images
 from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.loop.processes import Processes
 from portraitist.training.multi_subject.cut_mix import (
@@ -73,8 +73,14 @@ def gather(base: Base, subject: Subject, recipe: Recipe) -> SubjectInputs:
     if recipe.prior == "none":
         return SubjectInputs(subject, photos, latents, (), None)
     class_prompt = recipe.class_prompt.replace("{}", subject.class_noun)
-    prior = prior_images(base, class_prompt, recipe)
+    prior = prior_images(base, class_prompt, prior_counts(recipe)[0], recipe)
     return SubjectInputs(subject, photos, latents, tuple(prior), encode(base, prior))
+
+
+def gather_unprompted(base: Base, recipe: Recipe) -> Latents | None:
+    """Generate and encode the class images that have no prompt; None where the recipe has none."""
+    unprompted = 0 if recipe.prior == "none" else prior_counts(recipe)[1]
+    return encode(base, prior_images(base, "", unprompted, recipe)) if unprompted else None
 
 
 class MultiSubjectTask:
@@ -87,6 +93,7 @@ class MultiSubjectTask:
         inputs: The subjects' photos and class images.
         unmix: The loss that keeps subjects in collages apart; None for none.
         awake: Brings the autoencoder back to the device for a while, to encode a collage.
+        unprompted: Encoded images that the base made without a prompt, which count among every subject's class images.
     """
 
     def __init__(
@@ -97,9 +104,10 @@ class MultiSubjectTask:
         inputs: Sequence[SubjectInputs],
         unmix: UnmixLoss | None = None,
         awake: Awake = nullcontext,
+        unprompted: Latents | None = None,
     ) -> None:
         self.base, self.adapter, self.recipe = base, adapter, recipe
-        self.inputs, self.unmix, self.awake = tuple(inputs), unmix, awake
+        self.inputs, self.unprompted, self.unmix, self.awake = tuple(inputs), unprompted, unmix, awake
         self.trains_text = trains_text(base, adapter)
         self.prompts = PromptBook(base, fixed=not self.trains_text, adapters=adapter.bank_size or 1)
         self.processes = Processes.current()
@@ -117,6 +125,7 @@ class MultiSubjectTask:
         prompts = {self.prompt(sample) for sample in samples}
         if self.recipe.prior != "none":
             prompts |= {self.class_prompt(sample) for sample in samples}
+            prompts |= {""} if self.unprompted is not None else set()
         self.prompts.encode(sorted(prompts))
 
     def fixed_noise(self, samples: int) -> FixedNoiseLoss:
@@ -145,6 +154,7 @@ class MultiSubjectTask:
                 }
                 for taught in self.inputs
             ],
+            "unprompted": None if self.unprompted is None else self.unprompted.digest(),
             "recipe": self.recipe.decisive(),
         }
 
@@ -186,9 +196,12 @@ class MultiSubjectTask:
         return self._encode_collage(("photos", sample.subjects, sample.photos), left, right)
 
     def class_image(self, sample: Sample) -> Latents:
-        """Return the encoded class image, or collage of two, that goes with a sample."""
+        """Return the encoded class image, collage of two, or image without a prompt that goes with a sample."""
         first = self.inputs[sample.subjects[0]]
         assert first.prior_latents is not None
+        if self._is_unprompted(sample):
+            assert self.unprompted is not None
+            return _single(self.unprompted, sample.prior - len(first.prior))
         if not sample.is_mixed:
             return _single(first.prior_latents, sample.prior)
         numbers = prior_pair(sample.prior, len(first.prior))
@@ -201,8 +214,14 @@ class MultiSubjectTask:
         return self._fill(self.recipe.prompt, [taught.name for taught in self.inputs], sample)
 
     def class_prompt(self, sample: Sample) -> str:
-        """Return the prompt of the class image that goes with a sample."""
+        """Return the prompt of the class image that goes with a sample; empty for one that was made without."""
+        if self._is_unprompted(sample):
+            return ""
         return self._fill(self.recipe.class_prompt, [taught.subject.class_noun for taught in self.inputs], sample)
+
+    def _is_unprompted(self, sample: Sample) -> bool:
+        """Say whether the class image of a sample is one without a prompt: those come last."""
+        return self.unprompted is not None and sample.prior >= len(self.inputs[0].prior)
 
     def _fill(self, template: str, names: Sequence[str], sample: Sample) -> str:
         if not sample.is_mixed:

@@ -17,7 +17,7 @@ from portraitist.training.fitting import Run
 from portraitist.training.inputs.latents import encode
 from portraitist.training.loop.loop import Callback, Stop
 from portraitist.training.multi_subject.cut_mix import USUAL_PROBABILITY, WORDINGS, pair_prompt
-from portraitist.training.multi_subject.task import MultiSubjectTask, collage_words, gather
+from portraitist.training.multi_subject.task import MultiSubjectTask, collage_words, gather, gather_unprompted
 from portraitist.training.multi_subject.unmix import USUAL_WEIGHT, UnmixLoss
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.recipes.recipe import FOR_ONE_SUBJECT
@@ -79,7 +79,8 @@ def train_several(
     )
     unmix = _unmix_loss(base, recipe, subjects)
     inputs = [gather(base, subject, recipe) for subject in subjects]
-    task = MultiSubjectTask(base, run.adapter, recipe, inputs, unmix, run.offload.awake)
+    unprompted = gather_unprompted(base, recipe)
+    task = MultiSubjectTask(base, run.adapter, recipe, inputs, unmix, run.offload.awake, unprompted)
     description = f"teaching {' and '.join(subject.token for subject in subjects)}"
     return run.fit(task, description, prompts=sheet_prompts(subjects, recipe))
 

@@ -90,6 +90,13 @@ class Recipe(BaseModel):
     prior_folder: str | None = Field(None, description="folder of class images, for the given prior")
     prior_weight: float = Field(1.0, ge=0, description="weight of the prior term")
     prior_images: int = Field(100, gt=0, description="class images generated once per base and class")
+    prior_unprompted: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the class images that the base generates without a prompt, and that are trained without"
+        " one: what guidance leads away from then stays the base's",
+    )
     cut_mix: float = Field(0.0, ge=0, le=1, description="several subjects: share of samples that are collages of two")
     cut_mix_fit: CollageFit = Field(
         "crop", description="how a picture is fitted into its half: crop its middle, or shrink all of it"
