@@ -94,7 +94,7 @@ def test_references_are_the_base_and_the_photos(tiny_base: Base, tmp_path: Path)
     lora, photos, base = prepared.specs
     scored = {spec.method: running.execute(spec) for spec in (photos, base)}
     assert scored["photos"].scores.keys() == {"colour_match"}
-    assert 0.2 < scored["photos"].scores["colour_match"] < 1.0
+    assert 0.05 < scored["photos"].scores["colour_match"] < 1.0
     assert scored["photos"].pictures == {}
     assert scored["base"].scores.keys() == {"colour_match", "class_colour_match", "spread"}
     assert scored["base"].parameters is None
@@ -190,7 +190,7 @@ def test_a_run_whose_process_is_killed_is_made_again_once(tmp_path: Path, monkey
     unlucky, doomed = sorted(run_local(specs, 2, "cpu"), key=lambda outcome: outcome.status)
     assert (unlucky.spec, unlucky.status) == (specs[0], "done")
     assert (doomed.spec, doomed.status) == ("doomed", "failed")
-    assert "ended from outside twice" in doomed.error
+    assert "killed twice" in doomed.error
 
 
 def test_a_ray_cluster_makes_the_same_runs(finished: Prepared, tiny_base: Base, tmp_path: Path) -> None:
