@@ -15,8 +15,8 @@ from portraitist.training.tokens import count_tokens
 
 _REMEDY = "real photos need a base that has seen some, such as Stable Diffusion: --base FOLDER_OR_FILE (docs/bases.md)"
 _NOISE_SHARE = 0.1  # of all timesteps: little noise, so that strange details show
-# The examples' error times this is strange. Of 20 subjects of its world the shipped toyland has 0.73 to 1.15 times theirs,
-# of 20 photographed ones 1.87 to 3.17.
+# The examples' error times this is strange. Of 20 subjects of its world the shipped toyland has 0.73 to 1.15 times
+# theirs, of 20 photographed ones 1.87 to 3.17.
 _STRANGE = 1.35
 
 

@@ -123,7 +123,8 @@ def test_samples_are_what_their_draw_says(base: Base, pair: list[Subject]) -> No
 def test_class_images_without_a_prompt_go_with_any_sample(base: Base, pair: list[Subject]) -> None:
     settings = recipe(base, prior="generated", prior_images=3, prior_unprompted=0.34, cut_mix=0.6)
     unprompted = gather_unprompted(base, settings)
-    assert unprompted is not None and len(unprompted) == 1
+    assert unprompted is not None
+    assert len(unprompted) == 1
     inputs = [gather(base, one, settings) for one in pair]
     made = MultiSubjectTask(base, blank_adapter(base, settings, {}), settings, inputs, unprompted=unprompted)
     for sample in (Sample((1,), (2,), 2, "list"), Sample((1, 0), (2, 3), 2, "sides")):
