@@ -2,14 +2,18 @@
 
 import hashlib
 import os
+import resource
 import shutil
+import signal
 import sys
 from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from portraitist.errors import UnwritableFolder
 from portraitist.files import (
@@ -29,7 +33,7 @@ def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     with write_aside(target) as temporary:
         temporary.write_bytes(b"half")
         assert not target.exists()
-        assert temporary.parent == target.parent
+        assert temporary.stat().st_dev == target.parent.stat().st_dev
         assert temporary.suffix == ".png"
     assert target.read_bytes() == b"half"
     assert list(target.parent.iterdir()) == [target]
@@ -134,6 +138,21 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         temporary.write_bytes(b"whole")
         remove_leftovers(tmp_path)  # spares what a process that is alive writes
     assert [path.name for path in tmp_path.iterdir()] == ["new.png"]
+
+
+def test_what_a_library_left_that_was_killed_while_it_wrote_is_removed(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with write_aside(tmp_path / "a.safetensors") as temporary:
+            save_file({"a": np.zeros(1000)}, temporary)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGXFSZ
+    assert list(tmp_path.iterdir())
+    remove_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_another_machine_writes_is_left_alone_for_a_day(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from safetensors import SafetensorError
 
-from portraitist.errors import UnwritableFolder
+from portraitist.errors import BadFile, UnwritableFolder
 
 _FULL = (ENOSPC, EDQUOT, EFBIG)
 # Bytes of a file's name that its temporary repeats; the whole might be too long with what is added.
@@ -43,7 +43,7 @@ def file_name(name: str, otherwise: str, longest: int = 60) -> str:
 
 @contextmanager
 def write_aside(path: Path, replace: bool = True) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it is renamed onto `path`, on an error removed.
+    """Yield a temporary path on the same disk; on success it is renamed onto `path`, on an error removed.
 
     What writers that were killed left in the folder is removed on the way.
 
@@ -56,21 +56,13 @@ def write_aside(path: Path, replace: bool = True) -> Iterator[Path]:
             be replaced is there.
     """
     path = Path(path)
-    with _naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix[:_SHORT], dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with _naming(path):
-            yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            _put(temporary, path, replace)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _beside(path) as folder:
+        temporary = folder / path.name
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        _put(temporary, path, replace)
 
 
 @contextmanager
@@ -86,6 +78,23 @@ def write_folder_aside(path: Path, instead_of: Collection[Path] | None = None) -
         UnwritableFolder: If the folder above cannot be written, or `path` is a folder that is not empty.
     """
     path = Path(path)
+    with _beside(path) as temporary:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if instead_of is not None and path.is_dir() and any(path.iterdir()):
+            for file in instead_of:
+                file.unlink(missing_ok=True)
+            _move_files(temporary, path)
+        else:
+            os.replace(temporary, path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside a path, which is removed in the end with all that is still in it.
+
+    A file has one too, as libraries that write it may have temporaries of their own beside it.
+    """
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
@@ -93,13 +102,6 @@ def write_folder_aside(path: Path, instead_of: Collection[Path] | None = None) -
     try:
         with _naming(path):
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if instead_of is not None and path.is_dir() and any(path.iterdir()):
-                for file in instead_of:
-                    file.unlink(missing_ok=True)
-                _move_files(temporary, path)
-            else:
-                os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -183,9 +185,10 @@ def _sweep(folder: Path) -> None:
         remove_leftovers(folder)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporaries of processes that were killed from a folder."""
-    for path in folder.glob(f".*{_MARK}*"):
+def remove_leftovers(folder: Path, deep: bool = False) -> None:
+    """Remove the temporaries of processes that were killed from a folder, and from those in it if `deep`."""
+    pattern = f".*{_MARK}*"
+    for path in sorted(folder.rglob(pattern) if deep else folder.glob(pattern)):
         if not _is_written(path):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -259,6 +262,23 @@ def require_name(path: Path) -> None:
     except OSError as error:
         if error.errno == ENAMETOOLONG:
             raise UnwritableFolder(f"cannot write {path}: {error.strerror}; choose another name with -o") from error
+
+
+def require_unused(path: Path, overwrite: bool | None = None, *, folder: bool = False) -> None:
+    """Check, before work starts, that nothing is replaced unasked.
+
+    Args:
+        path: What will be written.
+        overwrite: Whether it may be replaced; None where that cannot be asked for.
+        folder: It may be an empty folder.
+
+    Raises:
+        BadFile: If something is there, be it a link to nothing.
+    """
+    if overwrite or not os.path.lexists(path) or (folder and path.is_dir() and not any(path.iterdir())):
+        return
+    remedy = "" if overwrite is None else ", or use --overwrite"
+    raise BadFile(f"{path} exists already; choose another place with -o{remedy}")
 
 
 def _nearest_existing(folder: Path) -> Path:

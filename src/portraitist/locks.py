@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import blake2b
@@ -76,6 +76,26 @@ def held(
         with suppress(OSError):  # there is more in it, or another process has just begun
             for place in missing:
                 place.rmdir()
+
+
+@contextmanager
+def output_held(path: Path, work: str, check: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a file or folder that is written as a whole against other processes that would write it too.
+
+    Args:
+        path: The file or folder; it need not be there.
+        work: What writes it, as others are told: ``an export``.
+        check: Raises if it may not be written, as when it is there. Called before and again once it is held, as
+            another process may have written it in between.
+
+    Raises:
+        InUse: If another process writes it.
+        UnwritableFolder: If the folder it is in cannot be made or written.
+    """
+    check()
+    with held(path.parent, work, path.name, instead="choose another place with -o"):
+        check()
+        yield
 
 
 def lock_file(folder: Path, name: str = "") -> Path:

@@ -51,7 +51,7 @@ def test_a_photo_becomes_an_adapter_that_is_refined_and_converted(
     assert "a photo of a sks cat on the beach" in shown
     assert load_adapter("cat.safetensors").method.name == "lora"
     run("convert", "cat.safetensors", "--to", "kohya", "-o", "kohya.safetensors")
-    assert "already exists" in fail(*ask, "-o", "cat.safetensors")
+    assert "exists already" in fail(*ask, "-o", "cat.safetensors")
     shown = run(*ask, "-o", "refined.safetensors", "--refine", 2, "--guidance", 1.5, "--rank", 1).output
     assert "2 steps" in shown
     assert "of the change" in shown

@@ -57,7 +57,7 @@ def test_faces_need_both_networks(fail: Fail, tmp_path: Path) -> None:
     ("photos", "output", "complaint"),
     [
         ("nowhere", "out", "nowhere does not exist"),
-        ("photos", "photos", "already exists and is not empty"),
+        ("photos", "photos", "exists already"),
         ("empty", "out", "no pictures in empty"),
         ("photos/text.jpg", "out", "none of 1 photos can be used: text.jpg is unreadable"),
         ("photos/0.png", "photos/0.png/out", "cannot write into"),

@@ -138,6 +138,13 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+def die_at_size(size: int) -> None:
+    """Have this process killed when a file that it writes becomes larger than so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def at_write(number: int, below: Path, then: Callable[[], object]) -> Callable[[], int]:
     """Do something right before this process changes files below a folder for the n-th time, counted from 0.
 

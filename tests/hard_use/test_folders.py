@@ -1,11 +1,9 @@
 """Damaged folders of the package's own making: each is named, or nothing is lost by it; none costs time or memory."""
 
-import shutil
 import tempfile
-import traceback
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from portraitist.adapters import Adapter, Space, find_layers
 from portraitist.adapters.layouts.lora import LoraConfig
 from portraitist.bases import Base
 from portraitist.cli.main import app
-from portraitist.errors import PortraitistError
 from portraitist.hypernetworks.difflora.making import WeightWorkshop
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.making import PredictorWorkshop
@@ -35,12 +32,10 @@ from portraitist.training.networks.machine import Machine
 from portraitist.training.starting import start_from
 
 from .conftest import how_many
-from .forks import limit_memory, one_by_one
-from .mutating import Sample, damage, drawn, make_samples
-from .test_adapter_files import CLASSES, mutation_generator, table
+from .counting import class_of, class_table, damage_all
+from .mutating import Sample, drawn, make_samples
 from .test_two_at_once import STUDY
 
-_PATIENCE, _MEMORY = 20.0, 2**30
 Read = Callable[[Path], dict[str, Any]]
 
 
@@ -137,20 +132,17 @@ def subjects(
 
 
 def judge(subject: Subject, path: Path) -> str:
-    """Say which class a damaged folder or file is of."""
-    try:
-        read = subject.read(path)
-    except PortraitistError as error:
-        return "named" if "\n" not in str(error) else "traceback: several lines"
-    except MemoryError:
-        return "slow: memory"
-    except Exception:
-        return f"traceback: {traceback.format_exc()[-900:]}"
+    """Say which class a damaged folder or file is of that can be read."""
+    read = subject.read(path)
     tensors = [value for value in read.values() if isinstance(value, torch.Tensor) and value.is_floating_point()]
     if not all(bool(value.isfinite().all()) for value in tensors):
         return "accepted though damaged"
     same = read.keys() == subject.sound.keys() and all(is_same(read[key], subject.sound[key]) for key in read)
     return "harmless" if same else "unknowable"
+
+
+def judged(subject: Subject, sample: Sample) -> str:
+    return class_of(lambda: judge(subject, sample.path))
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -161,29 +153,11 @@ def is_same(one: Any, other: Any) -> bool:
 
 def test_damaged_folders(subjects: list[Subject], report: Callable[[str, str], None]) -> None:
     each = -(-how_many("MUTATIONS", 120) // len(subjects) // 2)
-    rows: dict[str, Counter[str]] = {}
-    bad: list[str] = []
-    for subject in subjects:
-
-        def work(number: int, subject: Subject = subject) -> str:
-            folder = Path(tempfile.mkdtemp())
-            try:
-                copy = subject.sample.copied(folder)
-                how = damage(copy, mutation_generator(subject.sample, number))
-                found = judge(subject, copy.path)
-                return found if found in CLASSES[:3] else f"{found} ({how})"
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-
-        counts = rows.setdefault(subject.sample.name, Counter())
-        for number, said in enumerate(one_by_one(range(each), work, _PATIENCE, lambda: limit_memory(_MEMORY))):
-            found = next((name for name in CLASSES if said.startswith(name)), "traceback")
-            counts[found] += 1
-            if found not in CLASSES[:3]:
-                bad.append(f"{subject.sample.name} {number}: {said}")
-    report("Damaged folders", table(rows))
+    judges = [(subject.sample, partial(judged, subject)) for subject in subjects]
+    rows, bad = damage_all(judges, each)
+    report("Damaged folders", class_table(rows))
     assert not bad, f"{len(bad)} of {sum(row.total() for row in rows.values())}:\n" + "\n".join(bad[:10])
 
 
 def test_sound_folders_are_harmless(subjects: list[Subject]) -> None:
-    assert {judge(subject, subject.sample.path) for subject in subjects} == {"harmless"}
+    assert {judged(subject, subject.sample) for subject in subjects} == {"harmless"}

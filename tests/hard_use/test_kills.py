@@ -18,7 +18,7 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.exchange.exporting import export
 from portraitist.exchange.loading import load_any
-from portraitist.files import write_aside
+from portraitist.files import remove_leftovers
 from portraitist.training import fitting
 from portraitist.training.loop.checkpoints import Checkpoint
 from portraitist.training.loop.files import LAST
@@ -28,7 +28,8 @@ from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
 
 from .conftest import how_many
-from .forks import Ending, at_write, in_fork, kill_self
+from .counting import times_table
+from .forks import Ending, at_write, die_at_size, in_fork, kill_self
 from .mutating import drawn
 
 pytestmark = pytest.mark.abuse
@@ -81,9 +82,7 @@ def judge(base: Base, folder: Path, through: dict[str, torch.Tensor], ended: End
     found = numbers(folder)
     if not all(torch.equal(value, found[name]) for name, value in through.items()):
         return "something else was learnt"
-    with write_aside(folder / "out" / "next"):  # as the next run does, which removes what dead ones left
-        pass
-    (folder / "out" / "next").unlink()
+    remove_leftovers(folder / "out")  # as the next run does
     left = sorted(str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*"))
     return f"killed {had}" if left == ["a.safetensors"] else f"left behind: {left}"
 
@@ -102,11 +101,6 @@ def try_all(
     return found
 
 
-def lines(found: Counter[str]) -> str:
-    rows = [f"| {what} | {count:,} |" for what, count in sorted(found.items())]
-    return "\n".join(["| run | times |", "|---|--:|", *rows])
-
-
 def test_kills_before_every_change_of_the_disk(
     base: Base, through: dict[str, torch.Tensor], report: Callable[[str, str], None], tmp_path: Path
 ) -> None:
@@ -121,8 +115,17 @@ def test_kills_before_every_change_of_the_disk(
     points = sorted({*points} if how_many("POINTS", 6) < changes else range(changes))
     kills = [lambda folder, point=point: at_write(point, folder, kill_self) for point in points]
     found = try_all(base, through, kills, [60.0] * len(kills))
-    report(f"Kills at {len(points)} of {changes} changes of the disk", lines(found))
+    report(f"Kills at {len(points)} of {changes} changes of the disk", times_table("run", found))
     assert all(what.startswith("killed") for what in found), found
+
+
+def test_kills_in_the_middle_of_a_file(
+    base: Base, through: dict[str, torch.Tensor], report: Callable[[str, str], None]
+) -> None:
+    sizes = (10_000, 200_000)  # more than what the cache is filled with, less than a checkpoint has
+    found = try_all(base, through, [lambda folder, size=size: die_at_size(size) for size in sizes], [60.0] * len(sizes))
+    report(f"Kills in the middle of {len(sizes)} files", times_table("run", found))
+    assert found == {"killed before a checkpoint": len(sizes)}
 
 
 def test_kills_at_random(
@@ -134,7 +137,7 @@ def test_kills_at_random(
     rng = random.Random(0)
     kills = how_many("KILLS", 3)
     found = try_all(base, through, [lambda folder: None] * kills, [whole * rng.random() for _ in range(kills)])
-    report(f"Kills at {kills} random moments", lines(found))
+    report(f"Kills at {kills} random moments", times_table("run", found))
     assert all(what.startswith("killed") for what in found), found
 
 
@@ -160,4 +163,4 @@ def test_kills_of_a_conversion(tiny: TinyPipeline, report: Callable[[str, str], 
         assert in_fork(lambda: export(adapter, place / "peft", "peft")).how == "done"  # noqa: B023
         assert load_any(place / "peft").layers.keys() == adapter.layers.keys()
         assert [path.name for path in place.iterdir()] == ["peft"]
-    report(f"Kills at all {changes} changes of the disk by a conversion", lines(found))
+    report(f"Kills at all {changes} changes of the disk by a conversion", times_table("run", found))

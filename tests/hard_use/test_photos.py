@@ -21,6 +21,7 @@ from portraitist.training.inputs.companions import read_caption, read_mask
 from portraitist.training.subjects import Subject
 
 from .conftest import how_many
+from .counting import times_table
 from .forks import limit_memory, one_by_one
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
@@ -131,8 +132,7 @@ def test_bad_photos(report: Callable[[str, str], None]) -> None:
 
     found = list(one_by_one(cases, work, 20, lambda: limit_memory(2 * 2**30)))
     counts = Counter(said.partition(":")[0] for said in found)
-    rows = [f"| {what} | {count:,} |" for what, count in sorted(counts.items())]
-    report("Bad photos", "\n".join(["| photo | times |", "|---|--:|", *rows]))
+    report("Bad photos", times_table("photo", counts))
     bad = [f"{case}: {said}" for case, said in zip(cases, found, strict=True) if said not in ("read", "named")]
     assert not bad, "\n".join(bad[:10])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from painted_set import paint_set
+from PIL import Image
 from small_hypernetworks import small_recipe
 from stand_in_world import stand_in_world, tiny_sections
 from typer.testing import CliRunner
@@ -16,9 +17,12 @@ from portraitist.bases import Base
 from portraitist.bases.examples import get_example
 from portraitist.cli.main import app
 from portraitist.errors import PortraitistError
+from portraitist.evaluation.encoders import PictureNetwork, save_small
 from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.toyland.config import load_config
+from portraitist.toyland.judges import distance
 from portraitist.toyland.judges.config import load_judges_config
+from portraitist.toyland.judges.examiner import Examiner
 from portraitist.toyland.judges.workshop import JudgesWorkshop
 from portraitist.toyland.making import Workshop
 from portraitist.training.networks.machine import Machine
@@ -137,9 +141,8 @@ def test_a_hypernetwork(place: Path, base: Base) -> None:
 
 
 def test_a_training(place: Path, tiny_base_folder: Path) -> None:
-    photos = get_example("cat-1b7ecd").folder
     flags = ("--class", "cat", "--base", tiny_base_folder, "--steps", 1, "--set", "prior=none", "-o", "a.safetensors")
-    said = two_at_once(lambda: command("train", photos, *flags))
+    said = two_at_once(lambda: command("train", CAT, *flags))
     require_one_refused(said, "a.safetensors", "a training")
     assert [path.name for path in place.iterdir()] == ["a.safetensors"]
 
@@ -152,6 +155,60 @@ def test_a_conversion(place: Path, tiny: object) -> None:
     said = two_at_once(lambda: command("merge", "a.safetensors", "a.safetensors", "-o", "c.safetensors"))
     require_one_refused(said, "c.safetensors", "the writing of an adapter")
     assert sorted(path.name for path in place.iterdir()) == ["a.safetensors", "b.safetensors", "c.safetensors", "peft"]
+
+
+EVALUATION = """
+{name: mine, title: Mine, source: me, subjects_expected: 1, images_per_prompt: 1, class_noun: cat, steps: 1,
+folder_prompts: [places], prompts: {places: ["a photo of a {}"]}, metrics: [dino], encoders: {dino: dino}}
+"""
+CAT = get_example("cat-1b7ecd").folder
+PROMPTS = ("--source", "a cat", "--target", "a dog", "--method", "none", "--no-check", "--no-inversion")
+
+
+@pytest.mark.parametrize(
+    ("output", "work", "arguments"),
+    [
+        ("out.png", "a strip", ("strip", "a.safetensors", "b.safetensors", "a cat", "-n", 2, "--steps", 1)),
+        ("out.png", "a comparison", ("similarity", "a.safetensors", "b.safetensors")),
+        ("out", "the writing of a model", ("merge", "a.safetensors", "--into-base")),
+        ("out", "an edit", ("edit", CAT / "00.png", *PROMPTS, "--sampling-steps", 2)),
+        ("out", "the preparing of photos", ("prepare", CAT, "--size", 32, "--least-likeness", 0)),
+        ("out", "an evaluation", ("evaluate", "a.safetensors", "--photos", CAT, "--protocol", "mine.yaml")),
+        ("out", "an exam", ("toyland", "examine", "BASE", "--examiner", "examiner", "-n", 2, "--steps", 1)),
+        ("out.webp", "a sheet", ("toyland", "beside", "BASE", "-n", 2, "--steps", 1)),
+        ("out", "a measurement", ("toyland", "frechet", "BASE", "-n", 4, "--steps", 1, "--encoder", "dino")),
+    ],
+)
+def test_other_commands(
+    place: Path,
+    tiny: object,
+    tiny_base_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    work: str,
+    arguments: tuple[object, ...],
+) -> None:
+    monkeypatch.setitem(distance.WORLDS, 32, lambda _, indices: [(Image.new("RGB", (32, 32)), "a cat")] * len(indices))
+    for name in ("a", "b"):
+        save_adapter(drawn(tiny, "lora"), place / f"{name}.safetensors")  # type: ignore[arg-type]
+    (place / "mine.yaml").write_text(EVALUATION)
+    save_small(place / "dino", PictureNetwork((8, 16), 16), 32, {})
+    Examiner((8, 16, 16), 32).save(place / "examiner")
+    given = [tiny_base_folder if argument == "BASE" else argument for argument in arguments]
+    base = ("--base", tiny_base_folder) if arguments[0] in ("strip", "edit", "merge", "evaluate") else ()
+    option = "--folder" if "frechet" in arguments else "-o"
+    require_one_refused(two_at_once(lambda: command(*given, *base, option, output)), output, work)
+    assert Path(output).exists()
+    assert not list(place.rglob(".*"))
+
+
+def test_a_prediction(place: Path, base: Base, tiny_base_folder: Path) -> None:
+    painted = paint_set(place / "set", base)
+    PredictorWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine()).train()
+    flags = ("--class", "cat", "--hypernetwork", "net", "--base", tiny_base_folder, "-o", "a.safetensors")
+    said = two_at_once(lambda: command("instant", CAT / "00.png", *flags))
+    require_one_refused(said, "a.safetensors", "a prediction")
+    assert sorted(path.name for path in place.iterdir()) == ["a.safetensors", "net", "set"]
 
 
 def test_pictures_go_beside_each_other(place: Path, tiny: object, tiny_base_folder: Path) -> None:

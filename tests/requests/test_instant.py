@@ -45,7 +45,7 @@ def test_what_is_wrong_is_said_in_one_line(values: dict[str, object], complaint:
 def test_files_that_are_there_stay(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "a-predicted.safetensors").write_bytes(b"")
     request = InstantRequest(photos=(photo,), class_noun="cat", output=tmp_path / "a.safetensors", refine=2)
-    assert "already exists" in request.review()[0].line
+    assert "exists already" in request.review()[0].line
     assert request.model_copy(update={"overwrite": True}).review() == []
 
 

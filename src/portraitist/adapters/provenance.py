@@ -18,6 +18,8 @@ Likeness = Literal["same", "different", "indistinguishable", "unknown"]
 _INCOMPARABLE = {"float16", "bfloat16"}
 # What a sum of adapters keeps of those it was made of.
 _LASTING = ("base", "portraitist_version")
+# Under this name a picture of what it was taught, as a data URI.
+THUMBNAIL = "thumbnail"
 
 
 @dataclass(frozen=True)

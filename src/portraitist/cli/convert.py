@@ -28,6 +28,10 @@ def convert(
     base: OtherBaseOption = None,
     force: Annotated[bool, typer.Option("--force", help="Convert an adapter that was made for another base.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite the target if it exists.")] = False,
+    thumbnail: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="A picture that programs show for the adapter; kept in its file, small."),
+    ] = None,
 ) -> None:
     """Write an adapter in another format; methods that it cannot hold become LoRA, and what is lost is reported."""
     from portraitist.progress import quiet_libraries
@@ -51,6 +55,7 @@ def convert(
         base=None if base is None else load_base(base),
         force=force,
         overwrite=overwrite,
+        thumbnail=thumbnail,
     )
     show_export(report)
 

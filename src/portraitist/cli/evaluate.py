@@ -55,6 +55,7 @@ def evaluate(
 ) -> None:
     """Measure adapters or pictures against photos; repeat the command to continue an interrupted run."""
     from portraitist.files import require_writable
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -90,8 +91,9 @@ def evaluate(
     )
     check_comparable([evaluation.outline(), *others])
     _warn(candidates, rules)
-    result = evaluation.run(load_base_of(adapters, base, place) if adapters else None)
-    _write(evaluation, result, others, output)
+    with held(output, "an evaluation", instead="choose another folder with -o"):
+        result = evaluation.run(load_base_of(adapters, base, place) if adapters else None)
+        _write(evaluation, result, others, output)
 
 
 def _load_others(name: str, paths: "list[Path]") -> "list[Result]":

@@ -36,6 +36,8 @@ def inspect(
     parameters, tensors = counted(found.parameters, "parameter"), counted(found.tensors, "tensor")
     fact("size", f"{in_bytes(found.size)}, {parameters} in {tensors}")
     fact("precision", ", ".join(f"{dtype} ({count})" for dtype, count in found.dtypes.items()))
+    if found.thumbnail is not None:
+        fact("thumbnail", found.thumbnail)
     if found.is_adapter:
         _show_adapter(found)
 

@@ -86,6 +86,7 @@ def examine(
     device: DeviceOption = "auto",
 ) -> None:
     """Measure how often a toyland model's pictures show what their prompts ask for."""
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -97,11 +98,12 @@ def examine(
 
     place = choose_device(device)
     reader, subject = Examiner.load(examiner).to(place), load_base(base, place)
-    if choose and guidance is None:
-        guidance, tried = choose_guidance(subject, reader, count=max(1, questions // 10), steps=steps or 25)
-        fact("guidance", ", ".join(f"{weight:g}: {report.mean:.1%}" for weight, report in tried.items()))
-    report = hold_exam(subject, reader, questions, SamplingConfig(steps, guidance, batch_size=32))
-    report.save(output)
+    with held(output, "an exam", instead="choose another folder with -o"):
+        if choose and guidance is None:
+            guidance, tried = choose_guidance(subject, reader, count=max(1, questions // 10), steps=steps or 25)
+            fact("guidance", ", ".join(f"{weight:g}: {report.mean:.1%}" for weight, report in tried.items()))
+        report = hold_exam(subject, reader, questions, SamplingConfig(steps, guidance, batch_size=32))
+        report.save(output)
     say(report.markdown().rstrip())
     fact("written", str(output))
 
@@ -119,6 +121,7 @@ def frechet(
 ) -> None:
     """Measure the Fréchet distance between a toyland model's pictures and drawn ones with the same captions."""
     from portraitist.files import require_writable
+    from portraitist.locks import held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -130,12 +133,13 @@ def frechet(
     place = choose_device(device)
     judge = load_judge(encoder, place)
     fact("encoder", f"{judge.name} ({judge.revision}; {judge.preprocessing})")
-    for name in bases:
-        base = load_base(name, place)
-        require_toyland(base)
-        distance = measure_distance(base, judge, folder, count, SamplingConfig(steps, guidance, batch_size=32))
-        fact(distance.base, f"{distance.value:.2f} ({distance.pictures} pictures, {distance.sampling})")
-        fact("two halves of the drawn ones", f"{distance.floor:.2f}")
+    with held(folder, "a measurement", instead="choose another folder with --folder"):
+        for name in bases:
+            base = load_base(name, place)
+            require_toyland(base)
+            distance = measure_distance(base, judge, folder, count, SamplingConfig(steps, guidance, batch_size=32))
+            fact(distance.base, f"{distance.value:.2f} ({distance.pictures} pictures, {distance.sampling})")
+            fact("two halves of the drawn ones", f"{distance.floor:.2f}")
 
 
 def beside(
@@ -152,6 +156,7 @@ def beside(
 ) -> None:
     """Show a toyland model's pictures (left) beside drawn ones with the same captions."""
     from portraitist.files import write_aside
+    from portraitist.locks import output_held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -161,7 +166,8 @@ def beside(
     from portraitist.toyland.judges.distance import beside as lay_out
 
     sampling = SamplingConfig(steps, guidance, batch_size=32)
-    sheet = lay_out(load_base(base, choose_device(device)), count, columns, config=sampling, seed=seed)
-    with write_aside(output) as temporary:
-        temporary.write_bytes(encode_for_page(sheet))
+    with output_held(output, "a sheet"):
+        sheet = lay_out(load_base(base, choose_device(device)), count, columns, config=sampling, seed=seed)
+        with write_aside(output) as temporary:
+            temporary.write_bytes(encode_for_page(sheet))
     fact("written", str(output))

@@ -62,7 +62,8 @@ def merge(
     from portraitist.bases import load_base
     from portraitist.exchange.exporting import check_target
     from portraitist.exchange.loading import find_base, load_for
-    from portraitist.exchange.merging import check_folder, merge_adapters, merge_into_base, merge_weights
+    from portraitist.exchange.merging import merge_adapters, merge_into_base, merge_weights
+    from portraitist.files import require_unused
     from portraitist.requests.choices import name_files
 
     if not into_base:
@@ -84,7 +85,7 @@ def merge(
         return
     names = name_files(adapters)
     scales = merge_weights(len(adapters), factors, mode)  # type: ignore[arg-type]
-    check_folder(output)
+    require_unused(output, folder=True)
     loaded = load_base(base or find_base(adapters), dtype=precision or torch.float32)
     parts = {names[path]: (load_for(loaded, path, force), scale) for path, scale in zip(adapters, scales, strict=True)}
     merge_into_base(loaded, parts, output, force=force)

@@ -67,13 +67,13 @@ def prepare(
     for path in (*photos, *([person] if person else [])):
         if not path.exists():
             raise BadPhoto(f"{path} does not exist; give a folder of photos, or pictures")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise BadConfig(f"{output} already exists and is not empty; choose another folder with -o")
 
-    from portraitist.files import require_writable
+    from portraitist.files import require_unused, require_writable
+    from portraitist.locks import output_held
     from portraitist.preparation import Criteria, write_prepared
     from portraitist.preparation import prepare as decide
 
+    require_unused(output, folder=True)
     require_writable(output.resolve().parent)
     finder = None
     if detector is not None and face_encoder is not None:
@@ -97,9 +97,10 @@ def prepare(
         from portraitist.preparation.captioning import caption, load_captioner
 
         speaker = load_captioner(captioner)
-    prepared = decide(photos, criteria, finder, person, encoder)
-    captions = {} if speaker is None else caption(prepared, speaker, class_noun)
-    write_prepared(prepared, output, captions)
+    with output_held(output, "the preparing of photos", lambda: require_unused(output, folder=True)):
+        prepared = decide(photos, criteria, finder, person, encoder)
+        captions = {} if speaker is None else caption(prepared, speaker, class_noun)
+        write_prepared(prepared, output, captions)
     for decision in prepared.decisions:
         if not decision.is_kept:
             warn(f"dropped: {decision.path.name} is {decision.why}")

@@ -20,12 +20,12 @@ def similarity(
     """Compare adapters layer by layer: cosine similarities of their changes, as a heat map with means."""
     if len(adapters) < 2:
         raise BadConfig("a comparison needs at least two adapters")
-    if output.exists() and not overwrite:
-        raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
 
-    from portraitist.files import require_writable, write_aside
+    from portraitist.files import require_unused, require_writable, write_aside
+    from portraitist.locks import output_held
     from portraitist.progress import quiet_libraries
 
+    require_unused(output, overwrite)
     quiet_libraries()
     from portraitist.adapters.algebra import bind
     from portraitist.adapters.mixing import layer_similarities
@@ -43,10 +43,11 @@ def similarity(
             for one, other in combinations(loaded, 2)
         ]
 
-    require_writable(output.parent)
-    rows = with_base_if_needed(compare, adapters, None if base is None else load_base(base))
-    with write_aside(output) as temporary:
-        draw_heat_map(rows, "cosine similarity of the changes, layer by layer; mean").save(temporary, format="PNG")
+    with output_held(output, "a comparison", lambda: require_unused(output, overwrite)):
+        require_writable(output.parent)
+        rows = with_base_if_needed(compare, adapters, None if base is None else load_base(base))
+        with write_aside(output) as temporary:
+            draw_heat_map(rows, "cosine similarity of the changes, layer by layer; mean").save(temporary, format="PNG")
     for caption, values in rows:
         fact(f"{sum(values.values()) / len(values):+.3f}", f"{caption}, {len(values)} layers")
     fact("written", str(output))

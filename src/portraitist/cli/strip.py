@@ -7,7 +7,6 @@ import typer
 
 from portraitist.cli.options import DeviceOption, OtherBaseOption
 from portraitist.cli.reporting import fact
-from portraitist.errors import BadConfig
 from portraitist.requests.devices import choose_device
 
 
@@ -29,24 +28,23 @@ def strip(
     device: DeviceOption = "auto",
 ) -> None:
     """Blend one adapter into another in equal steps, with the same seed; labels give the second adapter's share."""
-    if output.exists() and not overwrite:
-        raise BadConfig(f"{output} exists already; choose another place with -o, or use --overwrite")
-
-    from portraitist.files import require_writable, write_aside
+    from portraitist.files import require_unused, require_writable, write_aside
+    from portraitist.locks import output_held
     from portraitist.progress import quiet_libraries
 
-    quiet_libraries()
-    from portraitist.exchange.loading import load_base_of, load_for
-    from portraitist.generation import SamplingConfig
-    from portraitist.generation.strips import draw_strip, interpolation_strip
+    with output_held(output, "a strip", lambda: require_unused(output, overwrite)):
+        quiet_libraries()
+        from portraitist.exchange.loading import load_base_of, load_for
+        from portraitist.generation import SamplingConfig
+        from portraitist.generation.strips import draw_strip, interpolation_strip
 
-    given = {"steps": steps, "guidance": guidance, "negative_prompt": negative}
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = SamplingConfig(scheduler="ddim", **settings)
-    require_writable(output.parent)
-    loaded = load_base_of([first, second], base, choose_device(device))
-    ends = [load_for(loaded, path, force) for path in (first, second)]
-    rows = interpolation_strip(loaded, ends[0], ends[1], prompts, count=count, seed=seed, config=config, force=force)
-    with write_aside(output) as temporary:
-        draw_strip(rows).save(temporary, format="PNG")
+        given = {"steps": steps, "guidance": guidance, "negative_prompt": negative}
+        settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        config = SamplingConfig(scheduler="ddim", **settings)
+        require_writable(output.parent)
+        loaded = load_base_of([first, second], base, choose_device(device))
+        one, other = (load_for(loaded, path, force) for path in (first, second))
+        rows = interpolation_strip(loaded, one, other, prompts, count=count, seed=seed, config=config, force=force)
+        with write_aside(output) as temporary:
+            draw_strip(rows).save(temporary, format="PNG")
     fact("written", str(output))

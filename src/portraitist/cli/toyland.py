@@ -172,6 +172,8 @@ def export(
     config: ConfigOption = None,
 ) -> None:
     """Save the model from the denoiser's last checkpoint, before training has ended."""
+    from portraitist.files import require_unused
+    from portraitist.locks import output_held
     from portraitist.progress import quiet_libraries
 
     quiet_libraries()
@@ -180,9 +182,8 @@ def export(
     from portraitist.toyland.worlds import toyland_world
     from portraitist.training.networks.machine import Machine
 
-    if output.exists():
-        raise BadFile(f"{output} exists already; choose another folder with -o")
-    step = Workshop(folder, load_config(config), toyland_world(), Machine()).export(output)
+    with output_held(output, "an export", lambda: require_unused(output)):
+        step = Workshop(folder, load_config(config), toyland_world(), Machine()).export(output)
     fact("step", str(step))
     fact("written", str(output))
 

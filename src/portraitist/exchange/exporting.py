@@ -1,6 +1,5 @@
 """Writing an adapter in any format: what the format cannot hold becomes LoRA, and the report says what that kept."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,10 +10,11 @@ import torch
 from portraitist.adapters import Adapter, to_lora
 from portraitist.adapters.algebra import EXACT, bind
 from portraitist.adapters.spec import Kind
-from portraitist.errors import BadConfig, BadFile
+from portraitist.errors import BadConfig
 from portraitist.exchange.formats import Format, get_format, list_formats
 from portraitist.exchange.naming import Components
-from portraitist.locks import held
+from portraitist.files import require_unused
+from portraitist.locks import output_held
 
 # Of changes that have full rank. A LoRA of this rank is as large as users of LoRA usually take.
 DEFAULT_RANK = 64
@@ -62,8 +62,7 @@ def check_target(path: Path, format: str, overwrite: bool = False) -> None:
     target = get_format(format)
     if not target.folder and path.suffix != _SUFFIX:
         raise BadConfig(f"the format {format} is one file; its name must end in {_SUFFIX}, unlike {path}")
-    if os.path.lexists(path) and not overwrite and not (path.is_dir() and not any(path.iterdir())):
-        raise BadFile(f"{path} exists already; choose another place with -o, or use --overwrite")
+    require_unused(path, overwrite, folder=True)
 
 
 @contextmanager
@@ -73,9 +72,7 @@ def target_held(path: Path, format: str, overwrite: bool = False) -> Iterator[No
     Raises:
         InUse: If another process writes it.
     """
-    check_target(path, format, overwrite)
-    with held(path.parent, "the writing of an adapter", path.name, instead="choose another place with -o"):
-        check_target(path, format, overwrite)  # again, as another process may have written it since
+    with output_held(path, "the writing of an adapter", lambda: check_target(path, format, overwrite)):
         yield
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from portraitist.adapters.description import BANK_FORMAT, FORMAT, NOT_FINITE, Description, read_description
 from portraitist.adapters.layouts.layout import Layout, MethodConfig
 from portraitist.adapters.outline import Outline, read_outline, tensors_not_finite
-from portraitist.adapters.provenance import Provenance
+from portraitist.adapters.provenance import THUMBNAIL, Provenance
 from portraitist.adapters.spec import LayerSpec
 from portraitist.errors import BadFile
 from portraitist.exchange.recognising import may_be_adapter, recognise, recognise_base
+from portraitist.exchange.thumbnails import KEY, thumbnail_words
 
 # The name of this package's own format.
 NATIVE_NAME = "portraitist"
@@ -36,6 +37,7 @@ class Inspection:
         layers: For an adapter, how many layers of each kind it changes, by component.
         header: For an adapter, its method and config, and what its file says: base, subject, trigger, recipe, ...
         obstacle: Why an adapter was not understood without its base; None if it was.
+        thumbnail: The size of the picture that it is shown by; None if there is none.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class Inspection:
     layers: dict[str, dict[str, int]]
     header: dict[str, Any]
     obstacle: str | None
+    thumbnail: str | None
 
     @property
     def is_adapter(self) -> bool:
@@ -64,6 +67,7 @@ class Inspection:
             "tensors": self.tensors,
             "parameters": self.parameters,
             "dtypes": self.dtypes,
+            **({} if self.thumbnail is None else {"thumbnail": self.thumbnail}),
         }
         if self.is_adapter:
             facts |= {"format": self.format, "seems_for": self.base, "layers": self.layers, **self.header}
@@ -81,9 +85,10 @@ class Contents:
 
     @property
     def header(self) -> dict[str, Any]:
-        """Return method and config, and what the file says."""
+        """Return method and config, and what the file says in words."""
         config = self.layout.plain_config(self.config)
-        return {"method": self.layout.name, "config": config, **self.provenance.facts}
+        facts = {name: value for name, value in self.provenance.facts.items() if name != THUMBNAIL}
+        return {"method": self.layout.name, "config": config, **facts}
 
     @property
     def layers(self) -> dict[str, dict[str, int]]:
@@ -126,6 +131,7 @@ def describe_files(
         layers={} if contents is None else contents.layers,
         header={} if contents is None else contents.header,
         obstacle=obstacle,
+        thumbnail=_find_thumbnail(contents, outlines),
     )
 
 
@@ -163,6 +169,13 @@ def inspect_quickly(path: Path) -> Inspection | None:
     for key in tensors_not_finite(path):
         raise BadFile(f"{path}: {key} {NOT_FINITE}")
     return describe_native(outline, description)
+
+
+def _find_thumbnail(contents: Contents | None, outlines: Sequence[Outline]) -> str | None:
+    """Say how large the picture in a file is; it is never shown raw."""
+    own = [] if contents is None else [contents.provenance.facts.get(THUMBNAIL)]
+    noted = [*own, *(outline.metadata.get(KEY) for outline in outlines)]
+    return next((thumbnail_words(uri) for uri in noted if uri is not None), None)
 
 
 def _find_base(contents: Contents | None, outlines: Sequence[Outline]) -> str | None:

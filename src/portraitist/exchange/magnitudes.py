@@ -19,6 +19,7 @@ from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.space import Space
 from portraitist.errors import BadFile, MissingBase
 from portraitist.exchange.assembling import Factors, build_lora
+from portraitist.exchange.fused import is_fused, parts_of, split_rows
 from portraitist.exchange.naming import Naming
 from portraitist.exchange.tensor_files import Tensors
 
@@ -55,8 +56,8 @@ def build_lora_or_dora(
         BadFile: If they do not fit.
         MissingBase: If there are magnitudes, and no base.
     """
-    found = {layer: value for layer, value in magnitudes.items() if value is not None}
     lora = build_lora(path, factors, metadata)
+    found = _by_layer(path, factors, {layer: value for layer, value in magnitudes.items() if value is not None})
     if not found:
         return lora
     if other := sorted(factors.keys() ^ found.keys()):
@@ -77,6 +78,25 @@ def build_lora_or_dora(
         own = lengths(weight.float(), spec, axis).flatten()
         values[layer] = {**lora.values[layer], "magnitude": nn.Parameter(value.flatten() - own, requires_grad=False)}
     return Adapter(space, values, Provenance(dict(metadata)))
+
+
+def _by_layer(path: Path, factors: Mapping[str, Factors], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the rows of layers that are one in the file and several in the base to those they belong to.
+
+    Raises:
+        BadFile: If such a layer has magnitudes of its columns, whose lengths run through all parts.
+    """
+    split: dict[str, Tensor] = {}
+    for layer, value in found.items():
+        parts = [factors[part] for part in parts_of(layer) if part in factors] if is_fused(layer) else []
+        if not parts:
+            split[layer] = value
+        elif value.numel() != len(value):
+            raise BadFile(f"{path}: {layer} has magnitudes of columns, which cannot be split as the base's layers are")
+        else:
+            rows = value.reshape(-1, 1)
+            split |= split_rows(f"{path}: {layer}", layer, rows, parts[0].spec.in_features)
+    return split
 
 
 def rank_and_alpha(adapter: Adapter) -> tuple[int, float]:

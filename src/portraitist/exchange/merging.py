@@ -13,11 +13,12 @@ from portraitist.adapters.algebra import bind
 from portraitist.adapters.mixing import style_mix
 from portraitist.bases import Base
 from portraitist.bases.layers import geometry_layers
-from portraitist.errors import BadConfig, BadFile, MissingBase
+from portraitist.errors import BadConfig, MissingBase
 from portraitist.exchange.compatibility import check_base
 from portraitist.exchange.exporting import DEFAULT_RANK, Export, export_within_default_rank, target_held
 from portraitist.exchange.loading import load_for, with_base_if_needed
-from portraitist.files import write_folder_aside
+from portraitist.files import require_unused, write_folder_aside
+from portraitist.locks import output_held
 
 MergeMode = Literal["add", "interpolate", "style-mix"]
 # Beside model_index.json in the folder: what was merged.
@@ -134,32 +135,23 @@ def merge_into_base(
 
     Raises:
         BadFile: If the folder is there already and not empty.
+        InUse: If another process writes it.
         BaseMismatch: If an adapter was made for another base.
         BadConfig: If an adapter does not fit the base.
     """
-    check_folder(folder)
-    for adapter, _ in adapters.values():
-        check_base(adapter, base, force)
-    attachment = Attachment(base.components)
-    try:
-        for name, (adapter, scale) in adapters.items():
-            attachment.attach(adapter, name, scale)
-        attachment.merge()
-        with write_folder_aside(folder) as temporary:
-            base.pipeline.save_pretrained(temporary, safe_serialization=True)
-            (temporary / NOTE).write_text(json.dumps(_describe(base, adapters), indent=2), encoding="utf-8")
-    finally:
-        attachment.detach()
-
-
-def check_folder(folder: Path) -> None:
-    """Check, before work starts, that a model folder may be written there.
-
-    Raises:
-        BadFile: If it is there already and not empty.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadFile(f"{folder} exists already; choose another place with -o")
+    with output_held(folder, "the writing of a model", lambda: require_unused(folder, folder=True)):
+        for adapter, _ in adapters.values():
+            check_base(adapter, base, force)
+        attachment = Attachment(base.components)
+        try:
+            for name, (adapter, scale) in adapters.items():
+                attachment.attach(adapter, name, scale)
+            attachment.merge()
+            with write_folder_aside(folder) as temporary:
+                base.pipeline.save_pretrained(temporary, safe_serialization=True)
+                (temporary / NOTE).write_text(json.dumps(_describe(base, adapters), indent=2), encoding="utf-8")
+        finally:
+            attachment.detach()
 
 
 def _describe(base: Base, adapters: Mapping[str, tuple[Adapter, float]]) -> dict[str, object]:

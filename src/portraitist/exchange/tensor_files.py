@@ -15,7 +15,9 @@ from torch import Tensor
 from portraitist.adapters.description import NOT_FINITE
 from portraitist.adapters.files import is_usable, stored
 from portraitist.adapters.outline import MOST_TENSORS, read_outline
+from portraitist.adapters.provenance import THUMBNAIL
 from portraitist.errors import BadFile
+from portraitist.exchange.thumbnails import KEY, is_handed_on
 from portraitist.files import write_aside
 from portraitist.reading import read_text
 from portraitist.units import counted, first_few
@@ -142,13 +144,14 @@ def _plain(layer: str) -> str:
 
 
 def own_facts(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return what this package noted in a file's metadata about the adapter; nothing for files of others.
+    """Return what this package noted in a file's metadata about the adapter; of files of others only the thumbnail.
 
     Raises:
         BadFile: If that is damaged.
     """
     text = metadata.get(_OWN)
-    return {} if text is None else parse_json(text, f"{path}: the adapter's description")
+    facts = {} if text is None else parse_json(text, f"{path}: the adapter's description")
+    return facts | ({THUMBNAIL: metadata[KEY]} if is_handed_on(metadata.get(KEY)) else {})
 
 
 def write_tensors(
@@ -172,9 +175,11 @@ def write_tensors(
         metadata: The format's.
     """
     ready = {key: stored(key, tensor, dtype if tensor.ndim else None).clone() for key, tensor in tensors.items()}
-    own = {**({_OWN: json.dumps(dict(facts))} if facts else {}), _LAYERS: json.dumps(sorted(layers))}
+    known = {name: value for name, value in facts.items() if name != THUMBNAIL}
+    own = {**({_OWN: json.dumps(known)} if known else {}), _LAYERS: json.dumps(sorted(layers))}
+    picture = {KEY: facts[THUMBNAIL]} if is_handed_on(facts.get(THUMBNAIL)) else {}
     with write_aside(path) as temporary:
-        save_file(ready, temporary, metadata={"format": "pt", **own, **(metadata or {})})
+        save_file(ready, temporary, metadata={"format": "pt", **own, **(metadata or {}), **picture})
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class EditRequest(Request):
             lambda: check_precision(self.base.precision),
             lambda: check_fit(self.fit),
             self._check_words,
-            self._check_output,
+            self.check_output,
             self._check_settings,
         )
 
@@ -144,7 +144,8 @@ class EditRequest(Request):
         if not self.target.strip():
             raise BadConfig("the target prompt is empty; say what it should show: --target 'a red robot in the snow'")
 
-    def _check_output(self) -> None:
+    def check_output(self) -> None:
+        """Refuse a folder that cannot be written, or holds an edit that is not to be replaced."""
         from portraitist.generation.edit_files import check_folder
 
         check_folder(self.output, self.overwrite)

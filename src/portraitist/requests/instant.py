@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import Field, FiniteFloat
 
-from portraitist.errors import BadConfig, BadFile, BadPhoto
-from portraitist.files import require_writable
+from portraitist.errors import BadConfig, BadPhoto
+from portraitist.files import require_unused, require_writable
 from portraitist.requests.advice import Advice
 from portraitist.requests.choices import BaseChoice, check_fit
 from portraitist.requests.devices import check_precision
@@ -67,7 +67,7 @@ class InstantRequest(Request):
             self._check_class,
             lambda: check_precision(self.base.precision),
             lambda: check_fit(self.fit),
-            self._check_output,
+            self.check_output,
         )
 
     def hints(self) -> list[Advice]:
@@ -90,10 +90,10 @@ class InstantRequest(Request):
         if not self.class_noun.strip():
             raise BadConfig("the subject needs a class noun, such as person: --class person")
 
-    def _check_output(self) -> None:
+    def check_output(self) -> None:
+        """Refuse an output that is no adapter's file, cannot be written, or is there and not to be replaced."""
         if self.output.suffix != ".safetensors":
             raise BadConfig(f"an adapter's file ends in .safetensors, unlike {self.output}")
         for path in {self.output, self.predicted_file}:
-            if path.exists() and not self.overwrite:
-                raise BadFile(f"{path} already exists; choose another name with -o, or --overwrite")
+            require_unused(path, self.overwrite)
         require_writable(self.output.parent)

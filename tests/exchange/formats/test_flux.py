@@ -15,7 +15,7 @@ from tiny_models import build_tiny
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from portraitist.adapters import Adapter, Space, attached
+from portraitist.adapters import Adapter, Attachment, Space, attached
 from portraitist.adapters.spec import Kind, LayerSpec
 from portraitist.errors import BadFile
 from portraitist.exchange.exporting import export
@@ -85,6 +85,45 @@ def test_files_of_sd_scripts_are_split(tmp_path: Path) -> None:
     assert detect(tmp_path / "lora.safetensors").name == "kohya"
     adapter = load_any(tmp_path / "lora.safetensors")
     require_same(adapter, _convert_kohya_flux_lora_to_diffusers(dict(tensors)))
+
+
+def draw_dora(transformer: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors of a DoRA of joint matrices, and what it makes of the weights by diffusers' names."""
+    generator = torch.Generator().manual_seed(3)
+    double, single = "transformer_blocks.0", "single_transformer_blocks.0"
+    joint = {
+        "double_blocks_0_img_attn_qkv": [f"{double}.attn.to_{each}" for each in "qkv"],
+        "single_blocks_0_linear1": [*(f"{single}.attn.to_{each}" for each in "qkv"), f"{single}.proj_mlp"],
+    }
+    tensors, expected = {}, {}
+    for name, modules in joint.items():
+        weights = [transformer.get_submodule(module).weight.detach() for module in modules]
+        weight = torch.cat(weights)
+        up = torch.randn(len(weight), 3, generator=generator)
+        down = torch.randn(3, weight.shape[1], generator=generator)
+        magnitudes = torch.rand(len(weight), 1, generator=generator) + 0.5
+        parts = {"lora_up.weight": up, "lora_down.weight": down, "dora_scale": magnitudes, "alpha": torch.tensor(1.5)}
+        tensors |= {f"lora_unet_{name}.{key}": value for key, value in parts.items()}
+        changed = weight + 0.5 * up @ down
+        changed = magnitudes * changed / changed.norm(dim=1, keepdim=True)
+        expected |= dict(zip(modules, changed.split([len(each) for each in weights]), strict=True))
+    return tensors, expected
+
+
+def test_a_dora_of_joint_matrices_is_split(clip_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
+    transformer = build_tiny("flux", clip_tokenizer).transformer
+    tensors, expected = draw_dora(transformer)
+    save_file(tensors, tmp_path / "dora.safetensors")
+    adapter = load_any(tmp_path / "dora.safetensors", {"transformer": transformer})
+    assert adapter.method.name == "dora"
+    Attachment({"transformer": transformer}).attach(adapter).merge()
+    for name, weight in expected.items():
+        torch.testing.assert_close(transformer.get_submodule(name).weight, weight)
+    key = "lora_unet_single_blocks_0_linear1.dora_scale"
+    columns = tensors["lora_unet_single_blocks_0_linear1.lora_down.weight"][:1].abs()
+    save_file({**tensors, key: columns}, tmp_path / "columns.safetensors")
+    with pytest.raises(BadFile, match="magnitudes of columns, which cannot be split"):
+        load_any(tmp_path / "columns.safetensors", {"transformer": transformer})
 
 
 @pytest.mark.parametrize("shared", [False, True])

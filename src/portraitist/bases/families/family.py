@@ -111,12 +111,21 @@ class Family(ABC):
         Raises:
             BadConfig: If the base cannot make such pictures.
         """
-        step, least = self.resolution_step, LEAST_LATENTS * self.resolution_step
+        self.check_resolution(resolution, self.resolution_step)
+        self._resolution = resolution
+
+    @classmethod
+    def check_resolution(cls, resolution: int, step: int) -> None:
+        """Refuse pictures that no base of the family with such a step makes.
+
+        Raises:
+            BadConfig: If it cannot.
+        """
+        least = LEAST_LATENTS * step
         if resolution < least or resolution % step:
             raise BadConfig(
-                f"{self.title} needs a resolution that is a multiple of {step} and at least {least}, not {resolution}"
+                f"{cls.title} needs a resolution that is a multiple of {step} and at least {least}, not {resolution}"
             )
-        self._resolution = resolution
 
     @property
     def text_positions(self) -> int:

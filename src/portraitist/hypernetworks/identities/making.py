@@ -17,7 +17,7 @@ from torch import Tensor
 from portraitist.bases import Base
 from portraitist.errors import Stopped, TrainingInterrupted
 from portraitist.evaluation.encoders import Encoder, facts, raw_embeddings
-from portraitist.files import require_writable, write_aside
+from portraitist.files import remove_leftovers, require_writable, write_aside
 from portraitist.hypernetworks.identities.card import write_card
 from portraitist.hypernetworks.identities.executors import EXECUTORS
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
@@ -51,7 +51,6 @@ from portraitist.workers import find_executor
 Report = Callable[[str, int, int], None]
 
 _ENCODED_AT_ONCE = 16
-_SUFFIXES = (".safetensors", ".parquet", ".json", ".md")
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,7 @@ def make_set(
     check_settings(folder, settings)
     with held(folder, "the making of a set"):
         keep_settings(folder, settings)
-        for suffix in _SUFFIXES:
-            for left in folder.rglob(f".*{suffix}"):  # by a run that was killed while it wrote
-                left.unlink()
+        remove_leftovers(folder, deep=True)  # by a run that was killed
         making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report, clock)
         try:
             making.make_shards()

@@ -10,6 +10,7 @@ from portraitist.generation.edit_files import save_edit
 from portraitist.generation.editing import Edited, edit
 from portraitist.generation.inversion import Ddim
 from portraitist.generation.prompt_fidelity import source_warnings
+from portraitist.locks import held
 from portraitist.requests.advice import Advice
 from portraitist.requests.edit import ADAPTER, EditRequest
 from portraitist.requests.handle import Handle
@@ -106,9 +107,15 @@ class EditJob(Job[EditPlan, EditOutcome]):
         """Learn the picture if that is asked, edit it, write the results, and return what came of it.
 
         Raises:
+            InUse: If another process edits into the folder.
             TrainingInterrupted: If the handle asked to stop while the picture was learnt, or on Ctrl-C.
         """
-        handle, request, count = handle or Handle(), self.request, self.request.count
+        with held(self.request.output, "an edit", instead="choose another folder with -o"):
+            self.request.check_output()  # again, as another edit may have been written since
+            return self._run(handle or Handle())
+
+    def _run(self, handle: Handle) -> EditOutcome:
+        request, count = self.request, self.request.count
         adapter = self._learn(self.plan.recipe, handle) if self.plan.recipe is not None else self.learnt
         adapter = adapter.to(self.base.device) if adapter else None
         handle.report("editing", 0, count)

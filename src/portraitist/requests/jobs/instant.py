@@ -10,6 +10,7 @@ from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.refining import refine
 from portraitist.hypernetworks.saved import SavedHypernetwork, list_hypernetworks, load_hypernetwork, shipped_for
 from portraitist.hypernetworks.settings import RefinementSettings
+from portraitist.locks import output_held
 from portraitist.requests.advice import Advice
 from portraitist.requests.handle import Handle
 from portraitist.requests.instant import InstantRequest
@@ -110,9 +111,15 @@ class InstantJob(Job[InstantPlan, Instant]):
         """Predict, train on if asked, and write the adapter.
 
         Raises:
+            InUse: If another process writes the adapter.
             Stopped: If the handle asked to stop between two steps.
         """
-        handle, request = handle or Handle(), self.request
+        request = self.request
+        with output_held(request.output, "a prediction", request.check_output):
+            return self._run(handle or Handle())
+
+    def _run(self, handle: Handle) -> Instant:
+        request = self.request
         began = time.perf_counter()
         prediction = self.seer.predict(
             self.subject.photos,

@@ -8,7 +8,7 @@ from portraitist.adapters.finding import adaptable_modules
 from portraitist.bases.architectures import architecture_family, build_architecture, list_architectures
 from portraitist.training.planning.architectures import Architecture
 from portraitist.training.planning.planning import count_run
-from portraitist.training.planning.published import ARCHITECTURES, PRECISION, footprint_entry
+from portraitist.training.planning.published import ARCHITECTURES, PRECISION, RANKS, footprint_entry
 
 
 def list_layers(name: str) -> Architecture:
@@ -40,10 +40,15 @@ def write_listings(folder: Path) -> None:
 
 
 def write_footprints(file: Path) -> None:
-    """Write the footprints of all methods' recipes on the architectures that people train; takes minutes."""
+    """Write the footprints of all methods' recipes, and at other ranks, on the architectures that people train."""
     entries = []
     for name in ARCHITECTURES:
         for method in list_methods():
             recipe, _, footprint = count_run(name, method.name, {}, PRECISION)
             entries.append(footprint_entry(name, recipe, footprint))
+            for rank in RANKS.get(method.name, ()):
+                if rank != recipe.method_config["rank"]:
+                    settings = {"method_config": {"rank": rank}}
+                    recipe, _, footprint = count_run(name, method.name, settings, PRECISION)
+                    entries.append(footprint_entry(name, recipe, footprint))
     file.write_text(json.dumps(entries, indent=1) + "\n")

@@ -18,6 +18,7 @@ from portraitist.adapters.provenance import BaseFacts
 from portraitist.adapters.spec import LayerSpec
 from portraitist.bases import Base
 from portraitist.bases.cards import Card, card_of_size
+from portraitist.bases.families import FAMILIES
 from portraitist.bases.layers import LAYER_SETS
 from portraitist.bases.skeletons import build_schedule, build_skeleton
 from portraitist.errors import BadConfig
@@ -100,7 +101,7 @@ def make_plan(
     Raises:
         BadConfig: If there is no such base or method, it makes no such pictures, or a setting is wrong.
     """
-    known = _published(base, method, overrides, dtype) if resolution is None else None
+    known = _published(base, method, overrides, dtype, resolution)
     recipe, adapter, footprint = known or count_run(base, method, overrides, dtype, resolution)
     packable = can_pack(adapter, footprint.staying[0])
     if bits is not None and not packable:
@@ -111,7 +112,7 @@ def make_plan(
     memory = recipe.memory
     setup = Setup(
         recipe.batch_size,
-        footprint.resolution,
+        resolution or footprint.resolution,
         memory.checkpoint_activations,
         memory.offload,
         recipe.optimizer.name,
@@ -132,9 +133,13 @@ def make_plan(
 
 
 def _published(
-    base: str, method: str | None, overrides: Mapping[str, Any], dtype: torch.dtype
+    base: str, method: str | None, overrides: Mapping[str, Any], dtype: torch.dtype, resolution: int | None
 ) -> tuple[Recipe, Adapter, Footprint] | None:
-    """Return a run on a published architecture whose footprint was counted beforehand; None if it was not."""
+    """Return a run on a published architecture whose footprint was counted beforehand; None if it was not.
+
+    Raises:
+        BadConfig: If a setting is wrong, or the base makes no such pictures.
+    """
     architecture = read_architecture(base) if base in ARCHITECTURES else None
     if architecture is None:
         return None
@@ -142,8 +147,11 @@ def _published(
     footprint = published_footprint(base, dtype, recipe)
     if footprint is None:
         return None
+    if resolution is not None:
+        family = next(each for each in FAMILIES if each.name == architecture.family)
+        family.check_resolution(resolution, footprint.resolution_step)
     patterns = layer_patterns(base, LAYER_SETS[architecture.family], recipe.layers)
-    facts = BaseFacts(base, architecture.family, _FINGERPRINT, _name(dtype), footprint.resolution)
+    facts = BaseFacts(base, architecture.family, _FINGERPRINT, _name(dtype), resolution or footprint.resolution)
     return recipe, _blank_adapter(select_layers(architecture.described, patterns), facts, recipe, "meta"), footprint
 
 
