@@ -1,6 +1,10 @@
 """What can go wrong, one clear line each: what, where, what to do. The command line prints the line and stops."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class PortraitistError(Exception):
@@ -86,3 +90,10 @@ class TrainingDiverged(PortraitistError):
             f"the {what} is not finite at step {step}; {kept}. Try a third of the learning rate, some warmup_steps, a"
             " smaller max_gradient_norm, or bf16 instead of fp16"
         )
+
+
+def first_wrong_value(error: "ValidationError") -> str:
+    """Say in a few words which is the first value that is wrong, and why."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: " + ("no setting has this name" if first["type"] == "extra_forbidden" else first["msg"])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from portraitist.adapters import Adapter, Attachment, attached, find_layers
 from portraitist.adapters.methods.svdiff import SpectralLayer
+from portraitist.adapters.spectrum import Spectrum
 from portraitist.errors import BadConfig
 
 
@@ -85,14 +86,14 @@ def test_an_attachment_that_fails_leaves_no_trace(
     components: dict[str, nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter, x = draw(components, "svdiff", ["m.*"]), torch.randn(2, 6)
-    before, bind = components["m"]["a"](x), SpectralLayer.bind
+    before, way_opens = components["m"]["a"](x), SpectralLayer._open
 
-    def fail(layer: SpectralLayer, *given: Tensor) -> None:
+    def fail(layer: SpectralLayer, weight: Tensor, bias: Tensor | None, found: Spectrum) -> None:
         if layer.spec.name == "m.b":
             raise OSError("no space left")
-        bind(layer, *given)
+        way_opens(layer, weight, bias, found)
 
-    monkeypatch.setattr(SpectralLayer, "bind", fail)
+    monkeypatch.setattr(SpectralLayer, "_open", fail)
     attachment = Attachment(components)
     with pytest.raises(OSError, match="no space"):
         attachment.attach(adapter)

@@ -1,5 +1,6 @@
 """``portraitist toyland judges, examine, frechet, beside``, as small as they can be."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,13 @@ def test_a_judge_is_trained(run: Run, fail: Fail, tiny_base_folder: Path, monkey
     assert "no judge 'judge'; there are: examiner, clip, identity, dino" in fail(
         "toyland", "judges", *common, "--stage", "judge"
     )
-    assert "no or bf16" in fail("toyland", "judges", *common, "--precision", "fp8")
+    again = ("--stage", "dino", "--set", "dino.seed=3", "--folder", "other", "--minutes", 0.01)
+    output = run("toyland", "judges", *common, *again).stdout
+    assert int(re.findall(r"dino +steps (\d+)", output)[0]) > 0
+    assert "judges.yaml: dino.seeds: no setting has this name" in fail(
+        "toyland", "judges", tiny_base_folder, "--set", "dino.seeds=3"
+    )
+    assert "precision must be one of auto, no, bf16" in fail("toyland", "judges", *common, "--precision", "fp8")
 
 
 def test_a_base_is_examined(run: Run, fail: Fail, tiny_base_folder: Path) -> None:

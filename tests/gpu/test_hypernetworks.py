@@ -10,7 +10,7 @@ from painted_set import paint_set
 from small_hypernetworks import small_recipe
 
 from portraitist.bases import Base
-from portraitist.hypernetworks.making import Workshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.training.networks.machine import Machine
 
@@ -25,7 +25,7 @@ def test_a_network_is_trained_as_on_the_cpu(device: str, load: Load, tmp_path: P
     for number, place in enumerate(("cpu", device)):
         folder = tmp_path / f"network {number}"
         base, machine = load(place, torch.float32), Machine(place)
-        Workshop(folder, "portraitist", small_recipe(), painted, base, machine).train()
+        PredictorWorkshop(folder, "portraitist", small_recipe(), painted, base, machine).train()
         predictor = load_hypernetwork(str(folder)).predictor
         numbers.append(predictor({"latents": torch.ones(1, 1, 4, 64)}).detach())
     assert float(numbers[0].abs().max()) > 0

@@ -22,7 +22,7 @@ from portraitist.bases import Base
 from portraitist.cli.main import app
 from portraitist.hypernetworks.difflora.making import WeightWorkshop
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import Workshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.studies.grid.study import load_study
@@ -108,7 +108,7 @@ def subjects(
     layers = find_layers(base.components, ("linear:unet.mid_block*attn1.to_[qkv]",))
     space = Space.of("lora", LoraConfig(2), layers)
     loras = paint_set(folder / "set", base, count=6, targets=space)
-    Workshop(folder / "hyperdreambooth", "portraitist", small_recipe(), loras, base, Machine()).train()
+    PredictorWorkshop(folder / "hyperdreambooth", "portraitist", small_recipe(), loras, base, Machine()).train()
     WeightWorkshop(folder / "difflora", "portraitist", small_difflora(), loras, base, Machine()).train()
     study = folder / "one.yaml"
     study.write_text(yaml.safe_dump({**yaml.safe_load(STUDY), "base": str(tiny_base_folder)}))

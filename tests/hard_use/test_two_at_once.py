@@ -18,7 +18,7 @@ from portraitist.bases.examples import get_example
 from portraitist.cli.main import app
 from portraitist.errors import PortraitistError
 from portraitist.evaluation.encoders import PictureNetwork, save_small
-from portraitist.hypernetworks.making import Workshop as HypernetworkWorkshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.toyland.config import load_config
 from portraitist.toyland.judges import distance
 from portraitist.toyland.judges.config import load_judges_config
@@ -26,6 +26,7 @@ from portraitist.toyland.judges.examiner import Examiner
 from portraitist.toyland.judges.workshop import JudgesWorkshop
 from portraitist.toyland.making import Workshop
 from portraitist.training.networks.machine import Machine
+from portraitist.training.networks.reports import add_facts, read_report
 
 from .mutating import drawn
 
@@ -117,11 +118,11 @@ def test_a_stage_of_toyland(place: Path) -> None:
 
 
 def test_a_judge_of_toyland(place: Path, base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(JudgesWorkshop, "train_identity", lambda shop: shop.report("identity", {"steps": 3}))
-    workshop = JudgesWorkshop(place, load_judges_config(), base)
+    monkeypatch.setattr(JudgesWorkshop, "train_identity", lambda shop: add_facts(place, "identity", {"steps": 3}))
+    workshop = JudgesWorkshop(place, load_judges_config(), base, Machine())
     said = two_at_once(lambda: workshop.make(("identity",)) or "")
     require_one_refused(said, str(place / "identity"), "the stage identity")
-    assert workshop.read_report() == {"identity": {"steps": 3}}
+    assert read_report(place) == {"identity": {"steps": 3}}
 
 
 def test_a_set_of_identities(place: Path, tiny_base_folder: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_set_of_identities(place: Path, tiny_base_folder: Path) -> None:
 
 def test_a_hypernetwork(place: Path, base: Base) -> None:
     painted = paint_set(place / "set", base)
-    workshop = HypernetworkWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine())
+    workshop = PredictorWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine())
     said = two_at_once(lambda: "" if workshop.train() else "nothing")
     require_one_refused(said, str(place / "net"), "the training of a hypernetwork")
     assert {path.name for path in (place / "net").iterdir()} >= {"config.json", "model.safetensors"}
@@ -204,7 +205,7 @@ def test_other_commands(
 
 def test_a_prediction(place: Path, base: Base, tiny_base_folder: Path) -> None:
     painted = paint_set(place / "set", base)
-    HypernetworkWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine()).train()
+    PredictorWorkshop(place / "net", "portraitist", small_recipe(), painted, base, Machine()).train()
     flags = ("--class", "cat", "--hypernetwork", "net", "--base", tiny_base_folder, "-o", "a.safetensors")
     said = two_at_once(lambda: command("instant", CAT / "00.png", *flags))
     require_one_refused(said, "a.safetensors", "a prediction")

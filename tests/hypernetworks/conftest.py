@@ -8,7 +8,7 @@ from small_hypernetworks import small_recipe
 
 from portraitist.bases import Base, load_base
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import Workshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.training.networks.machine import Machine
 
 
@@ -26,5 +26,5 @@ def painted(base: Base, tmp_path_factory: pytest.TempPathFactory) -> IdentitySet
 def hypernetwork_folder(base: Base, painted: IdentitySet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a hypernetwork for the tiny base, trained for three steps."""
     folder = tmp_path_factory.mktemp("hypernetwork") / "tiny"
-    Workshop(folder, "portraitist", small_recipe(), painted, base, Machine()).train()
+    PredictorWorkshop(folder, "portraitist", small_recipe(), painted, base, Machine()).train()
     return folder

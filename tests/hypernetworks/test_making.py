@@ -15,13 +15,13 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig, BadFile, TrainingInterrupted
 from portraitist.hypernetworks.description import read_description
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import Workshop, choose_identities
+from portraitist.hypernetworks.making import PredictorWorkshop, choose_identities
 from portraitist.hypernetworks.saved import list_hypernetworks, load_hypernetwork, locate, shipped_for
 from portraitist.training.networks.machine import Machine
 
 
-def workshop(folder: Path, painted: IdentitySet, base: Base, **changes: dict[str, object]) -> Workshop:
-    return Workshop(folder, "portraitist", small_recipe(**changes), painted, base, Machine())
+def workshop(folder: Path, painted: IdentitySet, base: Base, **changes: dict[str, object]) -> PredictorWorkshop:
+    return PredictorWorkshop(folder, "portraitist", small_recipe(**changes), painted, base, Machine())
 
 
 def test_a_folder_tells_everything(hypernetwork_folder: Path, base: Base, painted: IdentitySet) -> None:
@@ -72,7 +72,7 @@ def test_other_folders_are_refused(hypernetwork_folder: Path, painted: IdentityS
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(BadConfig, match=r"holds other things \(thesis.txt\)"):
         workshop(tmp_path, painted, base).train()
-    with pytest.raises(BadConfig, match="of other settings"):
+    with pytest.raises(BadConfig, match="with other settings"):
         workshop(hypernetwork_folder, painted, base, output={"config": {"changes": 2}}).train()
 
 

@@ -57,7 +57,7 @@ def test_guidance_leads_away_from_nobody(base: Base, hypernetwork: SavedHypernet
 def test_other_kinds_and_strange_photos_are_said(base: Base, hypernetwork: SavedHypernetwork) -> None:
     seer = Seer(hypernetwork, base)
     lines = seer.predict([paint(0, 0, 32)], "dog").warnings
-    assert any("other kinds (cat, robot) than a dog" in line for line in lines)
+    assert any("other kinds (cat, robot), not on a dog" in line for line in lines)
     noise = torch.randint(0, 255, (32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert any("nothing" in line for line in seer.predict([Image.fromarray(noise.numpy())], "cat").warnings)
     with pytest.raises(BadConfig, match="there is no photo"):
@@ -67,9 +67,9 @@ def test_other_kinds_and_strange_photos_are_said(base: Base, hypernetwork: Saved
 @pytest.mark.parametrize(
     ("count", "strange", "said"),
     [
-        ("several", False, "several subjects seem to be on the photo"),
-        ("several", True, "several subjects seem to be on the photo"),
-        ("none", True, "no subject is to be seen on the photo; give one that shows a cat"),
+        ("several", False, "the photo seems to show several subjects"),
+        ("several", True, "the photo seems to show several subjects"),
+        ("none", True, "the photo shows no subject; give one that shows a cat"),
         ("none", False, None),
         ("one", False, None),
     ],

@@ -11,7 +11,7 @@ from portraitist.adapters import Space
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import Workshop, build_predictor
+from portraitist.hypernetworks.making import PredictorWorkshop, build_predictor
 from portraitist.hypernetworks.material import Material
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 from portraitist.hypernetworks.sight import Sight
@@ -21,7 +21,7 @@ from portraitist.training.networks.machine import Machine
 
 
 def open_task(base: Base, identities: IdentitySet, recipe: HypernetworkRecipe, folder: Path) -> HypernetworkTask:
-    workshop = Workshop(folder, "test", recipe, identities, base, Machine())
+    workshop = PredictorWorkshop(folder, "test", recipe, identities, base, Machine())
     sight = Sight.load(recipe.sight, base, "cpu")
     material = Material.gather(identities, sight, folder)
     torch.manual_seed(0)

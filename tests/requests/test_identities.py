@@ -21,7 +21,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: p
         "toyland has no kind 'dogs'",
         "targets can be lidb or lora, or none, not 'svdiff'",
         "unknown precision 'int8'",
-        "set already exists and is no set of identities",
+        "set already exists and is not a set of identities",
     ]
 
 
@@ -30,7 +30,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: p
     [
         ({"split": "exam"}, "identities are split into train, validation, test"),
         ({"class_noun": "person"}, "toyland's identities have class nouns of their own"),
-        ({"source": "nowhere"}, "nowhere is no folder"),
+        ({"source": "nowhere"}, "nowhere is not a folder"),
         ({"source": ".", "kinds": ["cats"]}, "--kinds chooses among toyland's"),
         ({"steps": 100}, "without targets their settings (--steps, --set, --scenes, --frozen-a) have no effect"),
         ({"vary": 3}, "--vary is for folders of photos"),

@@ -19,7 +19,7 @@ from portraitist.studies.grid.variants import Variant
 from portraitist.studies.runs.engine import Prepared, study_facts
 from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
 from portraitist.studies.runs.running import picture_name
-from portraitist.studies.runs.scoring import Evidence, MetricInfo
+from portraitist.studies.runs.scoring import Evidence, MetricInfo, RunScores
 from portraitist.studies.runs.table import RunTable
 
 STUDY: dict[str, Any] = {
@@ -28,7 +28,10 @@ STUDY: dict[str, Any] = {
     "base": "tiny",
     "scorer": "colours",
     "subjects": [example.name for example in list_examples()][:8],
-    "prompts": ["a photo of a {} on the beach", "a photo of a {} in space", "a poster of a {} in the forest"],
+    "prompts": {
+        "places": ["a photo of a {} on the beach", "a photo of a {} in space"],
+        "styles": ["a poster of a {} in the forest"],
+    },
     "class_prompts": ["a photo of a {}"],
     "checkpoints": 3,
     "sampling": {"steps": 2},
@@ -67,7 +70,7 @@ class MadeUpScorer:
             MetricInfo("pres", "PRES", "drift", higher_is_better=False, meaning="Likeness of the class."),
         )
 
-    def score(self, evidence: Evidence) -> Mapping[str, float]:
+    def score(self, evidence: Evidence) -> RunScores:
         raise AssertionError("the runs of this study are made up")
 
     def features(self, images: Sequence[Image.Image]) -> None:
@@ -91,10 +94,17 @@ def made_up_outcome(spec: RunSpec, variant: Variant) -> RunOutcome:
         subject -= 0.05 * ["UNet", "Up-Blocks", "UNet-CA"].index(settings["layers"])
     noise = draws.normal(0, 0.01, 3)
     scores = {"dino": subject + shared + noise[0], "clip_t": prompt + noise[1], "pres": drift + shared + noise[2]}
+    # Posters are as much less like the subject than the mean of all as each place is more.
+    by_prompt = {"dino": [float(scores["dino"] + change) for change in (0.1, 0.1, -0.2)]}
+    by_prompt["clip_t"] = [float(scores["clip_t"])] * 3
     if seconds is None:
         wanted = scores if variant.method == "base" else {"dino": scores["dino"]}
         return RunOutcome(
-            spec, "done", scores={name: float(value) for name, value in wanted.items()}, total_seconds=1.0
+            spec,
+            "done",
+            scores={name: float(value) for name, value in wanted.items()},
+            prompt_scores=by_prompt if variant.method == "base" else {},
+            total_seconds=1.0,
         )
     shares = [(1 / 3, 0.85), (2 / 3, 0.97), (1.0, 1.0)]
     curve = tuple(CurvePoint(round(share * 90), share * seconds, {"dino": scores["dino"] * v}) for share, v in shares)
@@ -104,6 +114,7 @@ def made_up_outcome(spec: RunSpec, variant: Variant) -> RunOutcome:
         spec,
         "done",
         scores={name: float(value) for name, value in scores.items()},
+        prompt_scores=by_prompt,
         curve=curve,
         parameters=parameters,
         file_bytes=size,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.finding import find_module
-from portraitist.adapters.layer import AdapterLayer
+from portraitist.adapters.layer import AdapterLayer, Binding, bind_layers
 from portraitist.adapters.provenance import Provenance, require_one_base
 from portraitist.adapters.space import Space
 from portraitist.adapters.spec import Kind, LayerSpec
@@ -48,9 +48,7 @@ def bind(adapter: Adapter, components: Mapping[str, nn.Module]) -> Adapter:
     Raises:
         BadConfig: If the components have no such layers.
     """
-    for layer in adapter.layers.values():
-        module = find_module(components, layer.spec)
-        layer.bind(module.weight, getattr(module, "bias", None))
+    bind_layers([Binding.to(layer, find_module(components, layer.spec)) for layer in adapter.layers.values()])
     return adapter
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from portraitist.adapters.adapter import Adapter
 from portraitist.adapters.finding import adaptable_modules, find_module
-from portraitist.adapters.layer import AdapterLayer, bank_size, require_plain
+from portraitist.adapters.layer import Binding, bank_size, bind_layers, require_plain
 from portraitist.adapters.site import Part, Served, Site, Where
 from portraitist.adapters.space import Values
 from portraitist.adapters.spec import LayerSpec
@@ -55,17 +55,16 @@ class Attachment:
         holders = _holders(self.components)
         added = _Attached(adapter, {layer_name: [] for layer_name in modules})
         parts: list[tuple[LayerSpec, Any, Part]] = []
-        _foresee(adapter, modules)
         for layer_name, module in modules.items():
             known = adapter.layers[layer_name]
             twins = [(spec, twin) for spec, twin in holders[id(module.weight)] if _same_but_named(spec, known.spec)]
             for spec, holder in twins or [(known.spec, module)]:
                 # A copy: what is bound belongs to this module, and the adapter may be on other bases too.
                 layer = copy.copy(known)
-                layer.bind(holder.weight, getattr(holder, "bias", None))
                 part = Part(name, layer, adapter.values[layer_name], scale)
                 parts.append((spec, holder, part))
                 added.parts[layer_name].append(part)
+        bind_layers([Binding.to(part.layer, holder) for _, holder, part in parts])
         for spec, holder, part in parts:
             if holder not in self._sites:
                 self._sites[holder] = Site(spec, holder)
@@ -288,15 +287,6 @@ class _Attached:
                 served = Served(parts[0].layer, parts[0].params, numbers, parts[0].scale * scales)
             for part in parts:
                 part.served = served
-
-
-def _foresee(adapter: Adapter, modules: Mapping[str, Any]) -> None:
-    """Let every kind of layer look at all its weights before the first is bound."""
-    weights: dict[type[AdapterLayer], list[Tensor]] = defaultdict(list)
-    for name, module in modules.items():
-        weights[type(adapter.layers[name])].append(module.weight)
-    for kind, own in weights.items():
-        kind.foresee(own)
 
 
 def _holders(components: Components) -> dict[int, list[tuple[LayerSpec, Any]]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -104,16 +105,18 @@ class AdapterLayer(ABC):
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
 
-    @classmethod  # noqa: B027 - most methods need nothing
-    def foresee(cls, weights: Sequence[Tensor]) -> None:
-        """Look at all weights that layers of this class will be bound to, where that is quicker than one by one."""
-
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: B027 - most methods need nothing
         """Prepare what depends on the frozen weight and bias; called before the first use.
 
         Raises:
             BadConfig: If the formulas need the numbers of a weight that is held in fewer bits; see `require_plain`.
         """
+
+    @classmethod
+    def bind_all(cls, bindings: Sequence["Binding"]) -> None:
+        """Bind layers of this class; a class that is quicker with all weights at once does so here."""
+        for binding in bindings:
+            binding.layer.bind(binding.weight, binding.bias)
 
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -175,6 +178,33 @@ class AdapterLayer(ABC):
         """Return the name of the first parameter and how many axes it has without a bank."""
         name, shape = next(iter(self.shapes().items()))
         return name, len(shape)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A layer with the frozen weight and bias that it is to be bound to."""
+
+    layer: AdapterLayer
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def to(cls, layer: AdapterLayer, module: Any) -> "Binding":
+        """Return what binds a layer to a module."""
+        return cls(layer, module.weight, getattr(module, "bias", None))
+
+
+def bind_layers(bindings: Sequence[Binding]) -> None:
+    """Bind layers of any kind to their weights, those of a kind together.
+
+    Raises:
+        BadConfig: As `AdapterLayer.bind` does.
+    """
+    kinds: dict[type[AdapterLayer], list[Binding]] = {}
+    for binding in bindings:
+        kinds.setdefault(type(binding.layer), []).append(binding)
+    for kind, own in kinds.items():
+        kind.bind_all(own)
 
 
 class SeededLayer(AdapterLayer):

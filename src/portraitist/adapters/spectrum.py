@@ -8,7 +8,7 @@ everything would be 1.26 of it.
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,34 +79,31 @@ class Spectrum:
 _KNOWN = WeakTensorKeyDictionary()
 
 
-def spectrum_of(weight: Tensor) -> Spectrum:
-    """Return the decomposition of a weight, from memory, from disk, or computed and stored.
-
-    Of a weight that has a shape only (on the meta device, or fake) it has the right shapes, for counting.
-    """
-    return spectra_of([weight])[0]
-
-
 def spectra_of(weights: Sequence[Tensor]) -> list[Spectrum]:
-    """Return the decompositions of weights; those of one shape are computed together where a device gains by it."""
-    states = _states(weights)
+    """Return the decompositions of weights, from memory, from disk, or computed and stored.
+
+    Those of one shape are computed together where a device gains by it. Of a weight that has a shape only (on the meta
+    device, or fake) it has the right shapes, for counting.
+    """
+    samples = _samples([weight for weight in weights if not has_shape_only(weight)])
+    states = [_state(weight, samples) for weight in weights]
     fresh = [
         weight
         for weight, state in zip(weights, states, strict=True)
         if weight not in _KNOWN or _KNOWN[weight][0] != state
     ]
-    found = dict(zip(map(id, fresh), _find(fresh), strict=True))
+    found = dict(zip(map(id, fresh), _find(fresh, samples), strict=True))
     for weight, state in zip(weights, states, strict=True):
         if id(weight) in found:
             _KNOWN[weight] = state, found[id(weight)]
     return [_KNOWN[weight][1] for weight in weights]
 
 
-def _find(weights: Sequence[Tensor]) -> list[Spectrum]:
-    """Return decompositions from disk, and compute and store the others."""
+def _find(weights: Sequence[Tensor], samples: Mapping[int, bytes]) -> list[Spectrum]:
+    """Return decompositions from disk, and compute and store the others; samples are those of `_samples`."""
     found: dict[int, Spectrum] = {}
     different = list({id(weight): weight for weight in weights}.values())
-    keys = _digests([weight for weight in different if not has_shape_only(weight)])
+    keys = _digests([weight for weight in different if not has_shape_only(weight)], samples)
     for weight in different:
         if has_shape_only(weight):
             found[id(weight)] = decompose(weight)
@@ -222,23 +219,15 @@ def _recall(key: str) -> Spectrum | None:
     return None if known is None else Spectrum(**known)
 
 
-def _states(weights: Sequence[Tensor]) -> list[tuple[object, ...]]:
-    """Return what tells weights that were changed in place: where they are, how often written, some of their values.
+def _state(weight: Tensor, samples: Mapping[int, bytes]) -> tuple[object, ...]:
+    """Return what tells a weight that was changed in place: where it is, how often written, some of its values.
 
     Writing through ``.data`` is not counted by torch, hence the values.
     """
-    samples = _samples([weight for weight in weights if not has_shape_only(weight)])
-    return [
-        ()
-        if has_shape_only(weight)
-        else (
-            weight.device,
-            weight.dtype,
-            0 if weight.is_inference() else weight._version,
-            samples[id(weight)],
-        )
-        for weight in weights
-    ]
+    if has_shape_only(weight):
+        return ()
+    version = 0 if weight.is_inference() else weight._version
+    return weight.device, weight.dtype, version, samples[id(weight)]
 
 
 def _samples(weights: Sequence[Tensor]) -> dict[int, bytes]:
@@ -251,9 +240,9 @@ def _samples(weights: Sequence[Tensor]) -> dict[int, bytes]:
     return _read(weights, chosen)
 
 
-def _digests(weights: Sequence[Tensor]) -> dict[int, str]:
+def _digests(weights: Sequence[Tensor], samples: Mapping[int, bytes]) -> dict[int, str]:
     """Hash weights: shape, many values and the exact sums of the parts of their memory; about a memory read."""
-    values, sums, rests = _samples(weights), [], []
+    sums, rests = [], []
     for weight in weights:
         flat = weight.detach().flatten()
         # Sums of integers do not depend on the order of summation, hence not on device and threads.
@@ -265,7 +254,7 @@ def _digests(weights: Sequence[Tensor]) -> dict[int, str]:
     exact, left = _read(weights, sums), _read(weights, rests)
     return {
         id(weight): hashlib.blake2b(
-            values[id(weight)] + exact[id(weight)] + left[id(weight)] + f"{tuple(weight.shape)}".encode(),
+            samples[id(weight)] + exact[id(weight)] + left[id(weight)] + f"{tuple(weight.shape)}".encode(),
             digest_size=16,
         ).hexdigest()
         for weight in weights

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from portraitist.cli.options import DeviceOption
+from portraitist.cli.options import DeviceOption, parse_settings
 from portraitist.cli.reporting import fact, say
 from portraitist.errors import BadConfig
 from portraitist.requests.devices import choose_device
@@ -28,8 +28,17 @@ def judges(
         list[str] | None,
         typer.Option(help="A judge to train; may be repeated. By default all judges; second-identity only if named."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the file, e.g. identity.steps=3000."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train for this many minutes, divided among the judges, instead of by steps.")
+    ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="no (float32) or bf16.")] = "no",
+    precision: Annotated[
+        str, typer.Option(help="no (float32), as the shipped judges; bf16; or auto: bf16 where the device has it.")
+    ] = "no",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train the networks that examine and compare toyland's pictures; an interrupted run continues."""
@@ -40,24 +49,25 @@ def judges(
     import torch
 
     from portraitist.bases import load_base
+    from portraitist.toyland.budgets import Budget
     from portraitist.toyland.judges.config import load_judges_config
     from portraitist.toyland.judges.workshop import FURTHER_STAGES, STAGES, JudgesWorkshop
+    from portraitist.training.networks.machine import Machine
+    from portraitist.training.networks.reports import read_report
 
     known = (*STAGES, *FURTHER_STAGES)
     for name in stage or []:
         if name not in known:
             raise BadConfig(f"toyland has no judge {name!r}; there are: {', '.join(known)}")
-    if precision not in ("no", "bf16"):
-        raise BadConfig(f"precision can be no or bf16, not {precision!r}")
-    settings = load_judges_config(config)
+    chosen = tuple(name for name in known if name in (stage or STAGES))
+    machine = Machine.choose(choose_device(device), precision)
+    making = load_judges_config(config, parse_settings(settings))
     require_writable(folder)
     if threads:
         torch.set_num_threads(threads)
-    place = choose_device(device)
-    workshop = JudgesWorkshop(folder, settings, load_base(base, place), place, precision)
-    chosen = tuple(name for name in known if name in (stage or STAGES))
-    workshop.make(chosen)
-    for name, numbers in workshop.read_report().items():
+    budget = None if minutes is None else Budget(minutes, chosen, making.shares())
+    JudgesWorkshop(folder, making, load_base(base, machine.device), machine, budget).make(chosen)
+    for name, numbers in read_report(folder).items():
         if name in chosen:
             fact(name, ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
     fact("written", str(folder / "judges"))

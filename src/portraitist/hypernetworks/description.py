@@ -122,14 +122,14 @@ def model_card(description: Description, facts: Mapping[str, float], numbers: in
     some_kind = next(iter(description.kinds), "person")
     return f"""# Photo to adapter: a hypernetwork for {description.base_facts.name}
 
-From a photo of somebody to an adapter in one pass ({description.recipe.paper}).
+Turns a photo of somebody into an adapter in one pass ({description.recipe.paper}).
 
-- Recipe: `{description.recipe_name}`, all of its settings in `{CONFIG}`.
+- Recipe: `{description.recipe_name}`; all of its settings are in `{CONFIG}`.
 - Predicts: {description.output}; {numbers:,} numbers of an adapter.
-- Base: {description.base_facts}; the adapters are for this base alone.
+- Base: {description.base_facts}; its adapters work with this base only.
 - Trained on: {kinds}; {description.steps:,} steps in {description.seconds / 60:.0f} minutes.
-- Of other kinds of things it knows nothing.
-- Word for whoever is on the photo: `{description.token}`, with the class noun behind it.
+- It knows no other kinds of subjects.
+- Word for whoever is in the photo: `{description.token}`, followed by the class noun.
 - portraitist {description.version}
 
 It sees photos through these frozen encoders:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from portraitist.evaluation.protocol import fill
+
 # Of a kind's own photos so many are less like it than one that counts as strange; our choice.
 _STRANGE = 0.005
 
@@ -48,7 +50,8 @@ class KnownKinds:
             return f"the photo looks like nothing the hypernetwork was trained on ({shown}); expect little likeness"
         own = self.names.index(kind) if kind in self.names else nearest
         if likeness[own] < self.least[own]:
-            return f"the photo looks like a {self.names[nearest]}, not a {kind}; give --class {self.names[nearest]}"
+            shown = fill("a {}", self.names[nearest])
+            return f"the photo looks like {shown}, not {fill('a {}', kind)}; give --class {self.names[nearest]}"
         return None
 
     def tensors(self) -> dict[str, Tensor]:

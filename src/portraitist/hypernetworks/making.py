@@ -36,7 +36,7 @@ def build_predictor(description: Description, token_scale: float = 1.0) -> Predi
 
 
 @dataclass(frozen=True)
-class Workshop(AnyWorkshop[HypernetworkRecipe]):
+class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
     """The folder in which a network of HyperDreamBooth is trained; see `AnyWorkshop`."""
 
     method: ClassVar[str] = METHOD
@@ -113,7 +113,6 @@ def choose_identities(
     if count is not None:
         chosen = chosen.first(count)
     if not len(chosen):
-        raise BadConfig(
-            f"nobody in {known.folder} is left to train on; it has {dict(known.kinds)}, flagged ones included"
-        )
+        everybody = ", ".join(f"{count} of class {kind}" for kind, count in known.kinds.items()) or "nobody"
+        raise BadConfig(f"nobody in {known.folder} is left to train on; it has {everybody}, flagged ones included")
     return chosen

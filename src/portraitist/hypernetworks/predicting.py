@@ -13,6 +13,7 @@ from portraitist.adapters import Adapter, Provenance
 from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
+from portraitist.evaluation.protocol import fill
 from portraitist.exchange.compatibility import base_facts
 from portraitist.hypernetworks.counting import SubjectCounter
 from portraitist.hypernetworks.networks.contract import Predicted, Wish
@@ -64,8 +65,8 @@ class Seer:
         for there, found in zip(description.encoders, self.sight.facts, strict=True):
             if not there.same_measure(found):
                 raise BadConfig(
-                    f"the encoder {there.name} here has weights {found.revision}, the hypernetwork"
-                    f" {hypernetwork.name} was trained with {there.revision}; it would see other things"
+                    f"the encoder {there.name} here has weights {found.revision}, but the hypernetwork"
+                    f" {hypernetwork.name} was trained with {there.revision}; it would see photos differently"
                 )
 
     @torch.no_grad()
@@ -105,7 +106,8 @@ class Seer:
         if class_noun not in description.kinds:
             learnt = ", ".join(description.kinds)
             warnings.append(
-                f"the hypernetwork was trained on other kinds ({learnt}) than a {class_noun}; expect little likeness"
+                f"the hypernetwork was trained on other kinds ({learnt}), not on {fill('a {}', class_noun)}; expect"
+                " little likeness"
             )
         together = {name: values.unsqueeze(0).to(self.base.device) for name, values in features.items()}
         wish = Wish(guidance, seed, sampling_steps)
@@ -132,12 +134,12 @@ class Seer:
             for number, (count, text) in enumerate(seen):
                 if count == "several":
                     lines[number] = (
-                        f"several subjects seem to be on the photo (it looks like {text!r}); crop it to the one that is"
-                        " meant"
+                        f"the photo seems to show several subjects (it looks like {text!r}); crop it to the one you"
+                        " mean"
                     )
-                # Of a photo that looks like the kinds it is not believed.
+                # Not believed of a photo that looks like the kinds.
                 elif count == "none" and lines[number] is not None:
-                    lines[number] = f"no subject is to be seen on the photo; give one that shows a {class_noun}"
+                    lines[number] = f"the photo shows no subject; give one that shows {fill('a {}', class_noun)}"
         return [line for line in lines if line is not None]
 
     @cached_property

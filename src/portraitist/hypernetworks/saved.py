@@ -97,7 +97,8 @@ def locate(name: str) -> Path:
         return shipped[name]
     if Path(name).is_dir():
         return Path(name)
-    raise BadConfig(f"there is no hypernetwork {name!r}; give a folder, or one of: {', '.join(shipped) or 'none ship'}")
+    others = f", or one of: {', '.join(shipped)}" if shipped else ""
+    raise BadConfig(f"there is no hypernetwork {name!r}; give a folder{others}")
 
 
 def shipped_for(fingerprint: str) -> str | None:

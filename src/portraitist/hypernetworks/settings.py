@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml, read_text
@@ -176,20 +176,6 @@ class HypernetworkRecipe(CommonRecipe):
     def structure(self) -> dict[str, Any]:
         """Return the settings in which a network that is trained on must not differ."""
         return self.model_dump(mode="json", include={"sight", "output"})
-
-
-def parse_recipe(kind: type[AnyRecipe], sections: Any, name: str) -> AnyRecipe:
-    """Build a recipe of a kind of hypernetwork from plain values.
-
-    Raises:
-        BadConfig: If a setting is unknown, missing or of the wrong kind, naming it and where it stands.
-    """
-    try:
-        return kind.model_validate(sections)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{name}: {where}: {first['msg']}") from error
 
 
 def read_sections(text: str, name: str) -> dict[str, Any]:

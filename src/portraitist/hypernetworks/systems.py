@@ -13,7 +13,7 @@ from portraitist.hypernetworks.difflora.making import WeightWorkshop
 from portraitist.hypernetworks.difflora.predictor import build_generator
 from portraitist.hypernetworks.difflora.settings import DiffloraRecipe
 from portraitist.hypernetworks.making import METHOD as HYPERDREAMBOOTH
-from portraitist.hypernetworks.making import Workshop, build_predictor
+from portraitist.hypernetworks.making import PredictorWorkshop, build_predictor
 from portraitist.hypernetworks.networks.contract import PhotoToAdapter
 from portraitist.hypernetworks.recipes import USUAL, list_recipes, read_recipe
 from portraitist.hypernetworks.settings import HypernetworkRecipe
@@ -53,7 +53,7 @@ class System:
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System(HYPERDREAMBOOTH, HypernetworkRecipe, recipes.__name__, Workshop, build_predictor),
+        System(HYPERDREAMBOOTH, HypernetworkRecipe, recipes.__name__, PredictorWorkshop, build_predictor),
         System(DIFFLORA, DiffloraRecipe, difflora_recipes.__name__, WeightWorkshop, build_generator, "lora"),
     )
 }
@@ -66,5 +66,5 @@ def get_system(name: str) -> System:
         BadConfig: If there is none of this name, naming those there are.
     """
     if name not in SYSTEMS:
-        raise BadConfig(f"no hypernetwork is called {name!r}; there is {', '.join(SYSTEMS)}")
+        raise BadConfig(f"no hypernetwork is called {name!r}; there are: {', '.join(SYSTEMS)}")
     return SYSTEMS[name]

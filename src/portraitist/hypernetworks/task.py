@@ -151,7 +151,7 @@ def _targets(material: Material, predictor: Predictor, recipe: HypernetworkRecip
     lacking = [entry.key for entry in identities if entry.target is None]
     if lacking:
         raise BadConfig(
-            f"{lacking[0]} in {identities.folder} has no target adapter, which the weights' loss needs; make the set"
+            f"{lacking[0]} in {identities.folder} has no target adapter, which the loss on weights needs; make the set"
             " with targets, or leave it out with --set losses.weights=0"
         )
     space, found = predictor.output.weights, {}

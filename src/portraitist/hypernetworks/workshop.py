@@ -89,7 +89,8 @@ class AnyWorkshop(ABC, Generic[AnyRecipe]):
             there = read_description(self.folder)
             if there.method != self.method or there.recipe.structure() != self.recipe.structure():
                 raise BadConfig(
-                    f"{self.folder} holds a hypernetwork of other settings ({there.recipe_name}); choose another folder"
+                    f"{self.folder} holds a hypernetwork with other settings ({there.recipe_name}); choose another"
+                    " folder"
                 )
         elif self.folder.exists() and (strange := self._strange_files()):
             raise BadConfig(f"{self.folder} holds other things ({strange[0]}); choose another folder with -o")

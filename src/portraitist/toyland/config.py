@@ -5,11 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from portraitist.errors import BadConfig
-from portraitist.reading import read_yaml
-from portraitist.training.networks.settings import NetworkSettings, Section
+from portraitist.training.networks.settings import NetworkSettings, Section, StagesConfig, read_stages_config
 
 
 class PicturesConfig(Section):
@@ -120,7 +118,7 @@ class DenoiserConfig(NetworkSettings):
     log_sigma: tuple[float, float]
 
 
-class ToylandConfig(Section):
+class ToylandConfig(StagesConfig):
     """All stages."""
 
     pictures: PicturesConfig
@@ -129,13 +127,8 @@ class ToylandConfig(Section):
     text_encoder: TextEncoderConfig
     denoiser: DenoiserConfig
 
-    def shares(self) -> dict[str, float]:
-        """Return by stage its share of the time of a command that trains several."""
-        trained = {name.replace("_", "-"): getattr(self, name) for name in type(self).model_fields}
-        return {name: section.share for name, section in trained.items() if isinstance(section, NetworkSettings)}
 
-
-SHIPPED = "toyland.yaml"
+SHIPPED = Path(str(files("portraitist.toyland").joinpath("toyland.yaml")))
 
 
 def load_config(path: Path | None = None, changes: Mapping[str, Any] | None = None) -> ToylandConfig:
@@ -148,13 +141,4 @@ def load_config(path: Path | None = None, changes: Mapping[str, Any] | None = No
     Raises:
         BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
     """
-    try:
-        file = path or Path(str(files("portraitist.toyland").joinpath(SHIPPED)))
-        sections = read_yaml(file, "toyland configuration")
-        for name, values in (changes or {}).items():
-            sections[name] = {**sections.get(name, {}), **values}
-        return ToylandConfig.model_validate(sections)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{path or SHIPPED}: {where}: {first['msg']}") from error
+    return read_stages_config(ToylandConfig, path or SHIPPED, "toyland configuration", changes)

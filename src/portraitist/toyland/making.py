@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -26,6 +27,7 @@ from portraitist.toyland.text_encoder import (
     Matching,
     build_text_encoder,
     retrieval_accuracy,
+    shrunk,
     without_projection,
 )
 from portraitist.toyland.tokenizer import tokenize, train_tokenizer
@@ -147,8 +149,12 @@ class Workshop:
         self._train(ContrastiveTask(networks, data.pictures, token_ids, config, self.machine), config, "text-encoder")
         if self._is_first:
             networks.eval()
-            read = tokenize(tokenizer, validation.captions)
-            accuracy = retrieval_accuracy(networks, validation.pictures, read, config.shrink)
+            read = tokenize(tokenizer, validation.captions)[:, 0]
+            accuracy = retrieval_accuracy(
+                networks,
+                lambda rows: shrunk(validation.pictures, np.arange(rows.start, rows.stop), config.shrink),
+                read,
+            )
             plain = without_projection(text).to("cpu")
             known = torch.unique(token_ids.long())
             visible = place_identifiers(plain, tokenizer, self.world.identifiers, self.world.nouns, known, config.seed)

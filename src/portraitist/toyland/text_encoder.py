@@ -4,7 +4,7 @@ Trained jointly with the denoiser from scratch a text encoder learns nothing the
 trained first so that captions find their pictures it carries subject, colour and scene from the denoiser's first step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,6 +78,12 @@ class Matching(nn.Module):
         self.text, self.pictures = text, pictures
         self.logit_scale = nn.Parameter(torch.tensor(1 / _INITIAL_TEMPERATURE).log())
 
+    def prepare(self, machine: Machine) -> "Matching":
+        """Move to a machine, ready to be trained there; return itself."""
+        if not machine.fuses_attention:
+            self.text.set_attn_implementation("eager")
+        return self.to(machine.device).train()
+
     @torch.no_grad()
     def limit_temperature(self) -> None:
         """Keep the temperature in CLIP's range."""
@@ -108,9 +114,7 @@ class ContrastiveTask:
             config: Settings of the stage.
             machine: What it is trained on.
         """
-        self.networks = networks.to(machine.device).train()
-        if not machine.fuses_attention:
-            networks.text.set_attn_implementation("eager")
+        self.networks = networks.prepare(machine)
         self.pictures, self.token_ids, self.config, self.device = pictures, token_ids, config, machine.device
         self.processes = Processes.current()
         self.lengths = token_lengths(token_ids, networks.text.config.eos_token_id)
@@ -133,10 +137,15 @@ class ContrastiveTask:
         draws = Draws(self.config.seed, step, self.processes)
         chosen = draws.items(len(self.pictures), self.config.batch_size)
         which = draws.numpy("captions").integers(0, self.token_ids.shape[1], len(chosen))
-        pixels = F.avg_pool2d(as_floats(self.pictures.whole(chosen)), self.config.shrink)
+        pixels = shrunk(self.pictures, chosen, self.config.shrink)
         rows, columns = torch.from_numpy(chosen), torch.from_numpy(which)
         ids, lengths = self.token_ids[rows, columns].long(), self.lengths[rows, columns]
         return self.networks.losses(pixels, ids, lengths)
+
+
+def shrunk(pictures: Pictures, chosen: np.ndarray, factor: int) -> Tensor:
+    """Return some of the pictures, so many times smaller, as floats ``[n, 3, h, w]`` in [-1, 1]."""
+    return F.avg_pool2d(as_floats(pictures.whole(chosen)), factor)
 
 
 def token_lengths(ids: Tensor, end: int) -> Tensor:
@@ -161,19 +170,24 @@ def embed_captions(text: CLIPTextModelWithProjection, ids: Tensor, lengths: Tens
 
 @torch.no_grad()
 def retrieval_accuracy(
-    networks: Matching, pictures: Pictures, token_ids: Tensor, shrink: int, among: int = 100
+    networks: Matching, pixels: Callable[[slice], Tensor], token_ids: Tensor, among: int = 100
 ) -> float:
-    """Return how often a picture finds its own caption, the first, among `among` or all if there are fewer (top 1)."""
-    hits = 0
-    among = min(among, len(pictures))
-    groups = len(pictures) // among
-    ids = token_ids[:, 0].long()
+    """Return how often a picture finds its own caption among as many, or all if there are fewer (top 1).
+
+    Args:
+        networks: Who matches them.
+        pixels: Returns so many of the pictures, as the network sees them.
+        token_ids: Their captions' tokens, ``[n, tokens]``.
+        among: Captions in a group.
+    """
+    ids, hits = token_ids.long(), 0
+    among = min(among, len(ids))
+    groups = len(ids) // among
     lengths = token_lengths(ids, networks.text.config.eos_token_id)
     for group in range(groups):
         rows = slice(group * among, (group + 1) * among)
-        pixels = F.avg_pool2d(as_floats(pictures.whole(np.arange(rows.start, rows.stop))), shrink)
         written = F.normalize(embed_captions(networks.text, ids[rows], lengths[rows]), dim=-1)
-        seen = F.normalize(networks.pictures(pixels), dim=-1)
+        seen = F.normalize(networks.pictures(pixels(rows)), dim=-1)
         hits += int(((seen @ written.T).argmax(1).cpu() == torch.arange(among)).sum())
     return hits / (groups * among)
 

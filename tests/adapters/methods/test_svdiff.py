@@ -1,5 +1,6 @@
 """Spectral shifts against the paper's definition, written out with a full decomposition in float64."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from portraitist.adapters import Adapter, Attachment, attached, find_layers
+from portraitist.adapters import Adapter, Attachment, attached, find_layers, spectrum
 from portraitist.adapters.algebra import bind
 from portraitist.adapters.layer import apply_weight
 from portraitist.adapters.spectrum import decompose
@@ -85,6 +86,27 @@ def test_forward_equals_the_definition(shape: str, singular: bool, scale: float)
     else:
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
     assert (actual - before).abs().max() > 1e-2
+
+
+def test_attaching_and_binding_look_at_every_weight_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+    samples = spectrum._samples
+
+    def noting(weights: Sequence[Tensor]) -> dict[int, bytes]:
+        looked_at.append(len(weights))
+        return samples(weights)
+
+    monkeypatch.setattr(spectrum, "_samples", noting)
+    torch.manual_seed(3)
+    components = {"m": nn.ModuleDict({f"x{index}": nn.Linear(20 + index, 24) for index in range(5)})}
+    layers = find_layers(components, [f"m.x{index}" for index in range(5)])
+    adapter = Adapter.create("svdiff", {}, layers, torch.Generator().manual_seed(0))
+    with attached(components, adapter):
+        assert looked_at == [5]
+    with attached(components, adapter):  # known now, but perhaps changed since
+        assert looked_at == [5, 5]
+    bind(adapter, components)
+    assert looked_at == [5, 5, 5]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -82,5 +82,5 @@ def test_what_cannot_be_learnt_from_is_refused(
         workshop(tmp_path / "d", loras.first(2), base).train()
     with pytest.raises(BadConfig, match="in these stages: autoencoder, generator"):
         replace(workshop(tmp_path / "e", loras, base), stage="run").train()
-    with pytest.raises(BadConfig, match="of other settings"):
+    with pytest.raises(BadConfig, match="with other settings"):
         workshop(difflora_folder, loras, base, features={"mixing": "face"}).train()

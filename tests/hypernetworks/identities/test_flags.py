@@ -14,7 +14,7 @@ def test_photos_that_show_nothing_are_named() -> None:
     assert flag_photos(first, [40.0, 0.5, 2.0]) == ("no subject: photo 1, 2 shows a single colour",)
     assert flag_photos(single, [40.0]) == ("only one photo",)
     assert flag_photos(replace(first, photos=(first.photos[0],) * 3), [40.0] * 3) == ("all of its photos are the same",)
-    assert flag_photos(replace(first, photos=()), []) == ("no photo of it can be used",)
+    assert flag_photos(replace(first, photos=()), []) == ("none of its photos can be used",)
 
 
 def test_an_identity_half_of_whose_photos_are_of_an_earlier_one_is_its_duplicate() -> None:

@@ -24,7 +24,7 @@ def test_other_settings_are_refused_in_one_line(tmp_path: Path, settings: SetSet
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, settings: SetSettings) -> None:
     (tmp_path / "cat.png").write_bytes(b"")
-    with pytest.raises(BadConfig, match="is no set of identities"):
+    with pytest.raises(BadConfig, match="is not a set of identities"):
         keep_settings(tmp_path, settings)
     assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
 

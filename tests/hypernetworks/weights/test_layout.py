@@ -53,7 +53,7 @@ def test_a_shared_factor_is_not_in_the_vector() -> None:
 def test_other_adapters_are_refused() -> None:
     with pytest.raises(BadConfig, match="not LoRAs of rank 3 on 2"):
         WeightLayout(SPECS, 3).vectors(bank())
-    with pytest.raises(BadConfig, match="is none"):
+    with pytest.raises(BadConfig, match="is not one"):
         WeightLayout([LayerSpec("conv", Kind.CONV, (4, 4, 3, 3))], RANK)
 
 

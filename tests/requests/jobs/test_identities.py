@@ -49,7 +49,7 @@ def test_a_folder_of_folders_becomes_a_set(tiny_base_folder: Path, tmp_path: Pat
     made = IdentitiesJob(ask(tiny_base_folder, tmp_path / "set", **values)).run()
     assert (made.identities, made.photos, made.good) == (3, 6, 1)
     flags = {entry.key: entry.flags for entry in IdentitySet.open(tmp_path / "set")}
-    assert flags == {"bello": (), "nobody": ("no photo of it can be used",), "rex": ("looks like bello",)}
+    assert flags == {"bello": (), "nobody": ("none of its photos can be used",), "rex": ("looks like bello",)}
 
 
 def test_a_set_is_stopped_and_gone_on_with(tiny_base_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from small_hypernetworks import small_recipe
 from portraitist.adapters import load_adapter
 from portraitist.bases import load_base
 from portraitist.errors import BadConfig, Stopped
-from portraitist.hypernetworks.making import Workshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.requests.handle import Handle, Progress
 from portraitist.requests.instant import InstantRequest
 from portraitist.requests.jobs import instant
@@ -23,7 +23,9 @@ from portraitist.training.networks.machine import Machine
 def hypernetwork(tiny_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base, folder = load_base(tiny_base_folder), tmp_path_factory.mktemp("instant")
     painted = paint_set(folder / "set", base)
-    Workshop(folder / "net", "portraitist", small_recipe(training={"steps": 1}), painted, base, Machine()).train()
+    PredictorWorkshop(
+        folder / "net", "portraitist", small_recipe(training={"steps": 1}), painted, base, Machine()
+    ).train()
     return folder / "net"
 
 

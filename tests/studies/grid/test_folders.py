@@ -77,18 +77,16 @@ def test_the_study_of_hyperdreambooth_runs_with_what_there_is() -> None:
     assert {"own photo (identities)", "one iteration (networks/k-1)"} <= set(supplied.left_out)
     assert supplied.study.grids[0].methods == whole.grids[0].methods
     assert supplied.study.grids[0].against == "DreamBooth LoRA"
-    assert len(whole.shrunk().prompts) == 3
+    assert len(whole.shrunk().prompts_of("person")) == 3
 
 
 def test_the_study_of_difflora_has_the_papers_protocol_and_runs_with_what_there_is(tmp_path: Path) -> None:
     whole = load_study("difflora")
-    assert (len(whole.prompts), whole.pictures) == (30, 4)
+    assert (len(whole.prompts_of("person")), whole.pictures) == (30, 4)
+    sizes = {group: len(prompts) for group, prompts in whole.prompt_groups.items()}
+    assert sizes == {"places": 6, "styles": 6, "clothes": 6, "accessories": 6, "held objects": 6}
     supplied = supply(whole, {})
     assert [grid.name for grid in supplied.study.grids] == ["One photo", "Pictures"]
     assert supplied.study.grids[0].methods == ("DreamBooth LoRA", "textual inversion")
     quick = whole.shrunk()
-    assert [prompt.split("{}")[1].split(" ")[1:2] for prompt in quick.prompts[2:]] == [
-        ["wearing"],
-        ["wearing"],
-        ["holding"],
-    ]
+    assert [len(prompts) for prompts in quick.prompt_groups.values()] == [1, 1, 1, 1, 1]

@@ -112,7 +112,7 @@ def test_other_photos_under_the_same_name_make_other_runs(tiny_base: Base, tmp_p
         ({"learning_rat": [1.0]}, "learning_rate"),
         ({"method_config.rang": [1]}, "rang"),
         ({"photos": [0]}, "number of photos"),
-        ({"photos": [1, 99]}, "asks for 99 photos, and .* has 5"),
+        ({"photos": [1, 99]}, "asks for 99 photos, but .* has 5"),
         ({"seed": [1]}, "seeds"),
         ({"steps": [1], "steps.more": [1]}, "both a value and parts"),
     ],

@@ -10,7 +10,7 @@ from small_hypernetworks import small_recipe
 from portraitist.bases import Base
 from portraitist.hypernetworks.difflora.making import WeightWorkshop
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
-from portraitist.hypernetworks.making import Workshop
+from portraitist.hypernetworks.making import PredictorWorkshop
 from portraitist.training.networks.machine import Machine
 
 
@@ -27,7 +27,7 @@ def network(
     folder = tmp_path_factory.mktemp("networks") / request.param
     changes = {"paper": {"losses": {"weights": 0}}, "token": {"output": {"token": True}}}.get(request.param, {})
     recipe = small_recipe("paper" if request.param == "paper" else "portraitist", **changes)
-    Workshop(folder, request.param, recipe, IdentitySet.open(painted_folder), tiny_base, Machine()).train()
+    PredictorWorkshop(folder, request.param, recipe, IdentitySet.open(painted_folder), tiny_base, Machine()).train()
     return folder
 
 

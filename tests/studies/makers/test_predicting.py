@@ -132,8 +132,8 @@ def test_training_starts_from_a_prediction(tiny_base: Base, network: Path) -> No
         ({"hypernetwork": "nowhere"}, "there is no hypernetwork 'nowhere'"),
         ({"speed": 3}, "instant: speed: no setting has this name"),
         ({"hypernetwork": "NETWORK", "seen": "nearest"}, "needs `identities`"),
-        ({"hypernetwork": "NETWORK", "share": 0.5}, "seen: own has none"),
-        ({"hypernetwork": "NETWORK", "steps": 2, "refinement": {"rank": 1}}, "rank"),
+        ({"hypernetwork": "NETWORK", "share": 0.5}, "seen: own has no other"),
+        ({"hypernetwork": "NETWORK", "steps": 2, "refinement": {"rank": 1}}, "instant: refinement: rank: "),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(

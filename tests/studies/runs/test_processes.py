@@ -30,7 +30,7 @@ def test_what_was_lost_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     lost: Future[None] = Future()
     lost.set_exception(ProcessExpired("Abnormal termination", code=-9))
     monkeypatch.setattr(processes, "in_processes", lambda work, items, workers: iter([(7, lost)]))
-    with pytest.raises(WorkerLost, match="pair 7: its process was ended from outside twice"):
+    with pytest.raises(WorkerLost, match="pair 7: its process was killed twice"):
         list(spread(print, [7], 2, lambda number: f"pair {number}"))
 
 

@@ -38,14 +38,16 @@ def test_colours_match_by_the_share_they_have_in_common() -> None:
         pictures=[plain(RED, BLUE), plain(BLUE, RED)],
         class_pictures=[plain(BLUE)],
     )
-    scores = ColourScorer().score(evidence)
+    scored = ColourScorer().score(evidence)
+    scores = scored.values
+    assert scored.per_picture == {"colour_match": pytest.approx([0.75, 0.75])}
     assert scores["colour_match"] == pytest.approx((0.5 + 1.0) / 2)
     assert scores["class_colour_match"] == pytest.approx((0.0 + 0.5) / 2)
     assert scores["spread"] == pytest.approx(2 / 3)  # two of three channels change in every pixel
 
 
 def test_what_the_evidence_does_not_allow_is_left_out() -> None:
-    scores = ColourScorer().score(Evidence("one", [plain(RED)], ["a", "b"], [plain(RED), plain(BLUE)]))
+    scores = ColourScorer().score(Evidence("one", [plain(RED)], ["a", "b"], [plain(RED), plain(BLUE)])).values
     assert set(scores) == {"colour_match"}
 
 

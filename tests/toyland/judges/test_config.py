@@ -21,3 +21,17 @@ def test_whatever_is_wrong_is_named(settings: Path, tmp_path: Path) -> None:
     path.write_text(settings.read_text().replace("covered:", "coverd:"))
     with pytest.raises(BadConfig, match=r"bad.yaml: dino\.cover"):
         load_judges_config(path)
+    path.write_text("[examiner, clip]")
+    with pytest.raises(BadConfig, match=r"bad.yaml must hold sections such as `examiner:`"):
+        load_judges_config(path, {"clip": {"steps": 3}})
+    with pytest.raises(BadConfig, match=r"judges.yaml: clip\.batches: no setting has this name"):
+        load_judges_config(changes={"clip": {"batches": 3}})
+    with pytest.raises(BadConfig, match=r"judges.yaml: clip: "):
+        load_judges_config(changes={"clip": 3})
+
+
+def test_single_settings_can_differ_from_a_file() -> None:
+    config = load_judges_config(changes={"dino": {"steps": 3}, "second_identity": {"seed": 4}})
+    assert (config.dino.steps, config.second_identity.seed) == (3, 4)
+    assert config.clip == load_judges_config().clip
+    assert config.shares().keys() == {"examiner", "clip", "identity", "dino", "second-identity"}

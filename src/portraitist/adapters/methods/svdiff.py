@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from portraitist.adapters.layer import (
     AdapterLayer,
+    Binding,
     LowRank,
     Parameters,
     Scale,
@@ -41,7 +42,7 @@ from portraitist.adapters.layouts.svdiff import SVDIFF as SVDIFF_LAYOUT
 from portraitist.adapters.layouts.svdiff import SvdiffConfig, norm_shapes, shift_shapes
 from portraitist.adapters.method import Method
 from portraitist.adapters.spec import Kind, LayerSpec
-from portraitist.adapters.spectrum import Spectrum, spectra_of, spectrum_of
+from portraitist.adapters.spectrum import Spectrum, spectra_of
 from portraitist.errors import MissingBase
 
 
@@ -96,15 +97,21 @@ class SpectralLayer(AdapterLayer):
             ]
         return {"delta": torch.stack(shifts).sum(0)}
 
-    @classmethod
-    def foresee(cls, weights: Sequence[Tensor]) -> None:
-        """Decompose weights of one shape together."""
-        spectra_of([weight for weight in weights if weight.is_floating_point()])
-
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
         """Look the weight's decomposition up, or compute it once, and see which way it opens."""
-        require_plain(weight, f"svdiff on {self.spec.name}")
-        spectrum = spectrum_of(weight)
+        self.bind_all([Binding(self, weight, bias)])
+
+    @classmethod
+    def bind_all(cls, bindings: Sequence[Binding]) -> None:
+        """Look at all weights once; those of one shape are decomposed together."""
+        for each in bindings:
+            require_plain(each.weight, f"svdiff on {each.layer.spec.name}")
+        for each, spectrum in zip(bindings, spectra_of([each.weight for each in bindings]), strict=True):
+            assert isinstance(each.layer, SpectralLayer)
+            each.layer._open(each.weight, each.bias, spectrum)
+
+    def _open(self, weight: Tensor, bias: Tensor | None, spectrum: Spectrum) -> None:
+        """See which way a decomposition opens."""
         self._bound = weight, bias, spectrum
         # Small enough to take the dense way: a convolution with fewer inputs than outputs (a UNet's first), and an
         # embedding with fewer rows than columns (positions), whose output knows the rows looked up only.

@@ -36,7 +36,7 @@ class MixedFeatures(ProjectedFeatures):
     def __init__(self, sources: Sequence[str], shapes: Shapes, width: int, mixing: Mixing) -> None:
         if len(sources) != 2:
             raise BadConfig(
-                f"sight.encoders names {len(sources)} encoders; mixed features are of two: one for faces, then one for"
+                f"sight.encoders names {len(sources)} encoders; mixed features need two: one for faces, then one for"
                 " pictures"
             )
         super().__init__(sources, shapes, width)

@@ -39,8 +39,8 @@ def run_ray(works: Iterable[BankWork], base: Base) -> Banks:
             bank = future.result()
         except WorkerLost as error:
             raise BadConfig(
-                f"the process of bank {work.number} was ended {_TRIES + 1} times, as when memory runs out; try a"
-                " smaller --bank-size"
+                f"the process of bank {work.number} was killed {_TRIES + 1} times, as happens when memory runs out; try"
+                " a smaller --bank-size"
             ) from error
         yield work, bank
 

@@ -23,7 +23,7 @@ def flag_photos(entry: Entry, spreads: Sequence[float]) -> tuple[str, ...]:
         spreads: Standard deviation of each photo's levels.
     """
     if not entry.photos:
-        return ("no photo of it can be used",)
+        return ("none of its photos can be used",)
     flags = []
     empty = [number for number, spread in enumerate(spreads) if spread < LEAST_SPREAD]
     if empty:

@@ -52,7 +52,9 @@ def read_index(folder: Path) -> list[Entry]:
     pyarrow, parquet = require_parquet()
     path = folder / FILE
     if not path.exists():
-        raise BadFile(f"{folder} has no {FILE} yet; finish it with the `portraitist identities` it was begun with")
+        raise BadFile(
+            f"{folder} has no {FILE} yet; finish it with the `portraitist identities` command that started it"
+        )
     try:
         table = parquet.read_table(path, schema=_schema(pyarrow), page_checksum_verification=True)
         return [_unpack(row) for row in table.to_pylist()]

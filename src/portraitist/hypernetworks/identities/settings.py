@@ -125,7 +125,7 @@ def check_folder(folder: Path) -> None:
     if (folder / FILE).exists():
         return
     if folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
-        raise BadConfig(f"{folder} already exists and is no set of identities; choose another folder with -o")
+        raise BadConfig(f"{folder} already exists and is not a set of identities; choose another folder with -o")
 
 
 def check_settings(folder: Path, settings: SetSettings) -> None:
@@ -142,7 +142,7 @@ def check_settings(folder: Path, settings: SetSettings) -> None:
     if name := next((name for name in here if here[name] != there[name]), None):
         raise BadConfig(
             f"{folder} holds a set made with {name} {_shown(there[name])}, not {_shown(here[name])}; choose another"
-            " folder with -o, or the same settings to go on"
+            " folder with -o, or use the same settings to continue"
         )
 
 

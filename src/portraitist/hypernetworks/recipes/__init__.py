@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.errors import BadConfig
-from portraitist.hypernetworks.settings import (
-    AnyRecipe,
-    HypernetworkRecipe,
-    parse_recipe,
-    read_recipe_file,
-    read_sections,
-)
+from portraitist.hypernetworks.settings import AnyRecipe, HypernetworkRecipe, read_recipe_file, read_sections
+from portraitist.training.networks.settings import build_settings
 
 USUAL = "portraitist"
 
@@ -50,4 +45,4 @@ def read_recipe(kind: type[AnyRecipe], place: str, name: str, changes: Mapping[s
         if not isinstance(values, Mapping):
             raise BadConfig(f"settings are spelt section.name=value, such as training.batch_size=16, not {section}=")
         sections[section] = {**sections.get(section, {}), **values}
-    return parse_recipe(kind, sections, name)
+    return build_settings(kind, sections, name)

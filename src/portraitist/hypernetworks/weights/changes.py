@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from portraitist.hypernetworks.weights.canonical import singular
 from portraitist.hypernetworks.weights.layout import Factors, WeightLayout
 
 _TINY = 1e-12
@@ -114,11 +113,3 @@ def _without(factors: Factors, centre: Factors) -> Factors:
     down = torch.cat([factors.down, centre.down.expand(len(factors.down), -1, -1)], 1)
     count = max(len(up), len(down))
     return Factors(up.expand(count, -1, -1), down.expand(count, -1, -1))
-
-
-@torch.no_grad()
-def spectra(layout: WeightLayout, vectors: Tensor) -> dict[str, Tensor]:
-    """Return the singular values of every layer's changes, ``[n, rank]``."""
-    count = len(vectors)
-    factors = layout.factors(vectors)
-    return {name: singular(each.up, each.down.expand(count, -1, -1))[1].float() for name, each in factors.items()}

@@ -73,7 +73,7 @@ class WeightLayout:
 
     def __init__(self, specs: Sequence[LayerSpec], rank: int, common: Mapping[str, Tensor] | None = None) -> None:
         if other := next((spec.name for spec in specs if spec.kind is not Kind.LINEAR), None):
-            raise BadConfig(f"only LoRAs of linear layers are learnt from, and {other} is none")
+            raise BadConfig(f"only LoRAs of linear layers can be learnt from, and {other} is not one")
         self.space = Space.of("lora", LoraConfig(rank), sorted(specs, key=lambda spec: spec.name))
         self.rank, self.common = rank, None if common is None else dict(common)
 

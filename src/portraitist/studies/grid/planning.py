@@ -124,12 +124,12 @@ def _cell(
         raise BadConfig(f"grid {grid.name!r}: {PHOTOS} is a number of photos, not {photo_count!r}")
     if photo_count is not None and photo_count > photos.count:
         raise BadConfig(
-            f"grid {grid.name!r} asks for {photo_count} photos, and {subject.name} has {photos.count}; ask for fewer"
+            f"grid {grid.name!r} asks for {photo_count} photos, but {subject.name} has {photos.count}; ask for fewer"
         )
     if study.judged_by == "others":
         require_spare_photos(photos.count, photo_count)
     if "seed" in settings:
-        raise BadConfig(f"grid {grid.name!r}: seeds belong into the study's `seeds`, not among its settings")
+        raise BadConfig(f"grid {grid.name!r}: seeds belong in the study's `seeds`, not among its settings")
     method = grid.method_of(variant.method)
     recipe = find_maker(method).resolve(method, base, {**nest(settings), "seed": seed})
     spec = _spec(study, shared, subject, photos, recipe, photo_count, study.checkpoints)

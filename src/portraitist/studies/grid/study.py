@@ -1,12 +1,11 @@
 """A study: a hypothesis, and the grids of runs that test it, read from a YAML file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from portraitist.bases.examples import get_example, list_examples
 from portraitist.errors import BadConfig
@@ -24,6 +23,14 @@ PHOTOS = "photos"  # an axis that is no setting of the recipe: how many of the s
 _FOLDER = files("portraitist.studies.grid") / "builtin"
 
 T = TypeVar("T")
+
+
+def _by_group(prompts: Any) -> Any:
+    """Let prompts be a plain list, whose group has no name."""
+    return {"": prompts} if isinstance(prompts, list | tuple) else prompts
+
+
+PromptGroups = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_by_group)]
 
 
 class Sampling(Section):
@@ -90,7 +97,7 @@ class Grid(Section):
             if name not in self.methods:
                 raise ValueError(f"no method or arm is called {name!r}; there are: {', '.join(self.methods)}")
         if wanted and self.settings:
-            raise ValueError("against works in a grid without settings")
+            raise ValueError("`against` works only in a grid without settings")
         return self
 
     def method_of(self, name: str) -> str:
@@ -106,7 +113,7 @@ class Grid(Section):
     def _values_differ(cls, settings: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         for name, values in settings.items():
             if not values or len({repr(value) for value in values}) < len(values):
-                raise ValueError(f"{name} needs values, each once")
+                raise ValueError(f"{name} needs values, none of them twice")
         return settings
 
     @field_validator("names", mode="before")
@@ -171,9 +178,11 @@ class Study(Section):
         "examples", description="example subjects by name, or folders; `examples` takes all; or how many to draw"
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds of training")
-    prompts: tuple[str, ...] = Field(min_length=1, description="prompts with {} for token and class noun")
-    more_prompts: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="further prompts for subjects of a class, by class"
+    prompts: PromptGroups = Field(
+        min_length=1, description="prompts with {} for token and class noun: a list, or lists by group"
+    )
+    more_prompts: dict[str, PromptGroups] = Field(
+        default_factory=dict, description="further prompts for subjects of a class, by class: a list, or lists by group"
     )
     class_prompts: tuple[str, ...] = Field((), description="prompts with {} for the class noun, for drift")
     pictures: int = Field(1, gt=0, description="pictures of each prompt, with seeds 0, 1, ...")
@@ -187,10 +196,27 @@ class Study(Section):
     @field_validator("prompts", "class_prompts", "more_prompts")
     @classmethod
     def _places(cls, prompts: Any) -> Any:
-        for prompt in chain(*prompts.values()) if isinstance(prompts, dict) else prompts:
+        for prompt in _texts(prompts):
             if prompt.count("{}") != 1:
                 raise ValueError(f"{prompt!r} must contain {{}} exactly once, for the subject")
         return prompts
+
+    @field_validator("prompts")
+    @classmethod
+    def _some_prompts(cls, prompts: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if not all(prompts.values()):
+            raise ValueError("at least one prompt is needed, and one in every group")
+        return prompts
+
+    @model_validator(mode="after")
+    def _one_group_each(self) -> "Study":
+        groups: dict[str, str] = {}
+        for lists in (self.prompts, *self.more_prompts.values()):
+            for group, prompts in lists.items():
+                for prompt in prompts:
+                    if groups.setdefault(prompt, group) != group:
+                        raise ValueError(f"prompts: {prompt!r} is in two groups")
+        return self
 
     @field_validator("subjects")
     @classmethod
@@ -233,7 +259,16 @@ class Study(Section):
 
     def prompts_of(self, class_noun: str) -> tuple[str, ...]:
         """Return the prompts of subjects of a class."""
-        return (*self.prompts, *self.more_prompts.get(class_noun, ()))
+        return (*_texts(self.prompts), *_texts(self.more_prompts.get(class_noun, {})))
+
+    @property
+    def prompt_groups(self) -> dict[str, tuple[str, ...]]:
+        """Return the prompts of every group that has a name, of all classes."""
+        groups: dict[str, tuple[str, ...]] = {}
+        for lists in (self.prompts, *self.more_prompts.values()):
+            for group, prompts in lists.items():
+                groups[group] = tuple(dict.fromkeys((*groups.get(group, ()), *prompts)))
+        return {group: prompts for group, prompts in groups.items() if group}
 
     def shrunk(self) -> "Study":
         """Return the quick version of the study."""
@@ -245,6 +280,8 @@ class Study(Section):
             )
             for grid in chosen
         )
+        kept = thin(tuple(_texts(self.prompts)), quick.prompts)
+        prompts = {group: tuple(each for each in texts if each in kept) for group, texts in self.prompts.items()}
         steps = min(self.sampling.steps or quick.sampling_steps, quick.sampling_steps)
         if isinstance(self.subjects, DrawnSubjects):
             subjects: Any = self.subjects.model_copy(update={"most": quick.subjects})
@@ -255,7 +292,7 @@ class Study(Section):
                 "title": f"{self.title} (quick)",
                 "subjects": subjects,
                 "seeds": self.seeds[: quick.seeds],
-                "prompts": thin(self.prompts, quick.prompts),
+                "prompts": {group: texts for group, texts in prompts.items() if texts},
                 "more_prompts": {},
                 "pictures": min(self.pictures, quick.pictures),
                 "checkpoints": min(self.checkpoints, quick.checkpoints),
@@ -264,6 +301,12 @@ class Study(Section):
                 "grids": grids,
             }
         )
+
+
+def _texts(prompts: Any) -> Iterator[str]:
+    """Yield all prompts of a list, or of lists by group or class."""
+    for each in prompts.values() if isinstance(prompts, Mapping) else prompts:
+        yield from [each] if isinstance(each, str) else _texts(each)
 
 
 def thin(values: Sequence[T], count: int) -> tuple[T, ...]:

@@ -13,8 +13,9 @@ from portraitist.hypernetworks.refining import refine, refinement_recipe
 from portraitist.hypernetworks.saved import locate
 from portraitist.hypernetworks.settings import RefinementSettings
 from portraitist.studies.makers.maker import Made
-from portraitist.studies.makers.predictions import PredictionSettings, look_before, measured, parse, predict
+from portraitist.studies.makers.predictions import PredictionSettings, look_before, measured, predict
 from portraitist.training.loop.loop import Callback
+from portraitist.training.networks.settings import build_settings
 from portraitist.training.personalise import train
 from portraitist.training.subjects import Subject
 
@@ -36,11 +37,11 @@ class Instant:
 
     def resolve(self, method: str, base: Base, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the hashes of network and set, and all of the refinement's."""
-        settings: InstantSettings = parse(InstantSettings, {"method": method, **overrides})
+        settings = build_settings(InstantSettings, {"method": method, **overrides}, method)
         found = settings.found(base)
         own = read_description(locate(found["hypernetwork"])).recipe.refinement.model_dump(mode="json")
-        refinement = parse(RefinementSettings, {**own, **settings.refinement}).model_dump(mode="json")
-        return {**found, "refinement": refinement if settings.steps else {}}
+        refinement = build_settings(RefinementSettings, {**own, **settings.refinement}, f"{method}: refinement")
+        return {**found, "refinement": refinement.model_dump(mode="json") if settings.steps else {}}
 
     def make(self, base: Base, subject: Subject, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> Made:
         """Predict, and train on; the seconds are those of both, the network loaded."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from portraitist.adapters import Adapter, Attachment
@@ -84,7 +84,9 @@ class PredictionSettings(BaseModel):
         if self.seen in _KNOWN_ONES and self.identities is None:
             raise BadConfig(f"seen: {self.seen} needs `identities`, the set that the hypernetwork was trained on")
         if self.share < 1 and self.seen not in ("another", "nearest"):
-            raise BadConfig(f"share: {self.share:g} is on the way to another photo; seen: {self.seen} has none")
+            raise BadConfig(
+                f"share: {self.share:g} goes part of the way to another photo; seen: {self.seen} has no other"
+            )
         facts = {
             "hypernetwork": name,
             "weights": _digest(locate(name) / WEIGHTS),
@@ -93,21 +95,6 @@ class PredictionSettings(BaseModel):
         if self.identities is not None:
             facts["members"] = _digest(Path(self.identities) / FILE)
         return {**self.model_dump(mode="json"), **facts}
-
-
-def parse(kind: type[BaseModel], values: Mapping[str, Any]) -> Any:
-    """Build a maker's settings from plain values.
-
-    Raises:
-        BadConfig: If a setting is unknown or of the wrong kind.
-    """
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        wrong = "no setting has this name" if first["type"] == "extra_forbidden" else first["msg"]
-        raise BadConfig(f"{values.get('method')}: {where}: {wrong}") from error
 
 
 def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Adapter:

@@ -11,8 +11,9 @@ from portraitist.adapters.spec import Kind
 from portraitist.bases import Base
 from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.studies.makers.maker import Made
-from portraitist.studies.makers.predictions import PredictionSettings, look_before, parse, predict
+from portraitist.studies.makers.predictions import PredictionSettings, look_before, predict
 from portraitist.training.loop.loop import Callback
+from portraitist.training.networks.settings import build_settings
 from portraitist.training.personalise import train
 from portraitist.training.recipes import Recipe, load_recipe
 from portraitist.training.subjects import Subject
@@ -38,7 +39,7 @@ class Started:
     def resolve(self, method: str, base: Base, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return where training starts and the recipe; settings that say nothing of a start are the recipe's."""
         of_start = {name: value for name, value in overrides.items() if name in PredictionSettings.model_fields}
-        found = parse(StartedSettings, {"method": method, **of_start}).found(base)
+        found = build_settings(StartedSettings, {"method": method, **of_start}, method).found(base)
         predictor = load_hypernetwork(found["hypernetwork"]).predictor
         blank = predictor.adapter(torch.zeros(predictor.numbers), Provenance({})).adapter
         config = blank.method.plain_config(blank.config)

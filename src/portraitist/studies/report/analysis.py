@@ -10,7 +10,7 @@ from portraitist.evaluation.statistics import Interval, bootstrap_interval, pair
 from portraitist.studies.grid.planning import Cell
 from portraitist.studies.grid.study import Grid
 from portraitist.studies.grid.variants import UNTRAINED_BASE, Variant, references_of, variants_of, with_words
-from portraitist.studies.report.goals import Point, reach
+from portraitist.studies.report.goals import TrainingPoint, reach
 from portraitist.studies.report.robustness import Robustness
 from portraitist.studies.report.sets import set_scores
 from portraitist.studies.report.statistics import FEWEST_SUBJECTS, can_decide, is_noise, pareto_front, seconds_to_share
@@ -113,7 +113,7 @@ class VariantResult:
         counts = [run.spec["recipe"]["steps"] for run in self.runs.values() if "steps" in run.spec["recipe"]]
         return round(median(counts)) if counts else None
 
-    def curve(self, metric: str) -> list[Point]:
+    def curve(self, metric: str) -> list[TrainingPoint]:
         """Return mean training seconds and mean value at every checkpoint, over runs."""
         points: dict[int, list[tuple[float, float]]] = {}
         for run in self.runs.values():
@@ -121,7 +121,8 @@ class VariantResult:
                 if metric in point.scores:
                     points.setdefault(point.step, []).append((point.seconds, point.scores[metric]))
         return [
-            Point(step, mean(t for t, _ in each), mean(v for _, v in each)) for step, each in sorted(points.items())
+            TrainingPoint(step, mean(t for t, _ in each), mean(v for _, v in each))
+            for step, each in sorted(points.items())
         ]
 
     def _middle(self, field: str) -> int | None:
@@ -261,7 +262,7 @@ class GridResult:
         found = {each.method: paired_difference(each.by_subject(metric.name), theirs) for each in others}
         return {method: difference for method, difference in found.items() if difference is not None}
 
-    def way_to_rival(self, variant: VariantResult, metric: MetricInfo) -> Point | None:
+    def way_to_rival(self, variant: VariantResult, metric: MetricInfo) -> TrainingPoint | None:
         """Return where a variant's curve comes to where the rival's ends; None if it never does, or there is none."""
         ends = self.rival.curve(metric.name)[-1:] if self.rival is not None else []
         return reach(variant.curve(metric.name), ends[0].value, metric.higher_is_better) if ends else None

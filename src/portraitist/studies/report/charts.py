@@ -174,6 +174,33 @@ def curves(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> 
     return Chart(title, _specification(values, encoding, layers), legend)
 
 
+def by_group(title: str, y_label: str, groups: Sequence[str], series: Sequence[Series]) -> Chart:
+    """Draw dots with their intervals, side by side in every group.
+
+    Args:
+        title: What it shows.
+        y_label: Name of the vertical axis.
+        groups: Names of the groups, in order.
+        series: What is side by side; a point's label is its group.
+    """
+    values = [{**_values(point), "series": each.label} for each in series for point in each.points]
+    names = [each.label for each in series]
+    colours = {"domain": names, "range": [_colour(each.colour) for each in series]}
+    labels = {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')", "labelOverlap": False, "ticks": False}
+    encoding = {
+        "x": {"field": "label", "type": "nominal", "sort": list(groups), "title": None, "axis": labels},
+        "xOffset": {"field": "series", "type": "nominal", "sort": names},
+        "y": _axis("y", y_label, nice=False, padding=_ROOM),
+        "color": {"field": "series", "type": "nominal", "scale": colours},
+    }
+    layers: Sequence[Mapping[str, Any]] = (
+        {"mark": "rule", "encoding": {"y": {"field": "bottom"}, "y2": {"field": "top"}}},
+        {"mark": "circle", "encoding": {"description": {"field": "note"}}},
+    )
+    legend = tuple((each.colour, each.label) for each in series)
+    return Chart(title, _specification(values, encoding, layers), legend)
+
+
 def _specification(
     values: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:

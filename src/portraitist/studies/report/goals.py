@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Point:
+class TrainingPoint:
     """A point of a mean training curve."""
 
     step: float
@@ -13,16 +13,16 @@ class Point:
     value: float
 
 
-def reach(curve: Sequence[Point], goal: float, higher_is_better: bool = True) -> Point | None:
+def reach(curve: Sequence[TrainingPoint], goal: float, higher_is_better: bool = True) -> TrainingPoint | None:
     """Return where a curve first comes to a value, taken as straight between its points; None if it never does."""
     sign = 1 if higher_is_better else -1
-    before: Point | None = None
+    before: TrainingPoint | None = None
     for point in curve:
         if sign * point.value >= sign * goal:
             if before is None or point.value == before.value:
                 return point
             part = (goal - before.value) / (point.value - before.value)
-            return Point(
+            return TrainingPoint(
                 before.step + part * (point.step - before.step),
                 before.seconds + part * (point.seconds - before.seconds),
                 goal,

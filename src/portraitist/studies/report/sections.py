@@ -12,8 +12,10 @@ from portraitist.studies.report.analysis import GridResult, StudyResult, Variant
 from portraitist.studies.report.charts import Chart, Point, Series, curves, scatter
 from portraitist.studies.report.findings import choice_words, grid_findings, in_figures, in_words
 from portraitist.studies.report.picture_grids import PictureGrid, picture_grids
+from portraitist.studies.report.prompt_groups import GroupTable, group_charts, group_results, group_tables
 from portraitist.studies.report.sheets import variant_sheet
 from portraitist.studies.report.statistics import can_decide, is_known, is_noise
+from portraitist.studies.report.tables import NONE, Entry, metric_head, score_entry
 from portraitist.studies.runs.scoring import MetricInfo
 from portraitist.studies.runs.table import RunTable
 from portraitist.units import in_bytes, in_time
@@ -22,17 +24,6 @@ _LABELLED = 120  # characters of names a scatter has room for; where variants ha
 _CURVES = 8  # variants up to this number have training curves
 _MATRIX = 12  # variants up to this number have a table of win rates
 _PALETTE = 8
-_NONE = "-"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A table's cell: words, the number it is sorted by, and how it stands to the best of its column."""
-
-    text: str
-    detail: str = ""
-    sort: float | None = None
-    standing: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +67,7 @@ class Section:
     numbered: bool
     robustness: tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]] | None
     effects: Effects | None
+    groups: tuple[GroupTable, ...]
     wins: tuple[str, tuple[tuple[str, tuple[str, ...]], ...]] | None
     pictures: tuple[PictureGrid, ...]
     sheet: Image.Image | None
@@ -85,10 +77,15 @@ def build_sections(result: StudyResult) -> list[Section]:
     """Gather what is shown of every grid; a method has the same colour in all of them."""
     methods = dict.fromkeys(method for grid in result.grids for method in grid.grid.methods)
     colours = {method: index % _PALETTE for index, method in enumerate(methods)}
-    return [_section(grid, colours, result.prepared.table) for grid in result.grids]
+    groups = result.prepared.study.prompt_groups
+    return [_section(grid, colours, groups, result.prepared.table) for grid in result.grids]
 
 
-def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) -> Section:
+def _section(
+    result: GridResult, colours: Mapping[str, int], groups: Mapping[str, tuple[str, ...]], table: RunTable
+) -> Section:
+    by_group = group_results(result, groups) if result.axis is None else {}  # where a setting is what is looked at
+    leading = [metric for metric in (result.first("subject"), result.first("prompt")) if metric is not None]
     numbered = sum(len(result.label(variant)) for variant in result.finished) > _LABELLED
     return Section(
         name=result.grid.name,
@@ -102,11 +99,15 @@ def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) ->
             ),
             *(Line(None, REFERENCES[variant.method], None, _entries(result, variant)) for variant in result.references),
         ),
-        charts=tuple(_charts(result, colours, numbered)),
+        charts=(
+            *_charts(result, colours, numbered),
+            *group_charts(by_group, leading, _variant_colours(result, colours)),
+        ),
         legend=tuple((colours[method], method) for method in dict.fromkeys(result.grid.methods)),
         numbered=numbered and result.axis is None,
         robustness=_robustness(result),
         effects=_effects(result),
+        groups=group_tables(by_group, leading),
         wins=_wins(result),
         pictures=tuple(picture_grids(result, table)),
         sheet=variant_sheet(result, table),
@@ -114,7 +115,7 @@ def _section(result: GridResult, colours: Mapping[str, int], table: RunTable) ->
 
 
 def _columns(result: GridResult) -> tuple[Column, ...]:
-    scores = [Column(_head(metric), metric.meaning) for metric in result.metrics]
+    scores = [Column(metric_head(metric), metric.meaning) for metric in result.metrics]
     subject = result.first("subject")
     share = f"Training time until a run has made 95 % of its gain in {subject.label}" if subject else ""
     share += ", measured from the untrained base." if subject and result.starts(subject) else "."
@@ -132,20 +133,16 @@ def _columns(result: GridResult) -> tuple[Column, ...]:
     )
 
 
-def _head(metric: MetricInfo) -> str:
-    return f"{metric.label} {'↑' if metric.higher_is_better else '↓'}"
-
-
 def _entries(result: GridResult, variant: VariantResult) -> tuple[Entry, ...]:
-    entries = [_score_entry(result, variant, metric) for metric in result.metrics]
+    entries = [score_entry(result, variant, metric) for metric in result.metrics]
     entries.append(
-        Entry(_NONE) if variant.parameters is None else Entry(f"{variant.parameters:,}", sort=variant.parameters)
+        Entry(NONE) if variant.parameters is None else Entry(f"{variant.parameters:,}", sort=variant.parameters)
     )
     entries.append(
-        Entry(_NONE) if variant.file_bytes is None else Entry(in_bytes(variant.file_bytes), sort=variant.file_bytes)
+        Entry(NONE) if variant.file_bytes is None else Entry(in_bytes(variant.file_bytes), sort=variant.file_bytes)
     )
     if _shows_steps(result):
-        entries.append(Entry(_NONE) if variant.steps is None else Entry(f"{variant.steps:,}", sort=variant.steps))
+        entries.append(Entry(NONE) if variant.steps is None else Entry(f"{variant.steps:,}", sort=variant.steps))
     entries.append(_time_entry(variant.seconds))
     subject = result.first("subject")
     if _has_curves(result):
@@ -158,29 +155,16 @@ def _entries(result: GridResult, variant: VariantResult) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _score_entry(result: GridResult, variant: VariantResult, metric: MetricInfo) -> Entry:
-    interval = variant.interval(metric.name)
-    if interval is None:
-        return Entry(_NONE)
-    best = result.best(metric)
-    standing = ""
-    if best is not None and len(result.compared) > 1 and variant in result.compared:
-        near = best is not variant and result.within_noise(variant, best, metric)
-        standing = "best" if best is variant else "near" if near else ""
-    detail = f"{in_figures(interval.low)} to {in_figures(interval.high)}" if is_known(interval) else ""
-    return Entry(in_figures(interval.mean), detail, interval.mean, standing)
-
-
 def _time_entry(interval: Interval | None) -> Entry:
     if interval is None:
-        return Entry(_NONE)
+        return Entry(NONE)
     return Entry(in_time(interval.mean), sort=interval.mean)
 
 
 def _way_entry(result: GridResult, variant: VariantResult, metric: MetricInfo) -> Entry:
     """Say at which step, and when, a variant is as good as the rival in the end."""
     if not variant.curve(metric.name):
-        return Entry(_NONE)
+        return Entry(NONE)
     found = result.way_to_rival(variant, metric)
     if found is None:
         return Entry("never")
@@ -243,8 +227,8 @@ def _scatter(
 
 
 def _training_chart(result: GridResult, metric: MetricInfo, colours: Mapping[str, int]) -> Chart:
-    """Draw the mean scores during training; a variant has its method's colour where methods differ."""
-    one_each = len({variant.method for variant in result.finished}) == len(result.finished)
+    """Draw the mean scores during training."""
+    own = _variant_colours(result, colours)
     series = [
         Series(
             result.label(variant),
@@ -252,12 +236,21 @@ def _training_chart(result: GridResult, metric: MetricInfo, colours: Mapping[str
                 Point(each.seconds, each.value, note=f"{in_time(each.seconds)}: {in_figures(each.value)}")
                 for each in points
             ],
-            colours[variant.method] if one_each else index % _PALETTE,
+            own[result.label(variant)],
         )
-        for index, variant in enumerate(result.finished)
+        for variant in result.finished
         if (points := variant.curve(metric.name))
     ]
     return curves(f"{metric.label} during training", "seconds of training", _axis_label(metric), series)
+
+
+def _variant_colours(result: GridResult, colours: Mapping[str, int]) -> dict[str, int]:
+    """Return the colour of every finished variant by label: its method's where methods differ, else one of its own."""
+    one_each = len({variant.method for variant in result.finished}) == len(result.finished)
+    return {
+        result.label(variant): colours[variant.method] if one_each else index % _PALETTE
+        for index, variant in enumerate(result.finished)
+    }
 
 
 def _axis_chart(result: GridResult, metric: MetricInfo, colours: Mapping[str, int]) -> Chart | None:
@@ -307,9 +300,7 @@ def _robustness(result: GridResult) -> tuple[tuple[str, ...], tuple[tuple[str, t
     rows = []
     for method in dict.fromkeys(result.grid.methods):
         found = [result.robustness(method, metric) for metric in result.metrics]
-        cells = [
-            _NONE if each is None else f"{in_figures(each.spread)}, {in_figures(each.deviation)}" for each in found
-        ]
+        cells = [NONE if each is None else f"{in_figures(each.spread)}, {in_figures(each.deviation)}" for each in found]
         some = next((each for each in found if each is not None), None)
         if some is not None:
             failed = "; ".join(value_words(value) for value in some.failed) or "none"
@@ -331,12 +322,12 @@ def _effects(result: GridResult) -> Effects | None:
     if not methods:
         return None
     rows = tuple((method, tuple(_effect_entry(each.get(method)) for each in found)) for method in methods)
-    return Effects(title, tuple(_head(metric) for metric in result.metrics), rows)
+    return Effects(title, tuple(metric_head(metric) for metric in result.metrics), rows)
 
 
 def _effect_entry(effect: Interval | None) -> Entry:
     if effect is None:
-        return Entry(_NONE)
+        return Entry(NONE)
     if not can_decide(effect):
         return Entry(f"{effect.mean:+.3f}")
     detail = f"{effect.low:+.3f} to {effect.high:+.3f}"

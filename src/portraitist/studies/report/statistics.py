@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from portraitist.evaluation.statistics import Interval
+from portraitist.studies.report.goals import TrainingPoint, reach
 
 # All paired differences of n subjects have the same sign by chance with probability 2^(1-n), and a bootstrap interval
 # then never holds zero; below six subjects that is more than 5 %, and nothing can be told from noise.
@@ -69,12 +70,5 @@ def seconds_to_share(
         return None
     else:
         goal = first + share * (best - first)
-    before: tuple[float, float] | None = None
-    for seconds, value in points:
-        if sign * value >= sign * goal:
-            if before is None or value == before[1]:
-                return seconds
-            part = (goal - before[1]) / (value - before[1])
-            return before[0] + part * (seconds - before[0])
-        before = (seconds, value)
-    return None
+    found = reach([TrainingPoint(0, seconds, value) for seconds, value in points], goal, higher_is_better)
+    return None if found is None else found.seconds

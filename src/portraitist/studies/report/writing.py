@@ -21,7 +21,8 @@ from portraitist.studies.report.analysis import StudyResult, analyse
 from portraitist.studies.report.charts import Chart
 from portraitist.studies.report.findings import answer, caveats, terms
 from portraitist.studies.report.picture_grids import PictureGrid
-from portraitist.studies.report.sections import Entry, Section, build_sections
+from portraitist.studies.report.sections import Section, build_sections
+from portraitist.studies.report.tables import Entry
 from portraitist.studies.runs.engine import Prepared
 from portraitist.studies.runs.files import PARQUET, RUNS, write_csv, write_parquet
 from portraitist.units import in_time
@@ -162,7 +163,7 @@ def _plain_rows(rows: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return settings as words, nested ones flattened, absent ones left out."""
     plain: dict[str, str] = {}
     for name, value in rows.items():
-        words = f"{prefix}{name}".replace("_", " ")
+        words = f"{prefix}{name}".replace("_", " ").strip()
         if isinstance(value, Mapping):
             plain.update(_plain_rows(value, f"{words} "))
         elif value is not None and value != []:

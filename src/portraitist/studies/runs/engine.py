@@ -159,11 +159,7 @@ def study_facts(study: Study, base: Base, scorer: Scorer, earlier: Mapping[str, 
 
     The hypothesis that was written first stays, as does every set of versions that runs were made with.
     """
-    versions = {
-        "portraitist": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
-    }
+    versions = library_versions()
     known = earlier.get("all_versions", [])
     return {
         "first_hypothesis": earlier.get("first_hypothesis", study.hypothesis),
@@ -172,8 +168,19 @@ def study_facts(study: Study, base: Base, scorer: Scorer, earlier: Mapping[str, 
         "base": {"name": base.name, "fingerprint": base.fingerprint, "family": base.family.name},
         "scorer": dict(scorer.identity()),
         "metrics": [asdict(metric) for metric in scorer.metrics()],
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine_words(),
     }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package, Python, and the libraries that results depend on."""
+    libraries = {name: version(name) for name in _LIBRARIES}
+    return {"portraitist": __version__, "python": platform.python_version(), **libraries}
+
+
+def machine_words() -> str:
+    """Say in a few words what machine this is."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
 def default_workers(device: str) -> int:

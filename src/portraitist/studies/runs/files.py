@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, Json, ValidationError
 
-from portraitist.errors import BadConfig, BadFile, MissingExtra
+from portraitist.errors import BadConfig, BadFile, MissingExtra, first_wrong_value
 from portraitist.files import write_aside
 from portraitist.studies.grid.specs import RunSpec, without_places
 from portraitist.studies.grid.study import PHOTOS
@@ -18,12 +18,13 @@ from portraitist.studies.runs.table import PICTURES, RunRecord
 
 RUNS, PARQUET = "runs.csv", "runs.parquet"
 _SCORE, _SETTING = "score.", "setting."
+_IN_COLUMNS = ("scores", "curve", "spec", "prompt_scores")  # of a record, and written in columns of their own
 
 
 class _KeptRun(BaseModel):
     """What a line of the CSV says of a finished run, apart from what its key stands for.
 
-    Files of earlier versions call two columns `size` and `seconds`.
+    Files of earlier versions call two columns `size` and `seconds`, and say nothing of prompts.
     """
 
     parameters: int | None
@@ -33,18 +34,22 @@ class _KeptRun(BaseModel):
     finished: str
     scores: dict[str, float]
     curve: Json[tuple[CurvePoint, ...]]
+    prompt_scores: Json[dict[str, tuple[float, ...]]] = Field(default_factory=dict)
 
 
 def flatten(records: Iterable[RunRecord]) -> list[dict[str, Any]]:
     """Return one flat mapping a run, scores and settings each in a column of their own, curves as JSON."""
     flat = []
     for record in records:
-        plain = {name: value for name, value in vars(record).items() if name not in ("scores", "curve", "spec")}
+        plain = {name: value for name, value in vars(record).items() if name not in _IN_COLUMNS}
         scores = {f"{_SCORE}{name}": value for name, value in record.scores.items()}
         chosen = {PHOTOS: record.spec["photo_count"], **_dotted(without_places(record.spec["recipe"]))}
         settings = {f"{_SETTING}{name}": value for name, value in chosen.items()}
         curve = json.dumps([asdict(point) for point in record.curve])
-        flat.append({**plain, "base": record.spec["base"], **scores, **settings, "curve": curve})
+        by_prompt = json.dumps(record.prompt_scores)
+        flat.append(
+            {**plain, "base": record.spec["base"], **scores, **settings, "curve": curve, "prompt_scores": by_prompt}
+        )
     return flat
 
 
@@ -110,6 +115,7 @@ def read_runs(source: Path, wanted: Iterable[RunSpec]) -> Iterator[tuple[RunOutc
             specs[key],
             "done",
             scores=run.scores,
+            prompt_scores=run.prompt_scores,
             curve=run.curve,
             parameters=run.parameters,
             file_bytes=run.file_bytes,
@@ -130,9 +136,7 @@ def _read(path: Path) -> Iterator[tuple[str, _KeptRun]]:
     except (KeyError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise BadFile(f"{path} is not the {RUNS} of a study: {_reason(error)}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadFile(f"{path} holds a run that cannot be read: {place}: {first['msg']}") from error
+        raise BadFile(f"{path} holds a run that cannot be read: {first_wrong_value(error)}") from error
 
 
 def _kept_run(line: Mapping[str | None, str]) -> _KeptRun:

@@ -1,6 +1,6 @@
 """What became of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +33,7 @@ class RunOutcome:
         status: ``done``, ``failed``, or ``stopped`` on request, in which case nothing is recorded.
         error: Why it failed, in one line.
         scores: Scores by name.
+        prompt_scores: Of scores that are means over pictures, each prompt's mean, in the run's order of prompts.
         curve: Scores during training.
         parameters: Numbers in the adapter.
         file_bytes: Size of its file.
@@ -45,6 +46,7 @@ class RunOutcome:
     status: Status
     error: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    prompt_scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
     parameters: int | None = None
     file_bytes: int | None = None

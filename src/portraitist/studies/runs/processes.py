@@ -15,7 +15,7 @@ from portraitist.workers import begin_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
-ENDED = "its process was ended from outside twice, as when memory runs out; try fewer workers"
+ENDED = "its process was killed twice, as happens when memory runs out; try fewer workers"
 
 
 def in_processes(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[T, Future[R]]]:

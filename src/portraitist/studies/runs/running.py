@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean
@@ -66,17 +67,18 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     watch = _Watch(spec, base, subject, scorer, judged)
     made = find_maker(spec.method).make(base, subject, spec.recipe, [watch])
     prompts = [subject.prompt(prompt) for prompt in spec.prompts]
-    scores, pictures = _examine(spec, base, scorer, judged, prompts, made.adapter)
+    found = _examine(spec, base, scorer, judged, prompts, made.adapter)
     return RunOutcome(
         spec,
         "done",
-        scores={**scores, **made.measures},
+        scores={**found.scores, **made.measures},
+        prompt_scores=found.prompt_scores,
         curve=watch.points(made.seconds),
         parameters=made.adapter.count(),
         file_bytes=_file_bytes(made.adapter),
         training_seconds=made.seconds,
         total_seconds=time.monotonic() - started,
-        pictures=pictures,
+        pictures=found.files,
     )
 
 
@@ -86,8 +88,15 @@ def score_base(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     subject = read_subject(spec, base)
     prompts = [fill(prompt, subject.class_noun) for prompt in spec.prompts]
     judged = judged_photos(spec, base, subject)
-    scores, pictures = _examine(spec, base, scorer, judged, prompts, None)
-    return RunOutcome(spec, "done", scores=scores, total_seconds=time.monotonic() - started, pictures=pictures)
+    found = _examine(spec, base, scorer, judged, prompts, None)
+    return RunOutcome(
+        spec,
+        "done",
+        scores=found.scores,
+        prompt_scores=found.prompt_scores,
+        total_seconds=time.monotonic() - started,
+        pictures=found.files,
+    )
 
 
 def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
@@ -105,7 +114,7 @@ def score_photos(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
         if not others:
             continue
         evidence = Evidence(spec.subject, others, [f"a photo of a {spec.class_noun}"], [photo])
-        for name, value in scorer.score(evidence).items():
+        for name, value in scorer.score(evidence).values.items():
             if name in likeness:
                 values.setdefault(name, []).append(float(value))
     scores = {name: mean(each) for name, each in values.items()}
@@ -118,7 +127,7 @@ def read_subject(spec: RunSpec, base: Base) -> Subject:
     if spec.photo_count is None:
         return subject
     if spec.photo_count > len(subject.photos):
-        raise BadConfig(f"{spec.subject} has {len(subject.photos)} photos, and {spec.photo_count} are asked for")
+        raise BadConfig(f"{spec.subject} has {len(subject.photos)} photos, but {spec.photo_count} are asked for")
     chosen = subject.paths[: spec.photo_count]
     return Subject.from_folder(chosen, spec.class_noun, spec.token, base.family.resolution)
 
@@ -152,12 +161,21 @@ class _Watch:
         # The adapter in training is attached already.
         pictures = _make(self.base, [self.subject.prompt(prompt) for prompt in chosen], self.spec, None, 1)
         evidence = _evidence(self.spec, self.judged, chosen, pictures)
-        self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).items()}
+        self.scores[completed] = {name: float(value) for name, value in self.scorer.score(evidence).values.items()}
 
     def points(self, training_seconds: float) -> tuple[CurvePoint, ...]:
         """Return the curve; steps of one run take equally long."""
         scored, each = sorted(self.scores.items()), training_seconds / max(1, self.steps)
         return tuple(CurvePoint(step, each * step, scores) for step, scores in scored)
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What is known of an adapter's pictures: scores, those of each prompt, and the pictures as files."""
+
+    scores: dict[str, float]
+    prompt_scores: dict[str, list[float]]
+    files: dict[str, bytes]
 
 
 def _examine(
@@ -167,19 +185,22 @@ def _examine(
     judged: Sequence[Image.Image],
     prompts: Sequence[str],
     adapter: Adapter | None,
-) -> tuple[dict[str, float], dict[str, bytes]]:
-    """Make pictures of the subject and of its class; return their scores, and the pictures as files."""
+) -> _Examined:
+    """Make pictures of the subject and of its class, and score them."""
     class_prompts = [fill(prompt, spec.class_noun) for prompt in spec.class_prompts]
     pictures = _make(base, prompts, spec, adapter, spec.pictures)
     class_pictures = _make(base, class_prompts, spec, adapter, spec.pictures)
     evidence = _evidence(spec, judged, spec.prompts, pictures, class_pictures)
-    scores = {name: float(value) for name, value in scorer.score(evidence).items()}
+    scored = scorer.score(evidence)
+    scores = {name: float(value) for name, value in scored.values.items()}
+    whole = {name: values for name, values in scored.per_picture.items() if len(values) == len(pictures)}
+    by_prompt = {name: _means(values, spec.pictures) for name, values in whole.items()}
     files = {**_named("subject", pictures, spec.pictures), **_named("class", class_pictures, spec.pictures)}
     if (features := scorer.features(pictures)) is not None:
         photos = scorer.features(judged)
         assert photos is not None
         files[FEATURES] = save({OF_PICTURES: features.half().contiguous(), OF_PHOTOS: photos.half().contiguous()})
-    return scores, files
+    return _Examined(scores, by_prompt, files)
 
 
 def _make(
@@ -205,6 +226,11 @@ def _evidence(
     each = len(pictures) // len(prompts)
     texts = [fill(prompt, spec.class_noun) for prompt in prompts for _ in range(each)]
     return Evidence(spec.subject, judged, texts, pictures, class_pictures)
+
+
+def _means(values: Sequence[float], each: int) -> list[float]:
+    """Return the means of so many consecutive values each."""
+    return [mean(values[start : start + each]) for start in range(0, len(values), each)]
 
 
 def _file_bytes(adapter: Adapter) -> int:

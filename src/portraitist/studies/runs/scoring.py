@@ -1,7 +1,7 @@
 """Who scores the pictures of a run; a score is a name and a number, and studies know nothing else of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -45,15 +45,15 @@ OF_ADAPTERS = (
         "adapter",
         higher_is_better=False,
         meaning=(
-            "Cosine of a prediction to the most similar one of a training identity, or to its adapter where the network"
-            " learnt from adapters, both less the mean of their kind; 1 is a copy."
+            "Cosine between a prediction and the most similar one of a training identity, or its adapter where the"
+            " network learnt from adapters, both minus the mean of their kind; 1 is a copy."
         ),
     ),
     MetricInfo(
         "seed_variety",
         "Variety of seeds",
         "adapter",
-        meaning="One less the cosine of adapters that four seeds draw of one photo; 0 is always the same.",
+        meaning="One minus the cosine between adapters that four seeds draw from one photo; 0 means always the same.",
     ),
 )
 
@@ -65,8 +65,8 @@ OF_SETS = MetricInfo(
     "quality",
     higher_is_better=False,
     meaning=(
-        "Between the features of all pictures and of all subjects' photos; only to be compared within a table, whose"
-        " variants have equally many pictures."
+        "Between the features of all pictures and of all subjects' photos; to be compared only within a table, whose"
+        " variants have the same number of pictures."
     ),
 )
 
@@ -90,6 +90,19 @@ class Evidence:
     class_pictures: Sequence[Image.Image] = ()
 
 
+@dataclass(frozen=True)
+class RunScores:
+    """What a scorer found in a run's pictures.
+
+    Attributes:
+        values: Scores by name; those that the evidence does not allow are left out.
+        per_picture: Of scores that are means over pictures, the values that they are means of, in order.
+    """
+
+    values: Mapping[str, float]
+    per_picture: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
 class Scorer(Protocol):
     """Scores pictures. Two results may be compared only if their scorers' identities are equal."""
 
@@ -99,8 +112,8 @@ class Scorer(Protocol):
     def metrics(self) -> Sequence[MetricInfo]:
         """Return what `score` may return."""
 
-    def score(self, evidence: Evidence) -> Mapping[str, float]:
-        """Return scores by name; those that the evidence does not allow are left out."""
+    def score(self, evidence: Evidence) -> RunScores:
+        """Return the scores that the evidence allows."""
 
     def features(self, images: Sequence[Image.Image]) -> Tensor | None:
         """Return features ``[n, d]`` by which the pictures of all runs together are judged; None if they are not."""
@@ -134,21 +147,23 @@ class ColourScorer:
             MetricInfo("spread", "Spread", "diversity", meaning="How much pictures of one prompt differ."),
         )
 
-    def score(self, evidence: Evidence) -> Mapping[str, float]:
+    def score(self, evidence: Evidence) -> RunScores:
         """Return the scores that the evidence allows."""
         photos = [self._histogram(photo) for photo in evidence.photos]
-        scores = {"colour_match": self._match(photos, evidence.pictures)}
+        matches = self._matches(photos, evidence.pictures)
+        scores = {"colour_match": float(np.mean(matches))}
         if evidence.class_pictures:
-            scores["class_colour_match"] = self._match(photos, evidence.class_pictures)
+            scores["class_colour_match"] = float(np.mean(self._matches(photos, evidence.class_pictures)))
         spread = _spread(evidence.prompts, evidence.pictures)
-        return scores if spread is None else {**scores, "spread": spread}
+        return RunScores(scores if spread is None else {**scores, "spread": spread}, {"colour_match": matches})
 
     def features(self, images: Sequence[Image.Image]) -> None:
         """Return nothing: pictures are judged run by run."""
 
-    def _match(self, photos: Sequence[np.ndarray], pictures: Sequence[Image.Image]) -> float:
+    def _matches(self, photos: Sequence[np.ndarray], pictures: Sequence[Image.Image]) -> list[float]:
+        """Return each picture's mean match with all photos."""
         histograms = [self._histogram(picture) for picture in pictures]
-        return float(np.mean([np.minimum(a, b).sum() for a in photos for b in histograms]))
+        return [float(np.mean([np.minimum(photo, each).sum() for photo in photos])) for each in histograms]
 
     def _histogram(self, image: Image.Image) -> np.ndarray:
         """Return the share of pixels in every bin of colours."""
@@ -187,12 +202,13 @@ class EncoderScorer:
         found = [MetricInfo(m.name, m.label, _ASPECTS[m.name], m.higher_is_better, m.meaning) for m in metrics]
         return [*found, OF_SETS] if self.judges_sets else found
 
-    def score(self, evidence: Evidence) -> Mapping[str, float]:
+    def score(self, evidence: Evidence) -> RunScores:
         """Return the scores that the evidence allows."""
         material = Material(
             evidence.subject, evidence.photos, evidence.pictures, evidence.prompts, evidence.class_pictures
         )
-        return flatten(score_subject(material, self.tools, self.names))
+        found = score_subject(material, self.tools, self.names)
+        return RunScores(flatten(found), {name: each.per_picture for name, each in found.items() if each.per_picture})
 
     def features(self, images: Sequence[Image.Image]) -> Tensor | None:
         """Return what the encoder in the role `inception` says of pictures, where all runs' together are judged."""

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -29,8 +29,10 @@ _COLUMNS = {
     "scores": "TEXT NOT NULL",
     "curve": "TEXT NOT NULL",
     "spec": "TEXT NOT NULL",
+    "prompt_scores": "TEXT NOT NULL DEFAULT '{}'",
 }
-_JSON = ("scores", "curve", "spec")
+_JSON = ("scores", "curve", "spec", "prompt_scores")
+_LATER = ("prompt_scores",)  # columns that tables of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class RunRecord:
     scores: Mapping[str, float]
     curve: tuple[CurvePoint, ...]
     spec: Mapping[str, Any]
+    prompt_scores: Mapping[str, Sequence[float]]
 
 
 class RunTable:
@@ -63,6 +66,7 @@ class RunTable:
             columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
             connection.execute(f"CREATE TABLE IF NOT EXISTS runs ({columns})")
             connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            _add_later_columns(connection)
             connection.execute(
                 f"SELECT {', '.join(_COLUMNS)} FROM runs LIMIT 0"
             )  # one of an earlier version has others
@@ -93,6 +97,7 @@ class RunTable:
             "scores": json.dumps(outcome.scores),
             "curve": json.dumps([asdict(point) for point in outcome.curve]),
             "spec": json.dumps(asdict(spec)),
+            "prompt_scores": json.dumps(outcome.prompt_scores),
         }
         marks = ", ".join("?" * len(_COLUMNS))
         with self._open() as connection:
@@ -141,6 +146,15 @@ class RunTable:
                 f"{path} cannot be used as a study's table ({said}); choose another folder with -o, and take finished"
                 f" runs over with --from {self.folder}"
             ) from error
+
+
+def _add_later_columns(connection: sqlite3.Connection) -> None:
+    """Give a table of an earlier version what it lacks; any other table is left as it is."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    lacking = [name for name in _LATER if name not in known]
+    if known.union(lacking) == set(_COLUMNS):
+        for name in lacking:
+            connection.execute(f"ALTER TABLE runs ADD COLUMN {name} {_COLUMNS[name]}")
 
 
 def _record(values: tuple[Any, ...]) -> RunRecord:

@@ -1,42 +1,29 @@
 """Every setting of the judges' training, from one YAML file; ``judges.yaml`` beside this makes the shipped ones."""
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from portraitist.errors import BadConfig
-from portraitist.reading import read_yaml
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from portraitist.training.networks.settings import NetworkSettings, Section, StagesConfig, read_stages_config
 
 
-class JudgeConfig(_Section):
+class JudgeConfig(NetworkSettings):
     """What training any judge takes.
 
     Attributes:
         side: Pictures are seen as so many pixels to a side; those of the world are 128 wide.
         channels: Of the picture network's levels, each at half the resolution of the one before.
-        steps: Optimiser steps.
         batch_size: Pictures a step; of the identity encoder, identities.
-        learning_rate: Peak of the rate.
-        weight_decay: Of matrices and convolutions.
-        warmup_steps: Steps in which the rate rises.
-        average_decay: Decay of the averaged weights, which are the ones kept.
-        seed: Seed of the first weights and of everything drawn.
+        betas: Decay rates of AdamW's moments.
     """
 
     side: int = Field(gt=0)
     channels: tuple[int, ...]
-    steps: int = Field(gt=0)
     batch_size: int = Field(gt=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    warmup_steps: int = Field(ge=0)
-    average_decay: float = Field(ge=0, lt=1)
-    seed: int
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 class DisturbedConfig(JudgeConfig):
@@ -127,7 +114,7 @@ class ViewsConfig(JudgeConfig):
     covered: float = Field(ge=0, le=1)
 
 
-class TestsConfig(_Section):
+class TestsConfig(Section):
     """What the encoders are tested on.
 
     Attributes:
@@ -143,7 +130,7 @@ class TestsConfig(_Section):
     seed: int
 
 
-class JudgesConfig(_Section):
+class JudgesConfig(StagesConfig):
     """All judges.
 
     Attributes:
@@ -164,19 +151,17 @@ class JudgesConfig(_Section):
     tests: TestsConfig
 
 
-SHIPPED = "judges.yaml"
+SHIPPED = Path(str(files("portraitist.toyland.judges").joinpath("judges.yaml")))
 
 
-def load_judges_config(path: Path | None = None) -> JudgesConfig:
+def load_judges_config(path: Path | None = None, changes: Mapping[str, Any] | None = None) -> JudgesConfig:
     """Read a configuration file; without a path, the one that makes the shipped judges.
+
+    Args:
+        path: The file.
+        changes: Settings that differ from it, by judge.
 
     Raises:
         BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
     """
-    try:
-        file = path or Path(str(files("portraitist.toyland.judges").joinpath(SHIPPED)))
-        return JudgesConfig.model_validate(read_yaml(file, "configuration of the judges"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{path or SHIPPED}: {where}: {first['msg']}") from error
+    return read_stages_config(JudgesConfig, path or SHIPPED, "configuration of the judges", changes)

@@ -21,7 +21,7 @@ from portraitist.toyland.judges.config import ExaminerConfig
 from portraitist.toyland.judges.questions import HEADS, UNASKED, Answers, to_targets, truth
 from portraitist.toyland.judges.stream import as_seen, disturb, sample_batch
 from portraitist.toyland.world.painting import Painter, plan
-from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.networks.parameters import group_parameters
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -120,8 +120,8 @@ class ExaminerTask:
         return group_parameters(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
-        """Return the stage's settings."""
-        return {"stage": "examiner", **self.config.model_dump(mode="json")}
+        """Return the stage's settings, save how long it goes on."""
+        return {"stage": "examiner", **self.config.model_dump(mode="json", exclude={"steps"})}
 
     def after_step(self) -> None:
         """Nothing to restore."""

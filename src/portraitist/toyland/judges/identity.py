@@ -15,7 +15,7 @@ from portraitist.toyland.judges.stream import as_seen, disturb
 from portraitist.toyland.world.identities import KINDS, Identity, sample_identity
 from portraitist.toyland.world.painting import Painter, plan
 from portraitist.toyland.world.pictures import sample_picture
-from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.networks.parameters import group_parameters
 
 _NO_LABEL = -100
@@ -110,8 +110,8 @@ class IdentityTask:
         return group_parameters(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
-        """Return the stage's settings."""
-        return {"stage": "identity encoder", **self.config.model_dump(mode="json")}
+        """Return the stage's settings, save how long it goes on."""
+        return {"stage": "identity encoder", **self.config.model_dump(mode="json", exclude={"steps"})}
 
     def after_step(self) -> None:
         """Nothing to restore."""

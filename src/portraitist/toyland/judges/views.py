@@ -17,7 +17,7 @@ from portraitist.randomness import numpy_generator
 from portraitist.toyland.judges.config import ViewsConfig
 from portraitist.toyland.judges.stream import as_seen, sample_batch
 from portraitist.toyland.world.painting import Painter, plan
-from portraitist.training.loop.loop import ParameterGroup
+from portraitist.training.loop.contracts import ParameterGroup
 from portraitist.training.networks.parameters import group_parameters
 
 # Half widths and half heights of the middle that is laid over another picture, and where its centre is.
@@ -139,8 +139,8 @@ class ViewsTask:
         return group_parameters(named, self.config.learning_rate, self.config.weight_decay)
 
     def identity(self) -> dict[str, Any]:
-        """Return the stage's settings."""
-        return {"stage": "self-supervised encoder", **self.config.model_dump(mode="json")}
+        """Return the stage's settings, save how long it goes on."""
+        return {"stage": "self-supervised encoder", **self.config.model_dump(mode="json", exclude={"steps"})}
 
     def after_step(self) -> None:
         """Nothing to restore."""

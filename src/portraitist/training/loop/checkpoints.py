@@ -182,7 +182,10 @@ def difference(old: Any, new: Any, path: str = "") -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
-                return difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+                where = f"{path}.{key}" if path else key
+                if key not in old:
+                    return f"it does not say {where}, which is {new[key]!r} now"
+                return difference(old[key], new.get(key), where)
     return f"{path} was {old!r} and is {new!r} now"
 
 

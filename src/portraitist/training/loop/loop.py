@@ -345,7 +345,8 @@ class Loop:
             if {**checkpoint.identity, "loop": settings} != self._identity():
                 changed = difference({**checkpoint.identity, "loop": settings}, self._identity())
                 raise BadConfig(
-                    f"{self.folder} holds another run: {changed}; resume it with the same settings, or start over"
+                    f"{self.folder} holds another run: {changed}; resume it with the same settings, or delete"
+                    f" {self.folder / LAST} to start over"
                 )
             self._take_up(checkpoint)
         if self.kept is not None:

@@ -1,9 +1,13 @@
-"""Settings that training any network takes."""
+"""Settings that training any network takes, and those of a work of several stages, from one YAML file."""
 
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from portraitist.errors import BadConfig, first_wrong_value
+from portraitist.reading import read_yaml
 from portraitist.training.loop.contracts import LoopConfig
 from portraitist.training.networks.machine import Machine
 
@@ -42,6 +46,59 @@ class NetworkSettings(Section):
     average_decay: float = Field(0.999, ge=0, lt=1)
     seed: int
     share: float = Field(1.0, gt=0)
+
+
+class StagesConfig(Section):
+    """Every setting of a work of several stages, a section each."""
+
+    def shares(self) -> dict[str, float]:
+        """Return by stage its share of the time of a command that trains several."""
+        sections = {name.replace("_", "-"): getattr(self, name) for name in type(self).model_fields}
+        return {name: section.share for name, section in sections.items() if isinstance(section, NetworkSettings)}
+
+
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
+AnyStagesConfig = TypeVar("AnyStagesConfig", bound=StagesConfig)
+
+
+def build_settings(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
+    """Build settings from plain values.
+
+    Args:
+        kind: Their class.
+        values: The values.
+        where: Where they stand, for what is said of a wrong one.
+
+    Raises:
+        BadConfig: If a setting is unknown, missing or of the wrong kind, naming it and where it stands.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise BadConfig(f"{where}: {first_wrong_value(error)}") from error
+
+
+def read_stages_config(
+    kind: type[AnyStagesConfig], path: Path, wanted: str, changes: Mapping[str, Any] | None = None
+) -> AnyStagesConfig:
+    """Read a configuration file.
+
+    Args:
+        kind: The configuration's class.
+        path: The file.
+        wanted: What it should be, e.g. ``toyland configuration``.
+        changes: Settings that differ from it, by section.
+
+    Raises:
+        BadConfig: If the file is missing, not YAML, or a setting is unknown, missing or of the wrong kind.
+    """
+    sections = read_yaml(path, wanted)
+    if not isinstance(sections, dict):
+        raise BadConfig(f"{path} must hold sections such as `{next(iter(kind.model_fields))}:`")
+    for name, values in (changes or {}).items():
+        is_section = isinstance(values, Mapping) and isinstance(sections.get(name), Mapping)
+        sections[name] = {**sections[name], **values} if is_section else values
+    return build_settings(kind, sections, path.name)
 
 
 def loop_config(settings: NetworkSettings, machine: Machine, seconds: float | None = None) -> LoopConfig:

@@ -90,10 +90,10 @@ def test_others_drawn_from_toyland_keep_their_split(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BadPhoto, match="is no folder; give toyland:people"):
+    with pytest.raises(BadPhoto, match="is not a folder; give toyland:people"):
         source(tmp_path / "nowhere")
     with pytest.raises(BadPhoto, match="holds no folders; put the photos of each identity"):
         source(tmp_path)
     (tmp_path / "rex").mkdir()
-    with pytest.raises(BadConfig, match="nothing says what kind of thing rex is; give it for all with --class"):
+    with pytest.raises(BadConfig, match="nothing says what kind of thing rex is; say it for all with --class"):
         source(tmp_path, class_noun=None)

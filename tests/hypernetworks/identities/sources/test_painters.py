@@ -89,16 +89,16 @@ def test_without_an_adapter_the_base_draws_from_pixels(base: Base) -> None:
 
 def test_a_base_without_a_unet_takes_none(adapter: Path, clip_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
     flux = load_base(save_tiny("flux", clip_tokenizer, tmp_path / "flux"))
-    with pytest.raises(BadConfig, match="takes no IP-Adapter"):
+    with pytest.raises(BadConfig, match="cannot use an IP-Adapter"):
         IpAdapter(flux, str(adapter), 0.5)
 
 
 def test_files_that_do_not_fit_are_refused(base: Base, adapter: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match="is no IP-Adapter; give its"):
+    with pytest.raises(BadConfig, match="is not an IP-Adapter; give its"):
         IpAdapter(base, str(tmp_path / "adapter.bin"), 0.5)
     with pytest.raises(BadConfig, match="needs its image encoder in"):
         IpAdapter(base, f"{adapter}@{tmp_path / 'nowhere'}", 0.5)
     other = tmp_path / "other.safetensors"
     save_file({"something.else": torch.zeros(1)}, other)
-    with pytest.raises(BadConfig, match="is no IP-Adapter for"):
+    with pytest.raises(BadConfig, match="is not an IP-Adapter for"):
         IpAdapter(base, f"{other}@{adapter.parent / 'image_encoder'}", 0.5)

@@ -56,7 +56,7 @@ class FolderSource:
         self._class_noun, self._known = class_noun, _read_subjects(folder / _SUBJECTS)
         if not folder.is_dir():
             raise BadPhoto(
-                f"{folder} is no folder; give toyland:people, or a folder with a folder of photos for each identity"
+                f"{folder} is not a folder; give toyland:people, or a folder with a folder of photos for each identity"
             )
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         if not folders:
@@ -64,7 +64,7 @@ class FolderSource:
         self._folders = [path for path in folders if split in (ALL, self._split(path))][:count]
         if not self._folders:
             raise BadConfig(
-                f"none of the identities in {folder} is in the split {split}; use --split {ALL} for every one"
+                f"none of the identities in {folder} is in the split {split}; use --split {ALL} for everyone"
             )
         self.kinds = tuple(dict.fromkeys(self._noun(path) for path in self._folders))
 
@@ -100,7 +100,7 @@ class FolderSource:
     def _noun(self, folder: Path) -> str:
         noun = self._class_noun or self._known.get(folder.name, {}).get("class")
         if not noun:
-            raise BadConfig(f"nothing says what kind of thing {folder.name} is; give it for all with --class person")
+            raise BadConfig(f"nothing says what kind of thing {folder.name} is; say it for all with --class person")
         return str(noun)
 
     def _split(self, folder: Path) -> str:

@@ -32,9 +32,11 @@ def check_source(text: str, kinds: Sequence[str], class_noun: str | None, split:
         if class_noun is not None:
             raise BadConfig("toyland's identities have class nouns of their own; leave --class out")
     elif kinds:
-        raise BadConfig("--kinds chooses among toyland's; of a folder, give the folders that are meant")
+        raise BadConfig(
+            "--kinds chooses among toyland's kinds; leave it out, and give a folder with only the ones you want"
+        )
     elif not Path(text).is_dir():
-        raise BadPhoto(f"{text} is no folder; give toyland:people, or a folder with a folder for each identity")
+        raise BadPhoto(f"{text} is not a folder; give toyland:people, or a folder with a folder for each identity")
 
 
 def open_source(

@@ -92,7 +92,7 @@ class IpAdapter:
         self.base, self.strength = base, strength
         self.file, self.encoder = find_ip_adapter(source)
         if "unet" not in base.components or not hasattr(base.pipeline, "load_ip_adapter"):
-            raise BadConfig(f"{base.name} takes no IP-Adapter; leave out --vary-with")
+            raise BadConfig(f"{base.name} cannot use an IP-Adapter; leave out --vary-with")
         _ = self._pipeline
 
     @property
@@ -139,7 +139,7 @@ class IpAdapter:
         except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
             said = " ".join(str(error).split())[:200]
             raise BadConfig(
-                f"{self.file} with the image encoder {self.encoder} is no IP-Adapter for {base.name} ({said})"
+                f"{self.file} with the image encoder {self.encoder} is not an IP-Adapter for {base.name} ({said})"
             ) from error
         pipeline.set_ip_adapter_scale(1 - self.strength)
         pipeline.set_progress_bar_config(disable=True)
@@ -156,7 +156,7 @@ def find_ip_adapter(source: str) -> tuple[Path, Path]:
     file = Path(first)
     folder = Path(second) if second else file.parent / _ENCODER
     if file.suffix != ".safetensors" or not file.is_file():
-        raise BadConfig(f"{file} is no IP-Adapter; give its .safetensors, such as ip-adapter_sd15.safetensors")
+        raise BadConfig(f"{file} is not an IP-Adapter; give its .safetensors, such as ip-adapter_sd15.safetensors")
     if not folder.is_dir():
         raise BadConfig(f"the IP-Adapter {file} needs its image encoder in {folder}; name another with {file}@FOLDER")
     return file, folder

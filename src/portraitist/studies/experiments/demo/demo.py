@@ -1,22 +1,19 @@
 """The demo: teach a base example subjects, and show them in places and styles they were never photographed in."""
 
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from portraitist import __version__
 from portraitist.adapters import Adapter, save_adapter
 from portraitist.bases import Base
 from portraitist.bases.examples import Example
 from portraitist.files import require_writable
 from portraitist.generation import SamplingConfig, generate
+from portraitist.studies.runs.engine import library_versions, machine_words
 from portraitist.toyland.world.captions import SCENE_PHRASES, STYLE_PHRASES
 from portraitist.toyland.world.scenes import PLAIN
 from portraitist.training.personalise import train
@@ -29,7 +26,6 @@ _PLAIN = "in front of a plain blue background"
 _SCENES = 4
 # Prompts of a subject who is shown alone, and of each of several.
 _MOST_PROMPTS, _PROMPTS_OF_SEVERAL = 8, 4
-_LIBRARIES = ("torch", "diffusers", "transformers", "safetensors")
 _ROOM = 20_000_000  # bytes for the picture and the page
 
 
@@ -207,10 +203,8 @@ def _settings(base: Base, sampling: SamplingConfig) -> dict[str, str]:
         "fingerprint": base.fingerprint,
         "sampling": f"{sampling.scheduler}, {sampling.steps} steps, guidance {sampling.guidance:g}",
         "seeds of the pictures": ", ".join(map(str, SEEDS)),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine_words(),
         "threads": str(torch.get_num_threads()),
         "device": str(base.device),
-        "portraitist": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
+        **library_versions(),
     }

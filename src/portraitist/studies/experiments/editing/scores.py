@@ -36,9 +36,6 @@ class EditScores:
     identity: float
 
 
-SCORES = tuple(EditScores.__dataclass_fields__)
-
-
 def score_edits(
     edits: Sequence[KnownEdit], results: Sequence[Image.Image], examiner: Examiner, encoder: Encoder
 ) -> list[EditScores]:
