@@ -1,13 +1,15 @@
 """The main job with the weights that ship: a cat the base has never seen is learnt, and goes where the prompt says."""
 
+import numpy as np
 import pytest
 import torch
 
 from portraitist.adapters import Adapter
 from portraitist.bases import Base, load_base
 from portraitist.bases.examples import get_example
-from portraitist.evaluation.encoders import EmbedsTexts, embed_captions, embed_images, load_encoder
+from portraitist.evaluation.encoders import embed_images, load_encoder
 from portraitist.generation import Picture, SamplingConfig, generate
+from portraitist.toyland.judges.examiner import Examiner
 from portraitist.toyland.world.captions import SCENE_PHRASES
 from portraitist.training.personalise import train
 from portraitist.training.recipes import load_recipe
@@ -31,8 +33,7 @@ def subject(base: Base) -> Subject:
 
 @pytest.fixture(scope="module")
 def adapter(base: Base, subject: Subject) -> Adapter:
-    # Without prior images and in half the steps: less true to the class, good enough to see what is learnt.
-    recipe = load_recipe("lora", base.name, base.family.name, overrides={"steps": 120, "prior": "none"})
+    recipe = load_recipe("lora", base.name, base.family.name)
     return train(base, subject, recipe)
 
 
@@ -51,7 +52,7 @@ def after(base: Base, adapter: Adapter) -> list[Picture]:
     return pictures(base, f"sks {CAT.class_noun}", adapter)
 
 
-@pytest.mark.parametrize(("encoder", "closer"), [("toyland-identity", 0.15), ("toyland-clip", 0.05)])
+@pytest.mark.parametrize(("encoder", "closer"), [("toyland-identity", 0.4), ("toyland-dino", 0.1)])
 def test_pictures_come_closer_to_the_subject(
     encoder: str, closer: float, subject: Subject, before: list[Picture], after: list[Picture]
 ) -> None:
@@ -62,13 +63,11 @@ def test_pictures_come_closer_to_the_subject(
 
 
 def test_the_scene_of_the_prompt_is_kept(after: list[Picture]) -> None:
-    judge = load_encoder("toyland-clip")
-    assert isinstance(judge, EmbedsTexts)
-    captions = embed_captions(judge, [f"a photo of a cat {phrases[0]}" for phrases in SCENE_PHRASES.values()])
-    read = (embed_images(judge, [one.image for one in after]) @ captions.T).argmax(1)
-    wanted = [list(SCENE_PHRASES).index(scene) for scene in SCENE_PHRASES if SCENE_PHRASES[scene][0] in PLACES]
-    right = read == torch.tensor([place for place in wanted for _ in SEEDS])
-    assert right.float().mean() >= 0.75
+    pixels = np.stack([np.asarray(one.image) for one in after])
+    read = Examiner.load().read(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    scenes = [scene for scene, phrases in SCENE_PHRASES.items() if phrases[0] in PLACES]
+    right = [answers["scene"] == scene for answers, scene in zip(read, np.repeat(scenes, len(SEEDS)), strict=True)]
+    assert sum(right) >= 7  # of 8
 
 
 def test_the_base_is_as_it_was(base: Base, before: list[Picture], after: list[Picture]) -> None:
