@@ -59,7 +59,8 @@ def test_a_base_is_examined(run: Run, fail: Fail, tiny_base_folder: Path) -> Non
     assert "what they hold, or nothing" in output
     assert Path("exam/report.json").exists()
     assert "guidance" in run("toyland", "examine", tiny_base_folder, *options).stdout
-    assert "portraitist toyland judges --stage examiner" in fail("toyland", "examine", tiny_base_folder)
+    missing = fail("toyland", "examine", tiny_base_folder, "--examiner", "none")
+    assert "portraitist toyland judges --stage examiner" in missing
 
 
 def test_a_distance_is_measured(run: Run, tiny_base_folder: Path) -> None:
