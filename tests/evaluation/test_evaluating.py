@@ -15,7 +15,7 @@ from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, BadFile, BadPhoto
 from portraitist.evaluation import (
     Evaluation,
-    Material,
+    MetricInputs,
     Protocol,
     check_comparable,
     find_candidates,
@@ -265,7 +265,7 @@ def test_fid_is_of_all_pictures_together(random_encoders: dict[str, str]) -> Non
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(12)]
     tools = load_tools({**random_encoders, "inception": random_encoders["dino"]}, ["fid"])
-    materials = [Material("a", images[:3], images[3:6]), Material("b", images[6:9], images[9:])]
+    materials = [MetricInputs("a", images[:3], images[3:6]), MetricInputs("b", images[6:9], images[9:])]
     real, made = images[:3] + images[6:9], images[3:6] + images[9:]
     encoder = tools["inception"]
     expected = frechet_distance(raw_embeddings(encoder, made), raw_embeddings(encoder, real))
@@ -284,12 +284,12 @@ class HalfBlind:
 def test_pictures_without_a_face_are_counted(random_encoders: dict[str, str]) -> None:
     tools = {**load_tools(random_encoders, ["face_sim"]), "detector": HalfBlind()}
     red, green = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "green")
-    found = score_subject(Material("a", [red, green], [red, green, red, red]), tools, ["face_sim"])["face_sim"]
+    found = score_subject(MetricInputs("a", [red, green], [red, green, red, red]), tools, ["face_sim"])["face_sim"]
     assert found.value == pytest.approx(1.0, abs=1e-6)
     assert found.extras == {"face_sim_misses_zero": pytest.approx(0.75), "face_misses": pytest.approx(0.25)}
-    nobody = score_subject(Material("a", [green], [red]), tools, ["face_sim"])
+    nobody = score_subject(MetricInputs("a", [green], [red]), tools, ["face_sim"])
     assert (flatten(nobody), nobody["face_sim"].missing) == ({}, "no face found in the photos")
-    missed = score_subject(Material("a", [red], [green]), tools, ["face_sim"])
+    missed = score_subject(MetricInputs("a", [red], [green]), tools, ["face_sim"])
     assert flatten(missed) == {"face_misses": 1.0, "face_sim_misses_zero": 0.0}
     assert missed["face_sim"].missing == "no face found in the pictures"
 
@@ -309,7 +309,7 @@ def test_likeness_by_any_other_features(random_encoders: dict[str, str]) -> None
     encoders = {**random_encoders, "features": random_encoders["dino"]}
     red, green = (Image.new("RGB", (32, 32), colour) for colour in ("red", "green"))
     tools = load_tools(encoders, ["feature_sim", "dino"])
-    found = score_subject(Material("a", [red], [red, green]), tools, ["feature_sim", "dino"])
+    found = score_subject(MetricInputs("a", [red], [red, green]), tools, ["feature_sim", "dino"])
     assert found["feature_sim"].value == pytest.approx(found["dino"].value)
     with pytest.raises(BadConfig, match="no encoder was chosen for the role 'features'"):
         load_tools(random_encoders, ["feature_sim"])

@@ -19,7 +19,7 @@ from portraitist.evaluation.encoders.small import SmallEncoder
 from portraitist.evaluation.metrics import (
     METRICS,
     Embeddings,
-    Material,
+    MetricInputs,
     diversity,
     frechet_distance,
     get_metrics,
@@ -158,9 +158,9 @@ def test_r_precision_counts_pictures_that_are_nearest_to_their_own_prompt(monkey
     texts = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     monkeypatch.setattr(metric_module, "embed_captions", lambda _, captions: texts[: len(captions)])
     monkeypatch.setattr(registry_module, "EmbedsTexts", object)
-    made = Embeddings(Material("one", [], pictures(3), ["a", "b", "b"]), {"clip": encoder()})
+    made = Embeddings(MetricInputs("one", [], pictures(3), ["a", "b", "b"]), {"clip": encoder()})
     made._made["clip", "pictures"] = torch.tensor([[2.0, 1.0], [0.1, 0.3], [0.4, 0.3]])
     found = METRICS["r_precision"].measure(made)
     assert (found.value, found.per_picture) == (pytest.approx(2 / 3), (1.0, 1.0, 0.0))
-    same = Embeddings(Material("one", [], pictures(2), ["a", "a"]), {"clip": encoder()})
+    same = Embeddings(MetricInputs("one", [], pictures(2), ["a", "a"]), {"clip": encoder()})
     assert "the same prompt" in METRICS["r_precision"].measure(same).missing

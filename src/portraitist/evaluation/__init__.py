@@ -3,7 +3,7 @@
 from portraitist.evaluation.candidates import Candidate, find_candidates
 from portraitist.evaluation.encoders import Encoder, EncoderFacts, Preprocessing, load_encoder
 from portraitist.evaluation.evaluating import Evaluation, sampling_config
-from portraitist.evaluation.metrics import METRICS, Material, check_roles
+from portraitist.evaluation.metrics import METRICS, MetricInputs, check_roles
 from portraitist.evaluation.protocol import Protocol, list_protocols, load_protocol
 from portraitist.evaluation.results import Comparison, Result, check_comparable, compare
 from portraitist.evaluation.scoring import flatten, load_tools, score_set, score_subject, tool_facts
@@ -15,7 +15,7 @@ __all__ = [
     "Encoder",
     "EncoderFacts",
     "Evaluation",
-    "Material",
+    "MetricInputs",
     "Preprocessing",
     "Protocol",
     "Result",

@@ -23,7 +23,7 @@ from portraitist.evaluation.making import (
     sampling_facts,
     seconds_per_picture,
 )
-from portraitist.evaluation.metrics import FID, Material, finds_faces
+from portraitist.evaluation.metrics import FID, MetricInputs, finds_faces
 from portraitist.evaluation.protocol import Protocol, count_pictures
 from portraitist.evaluation.results import Result, SubjectResult, digest_prompts
 from portraitist.evaluation.scoring import flatten, prompt_deviation, score_set, score_subject, tool_facts
@@ -140,15 +140,15 @@ class Evaluation:
                 for wanted in self.plan(candidate):
                     make_pictures(base, adapter, wanted, self.config, progress, self.force)
 
-    def _material(self, candidate: Candidate) -> Material:
+    def _material(self, candidate: Candidate) -> MetricInputs:
         photos = read_pictures(candidate.photos)
         plain = self.prompt_text == "without token"
         if candidate.pictures is not None:
             pictures, prompts = read_with_prompts(candidate.pictures)
             read = [without_token(prompt, candidate.token) if plain else prompt for prompt in prompts]
-            return Material(candidate.subject.name, photos, pictures, read)
+            return MetricInputs(candidate.subject.name, photos, pictures, read)
         wanted, wanted_of_class = self.plan(candidate)
-        return Material(
+        return MetricInputs(
             subject=candidate.subject.name,
             photos=photos,
             pictures=open_pictures(wanted),
@@ -156,7 +156,7 @@ class Evaluation:
             class_pictures=open_pictures(wanted_of_class),
         )
 
-    def _measure(self, candidate: Candidate, material: Material, row: SubjectResult) -> SubjectResult:
+    def _measure(self, candidate: Candidate, material: MetricInputs, row: SubjectResult) -> SubjectResult:
         """Put the numbers into a subject's row."""
         scores = score_subject(material, self.tools, self.metrics)
         made = candidate.adapter is not None

@@ -19,7 +19,7 @@ from portraitist.evaluation.faces import FaceDetector, load_detector
 from portraitist.evaluation.metrics import (
     FID,
     Embeddings,
-    Material,
+    MetricInputs,
     Scores,
     check_roles,
     finds_faces,
@@ -84,7 +84,7 @@ def tool_facts(tools: Mapping[str, Any]) -> dict[str, EncoderFacts]:
     return {role: facts(tool) for role, tool in tools.items()}
 
 
-def score_subject(material: Material, tools: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, Scores]:
+def score_subject(material: MetricInputs, tools: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, Scores]:
     """Measure one subject.
 
     Args:
@@ -99,7 +99,7 @@ def score_subject(material: Material, tools: Mapping[str, Any], metrics: Sequenc
     return {metric.name: metric.measure(made) for metric in get_metrics(metrics)}
 
 
-def score_set(materials: Sequence[Material], tools: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, float]:
+def score_set(materials: Sequence[MetricInputs], tools: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, float]:
     """Measure all pictures together against all photos: FID, if it is wanted."""
     if FID not in metrics:
         return {}

@@ -9,12 +9,12 @@ from pydantic import Field, model_validator
 
 from portraitist.errors import BadConfig
 from portraitist.reading import parse_yaml, read_text
-from portraitist.training.networks.settings import NetworkSettings, Section
+from portraitist.training.networks.settings import NetworkSettings, SettingsSection
 
 Spaces = Literal["lidb", "subspace"]
 
 
-class SightSettings(Section):
+class SightSettings(SettingsSection):
     """What a network sees of a photo; all of it is frozen and computed once.
 
     Attributes:
@@ -28,7 +28,7 @@ class SightSettings(Section):
     latents: int = Field(0, ge=0)
 
 
-class DecoderSettings(Section):
+class DecoderSettings(SettingsSection):
     """The network itself.
 
     Attributes:
@@ -46,7 +46,7 @@ class DecoderSettings(Section):
     head_deviation: float = Field(1e-3, gt=0)
 
 
-class OutputSettings(Section):
+class OutputSettings(SettingsSection):
     """What is predicted.
 
     Attributes:
@@ -62,7 +62,7 @@ class OutputSettings(Section):
     token: bool = False
 
 
-class LossSettings(Section):
+class LossSettings(SettingsSection):
     """What is minimised, and on what.
 
     Attributes:
@@ -100,7 +100,7 @@ class TrainingSettings(NetworkSettings):
     changes_learning_rate: float | None = Field(None, gt=0)
 
 
-class RefinementSettings(Section):
+class RefinementSettings(SettingsSection):
     """How a prediction is trained on, rank-relaxed.
 
     Attributes:
@@ -122,7 +122,7 @@ class RefinementSettings(Section):
         return self
 
 
-class CommonRecipe(Section, ABC):
+class CommonRecipe(SettingsSection, ABC):
     """What the settings of every kind of hypernetwork have; they are kept with it.
 
     Attributes:

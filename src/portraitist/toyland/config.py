@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from portraitist.training.networks.settings import NetworkSettings, Section, StagesConfig, read_stages_config
+from portraitist.training.networks.settings import NetworkSettings, SettingsSection, StagesConfig, read_stages_config
 
 
-class PicturesConfig(Section):
+class PicturesConfig(SettingsSection):
     """How many pictures are drawn, and from which seed."""
 
     train: int = Field(gt=0)

@@ -28,7 +28,7 @@ from portraitist.training.starting import start_from
 from portraitist.training.tasks import AdapterTask
 from portraitist.training.watching.fixed_noise import affordable_samples, before_and_after
 from portraitist.training.watching.judging import SampleSheets
-from portraitist.training.watching.watching import Measure, SubjectWatch
+from portraitist.training.watching.watching import Evaluate, SubjectWatch
 
 _FLOAT32 = 4
 _LOG_EVERY = 10  # steps
@@ -179,7 +179,7 @@ class Run:
         return TrainingDiverged(error.step, error.what, f"the adapter from step {step} is in {file}")
 
 
-def _measure(loop: Loop, measures: Sequence[Measure]) -> dict[str, float]:
+def _measure(loop: Loop, measures: Sequence[Evaluate]) -> dict[str, float]:
     """Measure the adapter as it is."""
     with torch.no_grad(), loop.autocast():
         return {name: value for measure in measures for name, value in measure().items()}

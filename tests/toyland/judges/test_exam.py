@@ -10,8 +10,8 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
 from portraitist.toyland.judges.exam import (
+    CRITERIA,
     EXAM_SEED,
-    MEASURES,
     PASS_MARKS,
     Score,
     choose_guidance,
@@ -65,7 +65,7 @@ def test_sides_are_told_apart() -> None:
 
 
 def test_every_mark_is_of_a_measure() -> None:
-    assert set(PASS_MARKS) <= set(MEASURES)
+    assert set(PASS_MARKS) <= set(CRITERIA)
     assert min(PASS_MARKS.values()) >= 0.9
 
 

@@ -1,7 +1,7 @@
 """The metrics of the field, as pure formulas on embeddings, and their registry."""
 
 from portraitist.evaluation.metrics.frechet import frechet_distance
-from portraitist.evaluation.metrics.metric import ROLES, Embeddings, Material, Metric, Scores
+from portraitist.evaluation.metrics.metric import ROLES, Embeddings, Metric, MetricInputs, Scores
 from portraitist.evaluation.metrics.perceptual import diversity, perceptual_distance
 from portraitist.evaluation.metrics.registry import (
     FID,
@@ -19,8 +19,8 @@ __all__ = [
     "METRICS",
     "ROLES",
     "Embeddings",
-    "Material",
     "Metric",
+    "MetricInputs",
     "Scores",
     "check_roles",
     "diversity",

@@ -17,7 +17,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
-class Material:
+class MetricInputs:
     """What is measured: one subject's photos and the pictures generated of it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Embeddings:
         tools: Encoders by role; a detector and a reward model may be among them.
     """
 
-    material: Material
+    material: MetricInputs
     tools: Mapping[str, Any]
     _made: dict[tuple[str, str], Tensor] = field(default_factory=dict, repr=False)
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from portraitist.hypernetworks.settings import CommonRecipe
-from portraitist.training.networks.settings import NetworkSettings, Section
+from portraitist.training.networks.settings import NetworkSettings, SettingsSection
 
 Mixing = Literal["gate", "mean", "face", "image"]
 Process = Literal["diffusion", "flow", "regression"]
 
 
-class WeightSettings(Section):
+class WeightSettings(SettingsSection):
     """The LoRAs that are learnt from; what is None is as the set has it, and known once it is trained.
 
     Attributes:
@@ -24,7 +24,7 @@ class WeightSettings(Section):
     shared_a: bool | None = None
 
 
-class FeatureSettings(Section):
+class FeatureSettings(SettingsSection):
     """Mixed image features.
 
     Attributes:
@@ -36,7 +36,7 @@ class FeatureSettings(Section):
     unknown: float = Field(0.1, ge=0, lt=1)
 
 
-class ConvolutionSettings(Section):
+class ConvolutionSettings(SettingsSection):
     """The paper's kind of autoencoder: one-dimensional convolutions along the flattened weights.
 
     Attributes:
@@ -57,7 +57,7 @@ class ConvolutionSettings(Section):
     latent_noise: float = Field(0.0, ge=0)
 
 
-class TokenSettings(Section):
+class TokenSettings(SettingsSection):
     """An autoencoder with a token for each layer and rank.
 
     Attributes:
@@ -90,7 +90,7 @@ class TokenSettings(Section):
     latent_noise: float = Field(0.0, ge=0)
 
 
-class PrincipalSettings(Section):
+class PrincipalSettings(SettingsSection):
     """No autoencoder: coefficients of the principal components of the training LoRAs.
 
     Attributes:
@@ -104,7 +104,7 @@ class PrincipalSettings(Section):
 CodecSettings = Annotated[ConvolutionSettings | TokenSettings | PrincipalSettings, Field(discriminator="kind")]
 
 
-class GeneratorSettings(Section):
+class GeneratorSettings(SettingsSection):
     """The network that makes latents, and how.
 
     Attributes:

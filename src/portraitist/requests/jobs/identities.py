@@ -8,7 +8,7 @@ from portraitist.hypernetworks.identities.card import PAPERS_COUNT
 from portraitist.hypernetworks.identities.making import Made, make_set
 from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings, VariationSettings, check_settings
 from portraitist.hypernetworks.identities.sources.opening import open_source
-from portraitist.hypernetworks.identities.sources.painters import Painter, choose_painter
+from portraitist.hypernetworks.identities.sources.painters import VariationPainter, choose_painter
 from portraitist.hypernetworks.identities.sources.source import Words
 from portraitist.hypernetworks.identities.sources.varied import VariedSource
 from portraitist.hypernetworks.identities.targets import target_recipe
@@ -158,7 +158,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             bank_size=request.bank_size,
         )
 
-    def _variation(self, painter: Painter) -> VariationSettings:
+    def _variation(self, painter: VariationPainter) -> VariationSettings:
         request = self.request
         faces = (request.detector, request.face_encoder)
         return VariationSettings(

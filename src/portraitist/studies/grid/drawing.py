@@ -12,14 +12,14 @@ from portraitist.files import write_aside
 from portraitist.hypernetworks.identities.sources.drawn import DrawnSource, choose_kinds
 from portraitist.hypernetworks.identities.sources.source import Words
 from portraitist.photos import encode_png
-from portraitist.studies.grid.sections import Section, SubjectEntry, round_robin
+from portraitist.studies.grid.sections import StudySection, SubjectEntry, round_robin
 from portraitist.toyland.world import examples
 from portraitist.toyland.world.identities import KINDS
 
 _WORDS = Words("a photo of a {}", "sks")  # of captions, which are not kept
 
 
-class DrawnSubjects(Section):
+class DrawnSubjects(StudySection):
     """Identities of the world that a base was made for, so many of each kind, with photos in different scenes."""
 
     each: int = Field(10, ge=0, description="identities of every kind")

@@ -6,13 +6,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Section(BaseModel):
+class StudySection(BaseModel):
     """A part of a study file; unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class SubjectEntry(Section):
+class SubjectEntry(StudySection):
     """A subject of a study."""
 
     name: str = Field(description="name in tables")

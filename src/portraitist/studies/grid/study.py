@@ -12,7 +12,7 @@ from portraitist.errors import BadConfig
 from portraitist.generation import SamplingConfig
 from portraitist.reading import read_yaml
 from portraitist.studies.grid.drawing import DrawnSubjects
-from portraitist.studies.grid.sections import Section, SubjectEntry, round_robin
+from portraitist.studies.grid.sections import StudySection, SubjectEntry, round_robin
 from portraitist.studies.grid.specs import JudgedBy
 from portraitist.studies.grid.words import value_words
 from portraitist.studies.makers import find_maker
@@ -33,7 +33,7 @@ def _by_group(prompts: Any) -> Any:
 PromptGroups = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_by_group)]
 
 
-class Sampling(Section):
+class Sampling(StudySection):
     """How the pictures that are scored are sampled; what is not given is what is usual for the base."""
 
     steps: int | None = Field(None, gt=0, description="denoiser steps")
@@ -45,7 +45,7 @@ class Sampling(Section):
         return SamplingConfig(steps=self.steps, guidance=self.guidance, scheduler=self.scheduler)
 
 
-class Sheet(Section):
+class Sheet(StudySection):
     """A sheet of pictures: one row per subject, its photo, then the same prompts of some variants."""
 
     subjects: int = Field(12, gt=0, description="subjects at most")
@@ -54,7 +54,7 @@ class Sheet(Section):
     variants: tuple[str, ...] = Field((), description="which of the grid's methods or arms; all when empty")
 
 
-class Grid(Section):
+class Grid(StudySection):
     """Methods, or arms of a comparison, times settings; every combination is a variant that is compared."""
 
     name: str = Field(description="heading in the report")
@@ -145,7 +145,7 @@ class Grid(Section):
         return self.names.get(setting, {}).get(value_words(value), value_words(value))
 
 
-class Quick(Section):
+class Quick(StudySection):
     """How ``--quick`` shrinks a study."""
 
     subjects: int = Field(2, gt=0, description="subjects at most")
@@ -159,7 +159,7 @@ class Quick(Section):
     grids: tuple[str, ...] | None = Field(None, description="only these grids")
 
 
-class Study(Section):
+class Study(StudySection):
     """Everything that decides which runs are made."""
 
     title: str = Field(description="heading of the report")

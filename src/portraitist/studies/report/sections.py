@@ -54,7 +54,7 @@ class Effects:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """What is shown of a grid."""
 
     name: str
@@ -73,7 +73,7 @@ class Section:
     sheet: Image.Image | None
 
 
-def build_sections(result: StudyResult) -> list[Section]:
+def build_sections(result: StudyResult) -> list[ReportSection]:
     """Gather what is shown of every grid; a method has the same colour in all of them."""
     methods = dict.fromkeys(method for grid in result.grids for method in grid.grid.methods)
     colours = {method: index % _PALETTE for index, method in enumerate(methods)}
@@ -83,11 +83,11 @@ def build_sections(result: StudyResult) -> list[Section]:
 
 def _section(
     result: GridResult, colours: Mapping[str, int], groups: Mapping[str, tuple[str, ...]], table: RunTable
-) -> Section:
+) -> ReportSection:
     by_group = group_results(result, groups) if result.axis is None else {}  # where a setting is what is looked at
     leading = [metric for metric in (result.first("subject"), result.first("prompt")) if metric is not None]
     numbered = sum(len(result.label(variant)) for variant in result.finished) > _LABELLED
-    return Section(
+    return ReportSection(
         name=result.grid.name,
         question=result.grid.question,
         findings=tuple(grid_findings(result)),

@@ -21,7 +21,7 @@ from portraitist.studies.report.analysis import StudyResult, analyse
 from portraitist.studies.report.charts import Chart
 from portraitist.studies.report.findings import answer, caveats, terms
 from portraitist.studies.report.picture_grids import PictureGrid
-from portraitist.studies.report.sections import Section, build_sections
+from portraitist.studies.report.sections import ReportSection, build_sections
 from portraitist.studies.report.tables import Entry
 from portraitist.studies.runs.engine import Prepared
 from portraitist.studies.runs.files import PARQUET, RUNS, write_csv, write_parquet
@@ -98,7 +98,7 @@ def _write_text(path: Path, content: Mapping[str, Any], figures: Mapping[str, Se
     _write(path, "\n".join(kept).strip() + "\n")
 
 
-def _content(result: StudyResult, sections: Sequence[Section]) -> dict[str, Any]:
+def _content(result: StudyResult, sections: Sequence[ReportSection]) -> dict[str, Any]:
     """Return everything the templates name."""
     study = result.prepared.study
     first = next((grid for grid in result.grids if grid.finished), None)
@@ -190,7 +190,7 @@ def _licence(result: StudyResult) -> str:
     return f"{'. '.join(licences)}. The generated pictures are derived from that artwork." if licences else ""
 
 
-def _draw_figures(sections: Sequence[Section]) -> dict[str, list[_Figure]]:
+def _draw_figures(sections: Sequence[ReportSection]) -> dict[str, list[_Figure]]:
     """Draw every section's charts, the pictures of its first subject, and its sheet."""
     style = _figure_style()
     figures: dict[str, list[_Figure]] = {}

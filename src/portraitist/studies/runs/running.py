@@ -64,7 +64,7 @@ def run(spec: RunSpec, base: Base, scorer: Scorer) -> RunOutcome:
     started = time.monotonic()
     subject = read_subject(spec, base)
     judged = judged_photos(spec, base, subject)
-    watch = _Watch(spec, base, subject, scorer, judged)
+    watch = _CurveRecorder(spec, base, subject, scorer, judged)
     made = find_maker(spec.method).make(base, subject, spec.recipe, [watch])
     prompts = [subject.prompt(prompt) for prompt in spec.prompts]
     found = _examine(spec, base, scorer, judged, prompts, made.adapter)
@@ -140,7 +140,7 @@ def judged_photos(spec: RunSpec, base: Base, subject: Subject) -> Sequence[Image
     return everything.photos[len(subject.photos) :]
 
 
-class _Watch:
+class _CurveRecorder:
     """Scores a few pictures at evenly spread steps of training.
 
     The untrained adapter's are among them only if a maker calls for step 0: where training starts from something.

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from portraitist.errors import BadConfig, MissingExtra
-from portraitist.evaluation import Material, flatten, load_protocol, load_tools, score_subject, tool_facts
+from portraitist.evaluation import MetricInputs, flatten, load_protocol, load_tools, score_subject, tool_facts
 from portraitist.evaluation.encoders import raw_embeddings
 from portraitist.evaluation.metrics import FID, get_metrics
 
@@ -204,7 +204,7 @@ class EncoderScorer:
 
     def score(self, evidence: Evidence) -> RunScores:
         """Return the scores that the evidence allows."""
-        material = Material(
+        material = MetricInputs(
             evidence.subject, evidence.photos, evidence.pictures, evidence.prompts, evidence.class_pictures
         )
         found = score_subject(material, self.tools, self.names)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from portraitist.training.networks.settings import NetworkSettings, Section, StagesConfig, read_stages_config
+from portraitist.training.networks.settings import NetworkSettings, SettingsSection, StagesConfig, read_stages_config
 
 
 class JudgeConfig(NetworkSettings):
@@ -114,7 +114,7 @@ class ViewsConfig(JudgeConfig):
     covered: float = Field(ge=0, le=1)
 
 
-class TestsConfig(Section):
+class TestsConfig(SettingsSection):
     """What the encoders are tested on.
 
     Attributes:

@@ -53,7 +53,7 @@ class Score:
 
 
 # A measure says of an asked and a read picture: right, wrong, or (None) not asked.
-Measure = Callable[[Answers, Answers], bool | None]
+Criterion = Callable[[Answers, Answers], bool | None]
 
 
 def kinds(answers: Answers) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def _pair_colour(asked: Answers, read: Answers) -> bool | None:
     return all(_agree(asked, read, place, f"{place} colour") for place in named) if named else None
 
 
-def _of_one(question: str) -> Measure:
+def _of_one(question: str) -> Criterion:
     """Return the measure of a question about somebody who is alone; it is wrong of another kind."""
     return lambda asked, read: _agree(asked, read, "centre", question) if question in asked else None
 
@@ -90,7 +90,7 @@ def _agree(asked: Answers, read: Answers, place: str, question: str) -> bool:
     return alike and read[question] == asked[question]
 
 
-MEASURES: dict[str, tuple[str, Measure]] = {
+CRITERIA: dict[str, tuple[str, Criterion]] = {
     "kind": ("one subject, of the kind asked for", _kind),
     "scene": ("scene", lambda asked, read: read["scene"] == asked["scene"]),
     "colour": ("colour of a single robot", _of_one("centre colour")),
@@ -114,7 +114,7 @@ _CONFUSED = {"kind": "centre kind", "colour": "centre colour"} | {
 def grade(asked: Sequence[Answers], read: Sequence[Answers]) -> dict[str, Score]:
     """Count right answers by measure."""
     scores = {}
-    for name, (_, measure) in MEASURES.items():
+    for name, (_, measure) in CRITERIA.items():
         verdicts = [measure(a, r) for a, r in zip(asked, read, strict=True)]
         counted = [verdict for verdict in verdicts if verdict is not None]
         scores[name] = Score(sum(counted), len(counted))
@@ -185,7 +185,7 @@ class ExamReport:
         heads = ["question", "right", "95 % interval", "pass mark", "asked"]
         heads += [f"examiner on {name}" for name in self.examiner]
         rows = []
-        for name, (question, _) in MEASURES.items():
+        for name, (question, _) in CRITERIA.items():
             score = self.scores[name]
             low, high = score.interval
             mark = f"{PASS_MARKS[name]:.0%}" if name in PASS_MARKS else ""

@@ -12,13 +12,13 @@ from portraitist.training.loop.contracts import LoopConfig
 from portraitist.training.networks.machine import Machine
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """A section of a configuration: unknown names are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NetworkSettings(Section):
+class NetworkSettings(SettingsSection):
     """How a network is trained.
 
     Attributes:
@@ -48,7 +48,7 @@ class NetworkSettings(Section):
     share: float = Field(1.0, gt=0)
 
 
-class StagesConfig(Section):
+class StagesConfig(SettingsSection):
     """Every setting of a work of several stages, a section each."""
 
     def shares(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ _FEWEST_SAMPLING_STEPS = 8
 # A validation loss over fewer noised pictures depends on which timesteps they got.
 _FEWEST_SAMPLES = 4
 
-Measure = Callable[[], dict[str, float]]
+Evaluate = Callable[[], dict[str, float]]
 Rule = Literal["validation", "score"]
 
 
@@ -158,8 +158,8 @@ class SubjectWatch:
         self,
         recipe: Recipe,
         budget: Budget,
-        validate: Measure,
-        judge: Measure | None = None,
+        validate: Evaluate,
+        judge: Evaluate | None = None,
         rule: Rule = "validation",
         folder: Path | None = None,
     ) -> None:

@@ -15,7 +15,7 @@ from portraitist.studies.experiments.editing.report import (
     ANSWER,
     RESTORED,
     UNEDITED,
-    Scored,
+    ScoredEdit,
     _findings,
     score_study,
     write_editing_report,
@@ -115,13 +115,15 @@ def test_the_best_is_named_with_what_is_within_noise_of_it() -> None:
     edits = draw_edits(per_kind=8)
     gains = {"far": [0.5, 0.6], "near": [0.6, 0.49], "nowhere": [0.0, 0.1]}
     rows = [
-        Scored(name, edits, [EditScores(0, None, values[index % 2], 1 - values[0], 0) for index in range(len(edits))])
+        ScoredEdit(
+            name, edits, [EditScores(0, None, values[index % 2], 1 - values[0], 0) for index in range(len(edits))]
+        )
         for name, values in gains.items()
     ]
     gain, error = _findings(rows, ["gain", "unchanged_error"])
     assert gain == "- Closeness to the answer: best with far, 0.55 (0.53 to 0.57). Within noise of it: near."
     assert error == "- Error where nothing should change: best with near, 0.40 (0.40 to 0.40)."
-    (few,) = _findings([Scored(row.name, edits[:4], row.scores[:4]) for row in rows], ["gain"])
+    (few,) = _findings([ScoredEdit(row.name, edits[:4], row.scores[:4]) for row in rows], ["gain"])
     assert few.endswith("With 4 edits, no difference can be told from noise; that takes 6 or more.")
 
 

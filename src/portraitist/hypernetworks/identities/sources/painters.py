@@ -27,7 +27,7 @@ _PARTS = ("image_proj", "ip_adapter")
 _DIGITS = 16
 
 
-class Painter(Protocol):
+class VariationPainter(Protocol):
     """Draws variations of photos."""
 
     @property
@@ -162,6 +162,6 @@ def find_ip_adapter(source: str) -> tuple[Path, Path]:
     return file, folder
 
 
-def choose_painter(base: Base, strength: float, ip_adapter: str | None) -> Painter:
+def choose_painter(base: Base, strength: float, ip_adapter: str | None) -> VariationPainter:
     """Return who draws variations."""
     return ImageToImage(base, strength) if ip_adapter is None else IpAdapter(base, ip_adapter, strength)

@@ -17,7 +17,7 @@ from portraitist.bases.families import Framing
 from portraitist.errors import BadPhoto
 from portraitist.evaluation.encoders import Encoder, embed_images
 from portraitist.hypernetworks.identities.settings import VariationSettings
-from portraitist.hypernetworks.identities.sources.painters import Painter
+from portraitist.hypernetworks.identities.sources.painters import VariationPainter
 from portraitist.hypernetworks.identities.sources.source import Identity, Photo, Source, Words
 from portraitist.preparation import Criteria, prepare
 from portraitist.preparation.people import FaceFinder
@@ -64,7 +64,7 @@ class VariedSource:
     def __init__(
         self,
         source: Source,
-        painter: Painter,
+        painter: VariationPainter,
         settings: VariationSettings,
         encoder: Encoder,
         words: Words,

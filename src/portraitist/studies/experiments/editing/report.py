@@ -36,7 +36,7 @@ _TILE = 96
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredEdit:
     """The scores of one row of the table, edit by edit."""
 
     name: str
@@ -71,7 +71,7 @@ def write_editing_report(study: EditingStudy, folder: Path, examiner: Examiner, 
     return page, grid
 
 
-def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> list[Scored]:
+def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> list[ScoredEdit]:
     """Score every variant on the edits that all variants have made.
 
     The unedited pictures and the true answers stand beside them, as they are and through the autoencoder.
@@ -89,7 +89,7 @@ def score_study(study: EditingStudy, examiner: Examiner, encoder: Encoder) -> li
         ANSWER: after,
     }
     edits = [known for known, _ in made]
-    return [Scored(name, edits, score_edits(edits, images, examiner, encoder)) for name, images in columns.items()]
+    return [ScoredEdit(name, edits, score_edits(edits, images, examiner, encoder)) for name, images in columns.items()]
 
 
 def draw_grid(study: EditingStudy) -> Image.Image:
@@ -119,7 +119,7 @@ def _made(study: EditingStudy) -> list[tuple[KnownEdit, Mapping[str, Image.Image
     return found
 
 
-def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, encoder: Encoder) -> str:
+def _render(study: EditingStudy, rows: Sequence[ScoredEdit], examiner: Examiner, encoder: Encoder) -> str:
     edits = rows[0].edits
     counts = ", ".join(f"{sum(known.kind == kind for known in edits)} of {kind}" for kind in KINDS_OF_EDIT)
     shown = [name for name in _HEADINGS if any(row.values(name) for row in rows)]
@@ -155,7 +155,7 @@ def _render(study: EditingStudy, rows: Sequence[Scored], examiner: Examiner, enc
     return "\n".join(lines)
 
 
-def _findings(variants: Sequence[Scored], shown: Sequence[str]) -> list[str]:
+def _findings(variants: Sequence[ScoredEdit], shown: Sequence[str]) -> list[str]:
     """Say which way is best at each score, and which cannot be told from it."""
     lines = []
     for score in shown:
@@ -172,7 +172,7 @@ def _findings(variants: Sequence[Scored], shown: Sequence[str]) -> list[str]:
     return lines
 
 
-def _differences(study: EditingStudy, rows: Sequence[Scored], shown: Sequence[str]) -> list[list[str]]:
+def _differences(study: EditingStudy, rows: Sequence[ScoredEdit], shown: Sequence[str]) -> list[list[str]]:
     """Return a line a comparison of two variants that differ in one thing."""
     by_name = {row.name: row for row in rows}
     inverted = {variant.method: variant.name for variant in study.variants if variant.config.inversion}
@@ -185,7 +185,7 @@ def _differences(study: EditingStudy, rows: Sequence[Scored], shown: Sequence[st
     ]
 
 
-def _difference(one: Scored, other: Scored, score: str) -> Interval | None:
+def _difference(one: ScoredEdit, other: ScoredEdit, score: str) -> Interval | None:
     return paired_difference(one.by_edit(score), other.by_edit(score))
 
 
@@ -197,11 +197,11 @@ def _signed(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
 
 
-def _cells(row: Scored, shown: Sequence[str]) -> list[str]:
+def _cells(row: ScoredEdit, shown: Sequence[str]) -> list[str]:
     return [row.name, *(_interval(row.values(name)) for name in shown)]
 
 
-def _by_kind(rows: Sequence[Scored], score: str) -> list[str]:
+def _by_kind(rows: Sequence[ScoredEdit], score: str) -> list[str]:
     """Return a section with a score's means for each kind of edit."""
     kinds = [kind for kind in KINDS_OF_EDIT if any(row.values(score, kind) for row in rows)]
     body = []
