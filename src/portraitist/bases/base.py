@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from portraitist.allocation import reuse_freed_memory
 from portraitist.bases.families import Family, find_family
 from portraitist.bases.fingerprint import fingerprint
 from portraitist.bases.folders import load_folder
@@ -103,6 +104,8 @@ def load_base(
         MissingExtra: If fewer bits need a library that is not installed.
     """
     check_bits(bits)
+    if torch.device(device).type == "cpu":
+        reuse_freed_memory()
     fetch = partial(complete, half=dtype in HALVES)
     source = find_source(str(name), fetch)
     with quietly():

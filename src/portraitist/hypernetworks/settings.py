@@ -68,6 +68,7 @@ class LossSettings(SettingsSection):
     Attributes:
         diffusion: Weight of the denoising error, the paper's alpha.
         weights: Weight of the distance to target adapters, its beta.
+        captions: Weight of the distance to what the base predicts when it is told the whole caption of the photo to make.
         numbers: Weight of the mean square of what is predicted.
         unknown: Share of samples whose photos are taken away.
         photos: How many photos of somebody are seen at most; each step draws how many.
@@ -80,6 +81,7 @@ class LossSettings(SettingsSection):
 
     diffusion: float = Field(1.0, ge=0)
     weights: float = Field(0.0, ge=0)
+    captions: float = Field(0.0, ge=0)
     numbers: float = Field(0.0, ge=0)
     unknown: float = Field(0.0, ge=0, lt=1)
     photos: int = Field(1, ge=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from portraitist.allocation import reuse_freed_memory
 from portraitist.bases.precision import quick_float32
 from portraitist.errors import BadConfig
 
@@ -40,6 +41,8 @@ class Machine:
             raise BadConfig(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         if precision == "auto":
             precision = "bf16" if _computes_bf16(device) else "no"
+        if device == "cpu":
+            reuse_freed_memory()
         return cls(device, precision, compiled)
 
     @property
