@@ -8,7 +8,7 @@ import typer
 from portraitist.cli.launching import is_launched, launch
 from portraitist.cli.options import DeviceOption, SplitOption, parse_settings
 from portraitist.cli.reporting import fact
-from portraitist.errors import BadConfig, BadFile
+from portraitist.errors import BadConfig
 from portraitist.requests.devices import choose_device
 
 if TYPE_CHECKING:
@@ -239,9 +239,9 @@ def subjects(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the subjects and of their photos.")] = 0,
 ) -> None:
     """Draw new subjects: folders of photos like the examples."""
+    from portraitist.files import require_unused
     from portraitist.toyland.world.examples import write_examples
 
-    if output.exists() and any(output.iterdir()):
-        raise BadFile(f"{output} is not empty; choose another folder with -o")
+    require_unused(output, folder=True)
     for identity in write_examples(output, seed, each, photos, split=split):
         fact(identity.kind, str(output / identity.name))
