@@ -2,9 +2,9 @@
 
     python -m benchmarks.predictions TRAINING-SET TEST-SET NET... [--count 48]
 
-Beside the own photo's prediction stand those of another identity's photo, of the most similar training identity's photo,
-and the mean of the training identities of the kind; and what the base draws without an adapter, and when it is told all that
-the caption of the shown photo says. Judged by an encoder that must not be one the network sees with.
+Beside the own photo's prediction stand those of another identity's photo and of the most similar training identity's,
+and the mean of all training identities of the kind; and what the base draws without an adapter, and when it is told
+the caption of the shown photo. The encoder that judges must not be one that the network sees with.
 """
 
 import argparse

@@ -1,9 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from portraitist.bases import Base, load_base
 from portraitist.errors import BadConfig, BaseMismatch
@@ -13,6 +15,18 @@ from portraitist.hypernetworks.settings import LossSettings, SightSettings
 from portraitist.hypernetworks.sight import Sight
 
 LOOK = SightSettings(encoders=(), latents=2)
+
+
+class Counting(Sight):
+    """Notes how many photos it is shown each time."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.looked: list[int] = []
+
+    def see(self, images: Sequence[Image.Image], latents: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        self.looked.append(len(images))
+        return super().see(images, latents)
 
 
 def sight(base: Base) -> Sight:
@@ -29,18 +43,11 @@ def test_features_are_those_of_the_photos(base: Base, painted: IdentitySet, tmp_
 
 
 def test_photos_are_looked_at_once(base: Base, painted: IdentitySet, tmp_path: Path) -> None:
-    looked = []
-
-    class Counting(Sight):
-        def see(self, images: object) -> dict[str, torch.Tensor]:
-            looked.append(len(images))  # type: ignore[arg-type]
-            return super().see(images)  # type: ignore[arg-type]
-
     counting = Counting(LOOK, base, [])
     Material.gather(painted, counting, tmp_path)
-    assert sum(looked) == 1 + 12
+    assert sum(counting.looked) == 1 + 12
     Material.gather(painted, counting, tmp_path)
-    assert sum(looked) == 1 + 12 + 1, "one photo tells the shapes"
+    assert sum(counting.looked) == 1 + 12 + 1, "one photo tells the shapes"
 
 
 @pytest.fixture
@@ -56,11 +63,10 @@ def test_an_interrupted_look_goes_on(base: Base, painted: IdentitySet, tmp_path:
     values = np.load(tmp_path / "00.npy", mmap_mode="r+")
     values[8:] = 0
     values.flush()
-    counting = sight(base)
-    counting.see = lambda images: looked.append(len(images)) or Sight.see(counting, images)  # type: ignore[method-assign]
+    counting = Counting(LOOK, base, [])
     material = Material.gather(painted, counting, tmp_path)
     torch.testing.assert_close(material.features([[*range(12)]])["latents"], whole)
-    assert looked == [1, 4], "what was done before is not done again"
+    assert counting.looked == [1, 4], "what was done before is not done again"
 
 
 def flip(path: Path) -> None:

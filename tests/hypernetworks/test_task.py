@@ -71,6 +71,27 @@ def test_all_losses_are_summed_with_their_weights(base: Base, tmp_path: Path, pa
     assert float(found["weights"]) > 0
 
 
+def test_captions_are_what_the_base_makes_of_them(
+    base: Base, painted: IdentitySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter of zeros that is asked for what the caption says is right; asked for something else it is not."""
+    task = open_task(base, painted, small_recipe(losses={"captions": 1.0, "unknown": 0.0}), tmp_path)
+    torch.nn.init.zeros_(task.predictor.network.heads.weight)
+    try:
+        asked = task.step(0, 0)
+        monkeypatch.setattr(
+            task, "_captions", lambda draws: task.material.identities.prompts([draw.target for draw in draws])
+        )
+        same = task.step(0, 0)
+        same["loss"].backward()
+    finally:
+        task.close()
+    assert float(asked["captions"]) > 1e-5
+    assert float(same["captions"]) < 1e-9
+    torch.testing.assert_close(asked["diffusion"], same["diffusion"])
+    assert task.predictor.network.heads.weight.grad is not None, "the adapters are on again"
+
+
 def test_targets_must_be_there_and_of_the_predicted_space(base: Base, painted: IdentitySet, tmp_path: Path) -> None:
     recipe = small_recipe("paper")
     with pytest.raises(BadConfig, match="has no target adapter"):

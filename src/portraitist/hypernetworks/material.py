@@ -138,7 +138,8 @@ def _look(identities: IdentitySet, sight: Sight, folder: Path) -> dict[str, np.n
     with track(len(wanted), "looking at photos", completed=sum(map(len, parts[:sound]))) as progress:
         for numbers in parts[sound:]:
             pixels = identities.photos(numbers).permute(0, 2, 3, 1).numpy()
-            for name, values in sight.see([Image.fromarray(each) for each in pixels]).items():
+            photos = [Image.fromarray(each) for each in pixels]
+            for name, values in sight.see(photos, identities.latents(numbers).mean).items():
                 maps[name][numbers] = values.numpy()
                 maps[name].flush()
             with (folder / _CHECKSUMS).open("a") as file:

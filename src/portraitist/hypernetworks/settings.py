@@ -68,7 +68,7 @@ class LossSettings(SettingsSection):
     Attributes:
         diffusion: Weight of the denoising error, the paper's alpha.
         weights: Weight of the distance to target adapters, its beta.
-        captions: Weight of the distance to what the base predicts when it is told the whole caption of the photo to make.
+        captions: Weight of the distance to what the base alone predicts when told the caption of the photo to make.
         numbers: Weight of the mean square of what is predicted.
         unknown: Share of samples whose photos are taken away.
         photos: How many photos of somebody are seen at most; each step draws how many.

@@ -45,8 +45,13 @@ class Sight:
         return tuple(facts(encoder) for encoder in self.encoders)
 
     @torch.no_grad()
-    def see(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """Return the features of photos at the base's resolution."""
+    def see(self, images: Sequence[Image.Image], latents: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the features of photos at the base's resolution.
+
+        Args:
+            images: The photos.
+            latents: Their latents ``[n, c, h, w]``, where they are known already.
+        """
         seen: dict[str, Tensor] = {}
         for encoder in self.encoders:
             pixels = encoder.preprocessing(images).to(encoder.device)
@@ -54,8 +59,9 @@ class Sight:
             if self.settings.places and isinstance(encoder, SeesPlaces):
                 seen[f"places of {encoder.name}"] = encoder.embed_places(pixels)
         if self.settings.latents:
-            pixels = torch.from_numpy(np.stack([np.array(image) for image in images])).permute(0, 3, 1, 2)
-            latents, _ = self.base.family.encode_pictures(pixels.float() / 127.5 - 1)
+            if latents is None:
+                pixels = torch.from_numpy(np.stack([np.array(image) for image in images])).permute(0, 3, 1, 2)
+                latents, _ = self.base.family.encode_pictures(pixels.float() / 127.5 - 1)
             seen[LATENTS] = patches(latents, self.settings.latents)
         return {name: values.half().cpu() for name, values in seen.items()}
 

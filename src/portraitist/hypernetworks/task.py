@@ -97,7 +97,7 @@ class HypernetworkTask:
             features = self.material.features([draw.references for draw in draws])
             seen = {name: values.to(device) for name, values in features.items()}
             numbers = self.predictor(seen, unknown.to(device))
-        found = {}
+        found: dict[str, Tensor] = {}
         if losses.diffusion or losses.captions:
             self.predictor.output.feed(self.attachment, numbers)
             found |= self._denoise(draws, generator)
@@ -113,8 +113,8 @@ class HypernetworkTask:
     def _denoise(self, draws: Sequence[Draw], generator: torch.Generator) -> dict[str, Tensor]:
         """Return the mean weighted errors of the predicted noise in the photos that are to be made, by loss.
 
-        Against the noise itself, and against what the base alone predicts from the photo's caption: the second says the same
-        of all that the base has words for, without what no prediction can know, and so teaches it in far fewer steps.
+        Against the noise itself, and against what the base alone predicts when it is told the photo's caption. The
+        second says the same of everything that the base has words for, without the noise that nobody can predict.
         """
         family, losses, device = self.base.family, self.recipe.losses, self.base.device
         targets = self.material.identities.latents([draw.target for draw in draws])
