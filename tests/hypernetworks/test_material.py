@@ -58,7 +58,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few_at_once")
 def test_an_interrupted_look_goes_on(base: Base, painted: IdentitySet, tmp_path: Path) -> None:
     whole = Material.gather(painted, sight(base), tmp_path).features([[*range(12)]])["latents"]
-    path, looked = tmp_path / "checksums.txt", []
+    path = tmp_path / "checksums.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     values = np.load(tmp_path / "00.npy", mmap_mode="r+")
     values[8:] = 0
