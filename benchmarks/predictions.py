@@ -1,6 +1,6 @@
 """Networks of HyperDreamBooth on identities that they have not seen: one photo of each shown, likeness to the others.
 
-    python -m benchmarks.predictions TRAINING-SET TEST-SET NET... [--count 48]
+    python -m benchmarks.predictions TRAINING-SET TEST-SET [NET...] [--count 48]
 
 Beside the own photo's prediction stand those of another identity's photo and of the most similar training identity's,
 and the mean of all training identities of the kind; and what the base draws without an adapter, and when it is told
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("training", help="the set that the networks were trained on")
     parser.add_argument("test", help="a set of identities they have not seen, with features of the judge")
-    parser.add_argument("networks", nargs="+")
+    parser.add_argument("networks", nargs="*")
     parser.add_argument("--count", type=int, help="identities of the test")
     parser.add_argument("--judge", default="toyland-identity", help="the encoder that judges likeness")
     parser.add_argument("--steps", type=int, default=12, help="sampling steps")
