@@ -1,5 +1,6 @@
 """What is minimised: through the bank, on other photos, with every layer learning from the first step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from portraitist.bases import Base
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.making import PredictorWorkshop, build_predictor
-from portraitist.hypernetworks.material import Material
+from portraitist.hypernetworks.material import Draw, Material
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.task import HypernetworkTask
@@ -74,20 +75,25 @@ def test_all_losses_are_summed_with_their_weights(base: Base, tmp_path: Path, pa
 def test_captions_are_what_the_base_makes_of_them(
     base: Base, painted: IdentitySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An adapter of zeros that is asked for what the caption says is right; asked for something else it is not."""
+    """An adapter of zeros is right if captions mean the same as prompts, and wrong if they mean something else."""
     task = open_task(base, painted, small_recipe(losses={"captions": 1.0, "unknown": 0.0}), tmp_path)
     torch.nn.init.zeros_(task.predictor.network.heads.weight)
     try:
-        asked = task.step(0, 0)
-        monkeypatch.setattr(
-            task, "_captions", lambda draws: task.material.identities.prompts([draw.target for draw in draws])
-        )
-        same = task.step(0, 0)
+        asked, found = task.step(0, 0), {}
+        for ending in (" ", ""):  # the first is no other prompt, but another caption
+
+            def captions(draws: Sequence[Draw], ending: str = ending) -> list[str]:
+                return [prompt + ending for prompt in painted.prompts([draw.target for draw in draws])]
+
+            monkeypatch.setattr(task, "_captions", captions)
+            found[ending] = task.step(0, 0)
+        same, said = found.values()
         same["loss"].backward()
     finally:
         task.close()
     assert float(asked["captions"]) > 1e-5
     assert float(same["captions"]) < 1e-9
+    assert float(said["captions"]) == 0, "a caption that says no more than the prompt"
     torch.testing.assert_close(asked["diffusion"], same["diffusion"])
     assert task.predictor.network.heads.weight.grad is not None, "the adapters are on again"
 

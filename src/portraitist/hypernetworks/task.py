@@ -114,7 +114,8 @@ class HypernetworkTask:
         """Return the mean weighted errors of the predicted noise in the photos that are to be made, by loss.
 
         Against the noise itself, and against what the base alone predicts when it is told the photo's caption. The
-        second says the same of everything that the base has words for, without the noise that nobody can predict.
+        second says the same of everything that the base has words for, without the noise that nobody can predict. A
+        photo whose caption says no more than its prompt teaches nothing so.
         """
         family, losses, device = self.base.family, self.recipe.losses, self.base.device
         targets = self.material.identities.latents([draw.target for draw in draws])
@@ -131,22 +132,27 @@ class HypernetworkTask:
         noised = family.add_noise(latents, noise, timesteps).to(device, family.dtype)
         steps = timesteps.to(device)
         prediction = family.predict(noised, steps, conditions).float()
-        wanted = {}
-        if losses.diffusion:
-            wanted["diffusion"] = family.target(latents, noise, timesteps).to(device)
-        if losses.captions:
-            with torch.no_grad(), self.attachment.disabled():
-                told = {**family.encode_prompts(self._captions(draws)), **family.encode_framings(targets.framings)}
-                wanted["captions"] = family.predict(noised, steps, told).float()
         weights = torch.ones(len(draws), device=device)
         if losses.min_snr_gamma is not None:
             weights = family.min_snr_weights(timesteps, losses.min_snr_gamma).to(device)
+        wanted, counted = {}, {}
+        if losses.diffusion:
+            wanted["diffusion"] = family.target(latents, noise, timesteps).to(device)
+            counted["diffusion"] = weights
+        if losses.captions:
+            captions = self._captions(draws)
+            with torch.no_grad(), self.attachment.disabled():
+                told = {**family.encode_prompts(captions), **family.encode_framings(targets.framings)}
+                wanted["captions"] = family.predict(noised, steps, told).float()
+            differ = [caption != prompt for caption, prompt in zip(captions, prompts, strict=True)]
+            counted["captions"] = weights * torch.tensor(differ, device=device)
         return {
-            name: ((prediction - each).square().flatten(1).mean(1) * weights).mean() for name, each in wanted.items()
+            name: ((prediction - each).square().flatten(1).mean(1) * counted[name]).mean()
+            for name, each in wanted.items()
         }
 
     def _captions(self, draws: Sequence[Draw]) -> list[str]:
-        """Return what is to be seen in the photos that are to be made."""
+        """Return what is to be seen in the photos that are to be made; where no more is known, the prompt."""
         return [draw.entry.photos[draw.target - draw.entry.first].caption for draw in draws]
 
     def draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
