@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
@@ -138,6 +139,17 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         temporary.write_bytes(b"whole")
         remove_leftovers(tmp_path)  # spares what a process that is alive writes
     assert [path.name for path in tmp_path.iterdir()] == ["new.png"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_what_is_being_written_stays_when_the_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil counts from the clock when a process was started, so that a living one seemed to be another."""
+    with write_aside(tmp_path / "new.png") as temporary:
+        temporary.write_bytes(b"whole")
+        started = psutil.Process().create_time()
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: started - 3600)
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
 
 
 def test_what_a_library_left_that_was_killed_while_it_wrote_is_removed(tmp_path: Path) -> None:

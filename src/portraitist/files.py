@@ -220,7 +220,12 @@ def _machine() -> str:
 
 
 def _started(process: int) -> int:
-    """Return when a process was started; 0 if there is none. Numbers of processes come again, moments do not."""
+    """Return when a process was started; 0 if there is none. Numbers of processes come again, moments do not.
+
+    Under Linux in ticks since the machine started, which setting the clock does not move (proc_pid_stat(5)).
+    """
+    with suppress(OSError):
+        return int(Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[19])
     try:
         return int(psutil.Process(process).create_time())
     except psutil.Error:
