@@ -141,6 +141,18 @@ def plain_caption(spec: PictureSpec) -> str:
     return template.format(f"{text} {scene}")
 
 
+def circumstances(subject: Appearance) -> str:
+    """Return what is to be seen of somebody that is no part of who they are: clothes, what is held, the expression.
+
+    Such as ``wearing a red vest, holding a flower, smiling,``, to stand between who it is and the scene; or nothing.
+    """
+    who = describe(subject)
+    said = [f"wearing {join(list(who.wearing))}"] if who.wearing else []
+    said += [f"holding {who.holding}"] if who.holding else []
+    said += [who.mood] if who.mood else []
+    return ", ".join(said) + ("," if len(said) > 1 else "")
+
+
 def scene_phrase(scene: str, colour: str, rng: np.random.Generator) -> str:
     """Return one of the phrases for a scene."""
     if scene == PLAIN:

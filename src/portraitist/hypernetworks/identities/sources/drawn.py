@@ -10,7 +10,7 @@ from portraitist.errors import BadConfig
 from portraitist.hypernetworks.identities.sources.source import Identity, Photo, Words
 from portraitist.randomness import derive_seed, numpy_generator
 from portraitist.toyland.world import identities
-from portraitist.toyland.world.captions import labels, plain_caption, scene_phrase
+from portraitist.toyland.world.captions import circumstances, labels, plain_caption, scene_phrase
 from portraitist.toyland.world.examples import licences
 from portraitist.toyland.world.identities import KINDS, sample_identity
 from portraitist.toyland.world.painting import render_all
@@ -84,8 +84,8 @@ class DrawnSource:
         framing = Framing.whole(self.side, self.side)
         photos = []
         for number, (spec, each) in enumerate(zip(specs, render_all(specs, self.side), strict=True)):
-            phrase = scene_phrase(spec.scene, spec.colour, numpy_generator(seed, "phrase", number))
-            prompt = self.words.placed(who.kind, phrase)
+            scene = scene_phrase(spec.scene, spec.colour, numpy_generator(seed, "phrase", number))
+            prompt = self.words.placed(who.kind, f"{circumstances(spec.subjects[0])} {scene}".strip())
             photos.append(Photo(np.array(each), plain_caption(spec), prompt, framing, labels(spec)))
         facts = {
             "world": _WORLD,
