@@ -67,7 +67,9 @@ def identities(
     ] = "none",
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of a target.")] = None,
     settings: SetOption = None,
-    scenes: Annotated[bool, typer.Option("--scenes", help="Name each photo's scene in the targets' prompts.")] = False,
+    scenes: Annotated[
+        bool, typer.Option("--scenes", help="Give each photo its own prompt in the targets' training.")
+    ] = False,
     frozen_a: Annotated[
         bool,
         typer.Option("--frozen-a", help="Freeze the random factor A of LoRA targets; all of them share it."),

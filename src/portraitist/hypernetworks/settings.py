@@ -73,7 +73,7 @@ class LossSettings(SettingsSection):
         unknown: Share of samples whose photos are taken away.
         photos: How many photos of somebody are seen at most; each step draws how many.
         other_photo: The photo to make is not among those seen.
-        scenes: Prompts name each photo's scene.
+        scenes: Each photo has its own prompt, which names scene, clothes and the like.
         prompt: Otherwise, what all photos are called.
         min_snr_gamma: Signal-to-noise ratio above which errors count less; None counts all the same.
         noise: From which to which share of the noise schedule errors are taken.

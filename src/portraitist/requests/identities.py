@@ -31,7 +31,7 @@ class IdentitiesRequest(Request):
         target: Method of the target adapters, or ``none``.
         steps: Optimiser steps of a target; None for the recipe's.
         settings: Other settings of targets, as a recipe holds them.
-        scenes: Let the prompts of targets name each photo's scene.
+        scenes: Let targets learn each photo by its own prompt, which names scene, clothes and the like.
         frozen_a: Leave the random factor of LoRAs as it started, the same in all targets.
         bank_size: Targets that are trained at once.
         executor: Where targets are trained: ``local`` or ``ray``.

@@ -12,6 +12,7 @@ from portraitist.toyland.world.captions import (
     STYLE_PHRASES,
     article,
     caption,
+    circumstances,
     describe,
     hair,
     join,
@@ -106,6 +107,18 @@ def test_a_complete_caption_says_who_where_and_how(described: Described) -> None
             assert not any(style in text for style in STYLE_PHRASES)
         else:
             assert any(re.fullmatch(phrase.format("(.*)"), text) for phrase in STYLE_PHRASES[spec.style])
+
+
+def test_circumstances_are_all_that_is_no_part_of_who_it_is(described: Described) -> None:
+    said_nothing = 0
+    for who, _ in alone(described):
+        said, description = circumstances(who), describe(who)
+        for thing in (*description.wearing, description.holding, description.mood):
+            assert thing in said
+        assert not any(trait in said for trait in description.traits)
+        assert not re.search(r"  | ,|,,|^ | $", f"{said} on the beach".strip()), said
+        said_nothing += not said
+    assert said_nothing
 
 
 def test_left_is_left(described: Described) -> None:

@@ -18,7 +18,7 @@ class TargetSettings(BaseModel):
     Attributes:
         recipe: Everything that decides their training, as a `portraitist.training.recipes.Recipe` holds it.
         bank_size: How many are trained at once; it changes nothing but the speed.
-        scenes: Whether prompts name each photo's scene; else all photos have the identity's plain prompt.
+        scenes: Whether each photo has its own prompt, which names scene, clothes and the like; else the identity's.
         frozen_a: Whether the random factor of LoRAs stays as it started, the same in all targets.
     """
 

@@ -39,6 +39,7 @@ def test_photos_have_scenes_captions_and_labels_of_their_own() -> None:
         assert photo.prompt.startswith("a photo of a sks person ")
         assert photo.caption.startswith("a photo of a ")
         assert " person with " in photo.caption
+        assert " wearing " in photo.prompt, "clothes are no part of who somebody is"
         assert photo.labels["identities"] == [drawn.key]
     assert {"hair", "hair colour", "nose", "glasses"} < dict(drawn.provenance)["parts"].keys()
 
