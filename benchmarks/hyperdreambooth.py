@@ -7,7 +7,7 @@ The same command goes on: a network that was trained for so long is passed over,
 what is left. Networks of recipe `paper` learn from `--targets`, a set with LiDB targets; those that differ in how many
 identities they see from `--identities`. What a set cannot give is left out and named. Sets are made so:
 
-    portraitist identities toyland:all -o everybody --count 3000 --encoders toyland-clip,toyland-dino
+    portraitist identities toyland:all -o everybody --count 4096 --encoders toyland-clip,toyland-dino
     portraitist identities toyland:all -o targets --count 400 --photos 1 --target lidb --set batch_size=1 --bank-size 16
 """
 
