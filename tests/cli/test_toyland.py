@@ -46,7 +46,7 @@ def test_new_subjects_are_drawn_and_never_over_others(run: Run, fail: Fail) -> N
     for entry in entries:
         assert f"drawn/{entry['name']}" in output
         assert len(list(Path("drawn", entry["name"]).glob("*.png"))) == 2
-    assert "is not empty" in fail("toyland", "subjects", "-o", "drawn")
+    assert "exists already; choose another place with -o" in fail("toyland", "subjects", "-o", "drawn")
     assert "there are train, validation, test" in fail("toyland", "subjects", "-o", "other", "--split", "all")
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from portraitist.adapters import attached
 from portraitist.bases import Base, load_base
+from portraitist.bases.examples import get_example
 from portraitist.errors import BadConfig, BaseMismatch
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.saved import SavedHypernetwork, load_hypernetwork
@@ -104,15 +105,11 @@ def test_a_base_of_other_layers_is_refused_whatever_is_forced(hypernetwork: Save
         Seer(hypernetwork, load_base("toyland"), force=True)
 
 
-def test_the_example_of_the_documentation_runs(
-    hypernetwork_folder: Path, tiny_base_folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.weights
+def test_the_example_of_the_documentation_runs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "hypernetworks.md").read_text(encoding="utf-8")
     (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Seer" in code]
-    paint(0, 0, 32).save(tmp_path / "photo.png")
-    here = {"toyland": tiny_base_folder, "net": hypernetwork_folder, "photo.png": tmp_path / "photo.png"}
-    for name, path in here.items():
-        example = example.replace(f'"{name}"', repr(str(path)))
+    photo = next(get_example("person-c1ab37").folder.glob("*.png"))
     names: dict[str, object] = {}
-    exec(compile(example, "hypernetworks.md", "exec"), names)
+    exec(compile(example.replace('"photo.png"', repr(str(photo))), "hypernetworks.md", "exec"), names)
     assert names["adapter"].method.name == "lora"  # type: ignore[attr-defined]
