@@ -18,10 +18,9 @@ from torch import Tensor
 from portraitist.adapters import Attachment
 from portraitist.bases import Base, load_base
 from portraitist.evaluation.encoders import Encoder, embed_images, load_encoder
-from portraitist.evaluation.metrics.similarity import pairwise_cosine
-from portraitist.generation import SamplingConfig, generate
 from portraitist.hypernetworks.identities.entry import Entry
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
+from portraitist.hypernetworks.likeness import served_likeness
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.networks.predictor import Predictor
 from portraitist.hypernetworks.predicting import Seer
@@ -29,7 +28,6 @@ from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.markdown import table
 from portraitist.studies.makers.gallery import Gallery
 
-_AT_ONCE = 8
 _SCENES = ("on the beach", "in the forest")
 
 
@@ -58,19 +56,11 @@ class Judge:
             attachment: A bank with an adapter for each identity; None for the base alone.
             prompts: Of each identity, as many.
         """
-        found = [[] for _ in self.members]
-        for start in range(0, len(self.members), _AT_ONCE):
-            rows = range(start, min(start + _AT_ONCE, len(self.members)))
-            for name in attachment.names if attachment is not None else ():
-                attachment.serve(rows, name)
-            for number in range(len(prompts[0])):
-                asked = [prompts[row][number] for row in rows]
-                config = SamplingConfig(batch_size=len(rows), steps=self.steps)
-                made = generate(self.base, asked, seeds=[number] * len(rows), config=config, show_progress=False)
-                seen = embed_images(self.encoder, [picture.image for picture in made])
-                for row, picture in zip(rows, seen, strict=True):
-                    found[row].append(float(pairwise_cosine(picture[None], self.others[row]).mean()))
-        return [fmean(each) for each in found]
+        found = [
+            served_likeness(self.base, attachment, asked, self.encoder, self.others, [number], self.steps)
+            for number, asked in enumerate(zip(*prompts, strict=True))
+        ]
+        return [fmean(each) for each in zip(*found, strict=True)]
 
 
 def main() -> None:

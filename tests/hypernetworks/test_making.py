@@ -43,7 +43,7 @@ def test_what_is_loaded_predicts_what_was_trained(hypernetwork_folder: Path, bas
     assert numbers.shape == (1, loaded.predictor.output.count)
     assert float(numbers.abs().max()) > 0
     assert loaded.known.names == ("cat", "robot")
-    assert float(loaded.predictor.network.memory.projections[0].spread.min()) > 0
+    assert float(loaded.predictor.network.memory.projections[0].centre.abs().max()) > 0
 
 
 def test_an_interrupted_training_ends_like_one_that_was_not(
@@ -66,6 +66,30 @@ def test_the_base_is_left_as_found(painted: IdentitySet, base: Base, tmp_path: P
     workshop(tmp_path / "h", painted, base).train()
     assert [type(each).__name__ for each in base.family.denoiser.attn_processors.values()] == before
     assert not any("forward" in vars(module) for module in base.family.denoiser.modules())
+
+
+def test_a_network_begins_with_the_changes_of_another(
+    hypernetwork_folder: Path, painted: IdentitySet, base: Base, tmp_path: Path
+) -> None:
+    there = load_hypernetwork(str(hypernetwork_folder)).predictor
+    still: dict[str, object] = {"steps": 1, "changes_learning_rate": 1e-12, "seed": 7}
+    replace(workshop(tmp_path / "h", painted, base, training=still), changes_of=there).train()
+    found = load_hypernetwork(str(tmp_path / "h")).predictor
+    for name, value in there.state_dict().items():
+        if name.startswith("output.changes."):
+            torch.testing.assert_close(found.state_dict()[name], value, rtol=0, atol=2e-3)
+    assert not torch.allclose(found.network.positions, there.network.positions)
+
+
+def test_only_changes_that_fit_are_begun_with(
+    hypernetwork_folder: Path, painted: IdentitySet, base: Base, tmp_path: Path
+) -> None:
+    there = load_hypernetwork(str(hypernetwork_folder)).predictor
+    lidb: dict[str, object] = {"space": "lidb", "config": {"a": 6, "b": 4}}
+    with pytest.raises(BadConfig, match="have any to begin with"):
+        replace(workshop(tmp_path / "a", painted, base, output=lidb), changes_of=there).train()
+    with pytest.raises(BadConfig, match="are 3 of each of 36 layers, this network's 2 of each of 36 layers"):
+        replace(workshop(tmp_path / "b", painted, base, output={"config": {"changes": 2}}), changes_of=there).train()
 
 
 def test_other_folders_are_refused(hypernetwork_folder: Path, painted: IdentitySet, base: Base, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The hypernetwork that ships: it is for the base that ships, and what it makes of a photo is of that photo."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from portraitist.bases import Base, load_base
 from portraitist.bases.examples import list_examples
 from portraitist.evaluation.encoders import embed_images, load_encoder
-from portraitist.generation import SamplingConfig, generate
+from portraitist.hypernetworks.likeness import served_likeness
 from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.networks.predictor import Predictor
 from portraitist.hypernetworks.predicting import Seer
@@ -65,16 +66,12 @@ def next_of_kind(subjects: Sequence[Subject], row: int) -> int:
 
 def likeness(base: Base, predictor: Predictor, numbers: Tensor, subjects: Sequence[Subject]) -> float:
     """Return how like the photos that were not shown pictures are that are made with predicted adapters."""
-    judge, count = load_encoder("toyland-identity"), len(subjects)
+    judge = load_encoder("toyland-identity")
+    photos = [embed_images(judge, subject.photos[1:]) for subject in subjects]
+    prompts = [f"a photo of a sks {subject.class_noun} on the beach" for subject in subjects]
     attachment = predictor.output.attach(base.components)
     try:
         predictor.output.feed(attachment, numbers)
-        for name in attachment.names:
-            attachment.serve(range(count), name)
-        prompts = [f"a photo of a sks {subject.class_noun} on the beach" for subject in subjects]
-        made = generate(base, prompts, seeds=[0] * count, config=SamplingConfig(steps=12, batch_size=count))
+        return fmean(served_likeness(base, attachment, prompts, judge, photos, steps=12))
     finally:
         attachment.detach()
-    pictures = embed_images(judge, [one.image for one in made])
-    photos = torch.stack([embed_images(judge, subject.photos[1:]).mean(0) for subject in subjects])
-    return float((pictures * photos).sum(1).mean())

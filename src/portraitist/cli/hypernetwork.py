@@ -1,5 +1,6 @@
 """``portraitist hypernetwork``: training networks that turn photos into adapters, and looking at them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from portraitist.cli.options import DeviceOption, parse_settings
 from portraitist.cli.reporting import fact, say
+from portraitist.errors import BadConfig
 from portraitist.units import in_bytes, in_time
 
 app = typer.Typer(help="Networks that turn a photo into an adapter: train, list, inspect.", no_args_is_help=True)
@@ -30,6 +32,13 @@ def train(
         str,
         typer.Option(help="For difflora: train the autoencoder or the generator only; by default both in turn."),
     ] = "",
+    changes_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="For hyperdreambooth: begin with the learned changes of this hypernetwork, which is much faster.",
+        ),
+    ] = None,
     split: Annotated[
         str, typer.Option(help="Which of the set's identities: train, validation, test, or all.")
     ] = "train",
@@ -53,7 +62,8 @@ def train(
     import torch
 
     from portraitist.hypernetworks.identities.identity_set import IdentitySet
-    from portraitist.hypernetworks.making import choose_identities
+    from portraitist.hypernetworks.making import PredictorWorkshop, choose_identities
+    from portraitist.hypernetworks.saved import load_hypernetwork
     from portraitist.hypernetworks.systems import get_system
     from portraitist.requests.choices import BaseChoice
     from portraitist.requests.devices import choose_device
@@ -69,7 +79,12 @@ def train(
     machine = Machine.choose(choose_device(device), precision)
     members = choose_identities(known, split, kind or (), count, flagged)
     name = Path(recipe).stem
-    made = system.workshop(output, name, chosen, members, opened, machine, minutes, stage=stage).train()
+    workshop = system.workshop(output, name, chosen, members, opened, machine, minutes, stage=stage)
+    if changes_of is not None:
+        if not isinstance(workshop, PredictorWorkshop):
+            raise BadConfig(f"--changes-of: {method} has no learned changes, only hyperdreambooth; leave it out")
+        workshop = replace(workshop, changes_of=load_hypernetwork(changes_of).predictor)
+    made = workshop.train()
     if made is None:
         fact("trained", f"the stage {stage} in {output}; the same command without --stage continues")
         return

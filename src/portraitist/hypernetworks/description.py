@@ -59,7 +59,7 @@ class Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["portraitist-hypernetwork-1"] = "portraitist-hypernetwork-1"
+    format: Literal["portraitist-hypernetwork-2"] = "portraitist-hypernetwork-2"
     method: str = "hyperdreambooth"
     recipe_name: str
     recipe: HypernetworkRecipe | DiffloraRecipe
@@ -111,7 +111,7 @@ def read_description(folder: Path) -> Description:
             f" --identities SET -o {folder}`, or difflora in its place"
         ) from error
     except (OSError, ValidationError) as error:
-        raise BadFile(f"{path} is damaged, or from a newer version; train the hypernetwork again") from error
+        raise BadFile(f"{path} is damaged, or from another version; train the hypernetwork again") from error
 
 
 def model_card(description: Description, facts: Mapping[str, float], numbers: int) -> str:

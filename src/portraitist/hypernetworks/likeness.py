@@ -10,6 +10,9 @@ from portraitist.evaluation.encoders import Encoder, embed_images
 from portraitist.evaluation.metrics.similarity import pairwise_cosine
 from portraitist.generation import SamplingConfig, generate
 
+_AT_ONCE = 16  # subjects that are drawn together
+
+
 
 def bank_likeness(
     base: Base,
@@ -35,21 +38,35 @@ def bank_likeness(
 
 def served_likeness(
     base: Base,
-    attachment: Attachment,
+    attachment: Attachment | None,
     prompts: Sequence[str],
     encoder: Encoder,
     photos: Sequence[Tensor],
     seeds: Sequence[int] = (0,),
+    steps: int | None = None,
 ) -> list[float]:
-    """Return what `bank_likeness` does, of a bank that is attached already."""
-    count, totals = len(prompts), [0.0] * len(prompts)
-    config = SamplingConfig(batch_size=count)
-    attachment.serve(range(count))
-    for seed in seeds:
-        made = generate(base, prompts, seeds=[seed] * count, config=config, show_progress=False)
-        found = embed_images(encoder, [picture.image for picture in made])
-        for number, (picture, own) in enumerate(zip(found, photos, strict=True)):
-            totals[number] += float(pairwise_cosine(picture[None], own).mean())
+    """Return what `bank_likeness` does, of banks that are attached already, a few subjects at once.
+
+    Args:
+        base: The base.
+        attachment: Its banks all have an adapter for each subject; None for the base alone.
+        prompts: See there, as all that follows.
+        encoder: See there.
+        photos: See there.
+        seeds: See there.
+        steps: Sampling steps; as usual for the base when None.
+    """
+    totals = [0.0] * len(prompts)
+    for start in range(0, len(prompts), _AT_ONCE):
+        rows = range(start, min(start + _AT_ONCE, len(prompts)))
+        for name in attachment.names if attachment is not None else ():
+            attachment.serve(rows, name)
+        config, asked = SamplingConfig(batch_size=len(rows), steps=steps), [prompts[row] for row in rows]
+        for seed in seeds:
+            made = generate(base, asked, seeds=[seed] * len(rows), config=config, show_progress=False)
+            seen = embed_images(encoder, [picture.image for picture in made])
+            for row, picture in zip(rows, seen, strict=True):
+                totals[row] += float(pairwise_cosine(picture[None], photos[row]).mean())
     return [total / len(seeds) for total in totals]
 
 

@@ -59,7 +59,7 @@ def nearest_by_photo(network: WeightGenerator, features: Features, known: Featur
         loras: Of these, ``[N, P]``.
     """
     mixer = network.generator.features
-    likeness = _directions(mixer.standardised(features)) @ _directions(mixer.standardised(known)).T
+    likeness = _directions(mixer.whitened(features)) @ _directions(mixer.whitened(known)).T
     return loras[likeness.argmax(1)]
 
 

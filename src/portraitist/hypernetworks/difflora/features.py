@@ -60,12 +60,12 @@ class MixedFeatures(ProjectedFeatures):
         """Return how much face and picture count in each photo, ``[n, photos, 2]``; the two add up to one."""
         return self._weigh(self._projected(features))
 
-    def standardised(self, features: Features) -> Tensor:
-        """Return both features of n persons, each standardised, the means of their photos side by side, ``[n, d]``."""
+    def whitened(self, features: Features) -> Tensor:
+        """Return both features of n persons, each whitened, the means of their photos side by side, ``[n, d]``."""
         parts = []
         for name, projection in zip(self.sources, self.projections, strict=True):
             assert isinstance(projection, Projection)
-            parts.append(projection.standardised(features[name]).mean(1).flatten(1))
+            parts.append(projection.whitened(features[name]).mean(1).flatten(1))
         return torch.cat(parts, 1)
 
     def _projected(self, features: Features) -> Tensor:

@@ -50,7 +50,7 @@ class Hypernetwork(nn.Module):
         self.build = build
         self.memory = Memory(build.shapes, build.width)
         self.positions = nn.Parameter(torch.randn(layers, build.width) * _START)
-        self.summary = nn.Linear(build.width, build.width)
+        self.summary = nn.Linear(len(build.shapes) * build.width, build.width)
         self.estimate = Layerwise(layers, largest, build.width, largest**-0.5)
         block = nn.TransformerDecoderLayer(
             build.width, build.heads, 4 * build.width, 0.0, "gelu", batch_first=True, norm_first=True
@@ -65,8 +65,8 @@ class Hypernetwork(nn.Module):
             features: Of the photos of n persons.
             unknown: Whose photos are taken away, ``[n]``: these get the adapter of nobody in particular.
         """
-        memory = self.memory(features, unknown)
-        known = self.positions + self.summary(memory.mean(1, keepdim=True))
+        memory, means = self.memory(features, unknown)
+        known = self.positions + self.summary(means).unsqueeze(1)
         values = memory.new_zeros(len(memory), *self.heads.bias.shape)
         for _ in range(self.build.iterations):
             tokens = known + self.estimate(values)

@@ -125,3 +125,7 @@ class SharedChanges(nn.Module):
         for layer, up, down in zip(self.space.layers.values(), self.ups, self.downs, strict=True):
             assert isinstance(layer, SubspaceLinear)
             layer.share(up, down)
+
+    def __str__(self) -> str:
+        """Say in a few words what there is."""
+        return f"{self.ups[0].shape[1]} of each of {len(self.ups)} layers"
