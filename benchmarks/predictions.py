@@ -17,7 +17,7 @@ from torch import Tensor
 
 from portraitist.adapters import Attachment
 from portraitist.bases import Base, load_base
-from portraitist.evaluation.encoders import Encoder, embed_images, load_encoder
+from portraitist.evaluation.encoders import Encoder, load_encoder
 from portraitist.hypernetworks.identities.entry import Entry
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.likeness import served_likeness

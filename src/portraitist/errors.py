@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    pass
 
 
 class PortraitistError(Exception):
@@ -90,10 +90,3 @@ class TrainingDiverged(PortraitistError):
             f"the {what} is not finite at step {step}; {kept}. Try a third of the learning rate, some warmup_steps, a"
             " smaller max_gradient_norm, or bf16 instead of fp16"
         )
-
-
-def first_wrong_value(error: "ValidationError") -> str:
-    """Say in a few words which is the first value that is wrong, and why."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: " + ("no setting has this name" if first["type"] == "extra_forbidden" else first["msg"])

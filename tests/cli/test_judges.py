@@ -45,7 +45,7 @@ def test_a_judge_is_trained(run: Run, fail: Fail, tiny_base_folder: Path, monkey
     again = ("--stage", "dino", "--set", "dino.seed=3", "--folder", "other", "--minutes", 0.01)
     output = run("toyland", "judges", *common, *again).stdout
     assert int(re.findall(r"dino +steps (\d+)", output)[0]) > 0
-    assert "judges.yaml: dino.seeds: no setting has this name" in fail(
+    assert "judges.yaml: there is no setting 'dino.seeds'; did you mean dino.seed?" in fail(
         "toyland", "judges", tiny_base_folder, "--set", "dino.seeds=3"
     )
     assert "precision must be one of auto, no, bf16" in fail("toyland", "judges", *common, "--precision", "fp8")

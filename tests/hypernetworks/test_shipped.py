@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import pytest
-import torch
 from torch import Tensor
 
 from portraitist.bases import Base, load_base

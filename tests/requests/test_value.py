@@ -27,8 +27,8 @@ def test_a_value_is_the_same_after_json() -> None:
     ("values", "complaint"),
     [
         ({}, "prompts: Field required"),
-        ({"prompts": ["a"], "guidanse": 3}, "nothing is named 'guidanse' here; did you mean guidance?"),
-        ({"prompts": ["a"], "base": {"nam": "toyland"}}, "nothing is named 'base.nam' here"),
+        ({"prompts": ["a"], "guidanse": 3}, "there is no setting 'guidanse'; did you mean guidance?"),
+        ({"prompts": ["a"], "base": {"nam": "toyland"}}, "there is no setting 'base.nam'; did you mean base.name?"),
         ({"prompts": ["a"], "count": 0}, "count: Input should be greater than or equal to 1"),
         ({"prompts": ["a"], "adapters": [{"file": "a", "scale": "nan"}]}, "adapters.0.scale: Input should be a finite"),
     ],

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from portraitist.errors import BadConfig
 from portraitist.evaluation.metrics import check_roles, get_metrics
 from portraitist.reading import read_yaml
+from portraitist.wrong_values import first_wrong_value
 
 _FOLDER = Path(str(files("portraitist.evaluation"))) / "protocols"
 PLACE = "{}"
@@ -151,10 +152,7 @@ def load_protocol(name: str) -> Protocol:
     try:
         return Protocol.model_validate(read_yaml(path, "protocol"))
     except ValidationError as error:
-        # A misspelt field is named before the one that is missing for it.
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
+        raise BadConfig(f"{path}: {first_wrong_value(error, Protocol)}") from error
 
 
 def fill(template: str, words: str) -> str:

@@ -13,7 +13,6 @@ from portraitist.generation import SamplingConfig, generate
 _AT_ONCE = 16  # subjects that are drawn together
 
 
-
 def bank_likeness(
     base: Base,
     bank: Adapter,

@@ -135,20 +135,19 @@ class HypernetworkTask:
         weights = torch.ones(len(draws), device=device)
         if losses.min_snr_gamma is not None:
             weights = family.min_snr_weights(timesteps, losses.min_snr_gamma).to(device)
-        wanted, counted = {}, {}
+        wanted: dict[str, tuple[Tensor, Tensor]] = {}  # by loss, and how much each photo's counts
         if losses.diffusion:
-            wanted["diffusion"] = family.target(latents, noise, timesteps).to(device)
-            counted["diffusion"] = weights
+            wanted["diffusion"] = family.target(latents, noise, timesteps).to(device), weights
         if losses.captions:
             captions = self._captions(draws)
             with torch.no_grad(), self.attachment.disabled():
                 told = {**family.encode_prompts(captions), **family.encode_framings(targets.framings)}
-                wanted["captions"] = family.predict(noised, steps, told).float()
+                better = family.predict(noised, steps, told).float()
             differ = [caption != prompt for caption, prompt in zip(captions, prompts, strict=True)]
-            counted["captions"] = weights * torch.tensor(differ, device=device)
+            wanted["captions"] = better, weights * torch.tensor(differ, device=device)
         return {
-            name: ((prediction - each).square().flatten(1).mean(1) * counted[name]).mean()
-            for name, each in wanted.items()
+            name: ((prediction - each).square().flatten(1).mean(1) * counts).mean()
+            for name, (each, counts) in wanted.items()
         }
 
     def _captions(self, draws: Sequence[Draw]) -> list[str]:

@@ -130,7 +130,7 @@ def test_training_starts_from_a_prediction(tiny_base: Base, network: Path) -> No
     [
         ({}, "no hypernetwork ships for"),
         ({"hypernetwork": "nowhere"}, "there is no hypernetwork 'nowhere'"),
-        ({"speed": 3}, "instant: speed: no setting has this name"),
+        ({"speed": 3}, "instant: there is no setting 'speed'"),
         ({"hypernetwork": "NETWORK", "seen": "nearest"}, "needs `identities`"),
         ({"hypernetwork": "NETWORK", "share": 0.5}, "seen: own has no other"),
         ({"hypernetwork": "NETWORK", "steps": 2, "refinement": {"rank": 1}}, "instant: refinement: rank: "),

@@ -19,14 +19,16 @@ def test_whatever_is_wrong_is_named(settings: Path, tmp_path: Path) -> None:
         load_judges_config(Path("missing.yaml"))
     path = tmp_path / "bad.yaml"
     path.write_text(settings.read_text().replace("covered:", "coverd:"))
-    with pytest.raises(BadConfig, match=r"bad.yaml: dino\.cover"):
+    with pytest.raises(BadConfig, match=r"bad.yaml: .* 'dino\.coverd'; did you mean dino\.covered"):
         load_judges_config(path)
     path.write_text("[examiner, clip]")
     with pytest.raises(BadConfig, match=r"bad.yaml must hold sections such as `examiner:`"):
         load_judges_config(path, {"clip": {"steps": 3}})
-    with pytest.raises(BadConfig, match=r"judges.yaml: clip\.batches: no setting has this name"):
+    with pytest.raises(
+        BadConfig, match=r"judges.yaml: there is no setting 'clip\.batches'; did you mean clip\.batch_size\?"
+    ):
         load_judges_config(changes={"clip": {"batches": 3}})
-    with pytest.raises(BadConfig, match=r"judges.yaml: clip: "):
+    with pytest.raises(BadConfig, match=r"judges.yaml: clip is a group of settings"):
         load_judges_config(changes={"clip": 3})
 
 

@@ -65,8 +65,8 @@ class Memory(ProjectedFeatures):
 class Projection(nn.Module):
     """One source's features ``[n, photos, tokens, inputs]``, whitened, to ``[n, photos * tokens, width]``.
 
-    What tells kinds apart fills most of an embedding; what tells one person from another is small beside it, and would be
-    learned last. Whitened, all of it counts alike.
+    What tells kinds apart fills most of an embedding; what tells one person from another is small beside it, and would
+    be learned last. Whitened, all of it counts alike.
     """
 
     centre: Tensor

@@ -16,6 +16,7 @@ from portraitist.studies.grid.sections import StudySection, SubjectEntry, round_
 from portraitist.studies.grid.specs import JudgedBy
 from portraitist.studies.grid.words import value_words
 from portraitist.studies.makers import find_maker
+from portraitist.wrong_values import first_wrong_value
 
 SUFFIX = ".yaml"
 METHOD = "method"  # of an arm
@@ -349,7 +350,7 @@ def parse_study(content: Mapping[str, Any], folder: Path, where: str) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise BadConfig(f"{where}: {_explain(error)}") from error
+        raise BadConfig(f"{where}: {first_wrong_value(error, Study)}") from error
     if isinstance(study.subjects, str | DrawnSubjects):
         return study
     placed = tuple(
@@ -357,15 +358,6 @@ def parse_study(content: Mapping[str, Any], folder: Path, where: str) -> Study:
         for entry in study.subjects
     )
     return study.model_copy(update={"subjects": placed})
-
-
-def _explain(error: ValidationError) -> str:
-    """Say in one line what is wrong where: an unknown name if there is one, else what lies deepest."""
-    errors = sorted(error.errors(), key=lambda each: (each["type"] != "extra_forbidden", -len(each["loc"])))
-    # The alternatives that pydantic tried stand among the names: `tuple[...]`, `SubjectEntry`.
-    path = [str(part) for part in errors[0]["loc"] if isinstance(part, int) or (part.islower() and "[" not in part)]
-    message = "no setting has this name" if errors[0]["type"] == "extra_forbidden" else errors[0]["msg"]
-    return f"{'.'.join(path) or 'the file'}: {message}"
 
 
 def _example(name: str) -> SubjectEntry:

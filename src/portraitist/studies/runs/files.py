@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, Json, ValidationError
 
-from portraitist.errors import BadConfig, BadFile, MissingExtra, first_wrong_value
+from portraitist.errors import BadConfig, BadFile, MissingExtra
 from portraitist.files import write_aside
 from portraitist.studies.grid.specs import RunSpec, without_places
 from portraitist.studies.grid.study import PHOTOS
 from portraitist.studies.runs.outcome import CurvePoint, RunOutcome
 from portraitist.studies.runs.table import PICTURES, RunRecord
+from portraitist.wrong_values import first_wrong_value
 
 RUNS, PARQUET = "runs.csv", "runs.parquet"
 _SCORE, _SETTING = "score.", "setting."
@@ -136,7 +137,7 @@ def _read(path: Path) -> Iterator[tuple[str, _KeptRun]]:
     except (KeyError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise BadFile(f"{path} is not the {RUNS} of a study: {_reason(error)}") from error
     except ValidationError as error:
-        raise BadFile(f"{path} holds a run that cannot be read: {first_wrong_value(error)}") from error
+        raise BadFile(f"{path} holds a run that cannot be read: {first_wrong_value(error, _KeptRun)}") from error
 
 
 def _kept_run(line: Mapping[str | None, str]) -> _KeptRun:

@@ -6,10 +6,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from portraitist.errors import BadConfig, first_wrong_value
+from portraitist.errors import BadConfig
 from portraitist.reading import read_yaml
 from portraitist.training.loop.contracts import LoopConfig
 from portraitist.training.networks.machine import Machine
+from portraitist.wrong_values import first_wrong_value
 
 
 class SettingsSection(BaseModel):
@@ -75,7 +76,7 @@ def build_settings(kind: type[AnySettings], values: Any, where: str) -> AnySetti
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(f"{where}: {first_wrong_value(error)}") from error
+        raise BadConfig(f"{where}: {first_wrong_value(error, kind)}") from error
 
 
 def read_stages_config(

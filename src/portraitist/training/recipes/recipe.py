@@ -23,6 +23,7 @@ from portraitist.training.recipes.groups import (
     WatchSettings,
 )
 from portraitist.training.recipes.shipped import list_recipes, recipe_text
+from portraitist.wrong_values import first_wrong_value
 
 # Values of method settings that mean tokens known only with the base and the subject.
 PLACEHOLDERS = ("{token}", "{class}")
@@ -154,7 +155,7 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(f"{where}: {_complaint(error)}") from error
+        raise BadConfig(f"{where}: {first_wrong_value(error, Recipe)}") from error
     if not _has_placeholder(recipe.method_config):
         get_layout(recipe.method).parse_config(recipe.method_config)
     for name in ("prompt", "class_prompt"):
@@ -169,22 +170,6 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
             " prior_folder=FOLDER"
         )
     return recipe
-
-
-def _complaint(error: ValidationError) -> str:
-    """Say what is wrong with which setting; of a name in a group that is not known, the nearest one that is."""
-    first = error.errors()[0]
-    path = tuple(map(str, first["loc"]))
-    group = Recipe.model_fields[path[0]].annotation
-    known = getattr(group, "model_fields", {})
-    if first["type"] == "model_type" and known:
-        setting = next(iter(known))
-        value = f"={first['input']}" if setting == "name" else ""
-        return f"{path[0]} is a group of settings ({', '.join(known)}); did you mean {path[0]}.{setting}{value}?"
-    if first["type"] != "extra_forbidden":
-        return f"{'.'.join(path)}: {first['msg']}"
-    near = get_close_matches(path[-1], known, 1)
-    return f"there is no setting {'.'.join(path)}" + (f"; did you mean {path[0]}.{near[0]}?" if near else "")
 
 
 def load_recipe(
