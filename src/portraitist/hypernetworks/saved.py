@@ -46,7 +46,7 @@ def load_hypernetwork(name: str, device: str | torch.device = "cpu") -> SavedHyp
     description = read_description(folder)
     build = get_system(description.method).build
     try:
-        tensors = {key: v.float() if v.is_floating_point() else v for key, v in _read(folder, description).items()}
+        tensors = {key: v.float() if v.is_floating_point() else v for key, v in _read(folder).items()}
         with torch.device("meta"):  # what is described may be larger than anything that was written
             shapes = {name: value.shape for name, value in build(description).state_dict().items()}
         if wrong := next((name for name, shape in shapes.items() if _shape(tensors, name) != shape), None):
@@ -65,7 +65,7 @@ def _shape(tensors: Mapping[str, Tensor], name: str) -> torch.Size | None:
     return tensors[name].shape if name in tensors else None
 
 
-def _read(folder: Path, description: Description) -> dict[str, Tensor]:
+def _read(folder: Path) -> dict[str, Tensor]:
     """Return all tensors; folders of earlier versions have no checksum.
 
     Raises:
@@ -74,7 +74,7 @@ def _read(folder: Path, description: Description) -> dict[str, Tensor]:
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         noted = (file.metadata() or {}).get(CHECKSUM)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    if noted is not None and noted != checksum(tensors, description.model_dump_json()):
+    if noted is not None and noted != checksum(tensors, (folder / CONFIG).read_text()):
         raise ValueError(f"they are not those that {CONFIG} was written with")
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise ValueError("some numbers are not finite")

@@ -33,12 +33,13 @@ def save_hypernetwork(
         facts: Figures of the training, for the model card.
         numbers: Numbers of a predicted adapter.
     """
+    config = description.model_dump_json(indent=2) + "\n"
     tensors = {name: value.detach().cpu() for name, value in weights.items()}
     tensors |= {f"{KINDS}{name}": value for name, value in known.tensors().items()}
     halves = {name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in tensors.items()}
     with write_aside(folder / WEIGHTS) as temporary:
-        save_file(halves, temporary, metadata={CHECKSUM: checksum(halves, description.model_dump_json())})
+        save_file(halves, temporary, metadata={CHECKSUM: checksum(halves, config)})
     with write_aside(folder / CARD) as temporary:
         temporary.write_text(model_card(description, facts, numbers))
     with write_aside(folder / CONFIG) as temporary:
-        temporary.write_text(description.model_dump_json(indent=2) + "\n")
+        temporary.write_text(config)
