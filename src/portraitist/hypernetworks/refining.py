@@ -2,8 +2,8 @@
 
 Rank-relaxed fast fine-tuning is the paper's (HyperDreamBooth, arXiv 2307.06949, section 4.3): the prediction is merged
 into the base and a LoRA of rank r' > 1 trained on top. Training it beside the attached prediction computes the same,
-and the sum of both is an exact LoRA of rank K + r' (1 + r' with LiDB). One factor of the LoRA is random and one zero,
-so that its first gradient is not.
+and the sum of both is an exact LoRA of rank K + r' (1 + r' with LiDB). One factor of the LoRA is random and one zero, so
+that its first gradient is not.
 
 Training the predicted numbers stays in the space that was learned of many subjects, in which few numbers say most of
 what tells them apart. That is ours; their adapter is no larger than the prediction.
