@@ -10,7 +10,6 @@ from painted_set import paint
 from portraitist.adapters import Adapter, Attachment
 from portraitist.bases import Base
 from portraitist.errors import BadConfig
-from portraitist.hypernetworks.networks.contract import Predicted
 from portraitist.hypernetworks.ranks import RankByTimestep, ranks_at
 from portraitist.hypernetworks.refining import refine
 from portraitist.hypernetworks.settings import RefinementSettings
@@ -67,7 +66,7 @@ def test_refinement_has_all_ranks_at_all_timesteps_unless_told(
     settings = RefinementSettings(rank=3, batch_size=2, learning_rate=1e-2)
     prediction = draw_adapter(base.components, "lora", LAYERS, rank=2)
     plain, ranked = (
-        refine(base, Predicted(prediction, prediction), SUBJECT, each, steps=2)
+        refine(base, prediction, SUBJECT, each, steps=2)
         for each in (settings, settings.model_copy(update={"least_rank": 1}))
     )
     assert settings.least_rank is None

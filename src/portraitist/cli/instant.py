@@ -21,16 +21,9 @@ def instant(
         str | None, typer.Option(metavar="NAME|FOLDER", help="By default the one that ships for the base.")
     ] = None,
     refine: Annotated[int, typer.Option(min=0, help="Training steps after the prediction; the paper uses 40.")] = 0,
-    rank_relaxed: Annotated[
-        bool,
-        typer.Option(
-            "--rank-relaxed",
-            help="With --refine: train a LoRA beside the prediction, as the paper does, not the prediction itself.",
-        ),
-    ] = False,
     least_rank: Annotated[
         int | None,
-        typer.Option(min=0, help="The same, with only this rank trained at the noisiest timesteps."),
+        typer.Option(min=0, help="With --refine: rank trained at the noisiest timesteps; by default all of it."),
     ] = None,
     detector: Annotated[
         Path | None, typer.Option(help="YuNet's .onnx file, to warn of photos that show no face or several.")
@@ -72,7 +65,6 @@ def instant(
             "sampling_steps": sampling_steps,
             "rank": rank,
             "refine": refine,
-            "rank_relaxed": rank_relaxed,
             "least_rank": least_rank,
             "detector": detector,
             "fit": fit,

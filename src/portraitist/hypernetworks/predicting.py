@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from portraitist import __version__
-from portraitist.adapters import Provenance
+from portraitist.adapters import Adapter, Provenance
 from portraitist.adapters.finding import find_module
 from portraitist.bases import Base
 from portraitist.errors import BadConfig, BaseMismatch
@@ -23,14 +23,18 @@ from portraitist.training.blank_adapters import base_metadata
 
 
 @dataclass(frozen=True)
-class Prediction(Predicted):
-    """What a hypernetwork made of photos, with provenance.
+class Prediction:
+    """What a hypernetwork made of photos.
 
     Attributes:
+        adapter: The adapter, with provenance.
+        energy: Part of the change's squared norm that was kept in the layer that lost most; 1 unless a rank was asked.
         warnings: What may disappoint, one line each.
     """
 
-    warnings: tuple[str, ...] = ()
+    adapter: Adapter
+    energy: float
+    warnings: tuple[str, ...]
 
 
 class Seer:
@@ -108,7 +112,7 @@ class Seer:
         together = {name: values.unsqueeze(0).to(self.base.device) for name, values in features.items()}
         wish = Wish(guidance, seed, sampling_steps)
         predicted = self.adapter(self.hypernetwork.predictor.predict(together, wish)[0], class_noun, wish, rank)
-        return Prediction(predicted.adapter, predicted.own, predicted.energy, tuple(dict.fromkeys(warnings)))
+        return Prediction(predicted.adapter, predicted.energy, tuple(dict.fromkeys(warnings)))
 
     def adapter(self, numbers: Tensor, class_noun: str, wish: Wish, rank: int | None = None) -> Predicted:
         """Return predicted numbers ``[P]`` as an adapter of this base.

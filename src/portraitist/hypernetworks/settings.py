@@ -103,31 +103,24 @@ class TrainingSettings(NetworkSettings):
 
 
 class RefinementSettings(SettingsSection):
-    """How a prediction is trained on.
+    """How a prediction is trained on, rank-relaxed.
 
     Attributes:
-        trains: ``beside``, a LoRA beside the frozen prediction, rank-relaxed as in the paper; or ``numbers``, those
-            that were predicted, in the space that they are numbers of.
         rank: Rank of what is trained beside it, the paper's r'.
         batch_size: Views a step.
-        learning_rate: Of that LoRA, constant.
-        numbers_learning_rate: Of the predicted numbers, constant.
+        learning_rate: Constant.
         least_rank: Rank that the noisiest samples teach, those with less noise up to all of it; None: all teach all.
     """
 
-    trains: Literal["beside", "numbers"] = "beside"
     rank: int = Field(4, gt=1)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(gt=0)
-    numbers_learning_rate: float = Field(3e-2, gt=0)
     least_rank: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _least_is_less(self) -> "RefinementSettings":
         if self.least_rank is not None and self.least_rank >= self.rank:
             raise ValueError(f"least_rank={self.least_rank} must be less than rank={self.rank}")
-        if self.least_rank is not None and self.trains != "beside":
-            raise ValueError("least_rank is about the LoRA beside a prediction: it needs trains=beside")
         return self
 
 

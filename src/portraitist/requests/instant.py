@@ -30,7 +30,6 @@ class InstantRequest(Request):
         sampling_steps: In how many steps they are drawn; None for as many as is usual.
         rank: Maximum rank of the LoRA; None keeps it exact.
         refine: Steps of training on from the prediction.
-        rank_relaxed: Train a LoRA beside the prediction, as the paper does, whatever the hypernetwork's recipe says.
         least_rank: Rank that its noisiest samples teach; None leaves it to the hypernetwork.
         detector: Finds faces, to say of photos that they show none or several; None does not look for them.
         fit: Photos that are not square: ``crop``, or ``pad`` with white.
@@ -48,7 +47,6 @@ class InstantRequest(Request):
     sampling_steps: int | None = Field(None, ge=1)
     rank: int | None = Field(None, ge=1)
     refine: int = Field(0, ge=0)
-    rank_relaxed: bool = False
     least_rank: int | None = Field(None, ge=0)
     detector: Path | None = None
     fit: str = "crop"
@@ -73,13 +71,12 @@ class InstantRequest(Request):
         )
 
     def hints(self) -> list[Advice]:
-        """Say that strong guidance distorts, and that ways of training on do nothing without steps."""
+        """Say that strong guidance distorts, and that a least rank does nothing without steps."""
         lines = []
         if self.guidance > _STRONG_GUIDANCE:
             lines.append(f"guidance {self.guidance:g} distorts pictures; values from 1 to 3 are usual")
-        for option, given in {"--least-rank": self.least_rank is not None, "--rank-relaxed": self.rank_relaxed}.items():
-            if given and not self.refine:
-                lines.append(f"{option} has no effect without --refine; add --refine 40, or leave it out")
+        if self.least_rank is not None and not self.refine:
+            lines.append("--least-rank has no effect without --refine; add --refine 40, or leave it out")
         return [Advice.of(line) for line in lines]
 
     def _check_photos(self) -> None:

@@ -135,9 +135,9 @@ class WeightGenerator(PhotoToAdapter):
         }
         adapter = Adapter(self.layout.space, values, provenance)
         if rank is None or rank >= self.layout.rank:
-            return Predicted(adapter, adapter)
+            return Predicted(adapter)
         conversion = to_lora(adapter, rank)
-        return Predicted(replace(conversion.adapter, provenance=provenance), adapter, min(conversion.energy.values()))
+        return Predicted(replace(conversion.adapter, provenance=provenance), min(conversion.energy.values()))
 
 
 def build_generator(description: Description) -> WeightGenerator:

@@ -34,12 +34,10 @@ class Predicted:
 
     Attributes:
         adapter: The adapter.
-        own: Its changed weights in the space that the network predicts numbers of, which files may not know.
         energy: Part of the change's squared norm that was kept, of the layer that lost most.
     """
 
     adapter: Adapter
-    own: Adapter
     energy: float = 1.0
 
 

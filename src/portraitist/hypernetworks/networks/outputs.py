@@ -11,7 +11,7 @@ from portraitist.adapters.provenance import Provenance
 from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.networks.contract import Predicted
-from portraitist.hypernetworks.networks.subspace import SUBSPACE, SharedChanges
+from portraitist.hypernetworks.networks.subspace import SharedChanges
 from portraitist.hypernetworks.settings import OutputSettings
 
 _WEIGHTS, _TOKEN = "predicted weights", "predicted token"
@@ -98,12 +98,15 @@ class Output(nn.Module):
             rank: Maximum rank of the LoRA; when not given, the number of learned changes, which is exact.
         """
         parts = dict(zip(self.spaces, self._parts(numbers.float().cpu()), strict=True))
-        own = Adapter(self.weights, self.weights.unflatten(parts[_WEIGHTS]), provenance)
-        adapter, energy = for_files(own, rank)
+        adapter = Adapter(self.weights, self.weights.unflatten(parts[_WEIGHTS]), provenance)
+        energy = 1.0
+        if self.changes is not None:
+            conversion = to_lora(adapter, rank)
+            adapter, energy = replace(conversion.adapter, provenance=provenance), min(conversion.energy.values())
         if _TOKEN in parts:
             token = self.spaces[_TOKEN]
             adapter = with_token(adapter, Adapter(token, token.unflatten(parts[_TOKEN])))
-        return Predicted(adapter, own, energy)
+        return Predicted(adapter, energy)
 
     def _parts(self, numbers: Tensor) -> list[Tensor]:
         """Return each space's numbers ``[.., p]``."""
@@ -111,19 +114,6 @@ class Output(nn.Module):
         if _TOKEN in self.spaces:
             parts[-1] = parts[-1] * self.token_scale.to(parts[-1])
         return parts
-
-
-def for_files(own: Adapter, rank: int | None = None) -> tuple[Adapter, float]:
-    """Return an adapter that files can hold, and the part of its change's squared norm that it keeps where least.
-
-    Args:
-        own: An adapter in any space; one in a learned subspace becomes the equal LoRA.
-        rank: Maximum rank of that; exact when None.
-    """
-    if own.method is not SUBSPACE:
-        return own, 1.0
-    conversion = to_lora(own, rank)
-    return replace(conversion.adapter, provenance=own.provenance), min(conversion.energy.values())
 
 
 def with_token(weights: Adapter, token: Adapter) -> Adapter:

@@ -136,12 +136,11 @@ class InstantJob(Job[InstantPlan, Instant]):
         if request.refine:
             adapter = refine(
                 self.base,
-                prediction,
+                adapter,
                 self.subject,
                 self.refinement,
                 request.refine,
                 [lambda step: handle.report("refining", step, request.refine)],
-                request.rank,
             )
             save_adapter(adapter, request.output)
         return Instant(
@@ -164,11 +163,11 @@ class InstantJob(Job[InstantPlan, Instant]):
             BadConfig: If the least rank is not less than the rank.
         """
         least = self.request.least_rank
-        if least is not None and least >= own.rank:
-            raise BadConfig(f"--least-rank {least} must be less than the rank that is trained, {own.rank}")
-        if least is None and not self.request.rank_relaxed:
+        if least is None:
             return own
-        return own.model_copy(update={"trains": "beside", "least_rank": least})
+        if least >= own.rank:
+            raise BadConfig(f"--least-rank {least} must be less than the rank that is trained, {own.rank}")
+        return own.model_copy(update={"least_rank": least})
 
     def _count_faces(self) -> list[Advice]:
         """Say of photos that they show no face or several, where a detector is given."""

@@ -40,10 +40,7 @@ class Instant:
         settings = build_settings(InstantSettings, {"method": method, **overrides}, method)
         found = settings.found(base)
         own = read_description(locate(found["hypernetwork"])).recipe.refinement.model_dump(mode="json")
-        alone = {"trains": "beside"} if settings.seen == "nothing" else {}
-        refinement = build_settings(
-            RefinementSettings, {**own, **settings.refinement, **alone}, f"{method}: refinement"
-        )
+        refinement = build_settings(RefinementSettings, {**own, **settings.refinement}, f"{method}: refinement")
         return {**found, "refinement": refinement.model_dump(mode="json") if settings.steps else {}}
 
     def make(self, base: Base, subject: Subject, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> Made:
@@ -55,13 +52,13 @@ class Instant:
         seconds = time.perf_counter() - began
         measures = measured(base, subject, wanted)
         if not wanted.steps:
-            return Made(prediction.adapter, seconds, measures)
+            return Made(prediction, seconds, measures)
         refinement = RefinementSettings.model_validate(wanted.refinement)
         if wanted.seen == "nothing":
-            recipe = refinement_recipe(base, prediction.adapter, refinement, wanted.steps)
+            recipe = refinement_recipe(base, prediction, refinement, wanted.steps)
             alone = train(base, subject, recipe, callbacks=callbacks)
             return Made(alone, _trained(alone))
-        look_before(base, prediction.adapter, tuple(callbacks))
+        look_before(base, prediction, tuple(callbacks))
         refined = refine(base, prediction, subject, refinement, wanted.steps, callbacks)
         return Made(refined, seconds + _trained(refined), measures)
 

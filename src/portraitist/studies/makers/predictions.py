@@ -18,7 +18,7 @@ from portraitist.hypernetworks.description import WEIGHTS, read_description
 from portraitist.hypernetworks.difflora.comparing import variety
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.index import FILE
-from portraitist.hypernetworks.networks.contract import Predicted, Wish
+from portraitist.hypernetworks.networks.contract import Wish
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.saved import load_hypernetwork, locate, shipped_for
 from portraitist.randomness import numpy_generator
@@ -97,8 +97,8 @@ class PredictionSettings(BaseModel):
         return {**self.model_dump(mode="json"), **facts}
 
 
-def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Predicted:
-    """Return what is asked for.
+def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Adapter:
+    """Return the adapter that is asked for.
 
     Raises:
         BadConfig: If the network calls its subjects by another word.
@@ -110,7 +110,7 @@ def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Predi
     if settings.seen in ("own", "nothing"):
         return seer.predict(
             subject.photos, noun, settings.guidance, seed=settings.seed, sampling_steps=settings.sampling_steps
-        )
+        ).adapter
     gallery, own = gallery_of(settings, base), seer.sight.see(subject.photos[:1])
     if settings.seen == "mean":
         numbers = gallery.mean(noun)
@@ -122,7 +122,7 @@ def predict(base: Base, subject: Subject, settings: PredictionSettings) -> Predi
         other = seer.sight.see([gallery.picture(chosen)])
         first, second = (_as_one_person(features, base) for features in (seer.sight.see(subject.photos), other))
         numbers = seer.hypernetwork.predictor.between(first, second, settings.share, settings.wish)[0]
-    return seer.adapter(numbers.to(base.device), noun, settings.wish)
+    return seer.adapter(numbers.to(base.device), noun, settings.wish).adapter
 
 
 def measured(base: Base, subject: Subject, settings: PredictionSettings) -> dict[str, float]:

@@ -57,7 +57,7 @@ class Started:
     def make(self, base: Base, subject: Subject, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> Made:
         """Train; the seconds are those of training steps."""
         wanted = StartedSettings.model_validate(dict(settings))
-        start = None if wanted.seen == "nothing" else predict(base, subject, wanted).adapter
+        start = None if wanted.seen == "nothing" else predict(base, subject, wanted)
         if start is not None:
             look_before(base, start, tuple(callbacks))
         adapter = train(base, subject, Recipe.model_validate(wanted.recipe), start=start, callbacks=callbacks)
