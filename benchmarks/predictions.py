@@ -110,9 +110,9 @@ def predictions(
     found = {"own photo": predictor.predict(seen, Wish()), "own, guidance 1.5": predictor.predict(seen, Wish(1.5))}
     if own:
         return found
-    gallery = Gallery.of(
-        seer, training, f"{seer.hypernetwork.name} {seer.hypernetwork.description.steps} {training.folder}"
-    )
+    kinds = sorted({entry.kind for entry in members})
+    key = (seer.hypernetwork.name, str(seer.hypernetwork.description.steps), str(training.folder), *kinds)
+    gallery = Gallery.of(seer, training.of_kinds(kinds), " ".join(key))
     nouns = [entry.class_noun for entry in members]
     alone = [{name: values[row] for name, values in seen.items()} for row in range(len(members))]
     nearest = [gallery.photos[gallery.nearest(each, sight, noun)] for each, noun in zip(alone, nouns, strict=True)]
