@@ -73,6 +73,7 @@ def test_scores_have_intervals() -> None:
     low, high = Score(90, 100).interval
     assert (round(low, 4), round(high, 4)) == (0.8256, 0.9448)
     assert Score(0, 0).interval == (0.0, 1.0)
+    assert [each.in_words for each in (Score(9, 10), Score(0, 0))] == ["90.0%", "-"]
 
 
 def test_confusions_are_counted() -> None:

@@ -51,6 +51,11 @@ class Score:
         reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return max(0.0, centre - reach), min(1.0, centre + reach)
 
+    @property
+    def in_words(self) -> str:
+        """Return the accuracy as a percentage; a dash when nothing was asked."""
+        return f"{self.accuracy:.1%}" if self.asked else "-"
+
 
 # A measure says of an asked and a read picture: right, wrong, or (None) not asked.
 Criterion = Callable[[Answers, Answers], bool | None]
@@ -189,8 +194,9 @@ class ExamReport:
             score = self.scores[name]
             low, high = score.interval
             mark = f"{PASS_MARKS[name]:.0%}" if name in PASS_MARKS else ""
-            row = [question, f"{score.accuracy:.1%}", f"{low:.1%} to {high:.1%}", mark, str(score.asked)]
-            rows.append(row + [f"{scores[name].accuracy:.1%}" for scores in self.examiner.values()])
+            span = f"{low:.1%} to {high:.1%}" if score.asked else "-"
+            row = [question, score.in_words, span, mark, str(score.asked)]
+            rows.append(row + [scores[name].in_words for scores in self.examiner.values()])
         parts = [table(heads, rows)]
         for name, confusion in self.confusions.items():
             columns = sorted(set(confusion) | {read for counts in confusion.values() for read in counts})
