@@ -31,6 +31,7 @@ def said(values: object) -> str:
     [
         ({}, "steps: Field required"),
         ({"stepz": 3}, "there is no setting 'stepz'; did you mean steps?"),
+        ({"steps": 3, "Steps": 3}, "there is no setting 'Steps'; did you mean steps?"),
         ({"steps": 3, "colour": 1}, "there is no setting 'colour'"),
         ({"steps": 3, "group": {"nam": "a"}}, "there is no setting 'group.nam'; did you mean group.name?"),
         (

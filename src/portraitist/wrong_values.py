@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,9 +21,11 @@ def first_wrong_value(error: ValidationError, kind: type[BaseModel], whole: str 
     """
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda each: (each["type"] != "extra_forbidden", -len(each["loc"])))
-    path = [str(part) for part in first["loc"] if isinstance(part, int) or _is_name(part)]
+    unknown = first["type"] == "extra_forbidden"
+    *above, last = first["loc"] or ("",)
+    path = [str(part) for part in above if _is_name(part)] + [str(last)] * (unknown or _is_name(last))
     place = ".".join(path) or whole
-    if first["type"] == "extra_forbidden":
+    if unknown:
         known = [name for group in _groups(kind, path[:-1]) for name in _names(group)]
         near = get_close_matches(path[-1], known, 1)
         return f"there is no setting {place!r}" + (f"; did you mean {'.'.join([*path[:-1], *near])}?" if near else "")
@@ -36,9 +37,9 @@ def first_wrong_value(error: ValidationError, kind: type[BaseModel], whole: str 
     return f"{place}: {first['msg']}"
 
 
-def _is_name(part: str) -> bool:
+def _is_name(part: str | int) -> bool:
     """Say whether a part of a place is a setting's; among them stand alternatives: `tuple[...]`, `SubjectEntry`."""
-    return part.islower() and "[" not in part
+    return isinstance(part, int) or (part.islower() and "[" not in part)
 
 
 def _names(group: type[BaseModel]) -> list[str]:
@@ -63,6 +64,5 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         if issubclass(annotation, BaseModel):
             yield annotation
         return
-    if get_origin(annotation) in (Union, UnionType) or get_args(annotation):
-        for part in get_args(annotation):
-            yield from _models(part)
+    for part in get_args(annotation):
+        yield from _models(part)

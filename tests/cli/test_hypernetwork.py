@@ -71,6 +71,15 @@ def test_a_hypernetwork_is_inspected_and_listed(run: Run, trained_hypernetwork: 
     assert "portraitist identities SOURCE -o SET --target lora" in shown
 
 
+def test_another_hypernetwork_begins_with_its_changes(
+    run: Run, fail: Callable[..., str], trained_hypernetwork: Path
+) -> None:
+    train = ("--identities", "set", "-o", "second", "--changes-of", trained_hypernetwork)
+    assert "difflora has no learned changes" in fail("hypernetwork", "train", "difflora", *train)
+    assert "are 3 a layer on" in fail("hypernetwork", "train", "hyperdreambooth", *train, "--set", "sight.encoders=[]")
+    assert "2 steps" in run("hypernetwork", "train", "hyperdreambooth", *train, *_TINY).output
+
+
 def test_what_cannot_work_is_said_in_one_line(
     fail: Callable[..., str], base: Base, photo: Path, tmp_path: Path
 ) -> None:

@@ -88,7 +88,7 @@ def test_only_changes_that_fit_are_begun_with(
     lidb: dict[str, object] = {"space": "lidb", "config": {"a": 6, "b": 4}}
     with pytest.raises(BadConfig, match="have any to begin with"):
         replace(workshop(tmp_path / "a", painted, base, output=lidb), changes_of=there).train()
-    with pytest.raises(BadConfig, match="are 3 of each of 36 layers, this network's 2 of each of 36 layers"):
+    with pytest.raises(BadConfig, match="are 3 a layer on 36 layers, this network's 2 a layer on 36;"):
         replace(workshop(tmp_path / "b", painted, base, output={"config": {"changes": 2}}), changes_of=there).train()
 
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import torch
 
-from portraitist.adapters import LayerSpec, find_layers
+from portraitist.adapters import LayerSpec, Space, find_layers
+from portraitist.adapters.spec import Kind
 from portraitist.errors import BadConfig
 from portraitist.hypernetworks.description import Description
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
@@ -14,6 +15,7 @@ from portraitist.hypernetworks.material import Material
 from portraitist.hypernetworks.networks.contract import PhotoToAdapter
 from portraitist.hypernetworks.networks.outputs import Output
 from portraitist.hypernetworks.networks.predictor import Predictor
+from portraitist.hypernetworks.networks.subspace import SUBSPACE, SharedChanges
 from portraitist.hypernetworks.saving import save_hypernetwork
 from portraitist.hypernetworks.settings import HypernetworkRecipe
 from portraitist.hypernetworks.sight import Sight
@@ -51,13 +53,14 @@ class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
     changes_of: PhotoToAdapter | None = None
 
     def _train(self) -> Description:
+        begun = self._changes_to_begin_with()
         sight = Sight.load(self.recipe.sight, self.base, self.machine.device)
         material = Material.gather(self.identities, sight, self.folder / FEATURES)
         description = self.describe(sight, material)
         torch.manual_seed(self.recipe.training.seed)
         predictor = build_predictor(description, self._token_scale())
-        if self.changes_of is not None:
-            take_changes(predictor, self.changes_of)
+        if begun is not None and predictor.output.changes is not None:
+            predictor.output.changes.load_state_dict(begun.state_dict())
         photos = [number for entry in self.identities for number in entry.different][:STANDARD]
         predictor.network.memory.fit(material.features([photos]))
         predictor.to(self.machine.device)
@@ -81,11 +84,35 @@ class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
         ids = self.base.family.token_ids(token) if self.recipe.output.token else ()
         return self._describe(sight, material, self._layers(), ids)
 
+    def _changes_to_begin_with(self) -> SharedChanges | None:
+        """Return the other network's learned changes, if there is one.
+
+        Raises:
+            BadConfig: If one of the two has none, or theirs are not of the same size on the same layers.
+        """
+        if self.changes_of is None:
+            return None
+        settings = self.recipe.output
+        changes = self.changes_of.output.changes if isinstance(self.changes_of, Predictor) else None
+        if settings.space != "subspace" or changes is None:
+            raise BadConfig(
+                "only networks that predict coefficients of learned changes (output.space=subspace) have any to begin"
+                " with"
+            )
+        linear = sorted((spec for spec in self._layers() if spec.kind is Kind.LINEAR), key=lambda spec: spec.name)
+        own = Space.of(SUBSPACE, settings.config, linear)
+        if own != changes.space:
+            raise BadConfig(
+                f"the learned changes to begin with are {changes.space.config} on {len(changes.space.specs)} layers,"
+                f" this network's {own.config} on {len(own.specs)}; they must be the same, on the same layers"
+            )
+        return changes
+
     def _layers(self) -> list[LayerSpec]:
         """Return the layers whose numbers are predicted."""
         base, settings = self.base, self.recipe.output
         found = find_layers(base.components, resolve_layers(base, settings.layers))
-        linear = [spec for spec in found if spec.kind.value == "linear"]
+        linear = [spec for spec in found if spec.kind is Kind.LINEAR]
         if not linear:
             raise BadConfig(f"output.layers={settings.layers} names no linear layer, and only these are predicted")
         embedding = find_layers(base.components, resolve_layers(base, "token-embedding"))[:1] if settings.token else []
@@ -98,26 +125,6 @@ class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
         encoder = self.base.components[self.base.family.text_encoders[0]]
         weight = encoder.get_input_embeddings().weight  # type: ignore[operator]
         return float(weight.float().std())
-
-
-def take_changes(predictor: Predictor, other: PhotoToAdapter) -> None:
-    """Give an untrained network the learned changes of a trained one.
-
-    Raises:
-        BadConfig: If one of them has none, or theirs are not alike.
-    """
-    own = predictor.output.changes
-    there = other.output.changes if isinstance(other, Predictor) else None
-    if own is None or there is None:
-        raise BadConfig(
-            "only networks that predict coefficients of learned changes (output.space=subspace) have any to begin with"
-        )
-    if own.space != there.space:
-        raise BadConfig(
-            f"the learned changes to begin with are {there}, this network's {own}; they must be the same, on the same"
-            " layers"
-        )
-    own.load_state_dict(there.state_dict())
 
 
 def choose_identities(

@@ -39,6 +39,10 @@ class SubspaceConfig(MethodConfig):
 
     changes: int = 32
 
+    def __str__(self) -> str:
+        """Say in a few words what there is."""
+        return f"{self.changes} a layer"
+
     def __post_init__(self) -> None:
         if self.changes < 1:
             raise BadConfig(f"subspace: changes must be at least 1, not {self.changes}")
@@ -125,7 +129,3 @@ class SharedChanges(nn.Module):
         for layer, up, down in zip(self.space.layers.values(), self.ups, self.downs, strict=True):
             assert isinstance(layer, SubspaceLinear)
             layer.share(up, down)
-
-    def __str__(self) -> str:
-        """Say in a few words what there is."""
-        return f"{self.ups[0].shape[1]} of each of {len(self.ups)} layers"
