@@ -58,8 +58,9 @@ def served_likeness(
     totals = [0.0] * len(prompts)
     for start in range(0, len(prompts), _AT_ONCE):
         rows = range(start, min(start + _AT_ONCE, len(prompts)))
-        for name in attachment.names if attachment is not None else ():
-            attachment.serve(rows, name)
+        if attachment is not None:
+            for name in attachment.names:
+                attachment.serve(rows, name)
         config, asked = SamplingConfig(batch_size=len(rows), steps=steps), [prompts[row] for row in rows]
         for seed in seeds:
             made = generate(base, asked, seeds=[seed] * len(rows), config=config, show_progress=False)
