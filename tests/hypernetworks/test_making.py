@@ -73,7 +73,8 @@ def test_a_network_begins_with_the_changes_of_another(
 ) -> None:
     there = load_hypernetwork(str(hypernetwork_folder)).predictor
     still: dict[str, object] = {"steps": 1, "changes_learning_rate": 1e-12, "seed": 7}
-    replace(workshop(tmp_path / "h", painted, base, training=still), changes_of=there).train()
+    replace(workshop(tmp_path / "h", painted, base, training=still), changes_of=there, begun_with="net").train()
+    assert "Began with the learned changes of net." in (tmp_path / "h" / "README.md").read_text()
     found = load_hypernetwork(str(tmp_path / "h")).predictor
     for name, value in there.state_dict().items():
         if name.startswith("output.changes."):

@@ -83,7 +83,9 @@ def train(
     if changes_of is not None:
         if not isinstance(workshop, PredictorWorkshop):
             raise BadConfig(f"--changes-of: {method} has no learned changes, only hyperdreambooth; leave it out")
-        workshop = replace(workshop, changes_of=load_hypernetwork(changes_of).predictor)
+        other = load_hypernetwork(changes_of)
+        said = f"{Path(changes_of).name}, trained for {other.description.steps:,} steps"
+        workshop = replace(workshop, changes_of=other.predictor, begun_with=said)
     made = workshop.train()
     if made is None:
         fact("trained", f"the stage {stage} in {output}; the same command without --stage continues")
@@ -139,6 +141,8 @@ def _show(name: str, folder: Path) -> None:
     for encoder in description.encoders:
         fact("sees with", str(encoder))
     fact("trained on", ", ".join(f"{count:,} of class {kind}" for kind, count in description.kinds.items()))
+    if description.begun_with:
+        fact("began with", f"the learned changes of {description.begun_with}")
     fact("training", f"{description.steps:,} steps in {in_time(description.seconds)}")
     fact("size", in_bytes((folder / WEIGHTS).stat().st_size))
     kind = next(iter(description.kinds), "person")

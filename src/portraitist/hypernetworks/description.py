@@ -52,6 +52,7 @@ class Description(BaseModel):
         token_ids: and its tokens.
         latent: Numbers of a squeezed adapter, where adapters are squeezed.
         kinds: How many identities of each class noun it was trained on.
+        begun_with: Whose learned changes it began with, in words; empty if with none.
         steps: Optimiser steps.
         seconds: Time they took.
         version: Of this package.
@@ -71,6 +72,7 @@ class Description(BaseModel):
     token_ids: tuple[int, ...] = ()
     latent: int | None = None
     kinds: dict[str, int]
+    begun_with: str = ""
     steps: int = Field(0, ge=0)
     seconds: float = Field(0.0, ge=0)
     version: str
@@ -120,6 +122,7 @@ def model_card(description: Description, facts: Mapping[str, float], numbers: in
     encoders = "\n".join(f"- {encoder}" for encoder in description.encoders) or "- none"
     measured = "\n".join(f"- {name}: {value:g}" for name, value in facts.items())
     some_kind = next(iter(description.kinds), "person")
+    begun = f"- Began with the learned changes of {description.begun_with}.\n" if description.begun_with else ""
     return f"""# Photo to adapter: a hypernetwork for {description.base_facts.name}
 
 Turns a photo of somebody into an adapter in one pass ({description.recipe.paper}).
@@ -128,7 +131,7 @@ Turns a photo of somebody into an adapter in one pass ({description.recipe.paper
 - Predicts: {description.output}; {numbers:,} numbers of an adapter.
 - Base: {description.base_facts}; its adapters work with this base only.
 - Trained on: {kinds}; {description.steps:,} steps in {description.seconds / 60:.0f} minutes.
-- It knows no other kinds of subjects.
+{begun}- It knows no other kinds of subjects.
 - Word for whoever is in the photo: `{description.token}`, followed by the class noun.
 - portraitist {description.version}
 

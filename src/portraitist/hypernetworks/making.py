@@ -45,12 +45,14 @@ class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
     Attributes:
         changes_of: A trained network whose learned changes are taken to begin with. A network learns its coefficients
             several times as fast when it need not find out at the same time what they are coefficients of.
+        begun_with: What to call that network.
     """
 
     method: ClassVar[str] = METHOD
     stages: ClassVar[tuple[str, ...]] = (STAGE,)
 
     changes_of: PhotoToAdapter | None = None
+    begun_with: str = ""
 
     def _train(self) -> Description:
         begun = self._changes_to_begin_with()
@@ -73,7 +75,8 @@ class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
         finally:
             task.close()
         facts = read_report(self.folder)[STAGE]
-        description = description.model_copy(update={"steps": loop.completed, "seconds": round(loop.elapsed)})
+        done = {"steps": loop.completed, "seconds": round(loop.elapsed), "begun_with": self.begun_with}
+        description = description.model_copy(update=done)
         known = self._known_kinds(material)
         save_hypernetwork(self.folder, description, predictor.state_dict(), known, facts, predictor.numbers)
         return description
