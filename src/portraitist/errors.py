@@ -1,10 +1,6 @@
 """What can go wrong, one clear line each: what, where, what to do. The command line prints the line and stops."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 class PortraitistError(Exception):

@@ -102,8 +102,7 @@ class PredictorWorkshop(AnyWorkshop[HypernetworkRecipe]):
                 "only networks that predict coefficients of learned changes (output.space=subspace) have any to begin"
                 " with"
             )
-        linear = sorted((spec for spec in self._layers() if spec.kind is Kind.LINEAR), key=lambda spec: spec.name)
-        own = Space.of(SUBSPACE, settings.config, linear)
+        own = Space.of(SUBSPACE, settings.config, [spec for spec in self._layers() if spec.kind is Kind.LINEAR])
         if own != changes.space:
             raise BadConfig(
                 f"the learned changes to begin with are {changes.space.config} on {len(changes.space.specs)} layers,"
