@@ -32,10 +32,10 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: p
         ({"class_noun": "person"}, "toyland's identities have class nouns of their own"),
         ({"source": "nowhere"}, "nowhere is not a folder"),
         ({"source": ".", "kinds": ["cats"]}, "--kinds chooses among toyland's"),
-        ({"steps": 100}, "without targets their settings (--steps, --set, --scenes, --frozen-a) have no effect"),
+        ({"steps": 100}, "without targets their settings (--steps, --set, --scenes, --frozen-a, --learned-a) have no effect"),
         ({"vary": 3}, "--vary is for folders of photos"),
         ({"detector": "yunet.onnx"}, "faces need two networks"),
-        ({"target": "lidb", "frozen_a": True}, "--frozen-a is for LoRAs"),
+        ({"target": "lidb", "frozen_a": True}, "--frozen-a and --learned-a are for LoRAs"),
         ({"executor": "slurm"}, "no executor is named 'slurm'"),
     ],
 )

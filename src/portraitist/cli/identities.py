@@ -74,6 +74,14 @@ def identities(
         bool,
         typer.Option("--frozen-a", help="Freeze the random factor A of LoRA targets; all of them share it."),
     ] = False,
+    learned_a: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="First learn the factor A of LoRA targets from several identities, for so many steps; all of them"
+            " share it.",
+        ),
+    ] = 0,
     bank_size: Annotated[int, typer.Option(min=1, help="Number of targets trained at once.")] = 8,
     executor: Annotated[str, typer.Option(help="Where to train targets: local, or ray for a cluster.")] = "local",
     minutes: Annotated[float | None, typer.Option(help="Start nothing new after this many minutes.")] = None,
@@ -109,6 +117,7 @@ def identities(
             "settings": parse_settings(settings),
             "scenes": scenes,
             "frozen_a": frozen_a,
+            "learned_a": learned_a,
             "bank_size": bank_size,
             "executor": executor,
             "minutes": minutes,

@@ -33,6 +33,7 @@ class IdentitiesRequest(Request):
         settings: Other settings of targets, as a recipe holds them.
         scenes: Let targets learn each photo by its own prompt, which names scene, clothes and the like.
         frozen_a: Leave the random factor of LoRAs as it started, the same in all targets.
+        learned_a: Steps in which that factor is learnt before, by several identities together; 0 leaves it random.
         bank_size: Targets that are trained at once.
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Begin nothing more after so many; None for as long as it takes.
@@ -60,6 +61,7 @@ class IdentitiesRequest(Request):
     settings: dict[str, Any] = Field(default_factory=dict)
     scenes: bool = False
     frozen_a: bool = False
+    learned_a: int = Field(0, ge=0)
     bank_size: int = Field(8, ge=1)
     executor: str = "local"
     minutes: float | None = Field(None, gt=0)
@@ -128,10 +130,10 @@ class IdentitiesRequest(Request):
 
         find_executor(self.executor, EXECUTORS)
         if self.has_targets:
-            check_method(self.target, self.frozen_a)
-        elif self.steps is not None or self.settings or self.scenes or self.frozen_a:
+            check_method(self.target, self.frozen_a or self.learned_a > 0)
+        elif self.steps is not None or self.settings or self.scenes or self.frozen_a or self.learned_a:
             raise BadConfig(
-                "without targets their settings (--steps, --set, --scenes, --frozen-a) have no effect; add --target"
+                "without targets their settings (--steps, --set, --scenes, --frozen-a, --learned-a) have no effect; add --target"
                 " lidb or --target lora"
             )
 

@@ -20,9 +20,11 @@ from portraitist.evaluation.encoders import Encoder, facts, raw_embeddings
 from portraitist.files import remove_leftovers, require_writable, write_aside
 from portraitist.hypernetworks.identities.card import write_card
 from portraitist.hypernetworks.identities.executors import EXECUTORS
+from portraitist.hypernetworks.identities.entry import Entry
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.index import require_parquet, write_index
 from portraitist.hypernetworks.identities.settings import SetSettings, check_settings, keep_settings
+from portraitist.hypernetworks.identities.shared_factor import learn_factor, read_factor, write_factor
 from portraitist.hypernetworks.identities.shards import (
     DEVIATION,
     EMBEDDINGS,
@@ -46,6 +48,8 @@ from portraitist.hypernetworks.identities.targets import BankWork
 from portraitist.hypernetworks.identities.twins import looks
 from portraitist.locks import held
 from portraitist.progress import track
+from portraitist.training.inputs.latents import Latents
+from portraitist.training.recipes import Recipe
 from portraitist.workers import find_executor
 
 Report = Callable[[str, int, int], None]
@@ -227,6 +231,12 @@ class _Making:
         target, settings, base = self.settings.target, self.settings, self.base
         known = {entry.number: entry for entry in read_entries(self.folder, settings)}
         photos = IdentitySet(settings, list(known.values()), Shards(self.folder))
+        factor: dict[str, Tensor] = {}
+        if target.learned_a:
+            teachers = range(min(settings.count, target.bank_size * int(target.recipe["batch_size"])))
+            if self._time_is_up or not all(number in known for number in teachers):
+                return
+            factor = self._factor(photos, [known[number] for number in teachers if known[number].photos])
         for bank in range(settings.banks):
             members = settings.bank_members(bank)
             if self._bank(bank).exists() or not all(number in known for number in members):
@@ -237,12 +247,6 @@ class _Making:
             if self._time_is_up:
                 return
             encoder = settings.encoders[0].name if settings.encoders else None
-            latents = [photos.latents(entry.numbers) for entry in entries]
-            if not target.scenes:
-                latents = [
-                    replace(each, prompts=(entry.prompt,) * len(each))
-                    for entry, each in zip(entries, latents, strict=True)
-                ]
             yield BankWork(
                 number=bank,
                 base=base.name,
@@ -255,11 +259,29 @@ class _Making:
                 keys=tuple(entry.key for entry in entries),
                 class_nouns=tuple(entry.class_noun for entry in entries),
                 prompts=tuple(entry.prompt for entry in entries),
-                latents=tuple(latents),
-                frozen_a=target.frozen_a,
+                latents=tuple(self._lessons(photos, entry) for entry in entries),
+                frozen_a=target.frozen_a or target.learned_a > 0,
+                factor=factor,
                 encoder=encoder,
                 features=tuple(photos.features(encoder, entry.numbers) for entry in entries) if encoder else (),
             )
+
+    def _lessons(self, photos: IdentitySet, entry: Entry) -> Latents:
+        """Return the latents of somebody's photos with the prompts that targets learn them by."""
+        assert self.settings.target is not None
+        latents = photos.latents(entry.numbers)
+        return latents if self.settings.target.scenes else replace(latents, prompts=(entry.prompt,) * len(latents))
+
+    def _factor(self, photos: IdentitySet, teachers: Sequence[Entry]) -> dict[str, Tensor]:
+        """Return the factor A that all targets start with, which some identities learn if they have not yet."""
+        assert self.settings.target is not None
+        factor = read_factor(self.folder)
+        if factor is None:
+            recipe = Recipe.model_validate(self.settings.target.recipe)
+            latents = [self._lessons(photos, entry) for entry in teachers]
+            factor = learn_factor(self.base, recipe, latents, self.settings.target.learned_a)
+            write_factor(self.folder, factor)
+        return factor
 
     def take_stock(self) -> Made:
         """Write the index and the card of what is there."""

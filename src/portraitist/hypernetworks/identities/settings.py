@@ -19,7 +19,8 @@ class TargetSettings(BaseModel):
         recipe: Everything that decides their training, as a `portraitist.training.recipes.Recipe` holds it.
         bank_size: How many are trained at once; it changes nothing but the speed.
         scenes: Whether each photo has its own prompt, which names scene, clothes and the like; else the identity's.
-        frozen_a: Whether the random factor of LoRAs stays as it started, the same in all targets.
+        frozen_a: Whether the factor A of LoRAs stays as it started, the same in all targets.
+        learned_a: Steps in which A is learnt before, by several identities together; 0 where it is random.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +29,7 @@ class TargetSettings(BaseModel):
     bank_size: int = Field(gt=0)
     scenes: bool = False
     frozen_a: bool = False
+    learned_a: int = Field(0, ge=0)
 
 
 class VariationSettings(BaseModel):

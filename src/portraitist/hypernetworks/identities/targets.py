@@ -3,13 +3,15 @@
 All start from the same values and see the same noise at the same timesteps, whatever bank they are in, so that two
 targets differ by their photos alone; the paper says nothing about either, and the factors of a change mean something
 only up to a common scale (HyperDreamBooth, arXiv 2307.06949, section 4.2). Of a LoRA the random factor A can stay as
-it started: then the other one alone says the change, and nothing in a target can be said in two ways.
+it started: then the other one alone says the change, and nothing in a target can be said in two ways. It can also be
+learnt before: several identities share one A that all of their gradients move, each has a B of its own, and what A has
+become is where all targets start and what none of them changes (ours).
 """
 
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,7 @@ from portraitist.training.recipes import Recipe, load_recipe
 
 METHODS = ("lidb", "lora")
 # The factor A of a LoRA, which is random at the start.
-_RANDOM_FACTOR = "down"
+FACTOR_A = "down"
 # Noised photos of each identity, at least, by which its adapter is judged before and after.
 _JUDGED = 24
 
@@ -67,7 +69,8 @@ class BankWork:
         class_nouns: What kind of thing each is.
         prompts: What the base is asked for each when it is looked at afterwards.
         latents: Of the photos of each, with the prompts that they are learnt by.
-        frozen_a: Whether the random factor of LoRAs stays as it started.
+        frozen_a: Whether the factor A of LoRAs stays as it started,
+        factor: and what it starts as, by layer, ``[rank, inputs]``; empty where it is random.
         encoder: Name of the encoder by which they are looked at; None looks at nothing.
         features: Of the photos of each, by that encoder, ``[photos, d]``.
     """
@@ -85,6 +88,7 @@ class BankWork:
     prompts: tuple[str, ...]
     latents: tuple[Latents, ...]
     frozen_a: bool = False
+    factor: Mapping[str, Tensor] = field(default_factory=dict)
     encoder: str | None = None
     features: tuple[Tensor, ...] = ()
 
@@ -94,7 +98,7 @@ def check_method(method: str, frozen_a: bool = False) -> None:
 
     Args:
         method: Its name.
-        frozen_a: Whether the random factor of LoRAs shall stay as it started.
+        frozen_a: Whether the factor A of LoRAs shall be the same in all.
 
     Raises:
         BadConfig: Naming those they can be of.
@@ -102,7 +106,7 @@ def check_method(method: str, frozen_a: bool = False) -> None:
     if method not in METHODS:
         raise BadConfig(f"targets can be {' or '.join(METHODS)}, or none, not {method!r}")
     if frozen_a and method != "lora":
-        raise BadConfig(f"--frozen-a is for LoRAs, whose factor A it keeps as it started; {method} has none")
+        raise BadConfig(f"--frozen-a and --learned-a are for LoRAs, of which all share a factor A; {method} has none")
 
 
 def target_recipe(base: Base, method: str, steps: int | None, settings: Mapping[str, Any], seed: int) -> Recipe:
@@ -126,7 +130,7 @@ class TargetTask:
         bank: The bank.
         recipe: How it is trained; ``batch_size`` photos of each identity a step.
         latents: Of each identity's photos, with a prompt each.
-        frozen_a: Leave the random factor of LoRAs as it is.
+        frozen_a: Leave the factor A of LoRAs as it is.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class TargetTask:
         self.frozen_a = frozen_a
         if frozen_a:
             for params in bank.values.values():
-                params[_RANDOM_FACTOR].requires_grad_(False)
+                params[FACTOR_A].requires_grad_(False)
         self.prompts = PromptBook(base, fixed=not trains_text(base, bank), adapters=len(latents))
 
     @property
@@ -204,6 +208,15 @@ class TargetTask:
         return (errors * loss_weights(self.base, self.recipe, timesteps)).view(count, photos).mean(1)
 
 
+def _start(base: Base, recipe: Recipe, count: int, factors: Mapping[str, Tensor]) -> Adapter:
+    """Return a bank of blank adapters, whose factor A is as given where one is."""
+    bank = stack([blank_adapter(base, recipe, recipe.method_config)] * count)
+    for layer, factor in factors.items():
+        with torch.no_grad():
+            bank.values[layer][FACTOR_A].copy_(factor)
+    return bank.to(base.device)
+
+
 @lru_cache(maxsize=1)
 def _encoder(name: str, device: str) -> Encoder:
     """Load the encoder of a process' banks, once."""
@@ -221,7 +234,7 @@ def train_bank(work: BankWork, base: Base) -> bytes:
             f"base {work.base} has the fingerprint {base.fingerprint} here, not the set's {work.fingerprint}"
         )
     recipe = Recipe.model_validate(work.recipe)
-    bank = stack([blank_adapter(base, recipe, recipe.method_config)] * len(work.keys)).to(base.device)
+    bank = _start(base, recipe, len(work.keys), work.factor)
     task = TargetTask(base, bank, recipe, work.latents, work.frozen_a)
     attachment = Attachment(base.components).attach(bank)
     began = time.perf_counter()

@@ -125,7 +125,11 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
         if recipe is not None:
             values = recipe.model_dump(mode="json")
             target = TargetSettings(
-                recipe=values, bank_size=request.bank_size, scenes=request.scenes, frozen_a=request.frozen_a
+                recipe=values,
+                bank_size=request.bank_size,
+                scenes=request.scenes,
+                frozen_a=request.frozen_a or request.learned_a > 0,
+                learned_a=request.learned_a,
             )
         self.settings = SetSettings(
             source=self.source.name,
