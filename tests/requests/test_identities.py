@@ -33,6 +33,8 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: p
         ({"source": "nowhere"}, "nowhere is not a folder"),
         ({"source": ".", "kinds": ["cats"]}, "--kinds chooses among toyland's"),
         ({"steps": 100}, "without targets their settings (--steps, --set, --scenes, --frozen-a, --learned-a) have no effect"),
+        ({"source": ".", "alike": 2}, "--alike is for toyland's identities"),
+        ({"alike": 9}, "--alike 9 is more than --photos 6"),
         ({"vary": 3}, "--vary is for folders of photos"),
         ({"detector": "yunet.onnx"}, "faces need two networks"),
         ({"target": "lidb", "frozen_a": True}, "--frozen-a and --learned-a are for LoRAs"),

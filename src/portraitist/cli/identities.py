@@ -36,6 +36,14 @@ def identities(
         typer.Option(help="train, validation, test or all; by default train for toyland, all for a folder."),
     ] = None,
     photos: Annotated[int, typer.Option(min=1, help="Photos per identity.")] = 6,
+    alike: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="For toyland: draw the first N photos of all identities in the same scenes, poses and clothes; targets"
+            " then learn these alone.",
+        ),
+    ] = 0,
     vary: Annotated[
         int,
         typer.Option(
@@ -105,6 +113,7 @@ def identities(
             "class_noun": class_noun,
             "split": split,
             "photos": photos,
+            "alike": alike,
             "vary": vary,
             "vary_with": vary_with,
             "vary_strength": vary_strength,

@@ -27,6 +27,7 @@ class IdentitiesRequest(Request):
         class_noun: What the identities of a folder are.
         split: Of which split: ``train``, ``validation``, ``test`` or ``all``; None for what is usual.
         photos: Photos of each.
+        alike: How many of them, the first ones, are drawn of all identities in the same scenes, poses and clothes.
         encoders: Encoders whose features are kept.
         target: Method of the target adapters, or ``none``.
         steps: Optimiser steps of a target; None for the recipe's.
@@ -55,6 +56,7 @@ class IdentitiesRequest(Request):
     class_noun: str | None = None
     split: str | None = None
     photos: int = Field(6, ge=1)
+    alike: int = Field(0, ge=0)
     encoders: tuple[str, ...] = ("toyland-identity",)
     target: str = NO_TARGET
     steps: int | None = Field(None, ge=1)
@@ -97,9 +99,13 @@ class IdentitiesRequest(Request):
         return [Advice.of("with one photo per identity there are no pairs of different photos; use --photos 2 or more")]
 
     def _check_source(self) -> None:
-        from portraitist.hypernetworks.identities.sources.opening import check_source
+        from portraitist.hypernetworks.identities.sources.opening import check_source, is_drawn
 
         check_source(self.source, self.kinds, self.class_noun, self.split)
+        if self.alike and not is_drawn(self.source):
+            raise BadConfig("--alike is for toyland's identities; photos of a folder are as they are")
+        if self.alike > self.photos:
+            raise BadConfig(f"--alike {self.alike} is more than --photos {self.photos}")
 
     def _check_variations(self) -> None:
         from portraitist.hypernetworks.identities.sources.opening import is_drawn

@@ -269,7 +269,8 @@ class _Making:
     def _lessons(self, photos: IdentitySet, entry: Entry) -> Latents:
         """Return the latents of somebody's photos with the prompts that targets learn them by."""
         assert self.settings.target is not None
-        latents = photos.latents(entry.numbers)
+        alike = self.settings.alike
+        latents = photos.latents(entry.numbers[:alike] if alike else entry.numbers)
         return latents if self.settings.target.scenes else replace(latents, prompts=(entry.prompt,) * len(latents))
 
     def _factor(self, photos: IdentitySet, teachers: Sequence[Entry]) -> dict[str, Tensor]:

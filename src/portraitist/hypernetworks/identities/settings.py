@@ -65,6 +65,7 @@ class SetSettings(BaseModel):
         split: Which of the source's splits; ``all`` for every one.
         count: How many identities.
         photos: Photos of each, at most.
+        alike: How many of them, the first ones, are drawn as everybody's are; targets then learn these alone.
         token: The rare word that means each of them.
         seed: Seed of everything drawn.
         resolution: Side of the photos in pixels.
@@ -86,6 +87,7 @@ class SetSettings(BaseModel):
     split: str
     count: int = Field(gt=0)
     photos: int = Field(gt=0)
+    alike: int = Field(0, ge=0)
     token: str
     seed: int = Field(ge=0)
     resolution: int = Field(gt=0)

@@ -112,6 +112,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             base.family.resolution,
             Words(template, request.token),
             request.seed,
+            request.alike,
         )
         variation = None
         if request.vary:
@@ -137,6 +138,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             split=split,
             count=self.source.count,
             photos=request.photos,
+            alike=request.alike,
             token=request.token,
             seed=request.seed,
             resolution=base.family.resolution,

@@ -12,8 +12,10 @@ WORDS = Words("a photo of a {}", "sks")
 CAT = sample_identity(np.random.default_rng(0), "test", "cat")
 
 
-def source(count: int = 8, split: str = "train", photos: int = 3, words: str = "all", side: int = 64) -> DrawnSource:
-    return DrawnSource(choose_kinds([words]), count, split, photos, side, WORDS, seed=1)
+def source(
+    count: int = 8, split: str = "train", photos: int = 3, words: str = "all", side: int = 64, alike: int = 0
+) -> DrawnSource:
+    return DrawnSource(choose_kinds([words]), count, split, photos, side, WORDS, seed=1, alike=alike)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -51,6 +53,19 @@ def test_an_identity_is_the_same_whenever_it_is_asked_for_and_however_many_photo
         np.testing.assert_array_equal(one.pixels, other.pixels)
         assert (one.prompt, one.caption) == (other.prompt, other.caption)
     assert len(again.photos) == 12
+
+
+def test_the_first_photos_can_differ_by_who_is_on_them_alone() -> None:
+    first, second = (source(words="people", photos=4, alike=2).identity(number) for number in (0, 1))
+    assert first.key != second.key
+    prompts = [[photo.prompt for photo in each.photos] for each in (first, second)]
+    assert prompts[0][:2] == prompts[1][:2]
+    assert prompts[0][2:] != prompts[1][2:]
+    alone = source(words="people", photos=4).identity(0)
+    assert [photo.prompt for photo in alone.photos[2:]] == prompts[0][2:], "the others are as they always are"
+    for one, other in zip(first.photos[:2], second.photos[:2], strict=True):
+        same = (one.pixels == other.pixels).all(-1)
+        assert 0.1 < same.mean() < 0.9, "the same place, another person"
 
 
 def test_kinds_are_named_as_people_say_them() -> None:

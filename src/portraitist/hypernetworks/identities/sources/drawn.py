@@ -51,6 +51,8 @@ class DrawnSource:
         side: Of the photos, in pixels.
         words: How a base is asked for them.
         seed: Seed of everything drawn.
+        alike: How many photos of each, the first ones, are drawn as everybody's are: in the same scenes, poses and
+            clothes.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class DrawnSource:
         side: int,
         words: Words,
         seed: int,
+        alike: int = 0,
     ) -> None:
         self.kinds, self.count, self.split = kinds, count, split
-        self.photos, self.side, self.words, self.seed = photos, side, words, seed
+        self.photos, self.side, self.words, self.seed, self.alike = photos, side, words, seed, alike
 
     @property
     def name(self) -> str:
@@ -74,17 +77,14 @@ class DrawnSource:
     def identity(self, index: int) -> Identity:
         """Draw an identity's photos; the first of them are the same however many there are."""
         who = self.chosen[index]
-        seed = derive_seed(self.seed, f"photos of {who.name}")
-        rng = numpy_generator(seed, "scenes")
-        scenes = [str(scene) for scene in rng.permutation(SCENES)]
-        specs = [
-            self._sample(who, scenes[number % len(scenes)], derive_seed(seed, "photo", number))
-            for number in range(self.photos)
-        ]
+        own = derive_seed(self.seed, f"photos of {who.name}")
+        common = derive_seed(self.seed, "photos of everybody")
+        seeds = [common if number < self.alike else own for number in range(self.photos)]
+        specs = [self._sample(who, *self._moment(seed, number)) for number, seed in enumerate(seeds)]
         framing = Framing.whole(self.side, self.side)
         photos = []
         for number, (spec, each) in enumerate(zip(specs, render_all(specs, self.side), strict=True)):
-            scene = scene_phrase(spec.scene, spec.colour, numpy_generator(seed, "phrase", number))
+            scene = scene_phrase(spec.scene, spec.colour, numpy_generator(seeds[number], "phrase", number))
             prompt = self.words.placed(who.kind, f"{circumstances(spec.subjects[0])} {scene}".strip())
             photos.append(Photo(np.array(each), plain_caption(spec), prompt, framing, labels(spec)))
         facts = {
@@ -94,7 +94,12 @@ class DrawnSource:
             "licence": self._licences[who.kind],
         }
         plain = self.words.plain(who.kind)
-        return Identity(who.name, who.kind, who.kind, who.split, seed, plain, tuple(photos), facts)
+        return Identity(who.name, who.kind, who.kind, who.split, own, plain, tuple(photos), facts)
+
+    def _moment(self, seed: int, number: int) -> tuple[str, int]:
+        """Return the scene of a photo, another one each time as long as there are any, and the seed of all else in it."""
+        scenes = numpy_generator(seed, "scenes").permutation(SCENES)
+        return str(scenes[number % len(scenes)]), derive_seed(seed, "photo", number)
 
     def _sample(self, who: identities.Identity, scene: str, seed: int) -> PictureSpec:
         rng = numpy_generator(seed, "picture")

@@ -49,6 +49,7 @@ def open_source(
     side: int,
     words: Words,
     seed: int,
+    alike: int = 0,
 ) -> tuple[Source, str]:
     """Open a source; return it, and the split it is of.
 
@@ -62,6 +63,7 @@ def open_source(
         side: Of the photos, in pixels.
         words: How a base is asked for them.
         seed: Seed of everything drawn.
+        alike: How many photos of each are drawn as everybody's are; a folder's are as they are.
 
     Raises:
         BadConfig: If a kind does not exist or has not so many, or nothing says what a folder's identities are.
@@ -72,7 +74,7 @@ def open_source(
         split = split or ALL
         return FolderSource(Path(text), class_noun, count, split, photos, side, words), split
     split, chosen = split or "train", choose_kinds(_words(text, kinds))
-    source = DrawnSource(chosen, count or USUAL_COUNT, split, photos, side, words, seed)
+    source = DrawnSource(chosen, count or USUAL_COUNT, split, photos, side, words, seed, alike)
     _ = source.chosen  # refuses more than there are before anything is written
     return source, split
 
