@@ -90,6 +90,10 @@ def identities(
             " share it.",
         ),
     ] = 0,
+    given_a: Annotated[
+        Path | None,
+        typer.Option("--a-of", metavar="SET", help="Another set, whose learned factor A the LoRA targets take over."),
+    ] = None,
     bank_size: Annotated[int, typer.Option(min=1, help="Number of targets trained at once.")] = 8,
     executor: Annotated[str, typer.Option(help="Where to train targets: local, or ray for a cluster.")] = "local",
     minutes: Annotated[float | None, typer.Option(help="Start nothing new after this many minutes.")] = None,
@@ -127,6 +131,7 @@ def identities(
             "scenes": scenes,
             "frozen_a": frozen_a,
             "learned_a": learned_a,
+            "given_a": given_a,
             "bank_size": bank_size,
             "executor": executor,
             "minutes": minutes,

@@ -35,6 +35,7 @@ class IdentitiesRequest(Request):
         scenes: Let targets learn each photo by its own prompt, which names scene, clothes and the like.
         frozen_a: Leave the random factor of LoRAs as it started, the same in all targets.
         learned_a: Steps in which that factor is learnt before, by several identities together; 0 leaves it random.
+        given_a: A set whose learned factor is taken instead.
         bank_size: Targets that are trained at once.
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Begin nothing more after so many; None for as long as it takes.
@@ -64,6 +65,7 @@ class IdentitiesRequest(Request):
     scenes: bool = False
     frozen_a: bool = False
     learned_a: int = Field(0, ge=0)
+    given_a: Path | None = None
     bank_size: int = Field(8, ge=1)
     executor: str = "local"
     minutes: float | None = Field(None, gt=0)
@@ -81,6 +83,11 @@ class IdentitiesRequest(Request):
     def has_targets(self) -> bool:
         """Say whether target adapters are trained."""
         return self.target != NO_TARGET
+
+    @property
+    def shares_a(self) -> bool:
+        """Say whether all LoRA targets have one factor A."""
+        return self.frozen_a or self.learned_a > 0 or self.given_a is not None
 
     def rules(self) -> Sequence[Rule]:
         """Return what must hold of source, targets and output."""
@@ -136,11 +143,13 @@ class IdentitiesRequest(Request):
 
         find_executor(self.executor, EXECUTORS)
         if self.has_targets:
-            check_method(self.target, self.frozen_a or self.learned_a > 0)
-        elif self.steps is not None or self.settings or self.scenes or self.frozen_a or self.learned_a:
+            check_method(self.target, self.shares_a)
+            if self.given_a is not None and self.learned_a:
+                raise BadConfig("--a-of takes the factor A that another set learned; leave --learned-a out")
+        elif self.steps is not None or self.settings or self.scenes or self.shares_a:
             raise BadConfig(
-                "without targets their settings (--steps, --set, --scenes, --frozen-a, --learned-a) have no effect; add --target"
-                " lidb or --target lora"
+                "without targets their settings (--steps, --set, --scenes, --frozen-a, --learned-a, --a-of) have no"
+                " effect; add --target lidb or --target lora"
             )
 
     def _check_output(self) -> None:

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from target_banks import bank_work, noise_photos
+from torch import Tensor
 
 from portraitist.adapters.banks import load_bank, unstack
 from portraitist.bases import Base, load_base
-from portraitist.errors import BadFile
+from portraitist.errors import BadConfig, BadFile
 from portraitist.hypernetworks.identities.making import Made, make_set
 from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings
 from portraitist.hypernetworks.identities.shards import TARGETS, shard_path
 from portraitist.hypernetworks.identities.shared_factor import (
     FILE,
     SharedFactorTask,
+    check_factor,
+    factor_hash,
     learn_factor,
     read_factor,
     write_factor,
@@ -41,8 +44,11 @@ def recipe(base: Base) -> Recipe:
     return target_recipe(base, "lora", 2, RECIPE, seed=0)
 
 
-def make(base: Base, recipe: Recipe, folder: Path, **options: float) -> Made:
-    target = TargetSettings(recipe=recipe.model_dump(mode="json"), bank_size=2, frozen_a=True, learned_a=STEPS)
+def make(
+    base: Base, recipe: Recipe, folder: Path, given: dict[str, Tensor] | None = None, minutes: float | None = None
+) -> Made:
+    whence = {"learned_a": STEPS} if given is None else {"given_a": factor_hash(given)}
+    target = TargetSettings(recipe=recipe.model_dump(mode="json"), bank_size=2, frozen_a=True, **whence)  # type: ignore[arg-type]
     settings = SetSettings(
         source="toyland:people",
         kinds=("person",),
@@ -60,7 +66,7 @@ def make(base: Base, recipe: Recipe, folder: Path, **options: float) -> Made:
         shard_size=2,
     )
     source = DrawnSource(("person",), COUNT, "train", 2, 32, Words("a photo of a {}", "sks"), seed=0)
-    return make_set(folder, settings, source, base, **options)
+    return make_set(folder, settings, source, base, factor=given, minutes=minutes)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +78,6 @@ def whole(base: Base, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_all_targets_of_all_banks_have_it_as_it_was_learnt(whole: Path) -> None:
     factors = read_factor(whole)
-    assert factors is not None
     targets = [each for bank in (0, 1) for each in unstack(load_bank(shard_path(whole, TARGETS, bank)))]
     assert len(targets) == COUNT
     for target in targets:
@@ -88,7 +93,6 @@ def test_one_that_is_there_is_not_learnt_again(base: Base, recipe: Recipe, whole
     shutil.copytree(whole, folder)
     shard_path(folder, TARGETS, 1).unlink()
     factors = read_factor(folder)
-    assert factors is not None
     changed = {layer: 2 * factor for layer, factor in factors.items()}
     write_factor(folder, changed)
     make(base, recipe, folder)
@@ -102,7 +106,21 @@ def test_a_run_that_ends_before_its_teachers_are_there_learns_nothing(
 ) -> None:
     made = make(base, recipe, tmp_path / "people", minutes=1e-9)
     assert not made.finished
-    assert read_factor(tmp_path / "people") is None
+    with pytest.raises(BadFile, match="has no learned factor A"):
+        read_factor(tmp_path / "people")
+
+
+def test_another_sets_is_taken_over(base: Base, recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    given = {layer: 3 * factor for layer, factor in read_factor(whole).items()}
+    make(base, recipe, tmp_path / "people", given)
+    (target, _) = unstack(load_bank(shard_path(tmp_path / "people", TARGETS, 0)))
+    for layer, factor in given.items():
+        torch.testing.assert_close(target.values[layer]["down"], factor)
+    with pytest.raises(BadConfig, match="holds a set made with target"):
+        make(base, recipe, tmp_path / "people", read_factor(whole))
+    check_factor(given, base, recipe)
+    with pytest.raises(BadConfig, match="of other layers or of another rank"):
+        check_factor(given, base, recipe.replace({"method_config": {"rank": 3}}))
 
 
 def test_a_damaged_one_is_named(base: Base, recipe: Recipe, whole: Path, tmp_path: Path) -> None:
@@ -110,7 +128,7 @@ def test_a_damaged_one_is_named(base: Base, recipe: Recipe, whole: Path, tmp_pat
     shutil.copytree(whole, folder)
     (folder / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0{")
     shard_path(folder, TARGETS, 1).unlink()
-    with pytest.raises(BadFile, match="factor-a.safetensors is damaged"):
+    with pytest.raises(BadFile, match=r"factor-a\.safetensors is damaged"):
         make(base, recipe, folder)
 
 

@@ -103,5 +103,5 @@ def test_the_random_factor_of_loras_can_stay_as_it_started(base: Base, tmp_path:
 
 
 def test_only_loras_have_a_random_factor() -> None:
-    with pytest.raises(BadConfig, match="--frozen-a and --learned-a are for LoRAs"):
+    with pytest.raises(BadConfig, match="--frozen-a, --learned-a and --a-of are about the factor A"):
         check_method("lidb", frozen_a=True)

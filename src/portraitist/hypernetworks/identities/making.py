@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,11 @@ from portraitist.errors import Stopped, TrainingInterrupted
 from portraitist.evaluation.encoders import Encoder, facts, raw_embeddings
 from portraitist.files import remove_leftovers, require_writable, write_aside
 from portraitist.hypernetworks.identities.card import write_card
-from portraitist.hypernetworks.identities.executors import EXECUTORS
 from portraitist.hypernetworks.identities.entry import Entry
+from portraitist.hypernetworks.identities.executors import EXECUTORS
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.index import require_parquet, write_index
 from portraitist.hypernetworks.identities.settings import SetSettings, check_settings, keep_settings
-from portraitist.hypernetworks.identities.shared_factor import learn_factor, read_factor, write_factor
 from portraitist.hypernetworks.identities.shards import (
     DEVIATION,
     EMBEDDINGS,
@@ -40,6 +39,12 @@ from portraitist.hypernetworks.identities.shards import (
     features_stage,
     shard_path,
     write_shard,
+)
+from portraitist.hypernetworks.identities.shared_factor import (
+    has_factor,
+    learn_factor,
+    read_factor,
+    write_factor,
 )
 from portraitist.hypernetworks.identities.sources.drawn import ALL
 from portraitist.hypernetworks.identities.sources.source import Identity, Source
@@ -79,6 +84,7 @@ def make_set(
     base: Base,
     encoders: Sequence[Encoder] = (),
     *,
+    factor: Mapping[str, Tensor] | None = None,
     executor: str = "local",
     minutes: float | None = None,
     report: Report | None = None,
@@ -92,6 +98,7 @@ def make_set(
         source: Where the identities come from.
         base: The base; it is left as found.
         encoders: Those that the settings name, loaded.
+        factor: The factor A of LoRA targets, by layer, where it is another set's.
         executor: Where targets are trained: ``local`` or ``ray``.
         minutes: Nothing more is begun after so many; None for as long as it takes.
         report: Told of the stage, how many identities are done in it, and of how many.
@@ -111,6 +118,8 @@ def make_set(
     with held(folder, "the making of a set"):
         keep_settings(folder, settings)
         remove_leftovers(folder, deep=True)  # by a run that was killed
+        if factor is not None:
+            write_factor(folder, factor)
         making = _Making(folder, settings, source, base, encoders, executor, minutes, report or _no_report, clock)
         try:
             making.make_shards()
@@ -232,11 +241,13 @@ class _Making:
         known = {entry.number: entry for entry in read_entries(self.folder, settings)}
         photos = IdentitySet(settings, list(known.values()), Shards(self.folder))
         factor: dict[str, Tensor] = {}
-        if target.learned_a:
+        if target.given_a:
+            factor = read_factor(self.folder)
+        elif target.learned_a:
             teachers = range(min(settings.count, target.bank_size * int(target.recipe["batch_size"])))
             if self._time_is_up or not all(number in known for number in teachers):
                 return
-            factor = self._factor(photos, [known[number] for number in teachers if known[number].photos])
+            factor = self._learned_factor(photos, [known[number] for number in teachers if known[number].photos])
         for bank in range(settings.banks):
             members = settings.bank_members(bank)
             if self._bank(bank).exists() or not all(number in known for number in members):
@@ -273,16 +284,14 @@ class _Making:
         latents = photos.latents(entry.numbers[:alike] if alike else entry.numbers)
         return latents if self.settings.target.scenes else replace(latents, prompts=(entry.prompt,) * len(latents))
 
-    def _factor(self, photos: IdentitySet, teachers: Sequence[Entry]) -> dict[str, Tensor]:
+    def _learned_factor(self, photos: IdentitySet, teachers: Sequence[Entry]) -> dict[str, Tensor]:
         """Return the factor A that all targets start with, which some identities learn if they have not yet."""
         assert self.settings.target is not None
-        factor = read_factor(self.folder)
-        if factor is None:
+        if not has_factor(self.folder):
             recipe = Recipe.model_validate(self.settings.target.recipe)
             latents = [self._lessons(photos, entry) for entry in teachers]
-            factor = learn_factor(self.base, recipe, latents, self.settings.target.learned_a)
-            write_factor(self.folder, factor)
-        return factor
+            write_factor(self.folder, learn_factor(self.base, recipe, latents, self.settings.target.learned_a))
+        return read_factor(self.folder)
 
     def take_stock(self) -> Made:
         """Write the index and the card of what is there."""

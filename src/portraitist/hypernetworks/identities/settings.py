@@ -20,7 +20,8 @@ class TargetSettings(BaseModel):
         bank_size: How many are trained at once; it changes nothing but the speed.
         scenes: Whether each photo has its own prompt, which names scene, clothes and the like; else the identity's.
         frozen_a: Whether the factor A of LoRAs stays as it started, the same in all targets.
-        learned_a: Steps in which A is learnt before, by several identities together; 0 where it is random.
+        learned_a: Steps in which A is learnt before, by several identities together; 0 where it is not.
+        given_a: A hash of the A of another set, where that is taken.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +31,7 @@ class TargetSettings(BaseModel):
     scenes: bool = False
     frozen_a: bool = False
     learned_a: int = Field(0, ge=0)
+    given_a: str = ""
 
 
 class VariationSettings(BaseModel):

@@ -6,6 +6,7 @@ all choose among the directions that identities of the kind need (ours; HyperDre
 arXiv 2307.06949, section 4.1).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from portraitist.adapters import Attachment
+from portraitist.adapters import Adapter, Attachment
 from portraitist.adapters.banks import stack
 from portraitist.bases import Base
 from portraitist.bases.precision import quick_float32
-from portraitist.errors import BadFile
-from portraitist.hypernetworks.identities.shards import write_shard
+from portraitist.errors import BadConfig, BadFile
+from portraitist.hypernetworks.identities.shards import TARGETS, write_shard
 from portraitist.hypernetworks.identities.targets import FACTOR_A, TargetTask
 from portraitist.training.blank_adapters import blank_adapter
 from portraitist.training.fitting import loop_config
@@ -30,11 +31,15 @@ from portraitist.training.recipes import Recipe
 FILE = "factor-a.safetensors"
 
 
+def _blank(base: Base, recipe: Recipe) -> Adapter:
+    return blank_adapter(base, recipe, recipe.method_config)
+
+
 class SharedFactorTask(TargetTask):
     """Fit LoRAs of several identities that have one factor A in common."""
 
     def __init__(self, base: Base, recipe: Recipe, latents: Sequence[Latents]) -> None:
-        bank = stack([blank_adapter(base, recipe, recipe.method_config)] * len(latents)).to(base.device)
+        bank = stack([_blank(base, recipe)] * len(latents)).to(base.device)
         super().__init__(base, bank, recipe, latents)
         self._factors = {layer: params[FACTOR_A] for layer, params in bank.values.items()}
         for factor in self._factors.values():
@@ -80,18 +85,47 @@ def write_factor(folder: Path, factors: Mapping[str, Tensor]) -> None:
     write_shard(folder / FILE, factors)
 
 
-def read_factor(folder: Path) -> dict[str, Tensor] | None:
-    """Return a set's A by layer; None where it was not learnt yet.
+def has_factor(folder: Path) -> bool:
+    """Say whether there is an A in a set's folder."""
+    return (folder / FILE).exists()
+
+
+def read_factor(folder: Path) -> dict[str, Tensor]:
+    """Return a set's A by layer.
 
     Raises:
-        BadFile: If the file is damaged.
+        BadFile: If the set has none, or it is damaged.
     """
     try:
         return load_file(folder / FILE)
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        raise BadFile(
+            f"{folder} has no learned factor A; sets have one whose LoRA targets are made with --learned-a"
+        ) from error
     except (OSError, SafetensorError) as error:
         raise BadFile(
-            f"{folder / FILE} is damaged ({error}); delete it and the folder {folder / 'targets'}, and run the same"
-            " command again"
+            f"{folder / FILE} is damaged ({error}); delete it and the folder {folder / TARGETS}, and run the command"
+            " that made the set again"
         ) from error
+
+
+def check_factor(factors: Mapping[str, Tensor], base: Base, recipe: Recipe) -> None:
+    """Refuse another set's A that targets of a recipe cannot have.
+
+    Raises:
+        BadConfig: If it is of other layers, or of another rank.
+    """
+    wanted = {layer: params[FACTOR_A].shape for layer, params in _blank(base, recipe).values.items()}
+    if {layer: factor.shape for layer, factor in factors.items()} != wanted:
+        raise BadConfig(
+            "the factor A of that set is of other layers or of another rank; make these targets with the same base,"
+            " `--set layers=..` and `--set method_config.rank=..`"
+        )
+
+
+def factor_hash(factors: Mapping[str, Tensor]) -> str:
+    """Return a short hash of A."""
+    digest = hashlib.sha256()
+    for layer, factor in sorted(factors.items()):
+        digest.update(layer.encode() + factor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -48,8 +48,8 @@ from portraitist.training.recipes import Recipe, load_recipe
 METHODS = ("lidb", "lora")
 # The factor A of a LoRA, which is random at the start.
 FACTOR_A = "down"
-# Noised photos of each identity, at least, by which its adapter is judged before and after; and the sampling steps of the
-# picture that is drawn with it. Both only find what has gone wrong, and cost as much as the training if they are many.
+# Noised photos of each identity, at least, by which its adapter is judged before and after, and sampling steps of the
+# picture that is drawn with it: both only find what has gone wrong, and cost as much as the training if they are many.
 _JUDGED, _SAMPLING_STEPS = 12, 12
 
 
@@ -107,7 +107,7 @@ def check_method(method: str, frozen_a: bool = False) -> None:
     if method not in METHODS:
         raise BadConfig(f"targets can be {' or '.join(METHODS)}, or none, not {method!r}")
     if frozen_a and method != "lora":
-        raise BadConfig(f"--frozen-a and --learned-a are for LoRAs, of which all share a factor A; {method} has none")
+        raise BadConfig(f"--frozen-a, --learned-a and --a-of are about the factor A of LoRAs; {method} has none")
 
 
 def target_recipe(base: Base, method: str, steps: int | None, settings: Mapping[str, Any], seed: int) -> Recipe:
@@ -252,9 +252,7 @@ def train_bank(work: BankWork, base: Base) -> bytes:
         likenesses: Sequence[float | None] = [None] * len(work.keys)
         if work.encoder is not None:
             judge = _encoder(work.encoder, str(base.device))
-            likenesses = served_likeness(
-                base, attachment, work.prompts, judge, work.features, steps=_SAMPLING_STEPS
-            )
+            likenesses = served_likeness(base, attachment, work.prompts, judge, work.features, steps=_SAMPLING_STEPS)
     finally:
         attachment.detach()
     seconds = (time.perf_counter() - began) / len(work.keys)

@@ -7,6 +7,7 @@ from portraitist.evaluation.faces import load_detector
 from portraitist.hypernetworks.identities.card import PAPERS_COUNT
 from portraitist.hypernetworks.identities.making import Made, make_set
 from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings, VariationSettings, check_settings
+from portraitist.hypernetworks.identities.shared_factor import check_factor, factor_hash, read_factor
 from portraitist.hypernetworks.identities.sources.opening import open_source
 from portraitist.hypernetworks.identities.sources.painters import VariationPainter, choose_painter
 from portraitist.hypernetworks.identities.sources.source import Words
@@ -101,6 +102,9 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
         recipe = None
         if request.has_targets:
             recipe = target_recipe(base, request.target, request.steps, request.settings, request.seed)
+        self.factor = None if request.given_a is None else read_factor(request.given_a)
+        if self.factor is not None and recipe is not None:
+            check_factor(self.factor, base, recipe)
         template = (recipe or load_recipe(None, base.name, base.family.name)).prompt
         self.source, split = open_source(
             request.source,
@@ -129,8 +133,9 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
                 recipe=values,
                 bank_size=request.bank_size,
                 scenes=request.scenes,
-                frozen_a=request.frozen_a or request.learned_a > 0,
+                frozen_a=request.shares_a,
                 learned_a=request.learned_a,
+                given_a="" if self.factor is None else factor_hash(self.factor),
             )
         self.settings = SetSettings(
             source=self.source.name,
@@ -188,6 +193,7 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             self.source,
             self.base,
             self.encoders,
+            factor=self.factor,
             executor=request.executor,
             minutes=request.minutes,
             report=(handle or Handle()).report,

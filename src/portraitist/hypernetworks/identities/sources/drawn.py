@@ -97,7 +97,7 @@ class DrawnSource:
         return Identity(who.name, who.kind, who.kind, who.split, own, plain, tuple(photos), facts)
 
     def _moment(self, seed: int, number: int) -> tuple[str, int]:
-        """Return the scene of a photo, another one each time as long as there are any, and the seed of all else in it."""
+        """Return a photo's scene, another one each time as long as there are any, and the seed of all else."""
         scenes = numpy_generator(seed, "scenes").permutation(SCENES)
         return str(scenes[number % len(scenes)]), derive_seed(seed, "photo", number)
 
