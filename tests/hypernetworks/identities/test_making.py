@@ -22,7 +22,7 @@ from portraitist.generation import generate
 from portraitist.hypernetworks.identities import executors
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.making import Made, make_set
-from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings
+from portraitist.hypernetworks.identities.settings import SetSettings, TargetSettings, check_settings, keep_settings
 from portraitist.hypernetworks.identities.shards import shard_path
 from portraitist.hypernetworks.identities.sources.drawn import DrawnSource
 from portraitist.hypernetworks.identities.sources.source import Identity, Words
@@ -234,6 +234,38 @@ def test_other_settings_are_refused(make: Make, whole: Path, settings: SetSettin
     other = settings.model_copy(update={"photos": 5})
     with pytest.raises(BadConfig, match="made with photos 2, not 5"):
         make_set(whole, other, source(), base, [])
+
+
+def larger(settings: SetSettings, count: int, shard_size: int = 2) -> SetSettings:
+    return settings.model_copy(update={"count": count, "target": None, "encoders": (), "shard_size": shard_size})
+
+
+def test_a_set_becomes_larger_where_its_files_are_full(settings: SetSettings, base: Base, tmp_path: Path) -> None:
+    words = Words("a photo of a {}", "sks")
+
+    def make_of(count: int, folder: Path) -> IdentitySet:
+        drawn = DrawnSource(("cat", "person"), count, "train", PHOTOS, SIDE, words, seed=0)
+        make_set(folder, larger(settings, count), drawn, base)
+        return IdentitySet.open(folder)
+
+    folder = tmp_path / "set"
+    make_of(2, folder)
+    first = (folder / "photos" / "00000.safetensors").stat().st_mtime_ns
+    grown, whole = make_of(4, folder), make_of(4, tmp_path / "whole")
+    assert (folder / "photos" / "00000.safetensors").stat().st_mtime_ns == first, "what is there stays"
+    assert [entry.key for entry in grown] == [entry.key for entry in whole]
+    with pytest.raises(BadConfig, match="holds a set of 4 identities; --count can only become larger"):
+        make_of(3, folder)
+
+
+def test_a_set_whose_last_file_is_not_full_stays_as_large_as_it_is(settings: SetSettings, tmp_path: Path) -> None:
+    keep_settings(tmp_path, larger(settings, 3))
+    with pytest.raises(BadConfig, match=r"3 identities, in files of 2 of which the last is not full"):
+        check_settings(tmp_path, larger(settings, 4))
+    folder = tmp_path / "dogs"
+    keep_settings(folder, larger(settings, 2).model_copy(update={"source": "my-dogs"}))
+    with pytest.raises(BadConfig, match="holds a set of 2 of its folders, and there are 4 now"):
+        check_settings(folder, larger(settings, 4).model_copy(update={"source": "my-dogs"}))
 
 
 class Lying:

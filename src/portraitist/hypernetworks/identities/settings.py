@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from portraitist.errors import BadConfig, BadFile
 from portraitist.evaluation.encoders import EncoderFacts
 from portraitist.files import write_aside
+from portraitist.hypernetworks.identities.sources.opening import is_drawn
 
 FILE = "settings.json"
 
@@ -135,21 +136,41 @@ def check_folder(folder: Path) -> None:
 
 
 def check_settings(folder: Path, settings: SetSettings) -> None:
-    """Refuse a folder that holds another set, or something else.
+    """Refuse a folder that holds another set, or something else; a set may become larger where its files are full.
 
     Raises:
-        BadConfig: If the folder was begun with other settings, naming the first.
+        BadConfig: If the folder was begun with other settings, naming the first, or cannot become larger.
         BadFile: If its settings are damaged.
     """
     check_folder(folder)
     if not (folder / FILE).exists():
         return
-    there, here = (each.model_dump(mode="json") for each in (read_settings(folder), settings))
+    known = read_settings(folder)
+    _check_growth(folder, known, settings)
+    there, here = (each.model_dump(mode="json", exclude={"count"}) for each in (known, settings))
     if name := next((name for name in here if here[name] != there[name]), None):
         raise BadConfig(
             f"{folder} holds a set made with {name} {_shown(there[name])}, not {_shown(here[name])}; choose another"
             " folder with -o, or use the same settings to continue"
         )
+
+
+def _check_growth(folder: Path, known: SetSettings, wanted: SetSettings) -> None:
+    if wanted.count == known.count:
+        return
+    if wanted.count < known.count:
+        raise BadConfig(f"{folder} holds a set of {known.count} identities; --count can only become larger")
+    if not is_drawn(known.source):  # among others, those that are there would have other numbers
+        raise BadConfig(
+            f"{folder} holds a set of {known.count} of its folders, and there are {wanted.count} now; make another set"
+            " with -o, or give --count"
+        )
+    for what, size in (("files", known.shard_size), ("banks", known.target.bank_size if known.target else 1)):
+        if known.count % size:
+            raise BadConfig(
+                f"{folder} holds a set of {known.count} identities, in {what} of {size} of which the last is not full;"
+                " it cannot become larger"
+            )
 
 
 def keep_settings(folder: Path, settings: SetSettings) -> None:
@@ -160,7 +181,7 @@ def keep_settings(folder: Path, settings: SetSettings) -> None:
         UnwritableFolder: If it cannot be written.
     """
     check_settings(folder, settings)
-    if not (folder / FILE).exists():
+    if not (folder / FILE).exists() or read_settings(folder).count != settings.count:
         with write_aside(folder / FILE) as temporary:
             temporary.write_text(settings.model_dump_json(indent=2) + "\n")
 
