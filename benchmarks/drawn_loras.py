@@ -10,6 +10,7 @@ it also by the likeness of pictures to the photos that were not shown.
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from portraitist.hypernetworks.sight import Sight
 from portraitist.hypernetworks.weights.changes import compare
 from portraitist.hypernetworks.weights.vectors import WeightVectors
 
-_AT_ONCE, _SEEDS = 8, 4
+_AT_ONCE, _SEEDS, _PICTURES = 8, 4, (0, 1)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class People:
     def of(cls, members: IdentitySet, network: WeightGenerator, sight: Sight) -> "People":
         """Look at one photo of each."""
         vectors = network.layout.vectors(members.targets(list(members)))
-        photos = [members.picture(entry.first) for entry in members]
+        photos = [members.picture(members.own_photos(entry)[0]) for entry in members]
         parts = [sight.see(photos[start : start + _AT_ONCE]) for start in range(0, len(photos), _AT_ONCE)]
         features = {name: torch.cat([part[name] for part in parts]).unsqueeze(1) for name in parts[0]}
         return cls(members, vectors, features)
@@ -59,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     training, test = IdentitySet.open(options.training), IdentitySet.open(options.test).first(options.count)
     base = load_base(training.settings.base)
-    judged: dict[str, float] = {}
+    judged: dict[str, str] = {}
     for name in options.networks:
         loaded = load_hypernetwork(name)
         network = loaded.predictor
@@ -114,12 +115,12 @@ def show_pictures(
     people: People,
     loras: Mapping[str, Tensor],
     judge: str,
-    judged: dict[str, float],
+    judged: dict[str, str],
 ) -> None:
-    """Print the likeness of pictures to the photos that were not shown; what all networks share is drawn once."""
+    """Print likeness to photos that were not shown, ± its standard error; what networks share is drawn once."""
     encoder = load_encoder(judge, "cpu")
     members = list(people.members)
-    others = [people.members.features(judge, [n for n in entry.numbers if n != entry.first]) for entry in members]
+    others = [people.members.features(judge, people.members.own_photos(entry)[1:]) for entry in members]
     for name, vectors in {"the base alone": torch.zeros_like(people.vectors), **loras}.items():
         shared = name in ("the base alone", "their own", "mean")
         if not shared or name not in judged:
@@ -127,9 +128,10 @@ def show_pictures(
             for start in range(0, len(members), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 prompts = [entry.prompt for entry in members[part]]
-                found += bank_likeness(base, network.layout.bank(vectors[part]), prompts, encoder, others[part])
-            judged[name] = sum(found) / len(found)
-        print(f"likeness, {name}: {judged[name]:.3f}", flush=True)
+                bank = network.layout.bank(vectors[part])
+                found += bank_likeness(base, bank, prompts, encoder, others[part], _PICTURES)
+            judged[name] = f"{fmean(found):.2f} ± {stdev(found) / len(found) ** 0.5:.2f}"
+        print(f"likeness, {name}: {judged[name]}", flush=True)
 
 
 if __name__ == "__main__":

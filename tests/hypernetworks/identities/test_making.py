@@ -296,3 +296,16 @@ def test_the_example_of_the_documentation_runs(whole: Path) -> None:
     names: dict[str, object] = {}
     exec(compile(example.replace('"people"', repr(str(whole))), "hypernetworks.md", "exec"), names)
     assert len(names["seen"]) == len(names["wanted"]) == 8  # type: ignore[arg-type]
+
+
+def test_photos_that_are_drawn_as_everybodys_are_told_from_a_persons_own(
+    settings: SetSettings, base: Base, tmp_path: Path
+) -> None:
+    alike = larger(settings, 2).model_copy(update={"alike": 1})
+    drawn = DrawnSource(("person",), 2, "train", PHOTOS, SIDE, Words("a photo of a {}", "sks"), seed=0, alike=1)
+    make_set(tmp_path, alike, drawn, base)
+    known = IdentitySet.open(tmp_path)
+    assert [list(known.own_photos(entry)) for entry in known] == [[1], [3]]
+    assert known[0].photos[0].prompt == known[1].photos[0].prompt
+    known.settings = alike.model_copy(update={"alike": PHOTOS})
+    assert list(known.own_photos(known[0])) == [0, 1]

@@ -209,6 +209,10 @@ class IdentitySet(Sequence[Entry]):
             found.update({(bank, row): adapter for row, adapter in zip(chosen, read, strict=True)})
         return stack([found[place] for place in places])
 
+    def own_photos(self, entry: Entry) -> range:
+        """Return the numbers of somebody's photos that are not drawn as everybody's are; of all where all are."""
+        return entry.numbers[self.settings.alike :] or entry.numbers
+
     def pairs(self, rng: np.random.Generator, count: int) -> list[Pair]:
         """Draw identities, each as likely as any other, and two photos of each that are not the same.
 
