@@ -209,7 +209,7 @@ class TargetTask:
         return (errors * loss_weights(self.base, self.recipe, timesteps)).view(count, photos).mean(1)
 
 
-def _start(base: Base, recipe: Recipe, count: int, factors: Mapping[str, Tensor]) -> Adapter:
+def start_bank(base: Base, recipe: Recipe, count: int, factors: Mapping[str, Tensor]) -> Adapter:
     """Return a bank of blank adapters, whose factor A is as given where one is."""
     bank = stack([blank_adapter(base, recipe, recipe.method_config)] * count)
     for layer, factor in factors.items():
@@ -235,7 +235,7 @@ def train_bank(work: BankWork, base: Base) -> bytes:
             f"base {work.base} has the fingerprint {base.fingerprint} here, not the set's {work.fingerprint}"
         )
     recipe = Recipe.model_validate(work.recipe)
-    bank = _start(base, recipe, len(work.keys), work.factor)
+    bank = start_bank(base, recipe, len(work.keys), work.factor)
     task = TargetTask(base, bank, recipe, work.latents, work.frozen_a)
     attachment = Attachment(base.components).attach(bank)
     began = time.perf_counter()
