@@ -156,13 +156,15 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 def _show_plan(plan: "IdentitiesPlan") -> None:
     fact("source", f"{plan.source}: {plan.identities} identities ({', '.join(plan.kinds)}), split {plan.split}")
-    fact("photos", f"{plan.photos} per identity, {plan.resolution} x {plan.resolution} pixels")
+    alike = f", {plan.alike} of them in the same scenes, poses and clothes" if plan.alike else ""
+    fact("photos", f"{plan.photos} per identity, {plan.resolution} x {plan.resolution} pixels{alike}")
     fact("base", plan.base)
     fact("features", ", ".join(plan.encoders) or "none")
     if plan.target is None:
         fact("targets", "none")
     else:
-        fact("targets", f"{plan.target.method}, {plan.target.steps} steps, {plan.bank_size} at a time")
+        factor = f", {plan.factor_a}" if plan.factor_a else ""
+        fact("targets", f"{plan.target.method}, {plan.target.steps} steps{factor}, {plan.bank_size} at a time")
 
 
 def _show_result(made: "IdentitiesMade") -> None:

@@ -49,15 +49,19 @@ def _who(settings: SetSettings, stock: Stock, finished: bool) -> str:
 
 
 def _how(settings: SetSettings, stock: Stock) -> str:
+    alike = f"; {settings.alike} of each in the same scenes, poses and clothes" if settings.alike else ""
     lines = [
-        f"- photos: {settings.resolution} x {settings.resolution} pixels, seed {settings.seed}",
+        f"- photos: {settings.resolution} x {settings.resolution} pixels, seed {settings.seed}{alike}",
         f"- latents and targets: base {settings.base}, fingerprint {settings.fingerprint}",
         *(f"- features: {encoder}" for encoder in settings.encoders),
     ]
     if settings.target is not None:
         recipe, size = settings.target.recipe, settings.target.bank_size
         prompts = "prompts with scenes" if settings.target.scenes else "one prompt each"
-        lines.append(f"- targets: {recipe['method']}, {recipe['steps']} steps, {prompts}, trained {size} at a time")
+        factor = f", {settings.target.factor_a}" if settings.target.factor_a else ""
+        lines.append(
+            f"- targets: {recipe['method']}, {recipe['steps']} steps, {prompts}{factor}, trained {size} at a time"
+        )
     if stock.auxiliary_bases:
         lines.append(f"- checksum of the targets' auxiliary bases: `{stock.auxiliary_bases}`")
     return "\n".join(lines)

@@ -34,6 +34,15 @@ class TargetSettings(BaseModel):
     learned_a: int = Field(0, ge=0)
     given_a: str = ""
 
+    @property
+    def factor_a(self) -> str:
+        """Return in a few words what the factor A of LoRAs is."""
+        if self.given_a:
+            return f"the factor A of another set ({self.given_a})"
+        if self.learned_a:
+            return f"a factor A learned before in {self.learned_a} steps"
+        return "one random factor A" if self.frozen_a else ""
+
 
 class VariationSettings(BaseModel):
     """How photos of a folder's identities are varied, and what variations must be.

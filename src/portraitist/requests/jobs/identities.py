@@ -40,6 +40,8 @@ class IdentitiesPlan(Value):
         encoders: Names of the encoders whose features are kept.
         target: How targets are trained; None without any.
         bank_size: How many at once.
+        factor_a: What the factor A is that LoRA targets share; empty where each has its own.
+        alike: How many photos of each are drawn as everybody's are.
     """
 
     source: str
@@ -52,6 +54,8 @@ class IdentitiesPlan(Value):
     encoders: tuple[str, ...]
     target: Recipe | None
     bank_size: int
+    factor_a: str
+    alike: int
 
 
 class IdentitiesMade(Value):
@@ -167,6 +171,8 @@ class IdentitiesJob(Job[IdentitiesPlan, IdentitiesMade]):
             encoders=request.encoders,
             target=recipe,
             bank_size=request.bank_size,
+            factor_a="" if target is None else target.factor_a,
+            alike=request.alike,
         )
 
     def _variation(self, painter: VariationPainter) -> VariationSettings:
