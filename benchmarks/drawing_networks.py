@@ -6,11 +6,13 @@
 The same command goes on: a network that was trained for so long is passed over, one that was interrupted is trained for
 what is left. What a set cannot give is left out and named. A set is made so:
 
-    portraitist identities toyland:people -o loras --count 2000 --target lora --frozen-a --set layers=attention
-        --set method_config.rank=4 --set optimizer.epsilon=0.01 --set learning_rate=0.3 --bank-size 16
+    portraitist identities toyland:people -o loras --count 1024 --photos 14 --alike 12
+        --encoders toyland-second-identity,toyland-clip --target lora --learned-a 100 --scenes --steps 30
+        --set layers=attention --set method_config.rank=4 --set batch_size=2 --set learning_rate=6e-3
+        --set warmup_steps=5 --bank-size 16
 
-(on one line), with small steps that follow the gradient's size: docs/hypernetworks.md says why. The network `gate` has
-all LoRAs, and is what most of the others are held against.
+(on one line): docs/hypernetworks.md says why. The network `gate` has all LoRAs, and is what most of the others are held
+against.
 """
 
 import argparse
