@@ -26,6 +26,17 @@ def test_an_identity_half_of_whose_photos_are_of_an_earlier_one_is_its_duplicate
     assert [entry.flags for entry in flag_duplicates([half, own, one])] == [("looks like person-0",), (), ()]
 
 
+def test_photos_that_are_drawn_as_everybodys_make_nobody_a_duplicate() -> None:
+    _, _, _, fourth, _ = entries()
+    for twins, flags in {
+        ("person-0/0", "person-0/1", "", "person-0/3"): (),
+        ("", "", "person-0/2", "person-0/3"): ("looks like person-0",),
+    }.items():
+        photos = tuple(replace(p, twin=t) for p, t in zip(fourth.photos, twins, strict=True))
+        (only,) = flag_duplicates([replace(fourth, photos=photos)], alike=2)
+        assert only.flags == flags
+
+
 def test_targets_that_do_not_fit_are_named() -> None:
     usual = [fitted(0.5 + number / 100) for number in range(10)]
     poor, useless, diverged = fitted(0.95), fitted(1.1), fitted(0.5, diverged=True)

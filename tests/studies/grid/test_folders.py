@@ -82,7 +82,7 @@ def test_the_study_of_hyperdreambooth_runs_with_what_there_is() -> None:
 
 def test_the_study_of_difflora_has_the_papers_protocol_and_runs_with_what_there_is(tmp_path: Path) -> None:
     whole = load_study("difflora")
-    assert (len(whole.prompts_of("person")), whole.pictures) == (30, 4)
+    assert (len(whole.prompts_of("person")), whole.pictures) == (30, 1)
     sizes = {group: len(prompts) for group, prompts in whole.prompt_groups.items()}
     assert sizes == {"places": 6, "styles": 6, "clothes": 6, "accessories": 6, "held objects": 6}
     supplied = supply(whole, {})

@@ -33,15 +33,20 @@ def flag_photos(entry: Entry, spreads: Sequence[float]) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def flag_duplicates(entries: Sequence[Entry]) -> list[Entry]:
-    """Flag identities half of whose photos, or more, look like those of one earlier identity."""
+def flag_duplicates(entries: Sequence[Entry], alike: int = 0) -> list[Entry]:
+    """Flag identities half of whose photos, or more, look like those of one earlier identity.
+
+    Args:
+        entries: All of them, with twins.
+        alike: How many photos of each, the first ones, are drawn as everybody's are. They do not count; of the few
+            others all must look like those of the earlier one.
+    """
     flagged = []
     for entry in entries:
-        others = Counter(
-            owner for photo in entry.photos if (owner := photo.twin.rpartition("/")[0]) not in ("", entry.key)
-        )
+        own = entry.photos[alike:]
+        others = Counter(owner for photo in own if (owner := photo.twin.rpartition("/")[0]) not in ("", entry.key))
         (other, count), *_ = others.most_common(1) or [("", 0)]
-        if other and 2 * count >= len(entry.photos):
+        if other and count >= len(own) / (1 if alike else 2):
             entry = replace(entry, flags=(*entry.flags, f"looks like {other}"))
         flagged.append(entry)
     return flagged

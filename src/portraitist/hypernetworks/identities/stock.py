@@ -64,7 +64,7 @@ def take_stock(folder: Path, settings: SetSettings) -> Stock:
         for stage in stages(settings):
             spent[stage.partition("/")[0]] += float(read_fact(shard_path(folder, stage, shard), SECONDS))
     seconds = {stage: total / len(entries) for stage, total in spent.items()}
-    entries = flag_duplicates(_with_twins(folder, entries))
+    entries = flag_duplicates(_with_twins(folder, entries, settings.alike), settings.alike)
     banks = [path for bank in range(settings.banks) if (path := shard_path(folder, TARGETS, bank)).exists()]
     targets = _read_targets(banks)
     if targets:
@@ -108,16 +108,20 @@ def _read_shard(folder: Path, settings: SetSettings, shard: int, first: int) -> 
     return entries
 
 
-def _with_twins(folder: Path, entries: list[Entry]) -> list[Entry]:
-    """Name for each photo the earlier one that it looks like."""
-    names = [f"{entry.key}/{number}" for entry in entries for number in range(len(entry.photos))]
-    if not names:
+def _with_twins(folder: Path, entries: list[Entry], alike: int) -> list[Entry]:
+    """Name for each photo the earlier one that it looks like; those that are drawn as everybody's look like others."""
+    own = [(entry, number) for entry in entries for number in range(alike, len(entry.photos))]
+    if not own:
         return entries
-    places = [(entry.shard, entry.row + number) for entry in entries for number in range(len(entry.photos))]
-    twins = find_twins(Shards(folder).read(PHOTOS, LOOKS, places))
+    names = [f"{entry.key}/{number}" for entry, number in own]
+    twins = find_twins(Shards(folder).read(PHOTOS, LOOKS, [(entry.shard, entry.row + number) for entry, number in own]))
     found = iter("" if twin is None else names[twin] for twin in twins)
     return [
-        replace(entry, photos=tuple(replace(photo, twin=next(found)) for photo in entry.photos)) for entry in entries
+        replace(
+            entry,
+            photos=(*entry.photos[:alike], *(replace(photo, twin=next(found)) for photo in entry.photos[alike:])),
+        )
+        for entry in entries
     ]
 
 

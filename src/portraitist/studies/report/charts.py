@@ -48,6 +48,7 @@ _CONFIG: Mapping[str, Any] = {
     },
     "legend": {
         "columns": 3,
+        "columnPadding": 28,  # fonts of readers are wider than the one that widths are measured with
         "labelColor": _QUIET,
         "labelFontSize": _TEXT,
         "labelLimit": 0,
