@@ -1,4 +1,4 @@
-"""Networks of HyperDreamBooth on identities that they have not seen: one photo of each shown, likeness to the others.
+"""Hypernetworks on identities that they have not seen: one photo of each shown, likeness to the others.
 
     python -m benchmarks.predictions TRAINING-SET TEST-SET [NET...] [--count 48]
 
@@ -8,20 +8,22 @@ the caption of the shown photo. The encoder that judges must not be one that the
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 
-from portraitist.adapters import Attachment
+from portraitist.adapters import Attachment, attached
 from portraitist.bases import Base, load_base
 from portraitist.evaluation.encoders import Encoder, load_encoder
+from portraitist.hypernetworks.difflora.predictor import WeightGenerator
 from portraitist.hypernetworks.identities.entry import Entry
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.likeness import served_likeness
-from portraitist.hypernetworks.networks.contract import Wish
+from portraitist.hypernetworks.networks.contract import PhotoToAdapter, Wish
 from portraitist.hypernetworks.networks.predictor import Predictor
 from portraitist.hypernetworks.predicting import Seer
 from portraitist.hypernetworks.saved import load_hypernetwork
@@ -87,17 +89,27 @@ def main() -> None:
         show("without a network", members, alone)
     for name in options.networks:
         seer = Seer(load_hypernetwork(name), base)
-        predictor = seer.hypernetwork.predictor
-        assert isinstance(predictor, Predictor)
-        attachment = predictor.output.attach(base.components)
-        try:
-            scores = {}
-            for arm, numbers in predictions(seer, training, test, members, options.own).items():
-                predictor.output.feed(attachment, numbers)
+        scores = {}
+        for arm, numbers in predictions(seer, training, test, members, options.own).items():
+            with worn(base, seer.hypernetwork.predictor, numbers) as attachment:
                 scores[arm] = judge.likeness(attachment, placed)
-        finally:
-            attachment.detach()
         show(f"{name}, {seer.hypernetwork.description.steps} steps", members, scores)
+
+
+@contextmanager
+def worn(base: Base, network: PhotoToAdapter, numbers: Tensor) -> Iterator[Attachment]:
+    """Attach the adapters that predictions ``[n, P]`` are, as a bank."""
+    if isinstance(network, WeightGenerator):
+        with attached(base.components, network.layout.bank(numbers)) as attachment:
+            yield attachment
+        return
+    assert isinstance(network, Predictor)
+    attachment = network.output.attach(base.components)
+    try:
+        network.output.feed(attachment, numbers)
+        yield attachment
+    finally:
+        attachment.detach()
 
 
 @torch.no_grad()
