@@ -48,9 +48,10 @@ from portraitist.training.recipes import Recipe, load_recipe
 METHODS = ("lidb", "lora")
 # The factor A of a LoRA, which is random at the start.
 FACTOR_A = "down"
-# Noised photos of each identity, at least, by which its adapter is judged before and after, and sampling steps of the
-# picture that is drawn with it: both only find what has gone wrong, and cost as much as the training if they are many.
-_JUDGED, _SAMPLING_STEPS = 12, 12
+# Noised photos of each identity, at least, by which its adapter is judged before and after.
+_JUDGED = 24
+# Of the picture that is drawn with each: it only shows what has gone wrong.
+_SAMPLING_STEPS = 12
 
 
 @dataclass(frozen=True)
