@@ -10,11 +10,11 @@ it also by the likeness of pictures to the photos that were not shown.
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 
+from benchmarks.predictions import mean_with_error
 from portraitist.bases import Base, load_base
 from portraitist.evaluation.encoders import load_encoder
 from portraitist.hypernetworks.difflora.comparing import mean_loras, nearest_by_photo, nearest_known, variety
@@ -130,7 +130,7 @@ def show_pictures(
                 prompts = [entry.prompt for entry in members[part]]
                 bank = network.layout.bank(vectors[part])
                 found += bank_likeness(base, bank, prompts, encoder, others[part], _PICTURES)
-            judged[name] = f"{fmean(found):.2f} ± {stdev(found) / len(found) ** 0.5:.2f}"
+            judged[name] = mean_with_error(found)
         print(f"likeness, {name}: {judged[name]}", flush=True)
 
 

@@ -30,7 +30,7 @@ from portraitist.hypernetworks.saved import load_hypernetwork
 from portraitist.markdown import table
 from portraitist.studies.makers.gallery import Gallery
 
-_SCENES = ("on the beach", "in the forest")
+SCENES = ("on the beach", "in the forest")
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def main() -> None:
     base, encoder = load_base(training.settings.base), load_encoder(options.judge, "cpu")
     others = [test.features(options.judge, [n for n in entry.numbers if n != entry.first]) for entry in members]
     judge = Judge(base, members, encoder, others, options.steps)
-    placed = [[f"{entry.prompt} {scene}" for scene in _SCENES] for entry in members]
+    placed = [[f"{entry.prompt} {scene}" for scene in SCENES] for entry in members]
     if not options.own:
         plain = [[prompt.replace(f"{test.settings.token} ", "") for prompt in each] for each in placed]
-        told = [[entry.photos[0].caption] * len(_SCENES) for entry in members]
+        told = [[entry.photos[0].caption] * len(SCENES) for entry in members]
         alone = {"the base alone": judge.likeness(None, plain), "told the caption": judge.likeness(None, told)}
         show("without a network", members, alone)
     for name in options.networks:
@@ -151,11 +151,12 @@ def show(title: str, members: Sequence[Entry], scores: Mapping[str, Sequence[flo
     rows = []
     for arm, found in scores.items():
         by_kind = [[value for value, entry in zip(found, members, strict=True) if entry.kind == kind] for kind in kinds]
-        rows.append([arm, *(_mean(each) for each in (found, *by_kind))])
+        rows.append([arm, *(mean_with_error(each) for each in (found, *by_kind))])
     print(f"\n{title}\n\n{table(['', 'all', *kinds], rows)}", flush=True)
 
 
-def _mean(values: Sequence[float]) -> str:
+def mean_with_error(values: Sequence[float]) -> str:
+    """Return a mean, ± its standard error."""
     spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
     return f"{fmean(values):.2f} ± {spread:.2f}"
 

@@ -12,13 +12,13 @@ is to the photos that they learnt from, by the encoder that the set has features
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from portraitist.adapters import Adapter, Attachment
+from benchmarks.predictions import SCENES, Judge, mean_with_error
+from portraitist.adapters import Adapter, attached
 from portraitist.adapters.banks import stack, unstack
 from portraitist.bases import Base, load_base
 from portraitist.evaluation.encoders import Encoder, load_encoder
@@ -26,7 +26,6 @@ from portraitist.hypernetworks.identities.entry import Entry
 from portraitist.hypernetworks.identities.identity_set import IdentitySet
 from portraitist.hypernetworks.identities.shared_factor import learn_factor
 from portraitist.hypernetworks.identities.targets import FACTOR_A, TargetTask, start_bank, target_recipe
-from portraitist.hypernetworks.likeness import served_likeness
 from portraitist.markdown import table
 from portraitist.progress import quiet_libraries
 from portraitist.training.fitting import loop_config
@@ -35,7 +34,7 @@ from portraitist.training.loop.loop import Loop
 from portraitist.training.recipes import Recipe
 
 _TEACHERS, _ASKED, _BANK = 32, 16, 16
-_SAMPLING_STEPS, _SCENES = 12, ("on the beach", "in the forest")
+_SAMPLING_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -57,38 +56,21 @@ class Bench:
         for start in range(0, len(entries), _BANK):
             lessons = self.lessons(entries[start : start + _BANK])
             bank = start_bank(self.base, self.recipe, len(lessons), factor)
-            attachment = Attachment(self.base.components).attach(bank)
-            try:
+            with attached(self.base.components, bank):
                 task = TargetTask(self.base, bank, self.recipe, lessons, frozen)
                 loop = Loop(task, loop_config(self.recipe, self.base), description="LoRAs")
                 loop.run()
                 loop.keep()
-            finally:
-                attachment.detach()
             trained += unstack(bank)
         return trained
 
     def likeness(self, entries: Sequence[Entry], adapters: Sequence[Adapter]) -> str:
         """Return how like their photos pictures are, with the standard error."""
         features = [self.known.features(self.encoder.name, entry.numbers) for entry in entries]
-        attachment = Attachment(self.base.components).attach(stack(adapters))
-        try:
-            found = [
-                served_likeness(
-                    self.base,
-                    attachment,
-                    [f"{entry.prompt} {scene}" for entry in entries],
-                    self.encoder,
-                    features,
-                    [number],
-                    _SAMPLING_STEPS,
-                )
-                for number, scene in enumerate(_SCENES)
-            ]
-        finally:
-            attachment.detach()
-        means = [fmean(each) for each in zip(*found, strict=True)]
-        return f"{fmean(means):.2f} ± {stdev(means) / len(means) ** 0.5:.2f}"
+        judge = Judge(self.base, entries, self.encoder, features, _SAMPLING_STEPS)
+        with attached(self.base.components, stack(adapters)) as attachment:
+            found = judge.likeness(attachment, [[f"{entry.prompt} {scene}" for scene in SCENES] for entry in entries])
+        return mean_with_error(found)
 
 
 def measure(bench: Bench, learning_steps: int) -> str:

@@ -271,7 +271,7 @@ class _Making:
                 class_nouns=tuple(entry.class_noun for entry in entries),
                 prompts=tuple(entry.prompt for entry in entries),
                 latents=tuple(self._lessons(photos, entry) for entry in entries),
-                frozen_a=target.frozen_a or target.learned_a > 0,
+                frozen_a=target.frozen_a,
                 factor=factor,
                 encoder=encoder,
                 features=tuple(photos.features(encoder, entry.numbers) for entry in entries) if encoder else (),

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from portraitist.adapters import Adapter, Attachment
+from portraitist.adapters import Adapter, attached
 from portraitist.adapters.banks import stack
 from portraitist.bases import Base
 from portraitist.bases.precision import quick_float32
@@ -69,14 +69,10 @@ def learn_factor(base: Base, recipe: Recipe, latents: Sequence[Latents], steps: 
         TrainingDiverged: If no identity's loss stays finite.
     """
     task = SharedFactorTask(base, recipe.replace({"steps": steps, "batch_size": 1}), latents)
-    attachment = Attachment(base.components).attach(task.bank)
-    try:
+    with attached(base.components, task.bank), quick_float32(base.device):
         loop = Loop(task, loop_config(task.recipe, base), description=f"factor A of {len(latents)} identities")
-        with quick_float32(base.device):
-            loop.run()
+        loop.run()
         loop.keep()
-    finally:
-        attachment.detach()
     return task.factors()
 
 
